@@ -1,0 +1,108 @@
+// Package protocol is the wire of gannet: frames, payloads, codes and limits,
+// and the types in which frames travel between gateway, logic and transfer.
+// SPEC.md beside this file is the normative text.
+//
+// Decoding copies nothing: every byte slice in a decoded value points into the
+// buffer that it was decoded from and is valid as long as that buffer is.
+// Encoding appends to a buffer of the caller's. Nothing here keeps state, so
+// everything is safe for concurrent use.
+package protocol
+
+import (
+	"encoding/binary"
+	"errors"
+)
+
+// Type says what a frame is. Requests of the client are below 0x80, each reply
+// is its request with the high bit set, pushes begin at 0xC0.
+type Type uint8
+
+// The frame types.
+const (
+	TypeHello   Type = 0x01 // client: who I am; the first frame
+	TypePing    Type = 0x02 // client: are you there
+	TypeSend    Type = 0x10 // client: a message
+	TypePushAck Type = 0x11 // client: this device has all up to seq
+	TypeRead    Type = 0x12 // client: the user has read up to seq
+	TypeSync    Type = 0x13 // client: which conversations changed
+	TypeHistory Type = 0x14 // client: a page of a conversation
+
+	TypeDone     Type = 0x80 // server: what was asked is done; no payload
+	TypeWelcome  Type = 0x81 // server: answers HELLO
+	TypePong     Type = 0x82 // server: answers PING
+	TypeSendAck  Type = 0x90 // server: the message has its seq and is durable
+	TypeSynced   Type = 0x93 // server: a page of conversations
+	TypeMessages Type = 0x94 // server: a page of messages
+
+	TypePush    Type = 0xC0 // server: a message
+	TypeHint    Type = 0xC1 // server: sync this conversation
+	TypeReceipt Type = 0xC2 // server: a cursor rose
+	TypeHole    Type = 0xC3 // server: these seqs will never exist
+
+	TypeError Type = 0xFE // server: the request failed
+	TypeClose Type = 0xFF // server: the connection ends, and why
+)
+
+// Frame is one unit on the wire, its payload still encoded.
+type Frame struct {
+	Type    Type
+	Flags   uint8 // none is defined: senders set 0, readers ignore it
+	Request uint32
+	Payload []byte
+}
+
+// Framing errors. After one of them the stream cannot be trusted any more.
+var (
+	ErrFrameTooShort = errors.New("protocol: frame length is below the header's")
+	ErrFrameTooLarge = errors.New("protocol: frame length is over the limit")
+)
+
+// frameFixed is the part of the header that the length field counts.
+const frameFixed = HeaderSize - 4
+
+// Split takes the first frame off b. n is how many bytes of b it took; 0 with
+// no error means that b does not hold a whole frame yet. A length field over
+// limit is refused as soon as it is visible, before the frame is waited for.
+func Split(b []byte, limit int) (f Frame, n int, err error) {
+	if len(b) < 4 {
+		return Frame{}, 0, nil
+	}
+	length := binary.BigEndian.Uint32(b)
+	if length < frameFixed {
+		return Frame{}, 0, ErrFrameTooShort
+	}
+	if uint64(length) > uint64(limit) {
+		return Frame{}, 0, ErrFrameTooLarge
+	}
+	n = 4 + int(length)
+	if len(b) < n {
+		return Frame{}, 0, nil
+	}
+	return Frame{
+		Type:    Type(b[4]),
+		Flags:   b[5],
+		Request: binary.BigEndian.Uint32(b[6:]),
+		Payload: b[HeaderSize:n:n],
+	}, n, nil
+}
+
+// Append encodes the frame at the end of dst.
+func (f Frame) Append(dst []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(frameFixed+len(f.Payload)))
+	dst = append(dst, byte(f.Type), f.Flags)
+	dst = binary.BigEndian.AppendUint32(dst, f.Request)
+	return append(dst, f.Payload...)
+}
+
+// begin appends a header whose length end sets.
+func begin(dst []byte, t Type, request uint32) []byte {
+	dst = append(dst, 0, 0, 0, 0, byte(t), 0)
+	return binary.BigEndian.AppendUint32(dst, request)
+}
+
+// end sets the length of the frame that begins at start and goes to the end of
+// dst.
+func end(dst []byte, start int) []byte {
+	binary.BigEndian.PutUint32(dst[start:], uint32(len(dst)-start-4))
+	return dst
+}
