@@ -54,9 +54,13 @@ func (t Type) Lane() LaneClass {
 	}
 }
 
+// TypeRedeliver asks logic, in the name of a connection, to push a Range of a
+// conversation once more. It exists only between gateway and logic and is not
+// on the wire; a client that sends it gets unknown_type.
+const TypeRedeliver Type = 0x7F
+
 // PeekTarget reads the target at the start of the payload of a frame that
-// concerns a conversation, and PeekSeq the seq after it. ok is false when the
-// payload is too short.
+// concerns a conversation; ok is false when the payload is too short.
 func PeekTarget(payload []byte) (t Target, ok bool) {
 	r := reader{b: payload}
 	t = r.target()

@@ -221,25 +221,29 @@ func SetCursors(payload []byte, delivered, read uint64) {
 	binary.BigEndian.PutUint64(payload[offTime:], read)
 }
 
-// Hole is the payload of HOLE: the seqs First to Last of the conversation, as
-// the receiver addresses it, will never exist.
-type Hole struct {
+// Range is the payload of HOLE: the seqs First to Last of the conversation, as
+// the receiver addresses it, will never exist. Between gateway and logic it is
+// that of TypeRedeliver: push First to Last once more.
+type Range struct {
 	Target      Target
 	First, Last uint64
 }
 
-// AppendFrame encodes the whole frame at the end of dst.
-func (m Hole) AppendFrame(dst []byte) []byte {
+// AppendHole encodes a HOLE frame at the end of dst.
+func (m Range) AppendHole(dst []byte) []byte {
 	start := len(dst)
-	dst = begin(dst, TypeHole, 0)
+	return end(m.AppendPayload(begin(dst, TypeHole, 0)), start)
+}
+
+// AppendPayload encodes the range alone at the end of dst.
+func (m Range) AppendPayload(dst []byte) []byte {
 	dst = appendTarget(dst, m.Target)
 	dst = binary.BigEndian.AppendUint64(dst, m.First)
-	dst = binary.BigEndian.AppendUint64(dst, m.Last)
-	return end(dst, start)
+	return binary.BigEndian.AppendUint64(dst, m.Last)
 }
 
 // Decode reads the payload.
-func (m *Hole) Decode(p []byte) error {
+func (m *Range) Decode(p []byte) error {
 	r := reader{b: p}
 	m.Target = r.target()
 	m.First = r.u64()
