@@ -1,5 +1,7 @@
 package protocol
 
+import "time"
+
 // This file has the types in which frames travel between the roles: from a
 // gateway to logic, back, and from transfer to a gateway. They belong to no
 // role, so each of them can be written without importing another.
@@ -23,6 +25,13 @@ type Request struct {
 type Reply struct {
 	Conn  uint64
 	Bytes []byte // immutable from here on
+}
+
+// Login is what logic answers a HELLO that it lets in.
+type Login struct {
+	User      uint64
+	Heartbeat time.Duration // the interval in force
+	Welcome   []byte        // an encoded WELCOME frame
 }
 
 // Delivery is a push on its way from transfer to a gateway: one encoded frame,
