@@ -6,7 +6,7 @@ import (
 )
 
 // ErrPayload says that a payload ended before its fields did, or that a length
-// in it points past its end.
+// in it points past its end. What was decoded up to there means nothing.
 var ErrPayload = errors.New("protocol: payload is shorter than its fields")
 
 // reader takes fields off a payload. After a field that is not there it stays

@@ -4,7 +4,8 @@ package protocol
 type Kind uint8
 
 // The kinds of conversation. KindNone appears only in a HINT, where it means
-// every conversation.
+// every conversation, and in SYNC's and SYNCED's After, where it stands before
+// the first one.
 const (
 	KindNone      Kind = 0
 	KindDirect    Kind = 1 // two users; the target's id is the other user

@@ -62,7 +62,8 @@ const frameFixed = HeaderSize - 4
 
 // Split takes the first frame off b. n is how many bytes of b it took; 0 with
 // no error means that b does not hold a whole frame yet. A length field over
-// limit is refused as soon as it is visible, before the frame is waited for.
+// limit is refused as soon as it is visible, before the frame is waited for; a
+// negative limit refuses every length.
 func Split(b []byte, limit int) (f Frame, n int, err error) {
 	if len(b) < 4 {
 		return Frame{}, 0, nil
@@ -71,13 +72,14 @@ func Split(b []byte, limit int) (f Frame, n int, err error) {
 	if length < frameFixed {
 		return Frame{}, 0, ErrFrameTooShort
 	}
-	if uint64(length) > uint64(limit) {
+	if int64(length) > int64(limit) {
 		return Frame{}, 0, ErrFrameTooLarge
 	}
-	n = 4 + int(length)
-	if len(b) < n {
+	// From here on length fits an int, even one of 32 bits; 4+length may not.
+	if len(b)-4 < int(length) {
 		return Frame{}, 0, nil
 	}
+	n = 4 + int(length)
 	return Frame{
 		Type:    Type(b[4]),
 		Flags:   b[5],

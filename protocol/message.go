@@ -86,13 +86,9 @@ type Message struct {
 
 // Offsets of fixed fields in the payload of PUSH and RECEIPT.
 const (
-	offTarget = 0
-	offSeq    = 9
-	offTime   = 17
+	offSeq  = 9  // in RECEIPT: delivered
+	offTime = 17 // in RECEIPT: read
 )
-
-// messageFixed is the size of a Message with an empty body.
-const messageFixed = 9 + 5*8 + 1 + 4
 
 // AppendFrame encodes the message as a whole PUSH frame at the end of dst.
 func (m Message) AppendFrame(dst []byte) []byte {
@@ -129,7 +125,7 @@ func (m *Message) Decode(p []byte) error {
 // Conversation gives the canonical key of the message's conversation.
 func (m *Message) Conversation() Conversation { return m.Target.Conversation(m.Sender) }
 
-// SetSeq writes seq and time into an encoded Message (or into nothing else):
+// SetSeq writes seq and time into an encoded Message, which begins payload:
 // logic encodes before the log gives them out.
 func SetSeq(payload []byte, seq, time uint64) {
 	binary.BigEndian.PutUint64(payload[offSeq:], seq)
@@ -214,8 +210,8 @@ func (m *Receipt) Decode(p []byte) error {
 // Conversation gives the canonical key of the receipt's conversation.
 func (m *Receipt) Conversation() Conversation { return m.Target.Conversation(m.User) }
 
-// SetCursors writes the cursors into an encoded Receipt: logic encodes before
-// the log knows how far they rise.
+// SetCursors writes the cursors into an encoded Receipt, which begins payload:
+// logic encodes before the log knows how far they rise.
 func SetCursors(payload []byte, delivered, read uint64) {
 	binary.BigEndian.PutUint64(payload[offSeq:], delivered)
 	binary.BigEndian.PutUint64(payload[offTime:], read)

@@ -49,7 +49,7 @@ type State struct {
 	PeerDelivered uint64 // of the other user; 0 unless the conversation is direct
 	PeerRead      uint64 // of the other user; 0 unless the conversation is direct
 	Unread        uint64 // messages by others after Read
-	Last          []byte // the newest message as Message.Decode reads it, or empty
+	Last          []byte // the newest message, which Message.Decode reads without error, or empty
 }
 
 // AppendFrame encodes the page with no conversation yet at the end of dst.
@@ -89,8 +89,8 @@ func (m Synced) Finish(dst []byte, start int) []byte {
 	return end(dst, start)
 }
 
-// Decode reads the payload; it checks every conversation in it, so that States
-// cannot fail. Slices point into p.
+// Decode reads the payload; it checks every conversation in it and its Last, so
+// that States cannot fail. Slices point into p.
 func (m *Synced) Decode(p []byte) error {
 	r := reader{b: p}
 	m.Next = r.u64()
@@ -101,6 +101,10 @@ func (m *Synced) Decode(p []byte) error {
 	for range m.Count {
 		var s State
 		if s.decode(r.bytes()) != nil {
+			return ErrPayload
+		}
+		var last Message
+		if len(s.Last) > 0 && last.Decode(s.Last) != nil {
 			return ErrPayload
 		}
 	}
