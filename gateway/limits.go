@@ -1,0 +1,76 @@
+package gateway
+
+import (
+	"time"
+
+	"gannet/protocol"
+)
+
+// Bounds of one connection.
+const (
+	// outboxBytes bounds the pushes that wait for a connection's socket: three
+	// of the largest frames, or a thousand usual ones. What does not fit becomes
+	// a hint.
+	outboxBytes = 256 << 10
+
+	// replyBytes is the further room for replies, which cannot become hints. A
+	// client that keeps asking and does not read uses it up and is closed.
+	replyBytes = 256 << 10
+
+	// maxHints bounds the conversations that an overflowing outbox remembers;
+	// beyond it one hint says that anything may have changed.
+	maxHints = 256
+
+	// maxUnackedConversations bounds the conversations of a connection whose
+	// pushes wait for a PUSHACK; for the oldest one beyond it a hint goes out.
+	maxUnackedConversations = 64
+
+	// maxWritesInFlight bounds the SEND, PUSHACK and READ frames of a connection
+	// that logic has not answered: its window in a handful of conversations.
+	maxWritesInFlight = 4 * protocol.MaxUnacked
+
+	// maxReadsInFlight bounds the SYNC and HISTORY frames of a connection that
+	// logic has not answered; each may cost a page of MaxFrame.
+	maxReadsInFlight = 16
+
+	// writeTimeout is how long a socket may take not one byte before the
+	// connection is closed: longer than a mobile handover, shorter than the
+	// kernel's own retransmission limit of about 15 minutes.
+	writeTimeout = 30 * time.Second
+)
+
+// Bounds of the gateway.
+const (
+	// laneBytes and laneRequests bound what waits in one lane while a batch of it
+	// is under way: a tenth of a second and more of the fastest lane measured.
+	laneBytes    = 8 << 20
+	laneRequests = 32 << 10
+
+	// readQueue bounds the logins and pages that wait for a reader.
+	readQueue = 16 << 10
+
+	// busyRetry is the retry_after of an answer that says busy, and drainRetry
+	// the longest one of a CLOSE that says draining: clients come back spread
+	// over it.
+	busyRetry  = 100 * time.Millisecond
+	drainRetry = 2 * time.Second
+
+	// DefaultMaxConnections is the bound on connections unless the configuration
+	// sets another: a process of 20,000 files, less those of the store.
+	DefaultMaxConnections = 18000
+)
+
+// Times of the wheel.
+const (
+	// tick is the grain of every timeout. A blocked socket is tried again each
+	// tick.
+	tick = 20 * time.Millisecond
+
+	// wheelSlots times tick is the wheel's turn, about 20 s; what is due later
+	// goes round more than once.
+	wheelSlots = 1024
+
+	loginTicks   = int64(protocol.LoginTimeout / tick)
+	pushAckTicks = int64(protocol.PushAckTimeout / tick)
+	writeTicks   = int64(writeTimeout / tick)
+)
