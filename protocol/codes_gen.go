@@ -15,7 +15,7 @@ const (
 	CodeTooManyConnections Code = 2005 // reconnect: the server holds as many connections as it may
 	CodeInternal           Code = 2006 // reconnect: the server made a mistake; it is in its log
 	CodeLoginUnavailable   Code = 2007 // reconnect: logins cannot be checked at the moment
-	CodeBadFrame           Code = 3000 // stop: the length field is impossible; the stream cannot be read any further
+	CodeBadFrame           Code = 3000 // stop: the length field is impossible, or HELLO is shorter than its fields; nothing further is read
 	CodeFrameTooLarge      Code = 3001 // stop: the length field is over the limit
 	CodeHelloExpected      Code = 3002 // stop: a frame came before HELLO was answered by WELCOME
 	CodeBadVersion         Code = 3003 // stop: the server does not speak this protocol version
@@ -46,7 +46,7 @@ var codes = map[Code]codeInfo{
 	CodeTooManyConnections: {"too_many_connections", ActionReconnect, "the server holds as many connections as it may"},
 	CodeInternal:           {"internal", ActionReconnect, "the server made a mistake; it is in its log"},
 	CodeLoginUnavailable:   {"login_unavailable", ActionReconnect, "logins cannot be checked at the moment"},
-	CodeBadFrame:           {"bad_frame", ActionStop, "the length field is impossible; the stream cannot be read any further"},
+	CodeBadFrame:           {"bad_frame", ActionStop, "the length field is impossible, or HELLO is shorter than its fields; nothing further is read"},
 	CodeFrameTooLarge:      {"frame_too_large", ActionStop, "the length field is over the limit"},
 	CodeHelloExpected:      {"hello_expected", ActionStop, "a frame came before HELLO was answered by WELCOME"},
 	CodeBadVersion:         {"bad_version", ActionStop, "the server does not speak this protocol version"},
