@@ -9,42 +9,35 @@ import (
 	"gannet/protocol"
 )
 
-// Login is what a device gets that was let in.
-type Login struct {
-	User      uint64
-	Heartbeat time.Duration // the interval in force
-	Welcome   []byte        // an encoded WELCOME frame
-}
-
 // Login checks HELLO and enters the device in the directory under the gateway
-// and connection of id (its user and device are not read); a connection of the
-// same device that this one replaces is closed with replaced. The code is 0 when the device is
-// welcome, else it is the reason for CLOSE: bad_version, bad_device, bad_token,
-// token_expired or login_unavailable.
-func (s *Service) Login(ctx context.Context, id protocol.Identity, request uint32, hello *protocol.Hello) (Login, protocol.Code) {
+// and connection of id (its user and device are not read); the connection that
+// this one replaces, if any, is closed with replaced. The code is 0 when the
+// device is welcome, else it is the reason for CLOSE: bad_version, bad_device,
+// bad_token, token_expired or login_unavailable.
+func (s *Service) Login(ctx context.Context, id protocol.Identity, request uint32, hello *protocol.Hello) (protocol.Login, protocol.Code) {
 	if hello.Version != protocol.Version {
-		return Login{}, protocol.CodeBadVersion
+		return protocol.Login{}, protocol.CodeBadVersion
 	}
 	if hello.Device == 0 {
-		return Login{}, protocol.CodeBadDevice
+		return protocol.Login{}, protocol.CodeBadDevice
 	}
 	if len(hello.Token) > protocol.MaxToken {
-		return Login{}, protocol.CodeBadToken
+		return protocol.Login{}, protocol.CodeBadToken
 	}
 	user, _, err := s.Verifier.Verify(hello.Token)
 	switch {
 	case errors.Is(err, ErrTokenExpired):
-		return Login{}, protocol.CodeTokenExpired
+		return protocol.Login{}, protocol.CodeTokenExpired
 	case errors.Is(err, ErrToken):
-		return Login{}, protocol.CodeBadToken
+		return protocol.Login{}, protocol.CodeBadToken
 	case err != nil:
-		return Login{}, protocol.CodeLoginUnavailable
+		return protocol.Login{}, protocol.CodeLoginUnavailable
 	}
 
-	at := Address{Gateway: id.Gateway, Conn: id.Conn}
+	at := protocol.Address{Gateway: id.Gateway, Conn: id.Conn}
 	old, replaced, err := s.Directory.Bind(ctx, user, hello.Device, hello.Platform, at)
 	if err != nil {
-		return Login{}, protocol.CodeLoginUnavailable
+		return protocol.Login{}, protocol.CodeLoginUnavailable
 	}
 	if replaced && old != at {
 		// Nothing is routed to the old connection any more, whether its gateway
@@ -64,7 +57,7 @@ func (s *Service) Login(ctx context.Context, id protocol.Identity, request uint3
 		MaxBody:    protocol.MaxBody,
 		MaxUnacked: protocol.MaxUnacked,
 	}
-	return Login{User: user, Heartbeat: heartbeat, Welcome: welcome.AppendFrame(nil, request)}, 0
+	return protocol.Login{User: user, Heartbeat: heartbeat, Welcome: welcome.AppendFrame(nil, request)}, 0
 }
 
 // heartbeatFor gives the interval in force for the seconds that HELLO asked for.
@@ -79,7 +72,7 @@ func heartbeatFor(asked uint16) time.Duration {
 // replaced this one since. The gateway calls it once for every connection that
 // was welcome, when it has ended.
 func (s *Service) Logout(ctx context.Context, id protocol.Identity) {
-	at := Address{Gateway: id.Gateway, Conn: id.Conn}
+	at := protocol.Address{Gateway: id.Gateway, Conn: id.Conn}
 	if err := s.Directory.Unbind(ctx, id.User, id.Device, at); err != nil {
 		slog.Warn("logic: a device could not be removed from the directory", "user", id.User, "device", id.Device, "err", err)
 	}

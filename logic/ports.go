@@ -130,25 +130,19 @@ type Cursors interface {
 	Positions(ctx context.Context, c protocol.Conversation, users []uint64, dst []Position) ([]Position, error)
 }
 
-// Address says where a device's connection is.
-type Address struct {
-	Gateway uint64 // as in protocol.Identity
-	Conn    uint64
-}
-
 // Directory knows which devices are connected, and where.
 type Directory interface {
 	// Bind enters the device under its address and returns the address that it
 	// replaced, if any.
-	Bind(ctx context.Context, user, device uint64, platform protocol.Platform, at Address) (old Address, replaced bool, err error)
+	Bind(ctx context.Context, user, device uint64, platform protocol.Platform, at protocol.Address) (old protocol.Address, replaced bool, err error)
 
 	// Unbind removes the device if it is still at this address.
-	Unbind(ctx context.Context, user, device uint64, at Address) error
+	Unbind(ctx context.Context, user, device uint64, at protocol.Address) error
 }
 
 // Gateways reaches the gateways for what is not a push.
 type Gateways interface {
 	// Kick closes a connection with the code. A connection that is gone already is
 	// no error.
-	Kick(ctx context.Context, at Address, code protocol.Code) error
+	Kick(ctx context.Context, at protocol.Address, code protocol.Code) error
 }

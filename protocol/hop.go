@@ -14,6 +14,12 @@ type Identity struct {
 	Device  uint64
 }
 
+// Address is where a device's connection is.
+type Address struct {
+	Gateway uint64 // as in Identity
+	Conn    uint64
+}
+
 // Request is a frame of a client on its way to logic.
 type Request struct {
 	Identity
