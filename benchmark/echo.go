@@ -1,0 +1,271 @@
+package benchmark
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/cloudwego/netpoll"
+)
+
+// echoInFlight bounds the bytes that an echo connection has on their way, to
+// what the smallest usual socket buffers hold: a write then never waits, and may
+// be made on the poller itself.
+const echoInFlight = 16 << 10
+
+// echoDepth gives how many frames of size an echo connection may have on their
+// way, at most want.
+func echoDepth(want, size int) int { return max(1, min(want, echoInFlight/size)) }
+
+// configureEcho makes netpoll as quick as it gets for the two halves of an echo,
+// which share the cores: handlers run on the poller, without a goroutine of
+// their own.
+func configureEcho() error {
+	return netpoll.Configure(netpoll.Config{
+		PollerNum: max(1, runtime.GOMAXPROCS(0)/2),
+		Runner:    func(_ context.Context, f func()) { f() },
+	})
+}
+
+// EchoServer is the server half of the echo limit: a process of its own that
+// sends every byte back. Its fields are flags.
+type EchoServer struct {
+	ReadyFile string `help:"Where to write the address once it listens." required:""`
+}
+
+// Run serves until ctx is done.
+func (e *EchoServer) Run(ctx context.Context, _, _ io.Writer) error {
+	if err := configureEcho(); err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	loop, err := netpoll.NewEventLoop(func(_ context.Context, conn netpoll.Connection) error {
+		return echo(conn)
+	})
+	if err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	served := make(chan error, 1)
+	go func() { served <- loop.Serve(listener) }()
+	if err := writeReady(e.ReadyFile, ready{Listen: listener.Addr().String(), PID: os.Getpid()}); err != nil {
+		return err
+	}
+	select {
+	case err := <-served:
+		return fmt.Errorf("benchmark: the echo server ended: %w", err)
+	case <-ctx.Done():
+	}
+	// The clients went first; there is nothing to wait for.
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_ = loop.Shutdown(ctx)
+	return nil
+}
+
+func echo(conn netpoll.Connection) error {
+	reader, writer := conn.Reader(), conn.Writer()
+	n := reader.Len()
+	in, err := reader.Next(n)
+	if err != nil {
+		return err
+	}
+	out, err := writer.Malloc(n)
+	if err != nil {
+		return err
+	}
+	copy(out, in)
+	if err := writer.Flush(); err != nil {
+		return err
+	}
+	return reader.Release()
+}
+
+// writeReady writes the ready file whole or not at all.
+func writeReady(file string, r ready) error {
+	b, err := json.Marshal(r)
+	if err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	if err := os.Rename(file+".new", file); err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	return nil
+}
+
+// echoRun is one measurement of the echo limit.
+type echoRun struct {
+	executable  string
+	command     []string // of the executable: becomes an EchoServer
+	connections int
+	depth       int // frames on their way on each connection
+	size        int // of a frame, in bytes
+	warmup      time.Duration
+	duration    time.Duration
+}
+
+// echoResult is what an echoRun saw.
+type echoResult struct {
+	frames    float64 // per second
+	reads     float64 // per second: how often a connection had something to read
+	serverCPU float64 // µs a frame
+	clientCPU float64 // µs a frame
+	latency   Latency
+}
+
+func (r echoRun) run(ctx context.Context) (result echoResult, err error) {
+	if r.size < 1 || r.depth < 1 || r.depth*r.size > echoInFlight {
+		return result, fmt.Errorf("benchmark: %d frames of %d bytes are not 1 to %d bytes on their way", r.depth, r.size, echoInFlight)
+	}
+	if err := configureEcho(); err != nil {
+		return result, fmt.Errorf("benchmark: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "gannet-echo-")
+	if err != nil {
+		return result, fmt.Errorf("benchmark: %w", err)
+	}
+	defer os.RemoveAll(dir)
+	readyFile := filepath.Join(dir, "ready")
+	args := append(append([]string(nil), r.command...), "--ready-file", readyFile)
+	server, err := startProcess(ctx, r.executable, args, readyFile)
+	if err != nil {
+		return result, err
+	}
+	defer func() { err = errors.Join(err, server.stop()) }()
+
+	load := echoLoad{size: r.size, recorders: newRecorders(runtime.GOMAXPROCS(0))}
+	defer load.close()
+	if err := load.open(r, server.Listen); err != nil {
+		return result, err
+	}
+	if err := rest(ctx, r.warmup); err != nil {
+		return result, err
+	}
+	load.measuring.Store(true)
+	began, frames, reads := time.Now(), load.frames(), load.reads.Load()
+	serverCPU, clientCPU := cpu(server.PID), cpu(os.Getpid())
+	if err := rest(ctx, r.duration); err != nil {
+		return result, err
+	}
+	load.measuring.Store(false)
+	frames = load.frames() - frames
+	reads = load.reads.Load() - reads
+	serverCPU, clientCPU = cpu(server.PID)-serverCPU, cpu(os.Getpid())-clientCPU
+	seconds := time.Since(began).Seconds()
+	if frames == 0 {
+		return result, errors.New("benchmark: the echo server answered nothing")
+	}
+	return echoResult{
+		frames:    float64(frames) / seconds,
+		reads:     float64(reads) / seconds,
+		serverCPU: perMessage(serverCPU, frames),
+		clientCPU: perMessage(clientCPU, frames),
+		latency:   summary(load.recorders),
+	}, nil
+}
+
+// echoLoad is the client half of the echo limit.
+type echoLoad struct {
+	size      int
+	recorders []*recorder
+	conns     []*echoConn
+	reads     atomic.Uint64
+	measuring atomic.Bool
+}
+
+// echoConn keeps a fixed number of frames on their way. Its fields belong to
+// the poller that handles its input; others may load read.
+type echoConn struct {
+	netpoll.Connection
+	load     *echoLoad
+	recorder *recorder
+	read     atomic.Uint64 // bytes
+	written  uint64        // bytes
+	mark     uint64        // latency is that of the frame which ends here …
+	markedAt time.Time     // … and was sent then
+}
+
+func (l *echoLoad) open(r echoRun, address string) error {
+	const dialTimeout = 5 * time.Second
+	dialer := netpoll.NewDialer()
+	for i := range r.connections {
+		conn, err := dialer.DialConnection("tcp", address, dialTimeout)
+		if err != nil {
+			return fmt.Errorf("benchmark: echo connection %d: %w", i, err)
+		}
+		n := r.depth * r.size
+		// All fields are set before SetOnRequest gives them to the poller.
+		c := &echoConn{
+			Connection: conn, load: l, recorder: l.recorders[i%len(l.recorders)],
+			written: uint64(n), mark: uint64(n), markedAt: time.Now(),
+		}
+		l.conns = append(l.conns, c)
+		if err := conn.SetOnRequest(func(context.Context, netpoll.Connection) error { return c.handle() }); err != nil {
+			return fmt.Errorf("benchmark: %w", err)
+		}
+		if err := c.flush(n); err != nil {
+			return fmt.Errorf("benchmark: echo: %w", err)
+		}
+	}
+	return nil
+}
+
+func (l *echoLoad) close() {
+	for _, c := range l.conns {
+		_ = c.Close() // the run is over either way
+	}
+}
+
+func (l *echoLoad) frames() (sum uint64) {
+	for _, c := range l.conns {
+		sum += c.read.Load() / uint64(l.size)
+	}
+	return sum
+}
+
+// handle takes what came and sends as many frames as it completed.
+func (c *echoConn) handle() error {
+	n := c.Reader().Len()
+	if err := c.Reader().Skip(n); err != nil {
+		return err
+	}
+	if err := c.Reader().Release(); err != nil {
+		return err
+	}
+	c.load.reads.Add(1)
+	read, size := c.read.Add(uint64(n)), uint64(c.load.size)
+	frames := read/size - (read-uint64(n))/size
+	if frames == 0 {
+		return nil
+	}
+	c.written += frames * size
+	if read >= c.mark {
+		now := time.Now()
+		if c.load.measuring.Load() {
+			c.recorder.record(int64(now.Sub(c.markedAt)))
+		}
+		c.mark, c.markedAt = c.written, now
+	}
+	return c.flush(int(frames * size))
+}
+
+// flush writes n bytes, whatever they are.
+func (c *echoConn) flush(n int) error {
+	if _, err := c.Writer().Malloc(n); err != nil {
+		return err
+	}
+	return c.Writer().Flush()
+}

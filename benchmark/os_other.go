@@ -1,0 +1,12 @@
+//go:build !linux
+
+package benchmark
+
+import "time"
+
+func prepareSleep() {}
+
+func sleep(d time.Duration) { time.Sleep(d) }
+
+// fileSystem names the file system that a folder is on, where that is known.
+func fileSystem(string) string { return "unknown" }
