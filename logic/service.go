@@ -4,6 +4,7 @@
 package logic
 
 import (
+	"context"
 	"time"
 
 	"gannet/protocol"
@@ -33,6 +34,42 @@ func New(config Config) *Service {
 		config.Now = time.Now
 	}
 	return &Service{Config: config}
+}
+
+// Query answers one frame of a read lane: SYNC, HISTORY, or TypeRedeliver, whose
+// answer is the PUSH frames themselves and may be empty. The payload is not kept.
+func (s *Service) Query(ctx context.Context, req protocol.Request) protocol.Reply {
+	var out []byte
+	var code protocol.Code
+	switch req.Frame.Type {
+	case protocol.TypeSync:
+		out, code = s.sync(ctx, &req)
+	case protocol.TypeHistory:
+		out, code = s.history(ctx, &req)
+	case protocol.TypeRedeliver:
+		out = s.redeliver(ctx, &req)
+	default:
+		code = protocol.CodeUnknownType
+	}
+	if code != 0 {
+		out = failure(nil, req.Frame.Request, code)
+	}
+	return protocol.Reply{Conn: req.Conn, Bytes: out}
+}
+
+// addressable says whether users have conversations under such a target: direct
+// ones, with any user, themselves included. Whoever addresses a direct
+// conversation is one of its two users, so nobody reaches one of others.
+func addressable(t protocol.Target) bool {
+	return t.Kind == protocol.KindDirect && t.ID != 0
+}
+
+// pageLimit gives how many items a page may have for the limit that was asked.
+func pageLimit(asked uint16) int {
+	if asked == 0 || asked > protocol.MaxPage {
+		return protocol.MaxPage
+	}
+	return int(asked)
 }
 
 // retryAfter is what a client is told to wait after a store did not answer, in

@@ -1,0 +1,82 @@
+package embedded
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/sstable"
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// Settings of Pebble. The load is a stream of small records that are written
+// once, read once or twice soon after, and by range later; a writer waits for
+// every commit, so what matters is that a commit never waits for a flush or a
+// compaction.
+const (
+	// memTableSize times memTables is the memory that a burst may fill while a
+	// flush runs: at 250,000 messages/s of 300 bytes a table lasts for about 0.8 s,
+	// and writing it out takes less than that.
+	memTableSize = 64 << 20
+	memTables    = 4
+
+	// l0Compaction starts compactions early, l0Stop lets them fall behind by
+	// 8 GiB (128 flushed tables) before they stop writes: reads of cold
+	// conversations get slower until then, writes do not.
+	l0Compaction = 4
+	l0Stop       = 128
+
+	// maxCompactions leaves a core to the messages on the smallest machine.
+	maxCompactions = 2
+
+	// tableSize and baseSize keep a compaction to tens of files where the
+	// defaults (2 MiB, 64 MiB) would give hundreds.
+	tableSize = 32 << 20
+	baseSize  = 256 << 20
+
+	// defaultCacheBytes holds the blocks of conversations that are being read.
+	defaultCacheBytes = 64 << 20
+)
+
+// pebbleOptions gives the options of the database. There are no bloom filters:
+// they spare the look-up of keys that are not there, and every key that is
+// looked up here was found in a link or an index.
+func pebbleOptions(fs vfs.FS, cacheBytes int64) *pebble.Options {
+	o := &pebble.Options{
+		FS:                          fs,
+		Logger:                      logger{},
+		CacheSize:                   cacheBytes,
+		FormatMajorVersion:          pebble.FormatNewest,
+		MemTableSize:                memTableSize,
+		MemTableStopWritesThreshold: memTables,
+		L0CompactionThreshold:       l0Compaction,
+		L0StopWritesThreshold:       l0Stop,
+		LBaseMaxBytes:               baseSize,
+		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, maxCompactions },
+	}
+	// What is in level 0 is rewritten soon, so compressing it is work for nothing;
+	// the levels below inherit Snappy.
+	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
+	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	for i := range o.TargetFileSizes {
+		o.TargetFileSizes[i] = tableSize
+	}
+	return o
+}
+
+// logger passes Pebble's errors on and leaves out the rest.
+type logger struct{}
+
+func (logger) Infof(string, ...any) {}
+
+func (logger) Errorf(format string, args ...any) {
+	slog.Error("embedded: " + fmt.Sprintf(format, args...))
+}
+
+// Fatalf must not return: Pebble would go on as if nothing had happened, and
+// report a commit that failed as done. During a commit the panic becomes the
+// error of Append; in Pebble's own goroutines it ends the process, as Pebble's
+// own logger would, and everything that was acked is on the disk.
+func (logger) Fatalf(format string, args ...any) {
+	panic(fmt.Errorf(format, args...))
+}
