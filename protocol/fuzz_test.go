@@ -30,7 +30,9 @@ func (s *stream) feed(t *testing.T, piece []byte) {
 		}
 		s.buffer = append(s.buffer, piece[:n]...)
 		piece = piece[n:]
-		s.buffer = append(s.buffer[:0], s.split(t, s.buffer)...)
+		if rest := s.split(t, s.buffer); len(rest) < len(s.buffer) {
+			s.buffer = append(s.buffer[:0], rest...)
+		}
 	}
 }
 
