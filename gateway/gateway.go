@@ -94,6 +94,13 @@ var ErrStopped = errors.New("gateway: stopped")
 // New makes a gateway and starts its goroutines; their number does not depend on
 // the number of connections.
 func New(c Config) *Gateway {
+	g := build(c)
+	g.wg.Go(func() { g.wheel.run(g.stop, g.fire) })
+	return g
+}
+
+// build is New without the wheel's clock.
+func build(c Config) *Gateway {
 	if c.Lanes == 0 {
 		c.Lanes = DefaultLanes()
 	}
@@ -130,7 +137,6 @@ func New(c Config) *Gateway {
 		g.wg.Go(func() { w.run(g.stop) })
 	}
 	g.readers.start(c.Readers, g.stop)
-	g.wg.Go(func() { g.wheel.run(g.stop, g.fire) })
 	return g
 }
 

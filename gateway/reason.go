@@ -10,6 +10,8 @@ import (
 // and what went through.
 type counters struct {
 	accepted atomic.Uint64
+	reads    atomic.Uint64 // times that a socket brought something
+	bytesIn  atomic.Uint64
 	framesIn atomic.Uint64
 	requests atomic.Uint64 // frames handed to logic
 	batches  atomic.Uint64 // in which they went
@@ -27,7 +29,7 @@ type counters struct {
 	// Why a request did not go to logic.
 	refusedBusy    atomic.Uint64
 	refusedTooMany atomic.Uint64
-	refusedUnknown atomic.Uint64
+	refusedType    atomic.Uint64
 
 	closed [len(closeReasons)]atomic.Uint64
 }
@@ -72,22 +74,24 @@ func (c *counters) close(code protocol.Code) {
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
 	stats := map[string]uint64{
-		"connections":       uint64(g.sessions.len()),
-		"accepted":          c.accepted.Load(),
-		"frames_in":         c.framesIn.Load(),
-		"requests":          c.requests.Load(),
-		"batches":           c.batches.Load(),
-		"pushes":            c.pushes.Load(),
-		"writes":            c.writes.Load(),
-		"bytes_out":         c.bytesOut.Load(),
-		"push.absent":       c.pushAbsent.Load(),
-		"push.outbox_full":  c.pushOutboxFull.Load(),
-		"push.again":        c.pushAgain.Load(),
-		"push.given_up":     c.pushGivenUp.Load(),
-		"push.untracked":    c.pushUntracked.Load(),
-		"refused.busy":      c.refusedBusy.Load(),
-		"refused.too_many":  c.refusedTooMany.Load(),
-		"refused.bad_frame": c.refusedUnknown.Load(),
+		"connections":      uint64(g.sessions.len()),
+		"accepted":         c.accepted.Load(),
+		"reads":            c.reads.Load(),
+		"bytes_in":         c.bytesIn.Load(),
+		"frames_in":        c.framesIn.Load(),
+		"requests":         c.requests.Load(),
+		"batches":          c.batches.Load(),
+		"pushes":           c.pushes.Load(),
+		"writes":           c.writes.Load(),
+		"bytes_out":        c.bytesOut.Load(),
+		"push.absent":      c.pushAbsent.Load(),
+		"push.outbox_full": c.pushOutboxFull.Load(),
+		"push.again":       c.pushAgain.Load(),
+		"push.given_up":    c.pushGivenUp.Load(),
+		"push.untracked":   c.pushUntracked.Load(),
+		"refused.busy":     c.refusedBusy.Load(),
+		"refused.too_many": c.refusedTooMany.Load(),
+		"refused.bad_type": c.refusedType.Load(),
 	}
 	for i, code := range closeReasons {
 		name := "peer"

@@ -85,6 +85,8 @@ func (s *session) limit() int {
 // for ever, so everything is taken: whole frames are handled, the beginning of
 // the next one is kept here, bounded by the frame limit.
 func (s *session) input(p []byte) {
+	s.gateway.counters.reads.Add(1)
+	s.gateway.counters.bytesIn.Add(uint64(len(p)))
 	s.heard.Store(s.gateway.wheel.now())
 	if len(s.partial) > 0 {
 		// Only as much as the frame still lacks joins the part, so that the frames
@@ -170,10 +172,10 @@ func (s *session) frame(f protocol.Frame) {
 		case protocol.TypePing:
 			s.reply(protocol.AppendEmpty(nil, protocol.TypePong, f.Request))
 		case protocol.TypeHello:
-			g.counters.refusedUnknown.Add(1)
+			g.counters.refusedType.Add(1)
 			s.fail(f.Request, protocol.CodeAlreadyLoggedIn)
 		default:
-			g.counters.refusedUnknown.Add(1)
+			g.counters.refusedType.Add(1)
 			s.fail(f.Request, protocol.CodeUnknownType)
 		}
 	}

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+
+	gannet "gannet/sdk/go"
+)
+
+// drainTimeout is how long chat waits at its end for lines that are not acked.
+const drainTimeout = 10 * time.Second
+
+type chatCmd struct {
+	User    uint64 `required:"" placeholder:"ID" help:"Who you are."`
+	To      uint64 `required:"" placeholder:"ID" help:"Whom to chat with."`
+	Address string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address of the server."`
+	Token   string `placeholder:"TOKEN" help:"Token from gannet token; by default one is made with the key in the data folder."`
+	Data    string `default:"./gannet-data" placeholder:"DIR" help:"Data folder of a server on this machine, for the default token."`
+	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received."`
+}
+
+// Help is printed by gannet chat --help.
+func (chatCmd) Help() string {
+	return "Each line that you type is a message; what arrives is printed. It works through pipes too: at the end of the input it waits until everything is acked and ends. When the connection breaks it comes back by itself and sends what was not acked."
+}
+
+// Run chats until the input or ctx ends.
+func (c *chatCmd) Run(ctx context.Context) (err error) {
+	token := c.Token
+	if token == "" {
+		if token, err = sign(c.Data, c.User, defaultTTL); err != nil {
+			return fmt.Errorf("%w; or pass --token", err)
+		}
+	}
+	failed := make(chan error, 1)
+	opts := []gannet.Option{
+		gannet.WithName("gannet chat " + release),
+		gannet.WithPlatform(gannet.Desktop),
+		gannet.WithHandler(gannet.Handler{State: c.announce}),
+	}
+	if c.Store != "" {
+		store, serr := gannet.NewFileStore(c.Store)
+		if serr != nil {
+			return serr
+		}
+		defer func() { err = errors.Join(err, store.Close()) }()
+		opts = append(opts, gannet.WithStore(store))
+	}
+	client, err := gannet.Dial(ctx, c.Address, token, opts...)
+	if err != nil {
+		return fmt.Errorf("cannot log in at %s: %w", c.Address, err)
+	}
+	receiving, stopReceiving := context.WithCancel(ctx)
+	received := make(chan struct{})
+	go func() {
+		defer close(received)
+		c.receive(receiving, client)
+		if err := client.Err(); err != nil {
+			failed <- err
+		}
+	}()
+	lines := make(chan error, 1)
+	go func() { lines <- c.send(ctx, client, os.Stdin) }() // a read of a terminal cannot be interrupted
+
+	select {
+	case err = <-lines:
+	case err = <-failed:
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	if cerr := client.Close(drain); cerr != nil && err == nil {
+		err = fmt.Errorf("not every line was acked: %w", cerr)
+	}
+	stopReceiving()
+	<-received
+	return err
+}
+
+// send sends each line of the input, and waits for room, not for acks.
+func (c *chatCmd) send(ctx context.Context, client *gannet.Client, input io.Reader) error {
+	scanner := bufio.NewScanner(input)
+	scanner.Buffer(nil, gannet.MaxBody)
+	to := gannet.User(c.To)
+	window := make(chan struct{}, chatWindow)
+	for scanner.Scan() {
+		if scanner.Text() == "" {
+			continue
+		}
+		window <- struct{}{}
+		err := client.SendFunc(to, gannet.Text(scanner.Text()), func(_ gannet.Ack, err error) {
+			if err != nil {
+				fmt.Fprintln(os.Stderr, "! a line was not sent:", err)
+			}
+			<-window
+		})
+		if err != nil {
+			return err
+		}
+	}
+	if err := scanner.Err(); err != nil {
+		return fmt.Errorf("cannot read the input: %w", err)
+	}
+	return nil
+}
+
+// chatWindow is how many lines are on their way at most, less than the client's
+// own window, so that a pipe waits here.
+const chatWindow = 128
+
+// receive prints what arrives until the client or ctx ends.
+func (c *chatCmd) receive(ctx context.Context, client *gannet.Client) {
+	for m := range client.Messages(ctx) {
+		from := fmt.Sprint(m.Sender)
+		if m.Sender == c.User {
+			from = "me, elsewhere"
+		}
+		if m.Conversation != gannet.User(c.To) {
+			from += " (another chat)"
+		}
+		fmt.Printf("%s %s: %s\n", m.Time.Format(time.TimeOnly), from, m.Text())
+		if m.Sender != c.User {
+			if err := client.MarkRead(ctx, m.Conversation, m.Seq); err != nil && ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) {
+				fmt.Fprintln(os.Stderr, "! could not mark as read:", err)
+			}
+		}
+	}
+}
+
+// announce says when the connection comes and goes.
+func (c *chatCmd) announce(state gannet.State, err error) {
+	switch state {
+	case gannet.Online:
+		fmt.Fprintf(os.Stderr, "* connected as user %d, chatting with %d\n", c.User, c.To)
+	case gannet.Connecting:
+		if err != nil {
+			fmt.Fprintf(os.Stderr, "* connection lost, trying again (%v)\n", err)
+		}
+	}
+}

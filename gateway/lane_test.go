@@ -1,0 +1,171 @@
+package gateway
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"gannet/protocol"
+)
+
+// While a batch is under way the next one fills: nothing waits for a timer, and
+// a busy lane sends large batches.
+func TestLaneFillsABatchWhileOneIsUnderWay(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	l.gate, l.entered = make(chan struct{}, 10), make(chan int, 10)
+	st := newStage(t, l, Config{Lanes: 1})
+	a, b := st.login(1), st.login(2)
+	a.send(sendFrame(2, 1, "first"))
+	if n := <-l.entered; n != 1 {
+		t.Fatalf("an idle lane sent %d frames", n)
+	}
+	const each = 50
+	for i := range uint64(each) {
+		a.send(sendFrame(2, i+2, "a"))
+		b.send(sendFrame(1, i+1, "b"))
+	}
+	st.eventually("all have arrived", func() bool { return st.stat("frames_in") == 2+1+2*each })
+	l.gate <- struct{}{}
+	if n := <-l.entered; n != 2*each {
+		t.Errorf("the second batch has %d frames, want %d", n, 2*each)
+	}
+	l.gate <- struct{}{}
+	for i := range each + 1 {
+		if f := a.next(); f.Request != uint32(i+1) {
+			t.Fatalf("a: answer %d is to request %d", i, f.Request)
+		}
+	}
+	for i := range each {
+		if f := b.next(); f.Request != uint32(i+1) {
+			t.Fatalf("b: answer %d is to request %d", i, f.Request)
+		}
+	}
+}
+
+func TestConversationStaysInItsLane(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	st := newStage(t, l, Config{Lanes: 3})
+	p := st.login(1)
+	for i := range uint64(100) {
+		p.send(sendFrame(2+i%10, i+1, "x"))
+		p.next()
+	}
+	for _, batch := range l.batches {
+		lane := -1
+		for _, r := range batch {
+			target, _ := protocol.PeekTarget(r.Frame.Payload)
+			got := target.Conversation(1).Partition() % 3
+			if lane >= 0 && got != lane {
+				t.Fatal("one batch holds two lanes")
+			}
+			lane = got
+		}
+	}
+}
+
+func TestFullLaneSaysBusy(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
+	st := newStage(t, l, Config{Lanes: 1})
+	p := st.login(1)
+	body := string(make([]byte, 32<<10))
+	p.send(sendFrame(2, 1, "holds the lane"))
+	<-l.entered
+	fits := uint64(laneBytes / (len(sendFrame(2, 1, body)) - protocol.HeaderSize))
+	for i := range fits + 1 {
+		p.send(sendFrame(2, i+2, body))
+	}
+	f := p.next()
+	var m protocol.Failure
+	if err := m.Decode(f.Payload); err != nil || f.Type != protocol.TypeError || m.Code != protocol.CodeBusy ||
+		f.Request != uint32(fits+2) || m.RetryAfter == 0 {
+		t.Fatalf("answered %#x %v to %d (%v), want busy to %d", f.Type, m.Code, f.Request, err, fits+2)
+	}
+	close(l.gate)
+	for i := range fits + 1 {
+		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != uint32(i+1) {
+			t.Fatalf("answer %d: %#x to %d", i, f.Type, f.Request)
+		}
+	}
+	if n := st.stat("refused.busy"); n != 1 {
+		t.Errorf("%d counted", n)
+	}
+}
+
+func TestTooManyRequestsOfOneConnection(t *testing.T) {
+	l := newLogic()
+	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
+	st := newStage(t, l, Config{Lanes: 1})
+	greedy, neighbour := st.login(1), st.login(2)
+	var frames []byte
+	for i := range uint64(maxWritesInFlight + 1) {
+		frames = append(frames, sendFrame(2, i+1, "")...)
+	}
+	greedy.send(frames)
+	f := greedy.next()
+	var m protocol.Failure
+	if err := m.Decode(f.Payload); err != nil || m.Code != protocol.CodeTooManyRequests || f.Request != maxWritesInFlight+1 {
+		t.Errorf("answered %v to %d, %v", m.Code, f.Request, err)
+	}
+	neighbour.alive()
+	close(l.gate)
+}
+
+func TestPanicInLogicEndsNothingElse(t *testing.T) {
+	l := newLogic()
+	l.answer = func(r protocol.Request) []byte {
+		if r.User == 1 {
+			panic("a bug")
+		}
+		return ackSend(r)
+	}
+	st := newStage(t, l, Config{Lanes: 1})
+	a, b := st.login(1), st.login(2)
+	a.send(sendFrame(2, 1, "x"))
+	if code := a.closed(); code != protocol.CodeInternal {
+		t.Errorf("closed with %v", code)
+	}
+	b.send(sendFrame(1, 1, "x"))
+	if f := b.next(); f.Type != protocol.TypeSendAck {
+		t.Errorf("answered %#x", f.Type)
+	}
+}
+
+// A stop answers what is under way before it says CLOSE.
+func TestStopLosesNothing(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	l.gate, l.entered = make(chan struct{}, 2), make(chan int, 2)
+	st := newStage(t, l, Config{Lanes: 1})
+	p := st.login(1)
+	p.send(sendFrame(2, 1, "x"))
+	<-l.entered
+	stopped := make(chan error, 1)
+	go func() {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		stopped <- st.Stop(ctx)
+	}()
+	st.eventually("new ones are refused", func() bool {
+		q := st.dial()
+		q.SetReadDeadline(time.Now().Add(time.Second))
+		_, err := q.Read(make([]byte, 1))
+		return err != nil && q.conn == 0
+	})
+	l.gate <- struct{}{}
+	if f := p.next(); f.Type != protocol.TypeSendAck {
+		t.Errorf("answered %#x", f.Type)
+	}
+	if code := p.closed(); code != protocol.CodeDraining {
+		t.Errorf("closed with %v", code)
+	}
+	if err := <-stopped; err != nil {
+		t.Error(err)
+	}
+	if err := st.Stop(context.Background()); err != ErrStopped {
+		t.Errorf("a second stop: %v", err)
+	}
+}

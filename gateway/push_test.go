@@ -1,0 +1,192 @@
+package gateway
+
+import (
+	"context"
+	"sync"
+	"testing"
+	"time"
+
+	"gannet/protocol"
+)
+
+func TestPushGoesToItsConnectionsInOrder(t *testing.T) {
+	st := newStage(t, newLogic(), Config{Writers: 2})
+	a, b := st.login(2), st.login(3)
+	const gone = 999
+	for seq := uint64(1); seq <= 500; seq++ {
+		absent := st.Push(t.Context(), []protocol.Delivery{
+			{Frame: pushFrame(1, 2, 2*seq-1, 50), Conns: []uint64{a.conn, gone, b.conn}},
+			{Frame: pushFrame(1, 2, 2*seq, 50), Conns: []uint64{a.conn, b.conn}},
+		})
+		if len(absent) != 1 || absent[0] != gone {
+			t.Fatalf("absent: %v", absent)
+		}
+	}
+	for _, p := range []*peer{a, b} {
+		for seq := uint64(1); seq <= 1000; seq++ {
+			f := p.next()
+			var m protocol.Message
+			if err := m.Decode(f.Payload); err != nil || m.Seq != seq {
+				t.Fatalf("got seq %d, want %d: %v", m.Seq, seq, err)
+			}
+		}
+	}
+	if n := st.stat("push.absent"); n != 500 {
+		t.Errorf("%d absent counted", n)
+	}
+}
+
+// flood pushes until the connection's socket takes no more and its outbox has
+// overflowed, and gives the last seq.
+func flood(st *stage, p *peer) uint64 {
+	s := st.sessions.get(p.conn)
+	for seq := uint64(1); ; seq++ {
+		s.mu.Lock()
+		full := s.outbox.blocked && len(s.outbox.hints) > 0
+		s.mu.Unlock()
+		if full {
+			return seq - 1
+		}
+		st.Push(st.t.Context(), []protocol.Delivery{{Frame: pushFrame(1, 2, seq, 16<<10), Conns: []uint64{p.conn}}})
+	}
+}
+
+func TestReaderThatNeverReads(t *testing.T) {
+	st := newStage(t, newLogic(), Config{})
+	stuck, neighbour := st.login(2), st.login(3)
+	last := flood(st, stuck)
+	s := st.sessions.get(stuck.conn)
+	s.mu.Lock()
+	held := s.outbox.bytes
+	s.mu.Unlock()
+	if held > outboxBytes {
+		t.Errorf("%d bytes held for a client that does not read", held)
+	}
+	// A neighbour on the same writer is served meanwhile.
+	st.Push(t.Context(), []protocol.Delivery{{Frame: pushFrame(1, 3, 1, 100), Conns: []uint64{neighbour.conn}}})
+	if f := neighbour.next(); f.Type != protocol.TypePush {
+		t.Fatalf("the neighbour got %#x", f.Type)
+	}
+	// Once it reads, it gets what was kept and a hint for what was not.
+	for seq := uint64(1); ; seq++ {
+		st.turn(tick)
+		f := stuck.next()
+		if f.Type == protocol.TypeHint {
+			var hint protocol.Cursor
+			if err := hint.Decode(f.Payload); err != nil || hint.Target != direct(1) || hint.Seq > last {
+				t.Fatalf("hint %+v, %v; pushed up to %d", hint, err, last)
+			}
+			if hint.Seq == last {
+				break
+			}
+			continue
+		}
+		var m protocol.Message
+		if err := m.Decode(f.Payload); err != nil || m.Seq > last {
+			t.Fatalf("push %d: %v", m.Seq, err)
+		}
+	}
+	stuck.alive()
+}
+
+func TestSocketThatTakesNothingIsClosedAtLast(t *testing.T) {
+	l := newLogic()
+	l.silence = time.Hour
+	st := newStage(t, l, Config{})
+	stuck := st.login(2)
+	flood(st, stuck)
+	st.turn(writeTimeout - time.Second)
+	if n := st.stat("close.write_timeout"); n != 0 {
+		t.Fatal("closed too early")
+	}
+	st.eventually("closed", func() bool {
+		st.turn(time.Second)
+		return st.stat("close.write_timeout") == 1
+	})
+}
+
+func TestClientThatAsksAndDoesNotRead(t *testing.T) {
+	st := newStage(t, newLogic(), Config{})
+	p := st.login(1)
+	pings := []byte{}
+	for range 4000 {
+		pings = protocol.AppendEmpty(pings, protocol.TypePing, 1)
+	}
+	go func() {
+		for { // until the gateway hangs up
+			if _, err := p.Write(pings); err != nil {
+				return
+			}
+		}
+	}()
+	st.eventually("closed", func() bool { return st.stat("close.not_reading") == 1 })
+}
+
+// Pushes, replies, kicks and peers that vanish, all at once: nothing panics,
+// nothing is written to a socket that is not ours any more.
+func TestClosingWhileWriting(t *testing.T) {
+	st := newStage(t, newLogic(), Config{Writers: 2})
+	var wg sync.WaitGroup
+	for round := range 60 {
+		p := st.login(uint64(round + 1))
+		var pushing sync.WaitGroup
+		for range 2 {
+			pushing.Go(func() {
+				for seq := uint64(1); seq < 200; seq++ {
+					st.Push(context.Background(), []protocol.Delivery{{Frame: pushFrame(1, 2, seq, 500), Conns: []uint64{p.conn}}})
+				}
+			})
+		}
+		wg.Go(func() {
+			switch round % 3 {
+			case 0:
+				p.Close()
+			case 1:
+				st.Kick(p.conn, protocol.CodeReplaced)
+			default:
+				p.Write([]byte{0, 0, 0, 0})
+			}
+		})
+		pushing.Wait()
+	}
+	wg.Wait()
+	st.eventually("all are gone", func() bool { return st.stat("connections") == 0 })
+	var ended uint64
+	for name, n := range st.Stats() {
+		if len(name) > 6 && name[:6] == "close." {
+			ended += n
+		}
+	}
+	if ended != 60 {
+		t.Errorf("%d ends counted: %v", ended, st.Stats())
+	}
+}
+
+func TestKickedConnectionIsToldWhy(t *testing.T) {
+	st := newStage(t, newLogic(), Config{})
+	p := st.login(1)
+	st.Kick(p.conn, protocol.CodeReplaced)
+	if code := p.closed(); code != protocol.CodeReplaced {
+		t.Errorf("closed with %v", code)
+	}
+	st.Kick(p.conn, protocol.CodeReplaced) // gone already
+	st.Kick(12345, protocol.CodeReplaced)  // never there
+}
+
+func TestEveryCloseReasonHasACounter(t *testing.T) {
+	var c counters
+	for _, code := range closeReasons {
+		c.close(code)
+	}
+	for i, code := range closeReasons {
+		if n := c.closed[i].Load(); n != 1 {
+			t.Errorf("%v counted %d times", code, n)
+		}
+	}
+	defer func() {
+		if recover() == nil {
+			t.Error("a reason without a counter went unnoticed")
+		}
+	}()
+	c.close(protocol.CodeBusy)
+}

@@ -1,0 +1,58 @@
+package gateway
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// The wheel against a list of deadlines: everybody fires at the tick that was
+// asked for, also beyond one turn, and never when taken out.
+func TestWheelFiresEverybodyOnTime(t *testing.T) {
+	for seed := range uint64(20) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		var w wheel
+		sessions := make([]*session, 50)
+		want := map[*session]int64{}
+		for i := range sessions {
+			sessions[i] = &session{}
+		}
+		for now := int64(1); now < 4*wheelSlots; now++ {
+			for range r.IntN(4) {
+				s := sessions[r.IntN(len(sessions))]
+				switch r.IntN(5) {
+				case 0:
+					w.remove(s)
+					delete(want, s)
+				default:
+					due := w.now() + 1 + r.Int64N(3*wheelSlots)
+					w.schedule(s, due)
+					if at, ok := want[s]; !ok || due < at {
+						want[s] = due
+					}
+				}
+			}
+			for _, s := range w.advance(nil) {
+				if want[s] != now {
+					t.Fatalf("seed %d: fired at %d, due at %d", seed, now, want[s])
+				}
+				delete(want, s)
+			}
+			for s, due := range want {
+				if due <= now {
+					t.Fatalf("seed %d: tick %d, and %p has waited since %d", seed, now, s, due)
+				}
+			}
+		}
+	}
+}
+
+func TestWheelTakesWhatIsOverdueAtTheNextTick(t *testing.T) {
+	var w wheel
+	w.advance(nil)
+	w.advance(nil)
+	s := &session{}
+	w.schedule(s, 1)
+	if fired := w.advance(nil); len(fired) != 1 || fired[0] != s {
+		t.Errorf("fired %v", fired)
+	}
+}

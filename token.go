@@ -1,0 +1,44 @@
+package main
+
+import (
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"gannet/logic"
+)
+
+// defaultTTL is how long a token lasts unless told otherwise: a month, as long
+// as history is kept by default.
+const defaultTTL = 30 * 24 * time.Hour
+
+type tokenCmd struct {
+	User uint64        `required:"" placeholder:"ID" help:"User that the token lets in; any number but 0."`
+	TTL  time.Duration `default:"720h" name:"ttl" placeholder:"DURATION" help:"How long it is good for."`
+	Data string        `default:"./gannet-data" placeholder:"DIR" help:"Data folder of the server, whose key signs."`
+}
+
+// Run prints the token.
+func (c *tokenCmd) Run() error {
+	if c.TTL <= 0 {
+		return fmt.Errorf("--ttl %s is not in the future", c.TTL)
+	}
+	token, err := sign(c.Data, c.User, c.TTL)
+	if err != nil {
+		return err
+	}
+	fmt.Println(token)
+	return nil
+}
+
+// sign makes a token with the signing key in a server's data folder.
+func sign(data string, user uint64, ttl time.Duration) (string, error) {
+	if user == 0 {
+		return "", fmt.Errorf("user 0 does not exist: users are numbers from 1")
+	}
+	keys, err := logic.LoadKeys(filepath.Join(data, "keys"))
+	if err != nil {
+		return "", fmt.Errorf("no signing key: %w (start the server once, or name its folder with --data)", err)
+	}
+	return keys.Sign(user, ttl, time.Now())
+}
