@@ -46,9 +46,9 @@ func TestSplitLimit(t *testing.T) {
 	}
 }
 
-// TestDecodedSlicesStayInTheirFrame appends to what was decoded: the frame behind
-// it in the same buffer must not change.
-func TestDecodedSlicesStayInTheirFrame(t *testing.T) {
+// TestDecodedSlicesStayInTheirPlace appends to what was decoded: what stands
+// behind it in the same buffer must not change.
+func TestDecodedSlicesStayInTheirPlace(t *testing.T) {
 	stream := Send{Target: Target{KindDirect, 2}, ClientID: 1, Content: ContentText, Body: []byte("one")}.AppendFrame(nil, 1)
 	first := len(stream)
 	stream = AppendEmpty(stream, TypePing, 2)
@@ -65,6 +65,18 @@ func TestDecodedSlicesStayInTheirFrame(t *testing.T) {
 	_ = append(m.Body, "overwritten"...)
 	if !bytes.Equal(stream[first:], behind) {
 		t.Errorf("the next frame became %x", stream[first:])
+	}
+
+	// The same within a payload: the token stands in its middle.
+	stream = Hello{Token: []byte("token"), Device: 1, Name: []byte("name")}.AppendFrame(nil, 1)
+	whole := bytes.Clone(stream)
+	var hello Hello
+	if err := hello.Decode(stream[HeaderSize:]); err != nil {
+		t.Fatal(err)
+	}
+	_ = append(hello.Token, "overwritten"...)
+	if !bytes.Equal(stream, whole) {
+		t.Errorf("the payload became %x", stream)
 	}
 }
 
