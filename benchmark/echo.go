@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -65,12 +66,10 @@ func (e *EchoServer) Run(ctx context.Context, _, _ io.Writer) error {
 	case err := <-served:
 		return fmt.Errorf("benchmark: the echo server ended: %w", err)
 	case <-ctx.Done():
+		// The process ends now and its connections with it. Closing them here would
+		// be wrong: see echoLoad.
+		return nil
 	}
-	// The clients went first; there is nothing to wait for.
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-	defer cancel()
-	_ = loop.Shutdown(ctx)
-	return nil
 }
 
 func echo(conn netpoll.Connection) error {
@@ -144,11 +143,12 @@ func (r echoRun) run(ctx context.Context) (result echoResult, err error) {
 	if err != nil {
 		return result, err
 	}
-	defer func() { err = errors.Join(err, server.stop()) }()
-
 	load := echoLoad{size: r.size, recorders: newRecorders(runtime.GOMAXPROCS(0))}
-	defer load.close()
-	if err := load.open(r, server.Listen); err != nil {
+	defer func() {
+		err = errors.Join(err, server.stop())
+		load.open.Wait()
+	}()
+	if err := load.dial(r, server.Listen); err != nil {
 		return result, err
 	}
 	if err := rest(ctx, r.warmup); err != nil {
@@ -177,13 +177,16 @@ func (r echoRun) run(ctx context.Context) (result echoResult, err error) {
 	}, nil
 }
 
-// echoLoad is the client half of the echo limit.
+// echoLoad is the client half of the echo limit. It leaves closing to the
+// server: netpoll v0.7.2 waits on the poller until the poller has left a
+// connection that is being closed, for ever when its handler runs there.
 type echoLoad struct {
 	size      int
 	recorders []*recorder
 	conns     []*echoConn
 	reads     atomic.Uint64
 	measuring atomic.Bool
+	open      sync.WaitGroup // the connections that the server has not closed yet
 }
 
 // echoConn keeps a fixed number of frames on their way. Its fields belong to
@@ -198,7 +201,7 @@ type echoConn struct {
 	markedAt time.Time     // … and was sent then
 }
 
-func (l *echoLoad) open(r echoRun, address string) error {
+func (l *echoLoad) dial(r echoRun, address string) error {
 	const dialTimeout = 5 * time.Second
 	dialer := netpoll.NewDialer()
 	for i := range r.connections {
@@ -213,6 +216,10 @@ func (l *echoLoad) open(r echoRun, address string) error {
 			written: uint64(n), mark: uint64(n), markedAt: time.Now(),
 		}
 		l.conns = append(l.conns, c)
+		l.open.Add(1)
+		if err := conn.AddCloseCallback(func(netpoll.Connection) error { l.open.Done(); return nil }); err != nil {
+			return fmt.Errorf("benchmark: %w", err)
+		}
 		if err := conn.SetOnRequest(func(context.Context, netpoll.Connection) error { return c.handle() }); err != nil {
 			return fmt.Errorf("benchmark: %w", err)
 		}
@@ -221,12 +228,6 @@ func (l *echoLoad) open(r echoRun, address string) error {
 		}
 	}
 	return nil
-}
-
-func (l *echoLoad) close() {
-	for _, c := range l.conns {
-		_ = c.Close() // the run is over either way
-	}
 }
 
 func (l *echoLoad) frames() (sum uint64) {

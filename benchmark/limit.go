@@ -21,13 +21,7 @@ type Limit struct {
 	Warmup      time.Duration `help:"Time before each echo measurement that does not count." default:"500ms"`
 	JSON        bool          `name:"json" help:"Write the report as JSON."`
 
-	Echo `kong:"-"`
-}
-
-// Echo says how to start an EchoServer as a process.
-type Echo struct {
-	Executable  string   // this program when empty
-	EchoCommand []string // the arguments that make it an EchoServer
+	Program `kong:"-"`
 }
 
 // Run measures one thing after the other and writes the report to out.
@@ -35,7 +29,7 @@ func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
 	if l.Connections < 1 {
 		return fmt.Errorf("benchmark: %d connections", l.Connections)
 	}
-	executable, err := ownExecutable(l.Executable)
+	executable, err := l.executable()
 	if err != nil {
 		return err
 	}
@@ -75,16 +69,4 @@ func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
 	}
 	line.end()
 	return report.finish(out, l.JSON, new(faults))
-}
-
-// ownExecutable gives the program that is asked for, or else the running one.
-func ownExecutable(asked string) (string, error) {
-	if asked != "" {
-		return asked, nil
-	}
-	own, err := os.Executable()
-	if err != nil {
-		return "", fmt.Errorf("benchmark: %w", err)
-	}
-	return own, nil
 }

@@ -16,7 +16,7 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	l := Limit{
 		Connections: 10, Depths: []int{1, 16}, Size: 128, Batches: []int{1, 32}, RecordSize: 200,
 		Data: t.TempDir(), Duration: 50 * time.Millisecond, JSON: true,
-		Echo: Echo{EchoCommand: []string{echoArgument}},
+		Program: Program{EchoCommand: []string{echoArgument}},
 	}
 	var out, progress bytes.Buffer
 	if err := l.Run(context.Background(), &out, &progress); err != nil {
@@ -42,7 +42,7 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 func TestLimitEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	l := Limit{Connections: 1, Depths: []int{1}, Size: 128, Duration: time.Hour, Echo: Echo{EchoCommand: []string{echoArgument}}}
+	l := Limit{Connections: 1, Depths: []int{1}, Size: 128, Duration: time.Hour, Program: Program{EchoCommand: []string{echoArgument}}}
 	if err := l.Run(ctx, io.Discard, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled run ended with %v", err)
 	}

@@ -1,0 +1,175 @@
+package benchmark
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	gannet "gannet/sdk/go"
+)
+
+// user is one simulated user with one device. What a message costs here is
+// taken from the server, which shares the cores: no map, no allocation and one
+// look at the clock for each event.
+type user struct {
+	load   *load
+	id     uint64
+	target gannet.Target // the partner
+	client *gannet.Client
+	wire   wire
+	done   func(gannet.Ack, error) // of every message
+
+	// mu guards what goes out, for sends come from the schedule too. It is taken
+	// before any lock of the client's.
+	mu      sync.Mutex
+	slots   []slot   // message n on its way is slots[n % len(slots)]
+	sent    uint64   // counter of the last message sent
+	settled uint64   // counter of the last message acked or refused; acks come in order
+	backlog []int64  // when messages were due for which there was no slot
+	seqs    []uint64 // with load.keepSeqs: that of each settled message, by counter; 0 when it was refused
+
+	// These belong to the goroutine that calls the handlers, until it has ended.
+	check    checker
+	clientID uint64 // of the last message acked
+
+	acked, delivered atomic.Uint64
+	online           atomic.Bool
+	ackTimes         *recorder
+	deliverTimes     *recorder
+}
+
+// slot is a message on its way. The body is used again once it is acked.
+type slot struct {
+	body []byte
+	due  int64
+}
+
+// dial logs the user in.
+func (u *user) dial(ctx context.Context, address, token string, opts ...gannet.Option) error {
+	u.done = u.onDone
+	opts = append(opts,
+		gannet.WithDialer(u.wire.dial),
+		gannet.WithWindow(len(u.slots)),
+		gannet.WithName("gannet benchmark"),
+		gannet.WithHandler(gannet.Handler{Message: u.onMessage, State: u.onState}))
+	client, err := gannet.Dial(ctx, address, token, opts...)
+	if err != nil {
+		return fmt.Errorf("benchmark: user %d: %w", u.id, err)
+	}
+	// A handler may send as soon as anything is acked, so sends wait for this.
+	u.mu.Lock()
+	u.client = client
+	u.mu.Unlock()
+	return nil
+}
+
+// fillWindow puts as many messages on their way as the window holds.
+func (u *user) fillWindow(now int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	for u.sent-u.settled < uint64(len(u.slots)) {
+		if !u.send(now) {
+			return
+		}
+	}
+}
+
+// sendDue sends a message that is due, now or as soon as there is room.
+func (u *user) sendDue(due int64) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.sent-u.settled == uint64(len(u.slots)) || len(u.backlog) > 0 {
+		u.backlog = append(u.backlog, due)
+		return
+	}
+	u.send(due)
+}
+
+// send sends the next message. mu is held and there is a free slot.
+func (u *user) send(due int64) bool {
+	counter := u.sent + 1
+	s := &u.slots[counter%uint64(len(u.slots))]
+	if s.body == nil {
+		s.body = make([]byte, u.load.size)
+	}
+	s.due = due
+	u.load.fill.write(s.body, header{Run: u.load.run, Sender: u.id, Counter: counter, Intended: due})
+	err := u.client.SendFunc(u.target, gannet.Draft{Content: gannet.ContentText, Body: s.body}, u.done)
+	if err != nil {
+		u.load.faults.addf("user %d: message %d was not taken: %v", u.id, counter, err)
+		return false
+	}
+	u.sent = counter
+	return true
+}
+
+// onDone takes the outcome of the oldest message on its way.
+func (u *user) onDone(ack gannet.Ack, err error) {
+	now := u.load.clock.now()
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.settled++
+	counter := u.settled
+	due := u.slots[counter%uint64(len(u.slots))].due
+	switch {
+	case len(u.backlog) > 0:
+		if u.send(u.backlog[0]) {
+			u.backlog = u.backlog[1:]
+		}
+	case u.load.rate == 0 && now < u.load.until.Load():
+		u.send(now)
+	}
+
+	if u.load.keepSeqs {
+		u.seqs = append(u.seqs, ack.Seq) // 0 with an error
+	}
+	if err != nil {
+		u.load.faults.addf("user %d: message %d was not acked: %v", u.id, counter, err)
+		return
+	}
+	if ack.ClientID <= u.clientID {
+		u.load.faults.addf("user %d: the ack of client message id %d came after that of %d", u.id, ack.ClientID, u.clientID)
+	}
+	u.clientID = ack.ClientID
+	u.check.acked(ack.Seq)
+	if due >= u.load.from.Load() {
+		u.ackTimes.record(now - due)
+	}
+	u.acked.Add(1)
+}
+
+// onMessage takes a message that arrived.
+func (u *user) onMessage(m gannet.Message) {
+	h, ok := u.check.received(m.Seq, m.Sender, m.Body)
+	if !ok {
+		return
+	}
+	if h.Intended >= u.load.from.Load() {
+		u.deliverTimes.record(u.load.clock.now() - h.Intended)
+	}
+	u.delivered.Add(1)
+}
+
+// onState follows whether the user is logged in.
+func (u *user) onState(s gannet.State, err error) {
+	is := s == gannet.Online
+	if was := u.online.Swap(is); was == is {
+		return
+	}
+	if is {
+		u.load.online.Add(1)
+		return
+	}
+	u.load.online.Add(-1)
+	if err != nil {
+		u.load.lost(u.id, err)
+	}
+}
+
+// pending gives how many messages wait for their ack, or to be sent at all.
+func (u *user) pending() uint64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.sent - u.settled + uint64(len(u.backlog))
+}
