@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -15,21 +14,16 @@ import (
 // reused for the next one.
 type batch struct {
 	clock         uint64          // Unix milliseconds, never falling
-	of            []*conversation // of each entry
+	steps         []step          // of each entry
 	conversations []*conversation // each once; kept after a failed commit, so that readers stay behind it
-	members       []memberOf      // whose cursors moved
-	devices       []deviceOf      // that sent something
 	remembered    remembered
 }
 
-type memberOf struct {
+// step is an entry on its way into the store.
+type step struct {
 	*conversation
-	*member
-}
-
-type deviceOf struct {
-	*conversation
-	*device
+	prev uint64 // of a new message: seq of the one that its device had before
+	next int    // entry of the conversation's next new message, -1: none
 }
 
 // Append implements logic.Log.
@@ -53,24 +47,23 @@ func (s *Store) Append(ctx context.Context, lane int, b *logic.Batch) error {
 		l.abandon()
 		return err
 	}
-	w := s.db.NewBatch()
-	if err := s.apply(l, w, b); err != nil {
-		w.Close()
+	if err := s.apply(l, b); err != nil {
 		l.abandon()
 		return err
 	}
-	if w.Empty() { // nothing new, and what was repeated is durable: its batch returned before this one began
-		l.settle()
-		return w.Close()
-	}
-	if err := s.commit(w); err != nil {
-		return err
+	w := s.db.NewBatch()
+	l.batch.write(w, b)
+	if !w.Empty() { // else nothing is new; what was repeated is durable, as its batch had returned
+		if err := s.commit(w); err != nil {
+			return err
+		}
 	}
 	l.settle()
-	if s.publish != nil {
-		s.publish(lane, frames(b))
+	w.Close()
+	if record := frames(b); len(record) > 0 && s.publish != nil {
+		s.publish(lane, record)
 	}
-	return w.Close()
+	return nil
 }
 
 // commit makes the batch durable. A panic of Pebble's, which is how it reports
@@ -89,7 +82,6 @@ func (s *Store) commit(w *pebble.Batch) (err error) {
 
 // gather finds the conversation of each entry, in the cache or in Pebble.
 func (s *Store) gather(l *lane, lane int, entries []logic.Entry) error {
-	l.batch.of = l.batch.of[:0]
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var c *conversation
@@ -108,21 +100,20 @@ func (s *Store) gather(l *lane, lane int, entries []logic.Entry) error {
 				c = loaded
 				l.put(c)
 			}
-			if !c.touched {
-				c.touched = true
+			if !c.work.touched {
+				c.work = work{touched: true, first: -1, last: -1}
 				l.batch.conversations = append(l.batch.conversations, c)
 			}
 		}
-		l.batch.of = append(l.batch.of, c)
+		l.batch.steps = append(l.batch.steps, step{conversation: c, next: -1})
 	}
 	return nil
 }
 
-// apply carries out the entries in memory, fills in their results and writes
-// what they change to w.
-func (s *Store) apply(l *lane, w *pebble.Batch, b *logic.Batch) error {
+// apply carries out the entries in memory and fills in their results.
+func (s *Store) apply(l *lane, b *logic.Batch) error {
 	for i := range b.Entries {
-		e, c := &b.Entries[i], l.batch.of[i]
+		e, c := &b.Entries[i], l.batch.steps[i].conversation
 		payload := b.Record[e.Start+protocol.HeaderSize : e.End]
 		switch e.Op {
 		case logic.OpMessage:
@@ -136,40 +127,35 @@ func (s *Store) apply(l *lane, w *pebble.Batch, b *logic.Batch) error {
 					continue
 				}
 			}
-			l.accept(w, c, d, e, payload)
+			l.accept(d, e, i)
+			protocol.SetSeq(payload, e.Seq, e.Time)
 		case logic.OpCursor:
-			l.raise(c, e, payload)
+			if l.raise(c, e); e.Outcome == logic.Applied {
+				protocol.SetCursors(payload, e.Delivered, e.Read)
+			}
 		default:
 			return fmt.Errorf("embedded: entry %d has the unknown op %d", i, e.Op)
 		}
 	}
-	for _, x := range l.batch.members {
-		if x.raised {
-			putCursors(w, x.conversation, x.member, l.batch.clock)
-		}
-	}
-	for _, x := range l.batch.devices {
-		putDevice(w, x.conversation, x.device)
-	}
 	return nil
 }
 
-// accept gives a new message its seq.
-func (l *lane) accept(w *pebble.Batch, c *conversation, d *device, e *logic.Entry, payload []byte) {
+// accept gives the new message of entry i its seq.
+func (l *lane) accept(d *device, e *logic.Entry, i int) {
+	st := &l.batch.steps[i]
+	c := st.conversation
 	c.next.head++
 	c.next.time = max(c.next.time, l.batch.clock)
 	c.next.changed = max(c.next.changed, c.next.time)
 	e.Outcome, e.Seq, e.Time = logic.Applied, c.next.head, c.next.time
-	protocol.SetSeq(payload, e.Seq, e.Time)
 
-	op := w.SetDeferred(messageSize, linkSize+len(payload))
-	putMessageKey(op.Key, &c.place, e.Seq)
-	binary.BigEndian.PutUint64(op.Value, d.last)
-	copy(op.Value[linkSize:], payload)
-	op.Finish()
-	if e.Seq == 1 {
-		putInbox(w, c.key)
+	st.prev = d.last
+	if c.work.first < 0 {
+		c.work.first = i
+	} else {
+		l.batch.steps[c.work.last].next = i
 	}
+	c.work.last = i
 
 	d.maxID = max(d.maxID, e.ClientID)
 	d.last = e.Seq
@@ -178,13 +164,13 @@ func (l *lane) accept(w *pebble.Batch, c *conversation, d *device, e *logic.Entr
 	}
 	if !d.sent {
 		d.sent = true
-		l.batch.devices = append(l.batch.devices, deviceOf{c, d})
+		d.nextSent, c.work.sent = c.work.sent, d
 	}
-	l.move(c, l.member(c, e.User), logic.Position{Delivered: e.Seq, Read: e.Seq})
+	c.move(l.member(c, e.User), logic.Position{Delivered: e.Seq, Read: e.Seq})
 }
 
 // raise carries out a cursor entry.
-func (l *lane) raise(c *conversation, e *logic.Entry, payload []byte) {
+func (l *lane) raise(c *conversation, e *logic.Entry) {
 	read := min(e.Read, c.next.head)
 	delivered := max(min(e.Delivered, c.next.head), read)
 	if i, found := c.findMember(e.User); found {
@@ -199,19 +185,18 @@ func (l *lane) raise(c *conversation, e *logic.Entry, payload []byte) {
 		return
 	}
 	e.Outcome = logic.Applied
-	protocol.SetCursors(payload, e.Delivered, e.Read)
 	c.next.changed = max(c.next.changed, l.batch.clock)
 	m := l.member(c, e.User)
 	m.raised = true
-	l.move(c, m, logic.Position{Delivered: e.Delivered, Read: e.Read})
+	c.move(m, logic.Position{Delivered: e.Delivered, Read: e.Read})
 }
 
 // move sets where the cursors of a member will be.
-func (l *lane) move(c *conversation, m *member, to logic.Position) {
+func (c *conversation) move(m *member, to logic.Position) {
 	m.next = to
 	if !m.moved {
 		m.moved = true
-		l.batch.members = append(l.batch.members, memberOf{c, m})
+		m.nextMoved, c.work.moved = c.work.moved, m
 	}
 }
 
@@ -221,15 +206,15 @@ func (l *lane) settle() {
 	defer l.mu.Unlock()
 	for _, c := range l.batch.conversations {
 		c.durable = c.next
-		c.touched = false
-	}
-	for _, x := range l.batch.members {
-		x.member.durable = x.member.next
-		x.moved, x.raised = false, false
-	}
-	for _, x := range l.batch.devices {
-		x.device.durable = x.last
-		x.sent = false
+		for m := c.work.moved; m != nil; m = m.nextMoved {
+			m.durable = m.next
+			m.moved, m.raised = false, false
+		}
+		for d := c.work.sent; d != nil; d = d.nextSent {
+			d.durable = d.last
+			d.sent = false
+		}
+		c.work = work{}
 	}
 	l.batch.reset()
 }
@@ -247,42 +232,9 @@ func (l *lane) abandon() {
 }
 
 func (b *batch) reset() {
-	clear(b.of)
+	clear(b.steps)
 	clear(b.conversations)
-	clear(b.members)
-	clear(b.devices)
-	b.of, b.conversations = b.of[:0], b.conversations[:0]
-	b.members, b.devices = b.members[:0], b.devices[:0]
-}
-
-func putCursors(w *pebble.Batch, c *conversation, m *member, changed uint64) {
-	op := w.SetDeferred(stateSize, cursorSize)
-	putStateKey(op.Key, &c.place, m.user, 0)
-	binary.BigEndian.PutUint64(op.Value, m.next.Delivered)
-	binary.BigEndian.PutUint64(op.Value[8:], m.next.Read)
-	binary.BigEndian.PutUint64(op.Value[16:], changed)
-	op.Finish()
-}
-
-func putDevice(w *pebble.Batch, c *conversation, d *device) {
-	op := w.SetDeferred(stateSize, deviceSize)
-	putStateKey(op.Key, &c.place, d.user, d.device)
-	binary.BigEndian.PutUint64(op.Value, d.maxID)
-	binary.BigEndian.PutUint64(op.Value[8:], d.last)
-	op.Finish()
-}
-
-// putInbox enters a conversation that gets its first message with its members.
-func putInbox(w *pebble.Batch, c protocol.Conversation) {
-	put := func(user uint64) {
-		op := w.SetDeferred(inboxSize, 0)
-		putInboxKey(op.Key, user, c.Target(user))
-		op.Finish()
-	}
-	put(c.A)
-	if c.B != c.A {
-		put(c.B)
-	}
+	b.steps, b.conversations = b.steps[:0], b.conversations[:0]
 }
 
 // frames cuts the record down to the frames of the applied entries.

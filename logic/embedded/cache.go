@@ -44,7 +44,7 @@ type conversation struct {
 	// As the batch under way leaves it. Guarded by lane.append.
 	next    progress
 	devices []*device // by user and device
-	touched bool      // is in lane.batch.conversations
+	work    work
 
 	// As it is durable. Written under both locks, so either suffices to read it.
 	durable progress
@@ -58,14 +58,23 @@ type progress struct {
 	changed uint64 // when a message came or a cursor rose last
 }
 
+// work is what the batch under way does to a conversation.
+type work struct {
+	touched     bool // is in lane.batch.conversations
+	first, last int  // of its new messages, as a list through lane.batch.steps; -1: none
+	moved       *member
+	sent        *device
+}
+
 // member is a user whose cursors are not 0.
 type member struct {
 	user uint64
 
 	// Guarded by lane.append.
-	next   logic.Position // as the batch under way leaves it
-	moved  bool           // is in lane.batch.members
-	raised bool           // by a cursor entry of the batch, so its record is written
+	next      logic.Position // as the batch under way leaves it
+	moved     bool           // is in work.moved
+	raised    bool           // by a cursor entry of the batch, so its record is written
+	nextMoved *member
 
 	durable logic.Position // written under both locks
 }
@@ -75,11 +84,13 @@ type member struct {
 type device struct {
 	user, device uint64
 
-	maxID   uint64  // the highest client id accepted
-	last    uint64  // seq of the newest message, with the batch under way
-	durable uint64  // the same without it
-	sent    bool    // is in lane.batch.devices
-	recent  *recent // nil as long as every id was above maxID
+	maxID    uint64 // the highest client id accepted
+	last     uint64 // seq of the newest message, with the batch under way
+	durable  uint64 // the same without it
+	sent     bool   // is in work.sent
+	nextSent *device
+
+	recent *recent // nil as long as every id was above maxID
 }
 
 // peek finds a conversation in the cache, nil when it is not there. lane.mu is
@@ -173,9 +184,10 @@ func (s *Store) load(key protocol.Conversation) (*conversation, error) {
 }
 
 func (c *conversation) read(it *pebble.Iterator) error {
-	var buf [messageSize]byte
-	putMessageKey(buf[:], &c.place, ^uint64(0)) // above every seq
-	if it.SeekLT(buf[:]) && bytes.HasPrefix(it.Key(), buf[:prefixSize]) {
+	var messages, states [prefixSize]byte
+	putPrefix(messages[:], &c.place, sectionMessage)
+	putPrefix(states[:], &c.place, sectionState)
+	if it.SeekLT(states[:]) && bytes.HasPrefix(it.Key(), messages[:]) {
 		value, err := it.ValueAndErr()
 		if err != nil {
 			return err
@@ -190,9 +202,7 @@ func (c *conversation) read(it *pebble.Iterator) error {
 		}
 		c.next = progress{head: m.Seq, time: m.Time, changed: m.Time}
 	}
-	prefix := buf[:prefixSize]
-	putPrefix(prefix, tagState, &c.place)
-	for ok := it.SeekGE(prefix); ok && bytes.HasPrefix(it.Key(), prefix); ok = it.Next() {
+	for ok := it.SeekGE(states[:]); ok && bytes.HasPrefix(it.Key(), states[:]); ok = it.Next() {
 		value, err := it.ValueAndErr()
 		if err != nil {
 			return err
@@ -205,7 +215,7 @@ func (c *conversation) read(it *pebble.Iterator) error {
 	return nil
 }
 
-// readState takes one record of tagState in. Records come by user and device,
+// readState takes one record of the state section in. Records come by user and device,
 // the cursors of a user before the user's devices.
 func (c *conversation) readState(key, value []byte) error {
 	if len(key) != stateSize {

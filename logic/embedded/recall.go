@@ -64,11 +64,11 @@ func (m *remembered) add(d *device) {
 // device's highest, among those accepted before. When it is known, or nothing
 // can be said, the entry gets its results; otherwise it is new.
 func (s *Store) recall(l *lane, d *device, entries []logic.Entry, i int) (known bool, err error) {
-	e, c := &entries[i], l.batch.of[i]
+	e, c := &entries[i], l.batch.steps[i].conversation
 	if d.recent == nil {
 		d.recent = &recent{next: d.durable}
 		for j := range i { // those of this batch cannot be read back yet
-			if x := &entries[j]; l.batch.of[j] == c && x.Op == logic.OpMessage && x.Outcome == logic.Applied &&
+			if x := &entries[j]; l.batch.steps[j].conversation == c && x.Op == logic.OpMessage && x.Outcome == logic.Applied &&
 				x.User == d.user && x.Device == d.device {
 				d.recent.add(sent{id: x.ClientID, seq: x.Seq})
 			}
@@ -88,7 +88,7 @@ func (s *Store) recall(l *lane, d *device, entries []logic.Entry, i int) (known 
 	e.Outcome, e.Seq = logic.Repeated, seq
 	if seq > c.durable.head {
 		for j := range i {
-			if l.batch.of[j] == c && entries[j].Outcome == logic.Applied && entries[j].Seq == seq {
+			if l.batch.steps[j].conversation == c && entries[j].Outcome == logic.Applied && entries[j].Seq == seq {
 				e.Time = entries[j].Time
 				return true, nil
 			}
