@@ -2,7 +2,10 @@ package gannet
 
 import (
 	"context"
-	"iter"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
 )
 
 // State says what a client is doing.
@@ -21,82 +24,158 @@ func (s State) String() string {
 }
 
 // Client is one device of one user, connected for as long as it is not closed.
-type Client struct{}
-
-// Dial connects, logs in and returns once the server has welcomed the client
-// and the sync of what it missed has begun. Within ctx it keeps trying when the
-// connection is refused or the server says that a later attempt may succeed;
-// any other failure returns at once. ctx bounds Dial alone, not the client.
 //
-// addr is host:port; token is what the server's operator gave out.
-func Dial(ctx context.Context, addr string, token string, opts ...Option) (*Client, error) {
-	return nil, ErrClosed
-}
+// One goroutine, the reader, lives as long as the client: it connects, reads,
+// calls the hooks, keeps all times by the read deadline of the connection, and
+// connects again. What it alone touches needs no lock. Everything that callers
+// touch too is under mu; nobody waits for the network, a hook or the disk's
+// fsync while holding it. The queue and the store have locks of their own, taken
+// after mu where both are held.
+type Client struct {
+	addr   string
+	opts   options
+	device uint64
 
-// Send sends a message and waits until it is durable on the server, however
-// many connections that takes. It waits for room in the window first. When ctx
-// ends while the message is on its way the message stays on its way.
-func (c *Client) Send(ctx context.Context, to Target, d Draft) (Ack, error) {
-	return Ack{}, ErrClosed
-}
+	life  context.Context // ends when Close will wait no longer
+	end   context.CancelCauseFunc
+	first chan error    // the outcome of the first login, for Dial
+	quit  chan struct{} // closed when Close begins or the client stops
+	ended chan struct{} // closed when the reader is through
+	wake  chan struct{} // ends a pause of the reader
 
-// SendFunc sends a message and returns at once; done, which may be nil, is
-// called with the outcome on the goroutine that reads the connection, under the
-// rules of Handler. With a Store it first waits until the message is on disk.
-// It fails with ErrWindow when the window is full and with ErrClosed after
-// Close; then done is not called.
-func (c *Client) SendFunc(to Target, d Draft, done func(Ack, error)) error {
-	return ErrClosed
-}
+	user   atomic.Uint64
+	state  atomic.Int32
+	poked  atomic.Bool // somebody has news for the reader
+	corked atomic.Bool // the reader will flush at the end of its turn
 
-// Messages gives what arrives, for a client without Handler.Message. The body of
-// the loop may take its time and may call any method; a message counts as
-// received when the loop asks for the next one or breaks. When the loop is
-// slow the rest waits on the server. It ends when ctx ends or the client is
-// closed. There must be one loop at a time.
-func (c *Client) Messages(ctx context.Context) iter.Seq[Message] {
-	return func(func(Message) bool) {}
-}
+	mu       sync.Mutex
+	closing  bool
+	wire     writer
+	out      outbox
+	requests []*request
+	numbers  counter
+	err      error // why it stopped for good
+	closeErr error // what Close returns
 
-// HistoryOptions say where History begins and which way it goes.
-type HistoryOptions struct {
-	From     uint64 // inclusive; 0 is the beginning, or the head when Backward
-	Backward bool   // newest first
-}
+	queue queue // for Messages
 
-// History gives the messages of a conversation, this device's own included,
-// fetching them page by page. It ends after the last one, or with an error.
-func (c *Client) History(ctx context.Context, conversation Target, opts HistoryOptions) iter.Seq2[Message, error] {
-	return func(func(Message, error) bool) {}
-}
-
-// Conversations gives the conversations of the user, ordered by target, fetching
-// them page by page. It ends after the last one, or with an error.
-func (c *Client) Conversations(ctx context.Context) iter.Seq2[Conversation, error] {
-	return func(func(Conversation, error) bool) {}
-}
-
-// MarkRead says that the user has read a conversation up to seq, and waits until
-// that is durable. A seq past the head counts as the head.
-func (c *Client) MarkRead(ctx context.Context, conversation Target, seq uint64) error {
-	return ErrClosed
+	in    input     // the reader's
+	inbox inbox     // the reader's
+	link  link      // the reader's
+	due   deadlines // the reader's
 }
 
 // User gives the user whom the token names.
-func (c *Client) User() uint64 { return 0 }
+func (c *Client) User() uint64 { return c.user.Load() }
 
 // Device gives the device id.
-func (c *Client) Device() uint64 { return 0 }
+func (c *Client) Device() uint64 { return c.device }
 
 // State gives the state.
-func (c *Client) State() State { return Closed }
+func (c *Client) State() State { return State(c.state.Load()) }
 
 // Err says why the client closed for good: what the server refused. It is nil
-// while the client works and after Close.
-func (c *Client) Err() error { return nil }
+// while the client works and after a Close.
+func (c *Client) Err() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.err
+}
 
 // Close takes no more messages, waits until ctx ends for the acks of those that
 // were sent, and ends everything. It returns nil when all were acked, otherwise
-// why not; a second Close returns the same.
-func (c *Client) Close(ctx context.Context) error { return nil }
+// why not; a second Close returns the same. What was not acked is told
+// ErrClosed; a Store keeps it for the next Dial.
+func (c *Client) Close(ctx context.Context) error {
+	c.mu.Lock()
+	c.stopTaking()
+	c.mu.Unlock()
+	c.poke()
+	select {
+	case <-c.ended:
+	case <-ctx.Done():
+		c.end(ctx.Err())
+		<-c.ended
+	}
+	return c.closeErr
+}
 
+// stopTaking refuses new messages and requests from now on. The caller holds mu.
+func (c *Client) stopTaking() {
+	if !c.closing {
+		c.closing = true
+		close(c.quit)
+	}
+}
+
+// finish ends the client for good: everybody who waits is told why. It is the
+// last that the reader does.
+func (c *Client) finish(why error) {
+	c.mu.Lock()
+	c.stopTaking()
+	if c.err == nil && !errors.Is(why, errDrained) && c.life.Err() == nil {
+		c.err = why
+	}
+	tell := c.err
+	if tell == nil {
+		tell = ErrClosed
+	}
+	if c.life.Err() != nil {
+		why = context.Cause(c.life)
+	}
+	left := c.out.abandon()
+	if len(left) > 0 {
+		c.closeErr = fmt.Errorf("gannet: closed with %d messages not acked: %w", len(left), why)
+	}
+	requests := c.requests
+	c.requests = nil
+	stopped := c.err
+	c.mu.Unlock()
+
+	c.end(ErrClosed)
+	for _, e := range left {
+		if e.done != nil {
+			e.done(Ack{}, tell)
+		}
+	}
+	for _, r := range requests {
+		r.reply <- answer{err: tell}
+	}
+	c.setState(Closed, stopped)
+	select {
+	case c.first <- why:
+	default: // Dial has its answer
+	}
+	close(c.ended)
+}
+
+// refusal is what a closed client answers. The caller holds mu.
+func (c *Client) refusal() error {
+	if c.err != nil {
+		return c.err
+	}
+	return ErrClosed
+}
+
+func (c *Client) setState(s State, why error) {
+	c.state.Store(int32(s))
+	if hook := c.opts.handler.State; hook != nil {
+		hook(s, why)
+	}
+}
+
+// poke makes the reader look for news now.
+func (c *Client) poke() {
+	c.poked.Store(true)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.wire.conn != nil {
+		// The reader sets its own deadline first and looks at poked after, so
+		// one of the two always reaches it.
+		c.wire.conn.SetReadDeadline(past)
+	}
+}

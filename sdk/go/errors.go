@@ -32,3 +32,26 @@ func (e *Error) Error() string {
 	}
 	return "gannet: " + e.Code.String() + ": " + text
 }
+
+// What ends a connection besides an Error of the server and the network's own
+// errors.
+var (
+	errDrained   = errors.New("gannet: closed, and everything is acked")
+	errOtherUser = errors.New("gannet: the new token names another user")
+	errNoPong    = errors.New("gannet: the server does not answer PING")
+	errNoAnswer  = errors.New("gannet: the server left a request unanswered")
+)
+
+// failure reads the payload of ERROR or CLOSE; it is an *Error, or says that the
+// payload is broken.
+func failure(payload []byte) error {
+	var f protocol.Failure
+	if err := f.Decode(payload); err != nil {
+		return err
+	}
+	return &Error{
+		Code:       f.Code,
+		RetryAfter: time.Duration(f.RetryAfter) * time.Millisecond,
+		Text:       string(f.Text),
+	}
+}

@@ -1,0 +1,101 @@
+package gannet
+
+import (
+	"time"
+
+	"gannet/protocol"
+)
+
+// ackDelay is how long a PUSHACK waits at most for a write that happens anyway.
+// The server waits protocol.PushAckTimeout.
+const ackDelay = 20 * time.Millisecond
+
+// received notes that a conversation has advanced, or that the server pushed
+// again what this device has. owed says that the server waits for a PUSHACK.
+func (c *Client) received(v *conversation, owed bool) {
+	if c.opts.handler.Message != nil {
+		v.received = v.next - 1
+		c.mark(v, owed)
+	}
+	// For a Messages loop it is the loop that receives: collect hears of it.
+}
+
+// mark plans a PUSHACK, if one is owed, and storing the cursor, if there is a
+// store.
+func (c *Client) mark(v *conversation, owed bool) {
+	v.owed = v.owed || owed
+	if !v.dirty && (v.owed || c.opts.store != nil) {
+		v.dirty = true
+		c.inbox.unacked = append(c.inbox.unacked, v)
+	}
+}
+
+// collect notes what the Messages loop has received.
+func (c *Client) collect() {
+	for _, v := range c.queue.collect() {
+		c.mark(v, true)
+	}
+}
+
+// uncork ends a turn of the reader: everything that came of it goes out in one
+// write, with the PUSHACKs if there is anything else or they have waited long
+// enough.
+func (c *Client) uncork() error {
+	due := !c.due.ack.IsZero() && !c.link.now.Before(c.due.ack)
+	c.mu.Lock()
+	drained := c.closing && c.out.live == 0
+	if drained || due || len(c.wire.pending) > 0 {
+		c.due.ack = time.Time{}
+		c.collect()
+		c.ack()
+	}
+	c.flush()
+	c.mu.Unlock()
+	if drained {
+		return errDrained
+	}
+	if len(c.inbox.unacked) > 0 {
+		soonest(&c.due.ack, c.link.now.Add(ackDelay))
+		return nil
+	}
+	c.moveOn()
+	return nil
+}
+
+// ack sends the PUSHACKs and stores the cursors that are planned. The caller
+// holds mu.
+func (c *Client) ack() {
+	in := &c.inbox
+	if len(in.unacked) == 0 {
+		return
+	}
+	in.acked, in.cursors = in.acked[:0], in.cursors[:0]
+	for i, v := range in.unacked {
+		cursor := Cursor{Target: v.target, Seq: v.received}
+		if v.owed && v.received > 0 {
+			c.wire.pending = cursor.AppendPushAck(c.wire.pending, 0)
+			in.acked = append(in.acked, v)
+		}
+		if c.opts.store != nil {
+			in.cursors = append(in.cursors, cursor)
+		}
+		v.dirty, v.owed = false, false
+		in.unacked[i] = nil
+	}
+	in.unacked = in.unacked[:0]
+	if c.opts.store != nil {
+		c.opts.store.SetReceived(in.cursors)
+	}
+}
+
+// acksFailed plans the last PUSHACKs anew when the server could not take one of
+// them; it does not say which.
+func (c *Client) acksFailed(e *Error) {
+	if e.Code.Action() != protocol.ActionRetry {
+		return
+	}
+	for _, v := range c.inbox.acked {
+		c.mark(v, true)
+	}
+	c.due.ack = c.link.now.Add(retryDelay(1, max(e.RetryAfter, ackDelay)))
+}

@@ -1,0 +1,221 @@
+package gannet
+
+import (
+	"slices"
+	"sort"
+	"time"
+
+	"gannet/protocol"
+)
+
+type sendState uint8
+
+const (
+	held    sendState = iota // not on the wire of this connection
+	sent                     // on the wire, not answered
+	settled                  // acked or refused
+)
+
+// outgoing is a message that was taken from the caller.
+type outgoing struct {
+	id      uint64
+	target  Target
+	draft   Draft
+	done    func(Ack, error) // nil: nobody wants to know
+	request uint32
+	state   sendState
+}
+
+// outbox has the messages that are not acked, under Client.mu. It does no I/O.
+type outbox struct {
+	entries []outgoing // from head on in rising order of id
+	head    int        // entries before it are settled and gone
+	next    int        // entries before it are not held
+	live    int        // not settled
+	flying  int        // sent
+
+	window int // live at most
+	limit  int // flying at most: window, or what the server allows
+	lastID uint64
+	stable uint64 // ids up to here are on disk and may go out
+
+	gated    bool      // nothing goes out before the first sync is answered
+	retryAt  time.Time // nothing goes out before it; zero: at once
+	attempts int       // retries since the last ack
+	answered time.Time // when flying was 0 or an answer came, last
+
+	reserved int             // rooms given to waiters that have not used them yet
+	waiters  []chan struct{} // callers of Send waiting for room, oldest first
+}
+
+// init fills a new outbox from the store. New ids begin above clock.
+func (o *outbox) init(saved Saved, window int, clock uint64) {
+	o.window = window
+	o.lastID = max(saved.LastID, clock)
+	for _, m := range saved.Outbox {
+		o.entries = append(o.entries, outgoing{id: m.ClientID, target: m.Target, draft: m.Draft})
+		o.stable = m.ClientID
+	}
+	o.live = len(o.entries)
+	// Sending moves this user's delivered cursor past what was not delivered, so
+	// a client that remembers nothing asks for that cursor first.
+	o.gated = saved.Position == 0
+}
+
+// room says whether one more message may be taken. The span counts too, settled
+// ones included, because the server tells retries from new messages only
+// within MaxUnacked.
+func (o *outbox) room() bool {
+	return o.live+o.reserved < o.window && len(o.entries)-o.head+o.reserved < protocol.MaxUnacked
+}
+
+// grant wakes waiters for whom there is room now.
+func (o *outbox) grant() {
+	for len(o.waiters) > 0 && o.room() {
+		o.reserved++
+		close(o.waiters[0])
+		o.waiters[0] = nil
+		o.waiters = o.waiters[1:]
+	}
+}
+
+// leave takes back what a waiter waited for, or was given.
+func (o *outbox) leave(w chan struct{}) {
+	if i := slices.Index(o.waiters, w); i >= 0 {
+		o.waiters = slices.Delete(o.waiters, i, i+1)
+		return
+	}
+	o.reserved--
+	o.grant()
+}
+
+// add appends a message; its id is above all before it.
+func (o *outbox) add(e outgoing) {
+	if len(o.entries) == cap(o.entries) && o.head > len(o.entries)/2 {
+		n := copy(o.entries, o.entries[o.head:])
+		clear(o.entries[n:])
+		o.entries = o.entries[:n]
+		o.next -= o.head
+		o.head = 0
+	}
+	o.entries = append(o.entries, e)
+	o.lastID = e.id
+	o.live++
+}
+
+// find gives the place of an id, -1 when it is not there or settled.
+func (o *outbox) find(id uint64) int {
+	i := o.head
+	if i >= len(o.entries) || o.entries[i].id != id { // acks mostly come in order
+		i += sort.Search(len(o.entries)-o.head, func(k int) bool { return o.entries[o.head+k].id >= id })
+	}
+	if i >= len(o.entries) || o.entries[i].id != id || o.entries[i].state == settled {
+		return -1
+	}
+	return i
+}
+
+// findRequest gives the place of what was sent under a request number, or -1.
+func (o *outbox) findRequest(request uint32) int {
+	for i := o.head; i < len(o.entries); i++ {
+		if e := &o.entries[i]; e.state == sent && e.request == request {
+			return i
+		}
+	}
+	return -1
+}
+
+// settle takes the entry at i out and gives what it was.
+func (o *outbox) settle(i int) outgoing {
+	e := o.entries[i]
+	if e.state == sent {
+		o.flying--
+	}
+	o.entries[i] = outgoing{id: e.id, state: settled}
+	o.live--
+	for o.head < len(o.entries) && o.entries[o.head].state == settled {
+		o.head++
+	}
+	o.next = max(o.next, o.head)
+	if o.head == len(o.entries) {
+		o.entries, o.head, o.next = o.entries[:0], 0, 0
+	}
+	o.grant()
+	return e
+}
+
+// hold puts the entry at i back, to be sent again.
+func (o *outbox) hold(i int) {
+	o.entries[i].state = held
+	o.flying--
+	o.next = min(o.next, i)
+}
+
+// holdAll puts everything back: the connection is gone.
+func (o *outbox) holdAll() {
+	for i := o.head; i < len(o.entries); i++ {
+		if o.entries[i].state == sent {
+			o.entries[i].state = held
+		}
+	}
+	o.next, o.flying, o.retryAt = o.head, 0, time.Time{}
+}
+
+// unacked counts the messages to the target that are on the wire.
+func (o *outbox) unacked(target Target) uint64 {
+	var n uint64
+	for i := o.head; i < len(o.entries); i++ {
+		if o.entries[i].state == sent && o.entries[i].target == target {
+			n++
+		}
+	}
+	return n
+}
+
+// encode appends to dst the frames of what may go out, oldest first.
+func (o *outbox) encode(dst []byte, numbers *counter) []byte {
+	if o.gated || !o.retryAt.IsZero() {
+		return dst
+	}
+	for ; o.next < len(o.entries) && o.flying < o.limit; o.next++ {
+		e := &o.entries[o.next]
+		if e.state != held {
+			continue
+		}
+		if e.id > o.stable {
+			break
+		}
+		if o.flying == 0 {
+			o.answered = time.Now()
+		}
+		e.request = numbers.next()
+		e.state = sent
+		o.flying++
+		dst = protocol.Send{
+			Target: e.target, ClientID: e.id, Content: e.draft.Content, Body: e.draft.Body,
+		}.AppendFrame(dst, e.request)
+	}
+	return dst
+}
+
+// shrink gives back the memory of an outbox that has been empty.
+func (o *outbox) shrink() {
+	if o.live == 0 {
+		o.entries, o.head, o.next = nil, 0, 0
+	}
+	if len(o.waiters) == 0 {
+		o.waiters = nil
+	}
+}
+
+// abandon empties the outbox and gives what was in it.
+func (o *outbox) abandon() []outgoing {
+	var left []outgoing
+	for i := o.head; i < len(o.entries); i++ {
+		if o.entries[i].state != settled {
+			left = append(left, o.entries[i])
+		}
+	}
+	o.entries, o.head, o.next, o.live, o.flying = nil, 0, 0, 0, 0
+	return left
+}

@@ -1,0 +1,235 @@
+package gannet
+
+import (
+	"time"
+
+	"gannet/protocol"
+)
+
+// gapWait is how long a gap may wait for what is on its way: acks of this
+// device's own messages, which come by another path than pushes, or pushes that
+// such an ack has overtaken.
+const gapWait = time.Second
+
+// pushed handles PUSH.
+func (c *Client) pushed(payload []byte) error {
+	var m protocol.Message
+	if err := m.Decode(payload); err != nil {
+		return err
+	}
+	v := c.inbox.lookup(c.address(m.Target, m.Sender))
+	switch {
+	case v.next == 0 || m.Seq > v.next && !v.lagging:
+		c.early(v, early{
+			first: m.Seq, last: m.Seq, deliver: !c.mine(&m),
+			message: c.message(v.target, &m, c.keep(m.Body)),
+		})
+	case m.Seq < v.next:
+		c.received(v, true) // the server missed a PUSHACK
+	case v.lagging:
+		v.goal = max(v.goal, m.Seq)
+	case c.deliver(v, &m):
+		c.received(v, true)
+		if len(v.stash) > 0 || v.waiting {
+			c.advance(v)
+		}
+	}
+	return nil
+}
+
+// own handles the ack of one of this device's own messages: its seq counts as
+// received.
+func (c *Client) own(target Target, seq uint64) {
+	v := c.inbox.lookup(target)
+	switch {
+	case v.next == 0 || seq > v.next && !v.lagging:
+		c.early(v, early{first: seq, last: seq})
+	case seq < v.next:
+	case v.lagging:
+		v.goal = max(v.goal, seq)
+	default:
+		v.next++
+		c.received(v, false)
+		if len(v.stash) > 0 || v.waiting {
+			c.advance(v)
+		}
+	}
+}
+
+// holed handles HOLE.
+func (c *Client) holed(payload []byte) error {
+	var m protocol.Range
+	if err := m.Decode(payload); err != nil {
+		return err
+	}
+	v := c.inbox.lookup(m.Target)
+	if m.Last < v.next || m.Last < m.First {
+		return nil
+	}
+	if v.lagging {
+		v.goal = max(v.goal, m.Last)
+		return nil
+	}
+	c.early(v, early{first: m.First, last: m.Last})
+	return nil
+}
+
+// hinted handles HINT.
+func (c *Client) hinted(payload []byte) error {
+	var m protocol.Cursor
+	if err := m.Decode(payload); err != nil {
+		return err
+	}
+	if m.Target.Kind == protocol.KindNone {
+		c.startSync()
+		return nil
+	}
+	v := c.inbox.lookup(m.Target)
+	v.goal = max(v.goal, m.Seq)
+	c.advance(v)
+	return nil
+}
+
+// receipt handles RECEIPT.
+func (c *Client) receipt(payload []byte) error {
+	var m protocol.Receipt
+	if err := m.Decode(payload); err != nil {
+		return err
+	}
+	if hook := c.opts.handler.Receipt; hook != nil {
+		hook(Receipt{
+			Conversation: c.address(m.Target, m.User), User: m.User, Device: m.Device,
+			Delivered: m.Delivered, Read: m.Read,
+		})
+	}
+	return nil
+}
+
+// mine says whether this device sent the message: its Ack has told of it, so it
+// is not delivered.
+func (c *Client) mine(m *protocol.Message) bool {
+	return m.Device == c.device && m.Sender == c.User()
+}
+
+func (c *Client) keep(body []byte) []byte {
+	return c.inbox.keep(body, len(body)+len(c.in.data))
+}
+
+// deliver hands over the message whose turn it is; false says that the Messages
+// loop has no room, and that the conversation lags now.
+func (c *Client) deliver(v *conversation, m *protocol.Message) bool {
+	if !c.mine(m) && !c.hand(v, c.message(v.target, m, c.keep(m.Body))) {
+		v.goal = max(v.goal, m.Seq)
+		return false
+	}
+	v.next = m.Seq + 1
+	return true
+}
+
+// hand gives a message to the hook or the Messages loop.
+func (c *Client) hand(v *conversation, m Message) bool {
+	if hook := c.opts.handler.Message; hook != nil {
+		hook(m)
+		return true
+	}
+	if c.queue.put(v, m) {
+		return true
+	}
+	c.lag(v)
+	return false
+}
+
+// lag stops taking what arrives in a conversation until the Messages loop has
+// caught up; then it is fetched.
+func (c *Client) lag(v *conversation) {
+	v.lagging, v.waiting = true, false
+	if n := len(v.stash); n > 0 {
+		v.goal = max(v.goal, v.stash[n-1].last)
+		c.inbox.unstash(v, n)
+	}
+	c.inbox.lagging = append(c.inbox.lagging, v)
+}
+
+// early keeps what came before its turn, and sees to what is missing.
+func (c *Client) early(v *conversation, e early) {
+	if !c.inbox.stash(v, e) {
+		v.goal = max(v.goal, e.last)
+	}
+	c.advance(v)
+}
+
+// advance delivers what is stashed as far as it goes, and if something is
+// missing waits for it or fetches it.
+func (c *Client) advance(v *conversation) {
+	if v.next == 0 || v.lagging {
+		return
+	}
+	n, before := 0, v.next
+	for n < len(v.stash) && v.stash[n].first <= v.next {
+		e := &v.stash[n]
+		if e.last >= v.next {
+			if e.deliver && !c.hand(v, e.message) {
+				return // lag has emptied the stash
+			}
+			v.next = e.last + 1
+		}
+		n++
+	}
+	c.inbox.unstash(v, n)
+	if v.next != before {
+		c.received(v, true)
+	}
+	switch {
+	case v.fetching:
+	case v.next <= v.goal:
+		c.fetch(v)
+	case len(v.stash) == 0:
+		v.waiting = false
+	case v.missing() > c.unacked(v.target):
+		v.goal = v.stash[len(v.stash)-1].last
+		c.fetch(v)
+	default:
+		c.await(v)
+	}
+}
+
+// unacked counts this device's own messages to the target that are on the wire.
+func (c *Client) unacked(target Target) uint64 {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.out.unacked(target)
+}
+
+// await gives the gap at v.next time to close by itself.
+func (c *Client) await(v *conversation) {
+	if v.waiting && v.gap == v.next {
+		return
+	}
+	v.waiting, v.gap, v.deadline = true, v.next, c.link.now.Add(gapWait)
+	soonest(&c.due.gap, v.deadline)
+	if !v.listed {
+		v.listed = true
+		c.inbox.waiting = append(c.inbox.waiting, v)
+	}
+}
+
+// endWaits fetches what did not come by itself.
+func (c *Client) endWaits() {
+	c.due.gap = time.Time{}
+	waiting := c.inbox.waiting
+	c.inbox.waiting = nil
+	for _, v := range waiting {
+		v.listed = false
+		switch {
+		case !v.waiting:
+		case c.link.now.Before(v.deadline):
+			v.listed = true
+			c.inbox.waiting = append(c.inbox.waiting, v)
+			soonest(&c.due.gap, v.deadline)
+		default:
+			v.waiting = false
+			v.goal = max(v.goal, v.stash[len(v.stash)-1].last)
+			c.advance(v)
+		}
+	}
+}
