@@ -159,6 +159,26 @@ func (st *stage) turn(d time.Duration) {
 	}
 }
 
+// ticking turns the wheel from now on to the end of the test.
+func (st *stage) ticking() {
+	stop, done := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for {
+			select {
+			case <-stop:
+				return
+			case <-time.After(time.Millisecond):
+				st.turn(tick)
+			}
+		}
+	}()
+	st.t.Cleanup(func() {
+		close(stop)
+		<-done
+	})
+}
+
 // eventually waits until the condition holds.
 func (st *stage) eventually(what string, condition func() bool) {
 	st.t.Helper()

@@ -7,8 +7,8 @@ import (
 	"gannet/protocol"
 )
 
-// outbox holds what waits for one connection's socket, bounded in bytes. The
-// session's mutex guards it.
+// outbox holds what waits for one connection's socket, bounded in bytes (those
+// of one write, which may come back, aside). The session's mutex guards it.
 //
 // Frames are kept as the slices that everybody else has too. A slice keeps the
 // whole batch that it was cut from in memory, so once the socket is blocked the
@@ -59,8 +59,15 @@ func (o *outbox) reply(b []byte) bool {
 	return true
 }
 
-// last adds the frame that ends the connection, whatever the bound.
-func (o *outbox) last(frame []byte) { o.add(&o.normal, frame) }
+// first adds the frame that begins the conversation with the client, before any
+// push.
+func (o *outbox) first(frame []byte) { o.add(&o.urgent, frame) }
+
+// last adds the frame that ends it, whatever the bound; nothing comes behind it.
+func (o *outbox) last(frame []byte) {
+	o.hints, o.hintSync = nil, false
+	o.add(&o.normal, frame)
+}
 
 func (o *outbox) add(list **frames, b []byte) {
 	if *list == nil {

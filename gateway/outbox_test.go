@@ -46,6 +46,18 @@ func TestSystemMessagesGoFirst(t *testing.T) {
 	}
 }
 
+func TestWelcomeIsFirstAndCloseIsLast(t *testing.T) {
+	var o outbox
+	o.first([]byte("WELCOME "))
+	o.push([]byte("urgent "), true)
+	o.push([]byte("push "), false)
+	o.hint(direct(7), 3)
+	o.last([]byte("CLOSE"))
+	if got := string(o.take(make([]byte, 0, 100))); got != "WELCOME urgent push CLOSE" || !o.empty() {
+		t.Errorf("took %q", got)
+	}
+}
+
 func TestUrgentFrameDoesNotCutAFrameThatIsUnderWay(t *testing.T) {
 	var o outbox
 	o.push([]byte("0123456789"), false)

@@ -19,6 +19,8 @@ type counters struct {
 	writes   atomic.Uint64 // write calls
 	bytesOut atomic.Uint64
 
+	handshakes atomic.Uint64 // TLS handshakes that failed
+
 	// Why a push did not go out, or not yet.
 	pushAbsent     atomic.Uint64 // the connection is gone
 	pushOutboxFull atomic.Uint64 // became a hint
@@ -74,24 +76,25 @@ func (c *counters) close(code protocol.Code) {
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
 	stats := map[string]uint64{
-		"connections":      uint64(g.sessions.len()),
-		"accepted":         c.accepted.Load(),
-		"reads":            c.reads.Load(),
-		"bytes_in":         c.bytesIn.Load(),
-		"frames_in":        c.framesIn.Load(),
-		"requests":         c.requests.Load(),
-		"batches":          c.batches.Load(),
-		"pushes":           c.pushes.Load(),
-		"writes":           c.writes.Load(),
-		"bytes_out":        c.bytesOut.Load(),
-		"push.absent":      c.pushAbsent.Load(),
-		"push.outbox_full": c.pushOutboxFull.Load(),
-		"push.again":       c.pushAgain.Load(),
-		"push.given_up":    c.pushGivenUp.Load(),
-		"push.untracked":   c.pushUntracked.Load(),
-		"refused.busy":     c.refusedBusy.Load(),
-		"refused.too_many": c.refusedTooMany.Load(),
-		"refused.bad_type": c.refusedType.Load(),
+		"connections":       uint64(g.sessions.len()),
+		"accepted":          c.accepted.Load(),
+		"reads":             c.reads.Load(),
+		"bytes_in":          c.bytesIn.Load(),
+		"frames_in":         c.framesIn.Load(),
+		"requests":          c.requests.Load(),
+		"batches":           c.batches.Load(),
+		"pushes":            c.pushes.Load(),
+		"writes":            c.writes.Load(),
+		"bytes_out":         c.bytesOut.Load(),
+		"failed_handshakes": c.handshakes.Load(),
+		"push.absent":       c.pushAbsent.Load(),
+		"push.outbox_full":  c.pushOutboxFull.Load(),
+		"push.again":        c.pushAgain.Load(),
+		"push.given_up":     c.pushGivenUp.Load(),
+		"push.untracked":    c.pushUntracked.Load(),
+		"refused.busy":      c.refusedBusy.Load(),
+		"refused.too_many":  c.refusedTooMany.Load(),
+		"refused.bad_type":  c.refusedType.Load(),
 	}
 	for i, code := range closeReasons {
 		name := "peer"

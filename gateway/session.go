@@ -192,7 +192,7 @@ func (s *session) welcome(login protocol.Login, device uint64) bool {
 	s.user, s.device = login.User, device
 	s.silence = 2*int64(login.Heartbeat/tick) + 1
 	s.entered = true
-	s.outbox.last(login.Welcome)
+	s.outbox.first(login.Welcome)
 	s.phase.Store(phaseOnline)
 	queue := s.enqueue()
 	s.mu.Unlock()

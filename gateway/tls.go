@@ -1,0 +1,161 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"gannet/protocol"
+)
+
+// tlsPending is how much a TLS connection takes from its outbox ahead of the
+// socket: one write of the writer's, so that it never has to wait.
+const tlsPending = scratchBytes
+
+// handshakeTimeout bounds the TLS handshake; HELLO has its own time after it.
+const handshakeTimeout = protocol.LoginTimeout
+
+// tlsTransport is TLS, by crypto/tls. It costs two goroutines and its buffers
+// for each connection, which the plain listener does not: for a million
+// connections TLS ends in front of the gateway.
+type tlsTransport struct {
+	conn *tls.Conn
+
+	mu      sync.Mutex
+	changed sync.Cond // pending grew, or the connection is to end
+	pending []byte
+	ending  bool
+}
+
+func (t *tlsTransport) write(p []byte) (int, error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.ending {
+		return 0, net.ErrClosed
+	}
+	n := min(len(p), tlsPending-len(t.pending))
+	t.pending = append(t.pending, p[:n]...)
+	t.changed.Signal()
+	return n, nil
+}
+
+func (t *tlsTransport) shutdown() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ending = true
+	t.changed.Signal()
+}
+
+func (t *tlsTransport) remote() string { return t.conn.RemoteAddr().String() }
+
+// carry writes what is pending until the connection is to end, and then ends it.
+// A peer that takes nothing for writeTimeout ends it too.
+func (t *tlsTransport) carry() {
+	defer t.conn.Close()
+	var out []byte
+	for {
+		t.mu.Lock()
+		for len(t.pending) == 0 && !t.ending {
+			t.changed.Wait()
+		}
+		if len(t.pending) == 0 {
+			t.mu.Unlock()
+			return
+		}
+		out, t.pending = t.pending, out[:0]
+		t.mu.Unlock()
+		if t.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
+			return
+		}
+		if _, err := t.conn.Write(out); err != nil {
+			return
+		}
+	}
+}
+
+// tlsListener accepts TLS connections for the gateway.
+type tlsListener struct {
+	net.Listener
+	wg sync.WaitGroup
+}
+
+// ServeTLS takes connections from the listener until Stop and speaks TLS 1.3
+// with them, whatever lower version the configuration allows. It does not
+// wait.
+func (g *Gateway) ServeTLS(ln net.Listener, config *tls.Config) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopping {
+		return ErrStopped
+	}
+	config = config.Clone()
+	config.MinVersion = tls.VersionTLS13
+	l := &tlsListener{Listener: ln}
+	g.listeners = append(g.listeners, l)
+	l.wg.Go(func() { g.acceptTLS(l, config) })
+	return nil
+}
+
+func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) {
+	for {
+		conn, err := l.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed):
+			return
+		case err != nil:
+			// Out of files, most likely: others have to leave first.
+			g.log.Warn("a TLS connection could not be accepted", "error", err)
+			time.Sleep(tick)
+		default:
+			l.wg.Go(func() { g.handleTLS(tls.Server(conn, config)) })
+		}
+	}
+}
+
+// handleTLS is one connection from its handshake to its end.
+func (g *Gateway) handleTLS(conn *tls.Conn) {
+	ctx, cancel := context.WithTimeout(g.ctx, handshakeTimeout)
+	err := conn.HandshakeContext(ctx)
+	cancel()
+	if err != nil {
+		g.counters.handshakes.Add(1)
+		conn.Close()
+		return
+	}
+	t := &tlsTransport{conn: conn}
+	t.changed.L = &t.mu
+	s := g.open(t)
+	var carrying sync.WaitGroup
+	carrying.Go(t.carry)
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := conn.Read(buf)
+		s.input(buf[:n])
+		if err != nil {
+			break
+		}
+	}
+	t.shutdown()
+	carrying.Wait()
+	s.ended()
+}
+
+func (l *tlsListener) refuse() { l.Listener.Close() }
+
+func (l *tlsListener) close(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		l.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("gateway: TLS connections are left: %w", ctx.Err())
+	}
+}

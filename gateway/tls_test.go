@@ -1,0 +1,89 @@
+package gateway
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"math/big"
+	"net"
+	"testing"
+	"time"
+
+	"gannet/protocol"
+)
+
+// certificate makes one for 127.0.0.1, and the pool that trusts it.
+func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour),
+		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool := x509.NewCertPool()
+	pool.AddCert(leaf)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
+}
+
+// The same session above TLS: login, a send, a large push, a kick.
+func TestSessionAboveTLS(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	st := newStage(t, l, Config{})
+	cert, pool := certificate(t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}}); err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+
+	if _, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS12}); err == nil {
+		t.Error("TLS 1.2 was accepted")
+	}
+	st.eventually("the handshake is counted", func() bool { return st.stat("failed_handshakes") == 1 })
+
+	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &peer{Conn: conn, t: t}
+	p.send(hello(5))
+	if f := p.next(); f.Type != protocol.TypeWelcome {
+		t.Fatalf("login: %#x", f.Type)
+	}
+	p.conn = (<-l.loggedIn).Conn
+	p.send(sendFrame(6, 1, "secret"))
+	if f := p.next(); f.Type != protocol.TypeSendAck {
+		t.Fatalf("answered %#x", f.Type)
+	}
+	for seq := uint64(1); seq <= 3; seq++ {
+		st.Push(t.Context(), []protocol.Delivery{{Frame: pushFrame(6, 5, seq, protocol.MaxBody), Conns: []uint64{p.conn}}})
+	}
+	st.ticking() // where the transport was full, the wheel tries again
+	for seq := uint64(1); seq <= 3; seq++ {
+		var m protocol.Message
+		if f := p.next(); m.Decode(f.Payload) != nil || m.Seq != seq || len(m.Body) != protocol.MaxBody {
+			t.Fatalf("push %d: %#x, %d bytes", seq, f.Type, len(m.Body))
+		}
+	}
+	st.Kick(p.conn, protocol.CodeReplaced)
+	if code := p.closed(); code != protocol.CodeReplaced {
+		t.Errorf("closed with %v", code)
+	}
+}
