@@ -9,6 +9,7 @@ import (
 	"os"
 	"time"
 
+	"gannet/protocol"
 	gannet "gannet/sdk/go"
 )
 
@@ -85,7 +86,7 @@ func (c *chatCmd) Run(ctx context.Context) (err error) {
 // send sends each line of the input, and waits for room, not for acks.
 func (c *chatCmd) send(ctx context.Context, client *gannet.Client, input io.Reader) error {
 	scanner := bufio.NewScanner(input)
-	scanner.Buffer(nil, gannet.MaxBody)
+	scanner.Buffer(nil, protocol.MaxBody)
 	to := gannet.User(c.To)
 	window := make(chan struct{}, chatWindow)
 	for scanner.Scan() {

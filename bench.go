@@ -1,0 +1,81 @@
+package main
+
+import (
+	"context"
+	"io"
+	"os"
+	"time"
+
+	"gannet/benchmark"
+	"gannet/logic"
+)
+
+// benchCmd measures. Each scenario starts a server of its own unless it is given
+// an address.
+type benchCmd struct {
+	Pairs benchPairs `cmd:"" help:"Users chat in pairs: throughput, latency, cost, and every message checked."`
+	Idle  benchIdle  `cmd:"" help:"Connections that say nothing: memory of each."`
+	Crash benchCrash `cmd:"" help:"Kill the server again and again under load and check that nothing acked is lost."`
+	Limit benchLimit `cmd:"" help:"What this machine gives without gannet: a bare echo and bare commits."`
+	Echo  benchEcho  `cmd:"" hidden:"" help:"The server half of the bare echo."`
+}
+
+type (
+	benchPairs struct {
+		benchmark.Pairs `embed:""`
+	}
+	benchIdle struct {
+		benchmark.Idle `embed:""`
+	}
+	benchCrash struct {
+		benchmark.Crash `embed:""`
+	}
+	benchLimit struct {
+		benchmark.Limit `embed:""`
+	}
+	benchEcho struct {
+		benchmark.EchoServer `embed:""`
+	}
+)
+
+func (c *benchPairs) Run(ctx context.Context) error {
+	c.Program = program()
+	return bench(ctx, c.Pairs.Run)
+}
+
+func (c *benchIdle) Run(ctx context.Context) error {
+	c.Program = program()
+	return bench(ctx, c.Idle.Run)
+}
+
+func (c *benchCrash) Run(ctx context.Context) error {
+	c.Program = program()
+	return bench(ctx, c.Crash.Run)
+}
+
+func (c *benchLimit) Run(ctx context.Context) error {
+	c.Program = program()
+	return bench(ctx, c.Limit.Run)
+}
+
+func (c *benchEcho) Run(ctx context.Context) error { return bench(ctx, c.EchoServer.Run) }
+
+// bench runs a scenario with its report on stdout and its progress on stderr.
+func bench(ctx context.Context, run func(ctx context.Context, out, progress io.Writer) error) error {
+	return run(ctx, os.Stdout, os.Stderr)
+}
+
+// program tells the benchmark, which knows only the protocol and the SDK, how to
+// start a server and how to sign tokens.
+func program() benchmark.Program {
+	return benchmark.Program{EchoCommand: []string{"bench", "echo"}, Signer: signer}
+}
+
+// signer signs tokens with the keys in a folder.
+func signer(dir string) (func(user uint64) (string, error), error) {
+	keys, err := logic.LoadKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	return func(user uint64) (string, error) { return keys.Sign(user, defaultTTL, time.Now()) }, nil
+}
