@@ -1,6 +1,7 @@
 package gannet
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -65,16 +66,11 @@ func (s *FileStore) open() error {
 	if s.size, err = replay(data, s.apply); err != nil {
 		return err
 	}
-	if s.journal, err = os.OpenFile(name, os.O_WRONLY, 0); err != nil {
+	if err := os.Truncate(name, s.size); err != nil {
 		return err
 	}
-	if err = s.journal.Truncate(s.size); err == nil {
-		_, err = s.journal.Seek(s.size, 0)
-	}
-	if err != nil {
-		s.journal.Close()
-	}
 	s.limit = max(minJournal, 2*s.size)
+	s.journal, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
 	return err
 }
 
@@ -204,7 +200,7 @@ func (s *FileStore) apply(ch change) {
 		s.saved.Outbox = append(s.saved.Outbox, Outgoing{ClientID: ch.id, Target: ch.target, Draft: ch.draft})
 	case changeSettled:
 		i, found := slices.BinarySearchFunc(s.saved.Outbox, ch.id, func(m Outgoing, id uint64) int {
-			return int(int64(m.ClientID - id))
+			return cmp.Compare(m.ClientID, id)
 		})
 		if found {
 			s.saved.Outbox = slices.Delete(s.saved.Outbox, i, i+1)
@@ -227,29 +223,35 @@ func (s *FileStore) compact() error {
 	b = change{kind: changeLastID, id: s.saved.LastID}.append(b)
 	b = change{kind: changePosition, id: s.saved.Position}.append(b)
 
+	// Files are closed before the rename because Windows renames no open ones.
 	name := filepath.Join(s.dir, "journal")
-	file, err := os.Create(name + ".new")
-	if err != nil {
-		return err
-	}
-	_, err = file.Write(b)
-	if err == nil {
-		err = file.Sync()
-	}
-	if err == nil {
-		err = os.Rename(name+".new", name)
-	}
-	if err == nil {
-		err = syncDir(s.dir)
-	}
-	if err != nil {
-		file.Close()
+	if err := writeFile(name+".new", b); err != nil {
 		return err
 	}
 	if s.journal != nil {
 		s.journal.Close()
 	}
-	s.journal, s.size, s.limit = file, int64(len(b)), max(minJournal, 2*int64(len(b)))
-	return nil
+	if err := os.Rename(name+".new", name); err != nil {
+		return err
+	}
+	if err := syncDir(s.dir); err != nil {
+		return err
+	}
+	s.size, s.limit = int64(len(b)), max(minJournal, 2*int64(len(b)))
+	var err error
+	s.journal, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
+	return err
 }
 
+// writeFile makes a file that is on disk when it returns.
+func writeFile(name string, b []byte) error {
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err == nil {
+		err = f.Sync()
+	}
+	return errors.Join(err, f.Close())
+}

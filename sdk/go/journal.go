@@ -1,6 +1,7 @@
 package gannet
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"hash/crc32"
@@ -62,7 +63,7 @@ func (ch change) append(dst []byte) []byte {
 	return dst
 }
 
-// decode reads a payload; false says that it is none. The body points into p.
+// decode reads a payload; false says that it is none.
 func (ch *change) decode(p []byte) bool {
 	if len(p) < sizeID {
 		return false
@@ -79,7 +80,7 @@ func (ch *change) decode(p []byte) bool {
 		if len(p) < sizeMessage {
 			return false
 		}
-		ch.draft = Draft{Content: Content(p[sizeTarget]), Body: p[sizeMessage:]}
+		ch.draft = Draft{Content: Content(p[sizeTarget]), Body: bytes.Clone(p[sizeMessage:])}
 	}
 	return true
 }
