@@ -12,8 +12,9 @@ import (
 )
 
 // Crash kills a server again and again under load and checks that nothing acked
-// is lost, nothing comes twice and nothing in a wrong order. Its fields are
-// flags.
+// is lost, nothing comes twice and nothing in a wrong order. A killed process
+// leaves to the system what it has written, so this says nothing about a loss of
+// power. Its fields are flags.
 type Crash struct {
 	Rounds      int    `help:"How often the server is killed." default:"20"`
 	Users       int    `help:"How many users; every two are a pair, and both write." default:"100"`

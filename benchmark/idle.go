@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"sync/atomic"
 	"syscall"
@@ -166,13 +165,12 @@ func (o *idlers) dial(ctx context.Context, user uint64, i int, heartbeat time.Du
 	if err != nil {
 		return fmt.Errorf("benchmark: token of user %d: %w", user, err)
 	}
-	source, err := loopbackSource(o.target.address, i)
+	dialer, err := dialerFor(o.target.address, i)
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
-	dialer := net.Dialer{LocalAddr: source}
 	var online atomic.Bool
 	o.clients[i], err = gannet.Dial(ctx, o.target.address, token,
 		gannet.WithDialer(dialer.DialContext), gannet.WithHeartbeat(heartbeat), gannet.WithName("gannet benchmark"),

@@ -104,7 +104,7 @@ func (l *load) open(ctx context.Context, t *target, line *progress, opts ...gann
 		if err != nil {
 			return fmt.Errorf("benchmark: token of user %d: %w", u.id, err)
 		}
-		if u.wire.source, err = loopbackSource(t.address, i); err != nil {
+		if u.wire.dialer, err = dialerFor(t.address, i); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, loginTimeout)

@@ -98,7 +98,8 @@ func TestLoopbackSourcesSpreadOverAddresses(t *testing.T) {
 		{"192.0.2.1:7420", portsPerSource, "<nil>"},
 		{"[::1]:7420", 0, "<nil>"},
 	} {
-		got, err := loopbackSource(tc.server, tc.i)
+		dialer, err := dialerFor(tc.server, tc.i)
+		got := dialer.LocalAddr
 		if err != nil || fmt.Sprint(got) != tc.want {
 			t.Errorf("connection %d to %s comes from %v, %v, want %s", tc.i, tc.server, got, err, tc.want)
 		}

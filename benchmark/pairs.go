@@ -14,7 +14,7 @@ import (
 // latency and cost. Every message is checked on its way. Its fields are flags.
 type Pairs struct {
 	Users      int           `help:"How many users; every two are a pair, and both write." default:"1000"`
-	Window     int           `help:"Messages that each user keeps on their way, or may have with --rate." default:"1"`
+	Window     int           `help:"Messages that each user keeps on their way, or with --rate may have. 0: 1, with --rate 256." default:"0"`
 	Rate       uint64        `help:"Send this many messages per second in all, on a fixed timetable, instead of keeping windows full. Latency counts from the timetable."`
 	Size       int           `help:"Bytes of a message's body." default:"128"`
 	Warmup     time.Duration `help:"Time before the measurement." default:"2s"`
@@ -37,7 +37,7 @@ const echoDuration = 3 * time.Second
 func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	line := newProgress(progress)
 	defer line.end()
-	l, err := newLoad(p.Users, p.Window, p.Size, p.Rate, p.Seed)
+	l, err := newLoad(p.Users, p.window(), p.Size, p.Rate, p.Seed)
 	if err != nil {
 		return err
 	}
@@ -89,6 +89,19 @@ func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	return report.finish(out, p.JSON, &l.faults)
 }
 
+// window gives the window in force. An open loop shall not be held up by it,
+// unless by a server that has stood still for long.
+func (p *Pairs) window() int {
+	switch {
+	case p.Window != 0:
+		return p.Window
+	case p.Rate > 0:
+		return 256
+	default:
+		return 1
+	}
+}
+
 func (p *Pairs) echo(ctx context.Context, line *progress) (echoResult, error) {
 	executable, err := p.executable()
 	if err != nil {
@@ -96,7 +109,7 @@ func (p *Pairs) echo(ctx context.Context, line *progress) (echoResult, error) {
 	}
 	depth := 1
 	if p.Rate == 0 {
-		depth = echoDepth(p.Window, p.Size)
+		depth = echoDepth(p.window(), p.Size)
 	}
 	line.showf("echo at depth %d", depth)
 	return echoRun{
@@ -173,7 +186,7 @@ func (p *Pairs) settings() []Setting {
 	if p.Rate > 0 {
 		s = append(s, setting("rate", p.Rate))
 	}
-	return append(s, setting("window", p.Window), setting("size", p.Size), setting("warmup", p.Warmup),
+	return append(s, setting("window", p.window()), setting("size", p.Size), setting("warmup", p.Warmup),
 		setting("duration", p.Duration), setting("seed", p.Seed))
 }
 

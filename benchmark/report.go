@@ -5,12 +5,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"strings"
-	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 )
 
 // Report is what a scenario found, in an order made for reading.
@@ -126,25 +127,23 @@ func (r *Report) String() string {
 	}
 	b.WriteString("\n\n")
 
-	t := tabwriter.NewWriter(&b, 0, 0, 2, ' ', tabwriter.AlignRight)
+	width := len("lag of the generator")
 	for _, f := range r.Figures {
-		fmt.Fprintf(t, "%s\t%s\t%s\t", f.Name, number(f.Value), f.Unit)
-		if f.Limit > 0 {
-			fmt.Fprintf(t, "echo %s\t%.0f %%\t", number(f.Limit), 100*f.Value/f.Limit)
-		}
-		fmt.Fprintln(t)
+		width = max(width, utf8.RuneCountInString(f.Name))
 	}
-	_ = t.Flush() // a strings.Builder takes everything
-	if len(r.Latencies) > 0 {
-		fmt.Fprint(t, "\nlatency in ms\tp50\tp90\tp99\tp99.9\tmax\tcount\t\n")
-		for _, l := range r.Latencies {
-			fmt.Fprintf(t, "%s\t", l.Name)
-			for _, us := range []float64{l.P50, l.P90, l.P99, l.P999, l.Max} {
-				fmt.Fprintf(t, "%.3f\t", us/1e3)
-			}
-			fmt.Fprintf(t, "%d\t\n", l.Count)
+	for _, f := range r.Figures {
+		fmt.Fprintf(&b, "%-*s %12s %s", width, f.Name, number(f.Value), f.Unit)
+		if f.Limit > 0 {
+			fmt.Fprintf(&b, ", echo %s: %.0f %%", number(f.Limit), 100*f.Value/f.Limit)
 		}
-		_ = t.Flush()
+		b.WriteString("\n")
+	}
+	if len(r.Latencies) > 0 {
+		fmt.Fprintf(&b, "\n%-*s %10s %10s %10s %10s %10s %10s\n", width, "latency in ms", "p50", "p90", "p99", "p99.9", "max", "count")
+		for _, l := range r.Latencies {
+			fmt.Fprintf(&b, "%-*s %10.3f %10.3f %10.3f %10.3f %10.3f %10d\n", width, l.Name,
+				l.P50/1e3, l.P90/1e3, l.P99/1e3, l.P999/1e3, l.Max/1e3, l.Count)
+		}
 	}
 	if len(r.Notes) > 0 {
 		b.WriteString("\n")
@@ -161,9 +160,11 @@ func (r *Report) String() string {
 	return b.String()
 }
 
-// number writes a figure with three digits or more, whole ones in groups.
+// number writes a figure with three digits or more, large ones in groups.
 func number(v float64) string {
 	switch {
+	case v == math.Trunc(v) && v < 1000:
+		return fmt.Sprintf("%.0f", v)
 	case v < 10:
 		return fmt.Sprintf("%.2f", v)
 	case v < 100:

@@ -66,7 +66,7 @@ func TestReportWithoutFaultsEndsWell(t *testing.T) {
 
 func TestNumbersAreGrouped(t *testing.T) {
 	for v, want := range map[float64]string{
-		0: "0.00", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 1234: "1,234", 999_999.6: "1,000,000", 123_456_789: "123,456,789",
+		0: "0", 7: "7", 1.234: "1.23", 12.34: "12.3", 123.4: "123", 1234: "1,234", 999_999.6: "1,000,000", 123_456_789: "123,456,789",
 	} {
 		if got := number(v); got != want {
 			t.Errorf("%v is written %q, want %q", v, got, want)

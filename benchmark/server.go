@@ -57,8 +57,9 @@ type target struct {
 	// These are for a server that was started for the run.
 	process    *process
 	executable string
-	flags      []string
-	dir        string // holds the ready file, and the data unless they are elsewhere
+	flags      []string // beside those that every start needs
+	asked      string   // the part of flags that was asked for
+	dir        string   // holds the ready file, and the data unless they are elsewhere
 	data       string
 	keep       bool
 }
@@ -76,7 +77,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 	if err != nil {
 		return nil, err
 	}
-	t := &target{executable: executable, flags: append(strings.Fields(s.ServerFlags), extra...), data: s.Data, keep: s.Keep}
+	t := &target{executable: executable, flags: append(strings.Fields(s.ServerFlags), extra...), asked: s.ServerFlags, data: s.Data, keep: s.Keep}
 	if t.dir, err = os.MkdirTemp("", "gannet-bench-"); err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
 	}
@@ -132,8 +133,8 @@ func (t *target) settings() []Setting {
 		return []Setting{setting("server", t.address)}
 	}
 	s := []Setting{setting("server", "own"), setting("file system", fileSystem(t.data))}
-	if len(t.flags) > 0 {
-		s = append(s, setting("server flags", strings.Join(t.flags, " ")))
+	if t.asked != "" {
+		s = append(s, setting("server flags", t.asked))
 	}
 	if t.keep {
 		s = append(s, setting("data", t.data))

@@ -12,23 +12,27 @@ import (
 type wire struct {
 	in, out       atomic.Uint64 // bytes
 	reads, writes atomic.Uint64 // calls that moved something
-	source        net.Addr      // to connect from; nil leaves it to the system
+	dialer        net.Dialer
 }
 
 // dial is for gannet.WithDialer.
 func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error) {
-	d := net.Dialer{LocalAddr: w.source}
-	c, err := d.DialContext(ctx, network, addr)
+	c, err := w.dialer.DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, err
 	}
 	return &countedConn{Conn: c, wire: w}, nil
 }
 
+// countedConn has of a TCP connection no more than the client uses, so that
+// nothing goes past the counters.
 type countedConn struct {
 	net.Conn
 	wire *wire
 }
+
+// CloseWrite ends the sending half, as that of net.TCPConn does.
+func (c *countedConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
 
 func (c *countedConn) Read(b []byte) (int, error) {
 	n, err := c.Conn.Read(b)
@@ -49,21 +53,24 @@ func (c *countedConn) Write(b []byte) (int, error) {
 }
 
 // portsPerSource is how many connections to one address a loopback address is
-// asked to make: the usual range of local ports holds 28,232, some of which
-// others may have.
-const portsPerSource = 20_000
+// asked to make. The usual range of local ports holds 28,232, but the system
+// searches ever longer for one that is free once half of them are taken.
+const portsPerSource = 10_000
 
-// loopbackSource gives the address from which connection i goes to a server on
-// this machine: 127.0.0.1 at first, the next one when its ports run out. For a
-// server elsewhere it is nil.
-func loopbackSource(server string, i int) (net.Addr, error) {
+// dialerFor gives the dialer of connection i. To a server on this machine it
+// goes from 127.0.0.1 at first, and from the next address when its ports run
+// out; elsewhere the system chooses.
+func dialerFor(server string, i int) (net.Dialer, error) {
 	addr, err := net.ResolveTCPAddr("tcp", server)
 	if err != nil {
-		return nil, fmt.Errorf("benchmark: %w", err)
+		return net.Dialer{}, fmt.Errorf("benchmark: %w", err)
 	}
 	if ip := addr.IP.To4(); ip == nil || !ip.IsLoopback() {
-		return nil, nil
+		return net.Dialer{}, nil
 	}
 	n := 1 + i/portsPerSource
-	return &net.TCPAddr{IP: net.IPv4(127, 0, byte(n>>8), byte(n))}, nil
+	return net.Dialer{
+		LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(n>>8), byte(n))},
+		Control:   choosePortLate,
+	}, nil
 }
