@@ -39,22 +39,22 @@ type (
 )
 
 func (c *benchPairs) Run(ctx context.Context) error {
-	c.Program = program()
+	c.Program = benchProgram()
 	return bench(ctx, c.Pairs.Run)
 }
 
 func (c *benchIdle) Run(ctx context.Context) error {
-	c.Program = program()
+	c.Program = benchProgram()
 	return bench(ctx, c.Idle.Run)
 }
 
 func (c *benchCrash) Run(ctx context.Context) error {
-	c.Program = program()
+	c.Program = benchProgram()
 	return bench(ctx, c.Crash.Run)
 }
 
 func (c *benchLimit) Run(ctx context.Context) error {
-	c.Program = program()
+	c.Program = benchProgram()
 	return bench(ctx, c.Limit.Run)
 }
 
@@ -65,9 +65,9 @@ func bench(ctx context.Context, run func(ctx context.Context, out, progress io.W
 	return run(ctx, os.Stdout, os.Stderr)
 }
 
-// program tells the benchmark, which knows only the protocol and the SDK, how to
+// benchProgram tells the benchmark, which knows only the protocol and the SDK, how to
 // start a server and how to sign tokens.
-func program() benchmark.Program {
+func benchProgram() benchmark.Program {
 	return benchmark.Program{EchoCommand: []string{"bench", "echo"}, Signer: signer}
 }
 

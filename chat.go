@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"gannet/protocol"
@@ -16,6 +17,10 @@ import (
 // drainTimeout is how long chat waits at its end for lines that are not acked.
 const drainTimeout = 10 * time.Second
 
+// loginTimeout is how long chat tries to log in at its start; later it tries for
+// ever.
+const loginTimeout = 5 * time.Second
+
 type chatCmd struct {
 	User    uint64 `required:"" placeholder:"ID" help:"Who you are."`
 	To      uint64 `required:"" placeholder:"ID" help:"Whom to chat with."`
@@ -23,10 +28,12 @@ type chatCmd struct {
 	Token   string `placeholder:"TOKEN" help:"Token from gannet token; by default one is made with the key in the data folder."`
 	Data    string `default:"./gannet-data" placeholder:"DIR" help:"Data folder of a server on this machine, for the default token."`
 	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received."`
+
+	connected atomic.Bool // at least once
 }
 
 // Help is printed by gannet chat --help.
-func (chatCmd) Help() string {
+func (*chatCmd) Help() string {
 	return "Each line that you type is a message; what arrives is printed. It works through pipes too: at the end of the input it waits until everything is acked and ends. When the connection breaks it comes back by itself and sends what was not acked."
 }
 
@@ -52,9 +59,9 @@ func (c *chatCmd) Run(ctx context.Context) (err error) {
 		defer func() { err = errors.Join(err, store.Close()) }()
 		opts = append(opts, gannet.WithStore(store))
 	}
-	client, err := gannet.Dial(ctx, c.Address, token, opts...)
+	client, err := c.login(ctx, token, opts)
 	if err != nil {
-		return fmt.Errorf("cannot log in at %s: %w", c.Address, err)
+		return err
 	}
 	receiving, stopReceiving := context.WithCancel(ctx)
 	received := make(chan struct{})
@@ -81,6 +88,18 @@ func (c *chatCmd) Run(ctx context.Context) (err error) {
 	stopReceiving()
 	<-received
 	return err
+}
+
+// login waits a little for a server that is just starting.
+func (c *chatCmd) login(ctx context.Context, token string, opts []gannet.Option) (*gannet.Client, error) {
+	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	defer cancel()
+	client, err := gannet.Dial(ctx, c.Address, token, opts...)
+	if err != nil {
+		return nil, fmt.Errorf("cannot log in at %s: %w (is the server running there? --address names another)", c.Address, err)
+	}
+	c.connected.Store(true)
+	return client, nil
 }
 
 // send sends each line of the input, and waits for room, not for acks.
@@ -139,7 +158,7 @@ func (c *chatCmd) announce(state gannet.State, err error) {
 	case gannet.Online:
 		fmt.Fprintf(os.Stderr, "* connected as user %d, chatting with %d\n", c.User, c.To)
 	case gannet.Connecting:
-		if err != nil {
+		if err != nil && c.connected.Load() {
 			fmt.Fprintf(os.Stderr, "* connection lost, trying again (%v)\n", err)
 		}
 	}
