@@ -89,7 +89,7 @@ func (s *Store) gather(l *lane, lane int, entries []logic.Entry) error {
 		if key := entries[i].Conversation; c == nil || c.key != key {
 			if c = l.use(key); c == nil {
 				if s.laneOf(key) != l { // in two lanes a seq could be given out twice
-					return fmt.Errorf("embedded: entry %d is not of lane %d", i, lane)
+					return unavailable(fmt.Errorf("entry %d is not of lane %d", i, lane))
 				}
 				l.mu.Unlock()
 				loaded, err := s.load(key)
@@ -134,7 +134,7 @@ func (s *Store) apply(l *lane, b *logic.Batch) error {
 				protocol.SetCursors(payload, e.Delivered, e.Read)
 			}
 		default:
-			return fmt.Errorf("embedded: entry %d has the unknown op %d", i, e.Op)
+			return unavailable(fmt.Errorf("entry %d has the unknown op %d", i, e.Op))
 		}
 	}
 	return nil

@@ -192,12 +192,8 @@ func (c *conversation) read(it *pebble.Iterator) error {
 		if err != nil {
 			return err
 		}
-		_, payload, err := splitMessage(value)
+		_, m, err := decodeMessage(value)
 		if err != nil {
-			return err
-		}
-		var m protocol.Message
-		if err := m.Decode(payload); err != nil {
 			return err
 		}
 		c.next = progress{head: m.Seq, time: m.Time, changed: m.Time}

@@ -110,3 +110,13 @@ func splitMessage(value []byte) (prev uint64, message []byte, err error) {
 	}
 	return binary.BigEndian.Uint64(value), value[linkSize:], nil
 }
+
+// decodeMessage reads the value of a message; the body is valid as long as value
+// is.
+func decodeMessage(value []byte) (prev uint64, m protocol.Message, err error) {
+	prev, payload, err := splitMessage(value)
+	if err == nil {
+		err = m.Decode(payload)
+	}
+	return prev, m, err
+}

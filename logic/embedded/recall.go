@@ -1,6 +1,10 @@
 package embedded
 
 import (
+	"cmp"
+
+	"github.com/cockroachdb/pebble/v2"
+
 	"gannet/logic"
 	"gannet/protocol"
 )
@@ -94,8 +98,7 @@ func (s *Store) recall(l *lane, d *device, entries []logic.Entry, i int) (known 
 			}
 		}
 	}
-	_, m, err := s.message(c, seq)
-	e.Time = m.Time
+	e.Time, err = s.timeOf(c, seq)
 	return true, err
 }
 
@@ -126,12 +129,27 @@ func (s *Store) walk(c *conversation, r *recent, id uint64) (seq uint64, stale b
 			return seq, stale, nil
 		}
 	}
+	if r.next == 0 {
+		return 0, false, nil
+	}
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: messageKey(&c.place, 1), UpperBound: messageKey(&c.place, ^uint64(0))})
+	if err != nil {
+		return 0, false, unavailable(err)
+	}
+	defer it.Close()
 	for r.next != 0 {
-		prev, m, err := s.message(c, r.next)
-		if err != nil {
-			return 0, false, err
+		if !it.SeekGE(messageKey(&c.place, r.next)) || keySeq(it.Key()) != r.next {
+			return 0, false, unavailable(cmp.Or(it.Error(), errCorrupt))
 		}
-		known := sent{id: m.ClientID, seq: r.next}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return 0, false, unavailable(err)
+		}
+		prev, m, err := decodeMessage(value)
+		if err != nil {
+			return 0, false, unavailable(err)
+		}
+		known := sent{id: m.ClientID, seq: m.Seq}
 		r.older, r.next = append(r.older, known), prev
 		if ends(known) {
 			return seq, stale, nil
@@ -140,20 +158,16 @@ func (s *Store) walk(c *conversation, r *recent, id uint64) (seq uint64, stale b
 	return 0, false, nil
 }
 
-// message reads the fixed fields of a message back; its body is not kept.
-func (s *Store) message(c *conversation, seq uint64) (prev uint64, m protocol.Message, err error) {
+// timeOf gives the time of a message.
+func (s *Store) timeOf(c *conversation, seq uint64) (uint64, error) {
 	value, closer, err := s.db.Get(messageKey(&c.place, seq))
 	if err != nil {
-		return 0, m, unavailable(err)
+		return 0, unavailable(err)
 	}
 	defer closer.Close()
-	prev, payload, err := splitMessage(value)
-	if err == nil {
-		err = m.Decode(payload)
-	}
+	_, m, err := decodeMessage(value)
 	if err != nil {
-		return 0, m, unavailable(err)
+		return 0, unavailable(err)
 	}
-	m.Body = nil
-	return prev, m, nil
+	return m.Time, nil
 }

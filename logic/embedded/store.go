@@ -52,6 +52,8 @@ type Options struct {
 
 	// CacheBytes is the size of Pebble's block cache; 0: 64 MiB.
 	CacheBytes int64
+
+	tune func(*pebble.Options) // for tests
 }
 
 // Store is a logic.Log, logic.History, logic.Inbox and logic.Cursors. Its
@@ -95,7 +97,11 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.CacheBytes == 0 {
 		opts.CacheBytes = defaultCacheBytes
 	}
-	db, err := pebble.Open(dir, pebbleOptions(opts.FS, opts.CacheBytes))
+	settings := pebbleOptions(opts.FS, opts.CacheBytes)
+	if opts.tune != nil {
+		opts.tune(settings)
+	}
+	db, err := pebble.Open(dir, settings)
 	if err != nil {
 		if isLocked(err) {
 			return nil, fmt.Errorf("embedded: %w: %s", ErrLocked, dir)
