@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -36,7 +37,7 @@ func main() {
 		kong.Name("gannet"),
 		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag can also be set in the environment (GANNET_LISTEN for --listen) or in a JSON file (--config, ./gannet.json)."),
 		kong.DefaultEnvars("GANNET"),
-		kong.Configuration(kong.JSON, "./gannet.json"),
+		kong.Configuration(configuration, "./gannet.json"),
 		kong.Vars{"version": "gannet " + version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
@@ -46,6 +47,23 @@ func main() {
 		fmt.Fprintln(os.Stderr, "gannet:", err)
 		os.Exit(1)
 	}
+}
+
+// configuration reads a JSON file whose keys are flag names. What the
+// environment says goes before it; kong alone would have it the other way round.
+func configuration(r io.Reader) (kong.Resolver, error) {
+	file, err := kong.JSON(r)
+	if err != nil {
+		return nil, err
+	}
+	return kong.ResolverFunc(func(c *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
+		for _, name := range flag.Envs {
+			if _, set := os.LookupEnv(name); set {
+				return nil, nil
+			}
+		}
+		return file.Resolve(c, parent, flag)
+	}), nil
 }
 
 // version is the release with the commit that it was built from, where the build
