@@ -5,7 +5,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -33,37 +32,29 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	var c cli
-	command := kong.Parse(&c,
+	parser, err := kong.New(&c,
 		kong.Name("gannet"),
 		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag can also be set in the environment (GANNET_LISTEN for --listen) or in a JSON file (--config, ./gannet.json)."),
 		kong.DefaultEnvars("GANNET"),
-		kong.Configuration(configuration, "./gannet.json"),
+		kong.Configuration(readConfiguration, "./gannet.json"),
 		kong.Vars{"version": "gannet " + version()},
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.UsageOnError(),
+		kong.ShortUsageOnError(),
 	)
+	if err != nil {
+		fail(err) // only a configuration file that cannot be read
+	}
+	command, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
 	if err := command.Run(); err != nil {
-		fmt.Fprintln(os.Stderr, "gannet:", err)
-		os.Exit(1)
+		fail(err)
 	}
 }
 
-// configuration reads a JSON file whose keys are flag names. What the
-// environment says goes before it; kong alone would have it the other way round.
-func configuration(r io.Reader) (kong.Resolver, error) {
-	file, err := kong.JSON(r)
-	if err != nil {
-		return nil, err
-	}
-	return kong.ResolverFunc(func(c *kong.Context, parent *kong.Path, flag *kong.Flag) (any, error) {
-		for _, name := range flag.Envs {
-			if _, set := os.LookupEnv(name); set {
-				return nil, nil
-			}
-		}
-		return file.Resolve(c, parent, flag)
-	}), nil
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "gannet:", err)
+	os.Exit(1)
 }
 
 // version is the release with the commit that it was built from, where the build

@@ -330,6 +330,23 @@ func TestVersionAndHelp(t *testing.T) {
 	}
 }
 
+func TestBadConfigurationFiles(t *testing.T) {
+	for content, says := range map[string]string{
+		`{"listen": `:         "not a JSON object",
+		`{"lisen": "x"}`:      `"lisen", which is no flag`,
+		`{"lanes": "plenty"}`: "lanes",
+	} {
+		file := filepath.Join(t.TempDir(), "config.json")
+		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		_, stderr, err := run(t, "--config", file, "--data", t.TempDir(), "--listen", "127.0.0.1:0")
+		if err == nil || !strings.Contains(stderr, says) || strings.Contains(stderr, "panic") {
+			t.Errorf("%s: %v, %q is not in:\n%s", content, err, says, stderr)
+		}
+	}
+}
+
 func TestSettingsComeFromFlagsEnvironmentAndFile(t *testing.T) {
 	dir := t.TempDir()
 	address := freeAddress(t)
