@@ -94,8 +94,14 @@ func (c *Client) acksFailed(e *Error) {
 	if e.Code.Action() != protocol.ActionRetry {
 		return
 	}
+	c.repeatAcks()
+	c.due.ack = c.link.now.Add(retryDelay(1, max(e.RetryAfter, ackDelay)))
+}
+
+// repeatAcks plans the last PUSHACKs anew.
+func (c *Client) repeatAcks() {
 	for _, v := range c.inbox.acked {
 		c.mark(v, true)
 	}
-	c.due.ack = c.link.now.Add(retryDelay(1, max(e.RetryAfter, ackDelay)))
+	c.inbox.acked = c.inbox.acked[:0]
 }

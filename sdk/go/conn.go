@@ -188,6 +188,7 @@ func (c *Client) hangUp() {
 	c.out.holdAll()
 	c.mu.Unlock()
 	c.inbox.hangUp()
+	c.repeatAcks() // they may have been lost with the connection
 	c.in.reset()
 	c.in.release()
 }

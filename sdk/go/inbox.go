@@ -178,7 +178,6 @@ func (in *inbox) hangUp() {
 		v.waiting, v.listed = false, false
 	}
 	in.waiting = nil
-	in.acked = nil
 	in.fetches.hangUp()
 	in.sync.request, in.sync.again, in.sync.retryAt = 0, false, time.Time{}
 }

@@ -410,8 +410,8 @@ func (s *server) until(what string, cond func() bool) {
 	}
 }
 
-// count gives how many frames of a type arrived. The caller holds mu or uses it
-// in until.
+// count gives how many frames of a type arrived. The caller holds mu: it is for
+// scripts and until.
 func (s *server) count(t protocol.Type) int {
 	n := 0
 	for _, g := range s.got {
@@ -420,6 +420,13 @@ func (s *server) count(t protocol.Type) int {
 		}
 	}
 	return n
+}
+
+// seen is count for who does not hold mu.
+func (s *server) seen(t protocol.Type) int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.count(t)
 }
 
 // sends gives the SENDs that arrived with a login.

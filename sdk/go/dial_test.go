@@ -1,0 +1,297 @@
+package gannet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"testing"
+	"time"
+
+	"gannet/protocol"
+)
+
+// refuse makes the server answer HELLO so, the first n times.
+func (s *server) refuse(n int, f protocol.Failure) {
+	s.play(func(p *peer, frame protocol.Frame) bool {
+		if frame.Type != protocol.TypeHello || n == 0 {
+			return false
+		}
+		n--
+		p.close(f)
+		return true
+	})
+}
+
+func TestDialReturnsAtOnceOnAStopCode(t *testing.T) {
+	s := newServer(t)
+	_, err := Dial(testContext(t), s.addr(), "nonsense")
+	var e *Error
+	if !errors.As(err, &e) || e.Code != protocol.CodeBadToken {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestDialKeepsTryingWhenToldTo(t *testing.T) {
+	s := newServer(t)
+	s.refuse(3, protocol.Failure{Code: protocol.CodeLoginUnavailable, RetryAfter: 1})
+	if c := join(t, s, 1); c.State() != Online {
+		t.Errorf("state %v", c.State())
+	}
+}
+
+func TestDialKeepsTryingWhenRefused(t *testing.T) {
+	s := newServer(t)
+	attempts := 0
+	dialer := func(ctx context.Context, network, addr string) (net.Conn, error) {
+		if attempts++; attempts < 3 { // nobody listens on port 1
+			addr = "127.0.0.1:1"
+		}
+		return new(net.Dialer).DialContext(ctx, network, addr)
+	}
+	join(t, s, 1, WithDialer(dialer))
+}
+
+func TestDialEndsWithItsContext(t *testing.T) {
+	ctx, cancel := context.WithCancel(context.Background())
+	_, err := Dial(ctx, "127.0.0.1:1", "x", WithBackoff(time.Millisecond, time.Millisecond),
+		WithHandler(Handler{State: func(s State, err error) {
+			if s == Connecting {
+				cancel()
+			}
+		}}))
+	if !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestDialReturnsAtOnceWhenTryingIsNoUse(t *testing.T) {
+	for _, addr := range []string{"no port", "127.0.0.1:99999"} {
+		if _, err := Dial(testContext(t), addr, "x"); err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%q: %v", addr, err)
+		}
+	}
+	source := errors.New("the token source is empty")
+	_, err := Dial(testContext(t), "127.0.0.1:1", "",
+		WithTokenSource(func(context.Context) (string, error) { return "", source }))
+	if !errors.Is(err, source) {
+		t.Errorf("token source: %v", err)
+	}
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for name, opt := range map[string]Option{
+		"device 0":        WithDevice(0),
+		"window 0":        WithWindow(0),
+		"large window":    WithWindow(protocol.MaxUnacked + 1),
+		"short heartbeat": WithHeartbeat(time.Millisecond),
+		"no backoff":      WithBackoff(0, time.Second),
+		"long name":       WithName(string(make([]byte, protocol.MaxText+1))),
+	} {
+		if _, err := Dial(testContext(t), "127.0.0.1:1", "x", opt); err == nil || errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestHello(t *testing.T) {
+	s := newServer(t)
+	var hello protocol.Hello
+	s.play(func(_ *peer, f protocol.Frame) bool {
+		if f.Type == protocol.TypeHello {
+			hello = decode[protocol.Hello](t, f.Payload)
+		}
+		return false
+	})
+	join(t, s, 1, WithDevice(77), WithPlatform(Mobile), WithHeartbeat(90*time.Second), WithName("app 1.0"))
+	if hello.Version != protocol.Version || string(hello.Token) != "user 1" || hello.Device != 77 ||
+		hello.Platform != Mobile || hello.Heartbeat != 90 || string(hello.Name) != "app 1.0" {
+		t.Errorf("HELLO %+v", hello)
+	}
+}
+
+func TestReconnectIsTold(t *testing.T) {
+	s := newServer(t)
+	d := newDiary()
+	join(t, s, 1, WithHandler(d.handler()))
+	s.emit(protocol.Failure{Code: protocol.CodeDraining, RetryAfter: 1}.AppendClose(nil))
+	d.until(t, "online again", func() bool { return len(d.states) == 3 })
+	if want := []State{Online, Connecting, Online}; !slices.Equal(d.states, want) {
+		t.Errorf("states %v, want %v", d.states, want)
+	}
+	var e *Error
+	if !errors.As(d.reasons[1], &e) || e.Code != protocol.CodeDraining || e.RetryAfter != time.Millisecond {
+		t.Errorf("reason %v", d.reasons[1])
+	}
+}
+
+func TestStopCodeClosesForGood(t *testing.T) {
+	s := newServer(t)
+	d := newDiary()
+	c := join(t, s, 1, WithHandler(d.handler()))
+	s.settled(t, c)
+	s.play(func(_ *peer, f protocol.Frame) bool { return f.Type == protocol.TypeSend })
+	unanswered := make(chan error, 1)
+	c.SendFunc(User(2), Text("x"), func(_ Ack, err error) { unanswered <- err })
+	s.until("SEND", func() bool { return s.count(protocol.TypeSend) == 1 })
+	s.emit(protocol.Failure{Code: protocol.CodeReplaced}.AppendClose(nil))
+	d.until(t, "closed", func() bool { return len(d.states) == 2 })
+	var e *Error
+	if c.State() != Closed || !errors.As(c.Err(), &e) || e.Code != protocol.CodeReplaced {
+		t.Errorf("state %v, error %v", c.State(), c.Err())
+	}
+	for what, err := range map[string]error{
+		"the message under way": <-unanswered,
+		"SendFunc":              c.SendFunc(User(2), Text("x"), nil),
+		"MarkRead":              c.MarkRead(testContext(t), User(2), 1),
+		"Close":                 c.Close(testContext(t)),
+	} {
+		if !errors.Is(err, c.Err()) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+}
+
+func TestExpiredTokenIsAskedForAnew(t *testing.T) {
+	s := newServer(t)
+	asked := 0
+	source := WithTokenSource(func(context.Context) (string, error) {
+		asked++
+		return "user 1", nil
+	})
+	s.refuse(1, protocol.Failure{Code: protocol.CodeTokenExpired})
+	d := newDiary()
+	c := join(t, s, 9, source, WithHandler(d.handler()))
+	if c.User() != 1 || asked != 2 {
+		t.Errorf("user %d, token asked for %d times", c.User(), asked)
+	}
+	s.emit(protocol.Failure{Code: protocol.CodeTokenExpired}.AppendClose(nil))
+	d.until(t, "online again", func() bool { return len(d.states) == 4 })
+	if asked != 3 {
+		t.Errorf("token asked for %d times, want 3", asked)
+	}
+}
+
+func TestExpiredTokenWithoutSourceStops(t *testing.T) {
+	s := newServer(t)
+	s.refuse(1, protocol.Failure{Code: protocol.CodeTokenExpired})
+	_, err := Dial(testContext(t), s.addr(), "user 1")
+	var e *Error
+	if !errors.As(err, &e) || e.Code != protocol.CodeTokenExpired {
+		t.Fatalf("error %v", err)
+	}
+}
+
+func TestTokenOfAnotherUserStops(t *testing.T) {
+	s := newServer(t)
+	users := 0
+	d := newDiary()
+	c := join(t, s, 0, WithHandler(d.handler()), WithTokenSource(func(context.Context) (string, error) {
+		users++
+		return fmt.Sprint("user ", users), nil
+	}))
+	s.cut()
+	d.until(t, "closed", func() bool { return len(d.states) == 3 })
+	if !errors.Is(c.Err(), errOtherUser) {
+		t.Errorf("error %v", c.Err())
+	}
+}
+
+func TestSilentServerIsLeft(t *testing.T) {
+	s := newServer(t)
+	s.heartbeat = 1
+	s.play(func(p *peer, f protocol.Frame) bool { return f.Type == protocol.TypePing && p.login == 1 })
+	d := newDiary()
+	join(t, s, 1, WithHandler(d.handler()))
+	d.until(t, "online again", func() bool { return len(d.states) == 3 })
+	if !errors.Is(d.reasons[1], errNoPong) {
+		t.Errorf("reason %v", d.reasons[1])
+	}
+}
+
+func TestPingKeepsTheConnection(t *testing.T) {
+	s := newServer(t)
+	s.heartbeat = 1
+	c := join(t, s, 1)
+	s.until("PINGs", func() bool { return s.count(protocol.TypePing) == 3 })
+	if s.logins != 1 || c.State() != Online {
+		t.Errorf("%d logins, %v", s.logins, c.State())
+	}
+}
+
+func TestCloseDrains(t *testing.T) {
+	s := newServer(t)
+	d := newDiary()
+	c := join(t, s, 1, WithHandler(d.handler()))
+	s.settled(t, c)
+	s.say(2, User(1), "acked in the end")
+	d.expect(t, "acked in the end")
+	var held []func()
+	s.play(func(p *peer, f protocol.Frame) bool {
+		if f.Type == protocol.TypeSend {
+			held = append(held, func() { s.answer(p, f) })
+		}
+		return f.Type == protocol.TypeSend
+	})
+	acked := make(chan error, 1)
+	c.SendFunc(User(2), Text("x"), func(_ Ack, err error) { acked <- err })
+	s.until("SEND", func() bool { return len(held) == 1 })
+	closed := make(chan error)
+	go func() { closed <- c.Close(testContext(t)) }()
+	<-c.quit
+	if err := c.SendFunc(User(2), Text("late"), nil); !errors.Is(err, ErrClosed) {
+		t.Errorf("SendFunc during Close: %v", err)
+	}
+	select {
+	case err := <-closed:
+		t.Fatalf("Close returned before the ack: %v", err)
+	default:
+	}
+	s.mu.Lock()
+	held[0]()
+	s.mu.Unlock()
+	if err := <-closed; err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if err := <-acked; err != nil {
+		t.Errorf("the message: %v", err)
+	}
+	if err := c.Close(testContext(t)); err != nil || c.Err() != nil || c.State() != Closed {
+		t.Errorf("second Close: %v; %v, %v", err, c.Err(), c.State())
+	}
+	s.until("the last PUSHACK", func() bool { return s.delivered(1, pair) >= 1 && len(s.peers) == 0 })
+}
+
+func TestCloseGivesUpWithItsContext(t *testing.T) {
+	s := newServer(t)
+	c := join(t, s, 1)
+	s.settled(t, c)
+	s.play(func(_ *peer, f protocol.Frame) bool { return f.Type == protocol.TypeSend })
+	told := make(chan error, 1)
+	c.SendFunc(User(2), Text("x"), func(_ Ack, err error) { told <- err })
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	first := c.Close(ctx)
+	if !errors.Is(first, context.Canceled) {
+		t.Errorf("Close: %v", first)
+	}
+	if err := <-told; !errors.Is(err, ErrClosed) {
+		t.Errorf("the message: %v", err)
+	}
+	if again := c.Close(testContext(t)); again != first {
+		t.Errorf("second Close: %v, want %v", again, first)
+	}
+}
+
+func TestCloseWhileNobodyListens(t *testing.T) {
+	s := newServer(t)
+	d := newDiary()
+	c := join(t, s, 1, WithHandler(d.handler()), WithBackoff(time.Hour, time.Hour))
+	s.ln.Close()
+	s.cut()
+	d.until(t, "connecting", func() bool { return len(d.states) == 2 })
+	if err := c.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
+}

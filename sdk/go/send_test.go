@@ -1,0 +1,240 @@
+package gannet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"gannet/protocol"
+)
+
+func TestUnackedIsResentInOrderUnderTheSameIDs(t *testing.T) {
+	s := newServer(t)
+	alice := join(t, s, 1)
+	s.settled(t, alice)
+	// The first connection takes the messages but never answers.
+	s.play(func(p *peer, f protocol.Frame) bool {
+		if f.Type == protocol.TypeSend && p.login == 1 {
+			in := decode[protocol.Send](t, f.Payload)
+			s.store(protocol.Message{Target: in.Target, Sender: 1, Device: p.device, ClientID: in.ClientID, Body: in.Body})
+			return true
+		}
+		return false
+	})
+	acks := make(chan Ack, 3)
+	for i := range 3 {
+		alice.SendFunc(User(2), Text(fmt.Sprint(i)), func(a Ack, err error) {
+			if err != nil {
+				t.Error(err)
+			}
+			acks <- a
+		})
+	}
+	s.until("3 SENDs", func() bool { return s.count(protocol.TypeSend) == 3 })
+	s.cut()
+	for i := range 3 {
+		if a := <-acks; a.Seq != uint64(i+1) {
+			t.Errorf("ack %d has seq %d", i, a.Seq)
+		}
+	}
+	first, again := s.sends(1), s.sends(2)
+	if len(again) != 3 {
+		t.Fatalf("%d messages resent, want 3", len(again))
+	}
+	for i := range first {
+		if again[i].ClientID != first[i].ClientID || i > 0 && first[i].ClientID <= first[i-1].ClientID {
+			t.Errorf("client ids %d then %d", first[i].ClientID, again[i].ClientID)
+		}
+	}
+}
+
+func TestBusySendIsRepeatedBeforeLaterOnes(t *testing.T) {
+	s := newServer(t)
+	alice := join(t, s, 1)
+	s.settled(t, alice)
+	s.play(func(p *peer, f protocol.Frame) bool {
+		if f.Type == protocol.TypeSend && s.count(protocol.TypeSend) <= 2 {
+			p.write(protocol.Failure{Code: protocol.CodeBusy, RetryAfter: 1}.AppendError(nil, f.Request))
+			return true
+		}
+		return false
+	})
+	done := make(chan string, 3)
+	for _, text := range []string{"1", "2", "3"} {
+		alice.SendFunc(User(2), Text(text), func(a Ack, err error) {
+			done <- fmt.Sprintf("%s: seq %d, %v", text, a.Seq, err)
+			if text == "1" { // one more, taken while the others are under way
+				alice.SendFunc(User(2), Text("4"), nil)
+			}
+		})
+	}
+	for range 3 {
+		<-done
+	}
+	var ids []uint64
+	s.until("4 messages", func() bool {
+		ids = nil
+		for _, m := range s.conversation(pair).messages {
+			ids = append(ids, m.ClientID)
+		}
+		return len(ids) == 4
+	})
+	last := slices.Max(ids)
+	if ids[len(ids)-1] != last {
+		t.Errorf("client ids in the order of the seqs: %v", ids)
+	}
+}
+
+func TestRefusedSend(t *testing.T) {
+	s := newServer(t)
+	alice := join(t, s, 1)
+	s.play(func(p *peer, f protocol.Frame) bool {
+		if f.Type == protocol.TypeSend {
+			p.write(protocol.Failure{Code: protocol.CodeBadTarget, Text: []byte("who?")}.AppendError(nil, f.Request))
+		}
+		return f.Type == protocol.TypeSend
+	})
+	_, err := alice.Send(testContext(t), User(3), Text("?"))
+	var refused *Error
+	if !errors.As(err, &refused) || refused.Code != protocol.CodeBadTarget || refused.Text != "who?" {
+		t.Fatalf("error %v", err)
+	}
+	if alice.State() != Online {
+		t.Errorf("state %v", alice.State())
+	}
+	s.play(nil)
+	if _, err := alice.Send(testContext(t), User(2), Text("!")); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWindow(t *testing.T) {
+	s := newServer(t)
+	alice := join(t, s, 1, WithWindow(2))
+	s.settled(t, alice)
+	var held []protocol.Frame
+	var who *peer
+	s.play(func(p *peer, f protocol.Frame) bool {
+		if f.Type == protocol.TypeSend {
+			held, who = append(held, f), p
+		}
+		return f.Type == protocol.TypeSend
+	})
+	for range 2 {
+		if err := alice.SendFunc(User(2), Text("x"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := alice.SendFunc(User(2), Text("x"), nil); !errors.Is(err, ErrWindow) {
+		t.Fatalf("third SendFunc: %v", err)
+	}
+	gone, cancel := context.WithCancel(context.Background())
+	cancel()
+	if _, err := alice.Send(gone, User(2), Text("x")); !errors.Is(err, context.Canceled) {
+		t.Fatalf("Send with an ended context: %v", err)
+	}
+	waiting := make(chan error)
+	for range 2 {
+		go func() {
+			_, err := alice.Send(testContext(t), User(2), Text("x"))
+			waiting <- err
+		}()
+	}
+	s.until("2 SENDs", func() bool { return len(held) == 2 })
+	s.play(nil)
+	s.mu.Lock()
+	for _, f := range held {
+		s.answer(who, f)
+	}
+	s.mu.Unlock()
+	for range 2 {
+		if err := <-waiting; err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestServerMayAllowLess(t *testing.T) {
+	s := newServer(t)
+	var held []protocol.Frame
+	var who *peer
+	s.play(func(p *peer, f protocol.Frame) bool {
+		switch f.Type {
+		case protocol.TypeHello:
+			s.logins++
+			p.user, p.login, p.device = 1, s.logins, 5
+			s.peers = append(s.peers, p)
+			p.write(protocol.Welcome{Version: 1, User: 1, Heartbeat: 30, MaxUnacked: 2}.AppendFrame(nil, f.Request))
+			return true
+		case protocol.TypeSend:
+			held, who = append(held, f), p
+			return true
+		}
+		return false
+	})
+	alice := join(t, s, 1)
+	for range 5 {
+		if err := alice.SendFunc(User(2), Text("x"), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.settled(t, alice)
+	s.until("SENDs", func() bool { return len(held) >= 2 })
+	s.settled(t, alice)
+	s.until("two SENDs", func() bool { return len(held) == 2 })
+	s.play(nil)
+	s.mu.Lock()
+	for _, f := range held {
+		s.answer(who, f)
+	}
+	s.mu.Unlock()
+	if err := alice.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	if n := s.seen(protocol.TypeSend); n != 5 {
+		t.Errorf("%d SENDs, want 5", n)
+	}
+}
+
+func TestBodyTooLarge(t *testing.T) {
+	s := newServer(t)
+	alice := join(t, s, 1)
+	err := alice.SendFunc(User(2), Draft{Content: ContentText, Body: make([]byte, protocol.MaxBody+1)}, nil)
+	var e *Error
+	if !errors.As(err, &e) || e.Code != protocol.CodeBodyTooLarge {
+		t.Fatalf("error %v", err)
+	}
+	if _, err := alice.Send(testContext(t), User(2), Draft{Content: ContentText, Body: make([]byte, protocol.MaxBody)}); err != nil {
+		t.Errorf("the largest body: %v", err)
+	}
+}
+
+func TestSendsOfANewDeviceWaitForTheFirstSync(t *testing.T) {
+	s := newServer(t)
+	s.whisper(2, User(1), "missed") // and not delivered: sending would hide it
+	d := newDiary()
+	var held []func()
+	s.play(func(p *peer, f protocol.Frame) bool {
+		if f.Type == protocol.TypeSync {
+			held = append(held, func() { s.answer(p, f) })
+		}
+		return f.Type == protocol.TypeSync
+	})
+	alice := join(t, s, 1, WithHandler(d.handler()))
+	if err := alice.SendFunc(User(2), Text("hello"), nil); err != nil {
+		t.Fatal(err)
+	}
+	s.settled(t, alice)
+	s.until("SYNC", func() bool { return len(held) == 1 })
+	if n := s.seen(protocol.TypeSend); n != 0 {
+		t.Fatalf("%d SENDs before the sync", n)
+	}
+	s.play(nil)
+	s.mu.Lock()
+	held[0]()
+	s.mu.Unlock()
+	s.until("SEND", func() bool { return s.count(protocol.TypeSend) == 1 })
+	d.expect(t, "missed")
+}
