@@ -3,7 +3,6 @@ package benchmark
 import (
 	"encoding/binary"
 	"hash/crc32"
-	"math/rand/v2"
 )
 
 // A body is: run u64, sender u64, counter u64, intended i64, checksum u32, then
@@ -19,10 +18,6 @@ const (
 	minBody = 36
 )
 
-// fillSize is how many random bytes a run draws its fillings from. It is more
-// than a block of a store's table, so that compression gains nothing.
-const fillSize = 256 << 10
-
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // header is what the fixed fields of a body say.
@@ -33,17 +28,9 @@ type header struct {
 	Intended int64  // nanoseconds after the run's epoch
 }
 
-// filling is the random bytes that all bodies of a run take parts of.
-type filling []byte
-
-func newFilling(seed uint64) filling {
-	r := rand.New(rand.NewPCG(seed, 0))
-	f := make([]byte, fillSize)
-	for i := 0; i < len(f); i += 8 {
-		binary.LittleEndian.PutUint64(f[i:], r.Uint64())
-	}
-	return f
-}
+// filling gives the random bytes of bodies and records, from a seed. Nothing can
+// be gained by compressing them.
+type filling uint64
 
 // write makes body the message that h describes; its length is the size that
 // is wanted, at least minBody.
@@ -56,11 +43,19 @@ func (f filling) write(body []byte, h header) {
 	binary.BigEndian.PutUint32(body[offChecksum:], checksum(body))
 }
 
-// fill fills b with a part of f that depends on key.
+// fill fills b with bytes that depend on the seed and key, by Knuth's linear
+// congruential generator (MMIX), whose upper half is good enough.
 func (f filling) fill(b []byte, key uint64) {
-	// An odd multiplier spreads neighbouring keys over the filling.
-	for at := key * 0x9e3779b97f4a7c15 >> 1 % fillSize; len(b) > 0; at = 0 {
-		b = b[copy(b, f[at:]):]
+	const multiplier, increment = 6364136223846793005, 1442695040888963407
+	x := (uint64(f) ^ key) * 0x9e3779b97f4a7c15 // neighbouring keys far apart
+	for len(b) >= 4 {
+		x = x*multiplier + increment
+		binary.BigEndian.PutUint32(b, uint32(x>>32))
+		b = b[4:]
+	}
+	for i := range b {
+		x = x*multiplier + increment
+		b[i] = byte(x >> 56)
 	}
 }
 

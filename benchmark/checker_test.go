@@ -15,7 +15,7 @@ type conversation struct {
 }
 
 func newConversation() *conversation {
-	c := &conversation{fill: newFilling(1)}
+	c := &conversation{fill: filling(1)}
 	c.alice = checker{run: testRun, self: 1, peer: 2, faults: &c.faults}
 	c.bob = checker{run: testRun, self: 2, peer: 1, faults: &c.faults}
 	return c
@@ -148,9 +148,9 @@ func TestCheckerGivesTheHeader(t *testing.T) {
 }
 
 func TestBodiesOfEverySizeHoldTheirHeader(t *testing.T) {
-	f := newFilling(3)
+	f := filling(3)
 	want := header{Run: 1 << 63, Sender: 2, Counter: 1<<64 - 1, Intended: -5}
-	for _, size := range []int{minBody, minBody + 1, 128, fillSize + 100, 3 * fillSize} {
+	for _, size := range []int{minBody, minBody + 1, minBody + 6, 128, 64 << 10} {
 		body := make([]byte, size)
 		f.write(body, want)
 		if got, ok := readHeader(body); !ok || got != want {

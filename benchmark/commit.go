@@ -39,7 +39,7 @@ func (r commitRun) run(ctx context.Context) (result commitResult, err error) {
 	if err != nil {
 		return result, fmt.Errorf("benchmark: %w", err)
 	}
-	values := newFilling(0)
+	values := filling(0)
 	commits, began := uint64(0), time.Now()
 	for time.Since(began) < r.duration && ctx.Err() == nil && err == nil {
 		err = r.commit(db, commits*uint64(r.records), values)

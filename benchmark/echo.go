@@ -143,26 +143,30 @@ func (r echoRun) run(ctx context.Context) (result echoResult, err error) {
 	if err != nil {
 		return result, err
 	}
-	load := echoLoad{size: r.size, recorders: newRecorders(runtime.GOMAXPROCS(0))}
-	defer func() {
-		err = errors.Join(err, server.stop())
-		load.open.Wait()
-	}()
-	if err := load.dial(r, server.Listen); err != nil {
+	load := echoLoad{size: r.size, recorder: newRecorder()}
+	result, err = load.measure(ctx, r, server)
+	err = errors.Join(err, server.stop())
+	load.open.Wait()
+	result.latency = load.recorder.summary()
+	return result, err
+}
+
+func (l *echoLoad) measure(ctx context.Context, r echoRun, server *process) (result echoResult, err error) {
+	if err := l.dial(r, server.Listen); err != nil {
 		return result, err
 	}
 	if err := rest(ctx, r.warmup); err != nil {
 		return result, err
 	}
-	load.measuring.Store(true)
-	began, frames, reads := time.Now(), load.frames(), load.reads.Load()
+	l.measuring.Store(true)
+	began, frames, reads := time.Now(), l.frames(), l.reads.Load()
 	serverCPU, clientCPU := cpu(server.PID), cpu(os.Getpid())
 	if err := rest(ctx, r.duration); err != nil {
 		return result, err
 	}
-	load.measuring.Store(false)
-	frames = load.frames() - frames
-	reads = load.reads.Load() - reads
+	l.measuring.Store(false)
+	frames = l.frames() - frames
+	reads = l.reads.Load() - reads
 	serverCPU, clientCPU = cpu(server.PID)-serverCPU, cpu(os.Getpid())-clientCPU
 	seconds := time.Since(began).Seconds()
 	if frames == 0 {
@@ -173,7 +177,6 @@ func (r echoRun) run(ctx context.Context) (result echoResult, err error) {
 		reads:     float64(reads) / seconds,
 		serverCPU: perMessage(serverCPU, frames),
 		clientCPU: perMessage(clientCPU, frames),
-		latency:   summary(load.recorders),
 	}, nil
 }
 
@@ -182,7 +185,7 @@ func (r echoRun) run(ctx context.Context) (result echoResult, err error) {
 // connection that is being closed, for ever when its handler runs there.
 type echoLoad struct {
 	size      int
-	recorders []*recorder
+	recorder  *recorder
 	conns     []*echoConn
 	reads     atomic.Uint64
 	measuring atomic.Bool
@@ -194,7 +197,7 @@ type echoLoad struct {
 type echoConn struct {
 	netpoll.Connection
 	load     *echoLoad
-	recorder *recorder
+	sampler  sampler
 	read     atomic.Uint64 // bytes
 	written  uint64        // bytes
 	mark     uint64        // latency is that of the frame which ends here …
@@ -212,12 +215,12 @@ func (l *echoLoad) dial(r echoRun, address string) error {
 		n := r.depth * r.size
 		// All fields are set before SetOnRequest gives them to the poller.
 		c := &echoConn{
-			Connection: conn, load: l, recorder: l.recorders[i%len(l.recorders)],
+			Connection: conn, load: l, sampler: sampler{to: l.recorder},
 			written: uint64(n), mark: uint64(n), markedAt: time.Now(),
 		}
 		l.conns = append(l.conns, c)
 		l.open.Add(1)
-		if err := conn.AddCloseCallback(func(netpoll.Connection) error { l.open.Done(); return nil }); err != nil {
+		if err := conn.AddCloseCallback(c.closed); err != nil {
 			return fmt.Errorf("benchmark: %w", err)
 		}
 		if err := conn.SetOnRequest(func(context.Context, netpoll.Connection) error { return c.handle() }); err != nil {
@@ -256,11 +259,18 @@ func (c *echoConn) handle() error {
 	if read >= c.mark {
 		now := time.Now()
 		if c.load.measuring.Load() {
-			c.recorder.record(int64(now.Sub(c.markedAt)))
+			c.sampler.add(int64(now.Sub(c.markedAt)))
 		}
 		c.mark, c.markedAt = c.written, now
 	}
 	return c.flush(int(frames * size))
+}
+
+// closed runs once handle does not any more.
+func (c *echoConn) closed(netpoll.Connection) error {
+	c.sampler.flush()
+	c.load.open.Done()
+	return nil
 }
 
 // flush writes n bytes, whatever they are.

@@ -15,46 +15,61 @@ const (
 	latencyDigits = 3
 )
 
-// recorder takes the latencies of a part of a run's connections. A run has
-// several, so that connections seldom wait for each other.
+// recorder takes the latencies of a run. Safe for concurrent use.
 type recorder struct {
 	mu sync.Mutex
 	h  *hdrhistogram.Histogram
 }
 
-func newRecorders(n int) []*recorder {
-	all := make([]*recorder, n)
-	for i := range all {
-		all[i] = &recorder{h: hdrhistogram.New(minLatency, maxLatency, latencyDigits)}
-	}
-	return all
+func newRecorder() *recorder {
+	return &recorder{h: hdrhistogram.New(minLatency, maxLatency, latencyDigits)}
 }
 
-// record takes a latency in nanoseconds.
-func (r *recorder) record(ns int64) {
+// summary gives the latencies that were flushed so far.
+func (r *recorder) summary() Latency {
 	r.mu.Lock()
-	// Within the bounds a value cannot be refused.
-	_ = r.h.RecordValue(min(max(ns, 0), maxLatency))
-	r.mu.Unlock()
-}
-
-// summary gives the latencies that all the recorders took.
-func summary(all []*recorder) Latency {
-	sum := hdrhistogram.New(minLatency, maxLatency, latencyDigits)
-	for _, r := range all {
-		r.mu.Lock()
-		sum.Merge(r.h)
-		r.mu.Unlock()
-	}
+	defer r.mu.Unlock()
 	us := func(ns int64) float64 { return float64(ns) / float64(time.Microsecond) }
 	return Latency{
-		Count: sum.TotalCount(),
-		P50:   us(sum.ValueAtQuantile(50)),
-		P90:   us(sum.ValueAtQuantile(90)),
-		P99:   us(sum.ValueAtQuantile(99)),
-		P999:  us(sum.ValueAtQuantile(99.9)),
-		Max:   us(sum.Max()),
+		Count: r.h.TotalCount(),
+		P50:   us(r.h.ValueAtQuantile(50)),
+		P90:   us(r.h.ValueAtQuantile(90)),
+		P99:   us(r.h.ValueAtQuantile(99)),
+		P999:  us(r.h.ValueAtQuantile(99.9)),
+		Max:   us(r.h.Max()),
 	}
+}
+
+// sampler collects the latencies of one connection, so that connections seldom
+// wait for each other at their recorder. For one goroutine at a time.
+type sampler struct {
+	to *recorder
+	n  int
+	ns [sampleBatch]int64
+}
+
+// sampleBatch is two cache lines: taking a latency costs little memory, and the
+// recorder's lock little time.
+const sampleBatch = 16
+
+// add takes a latency in nanoseconds.
+func (s *sampler) add(ns int64) {
+	s.ns[s.n] = ns
+	s.n++
+	if s.n == sampleBatch {
+		s.flush()
+	}
+}
+
+// flush gives what was added to the recorder.
+func (s *sampler) flush() {
+	s.to.mu.Lock()
+	defer s.to.mu.Unlock()
+	for _, ns := range s.ns[:s.n] {
+		// Within the bounds a value cannot be refused.
+		_ = s.to.h.RecordValue(min(max(ns, 0), maxLatency))
+	}
+	s.n = 0
 }
 
 // Latency summarises a distribution, in microseconds.

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -51,8 +50,8 @@ type load struct {
 	online atomic.Int64 // users logged in now
 	faults faults
 
-	ackTimes, deliverTimes []*recorder
-	lag                    *recorder // of the schedule: from when a message was due until it was sent
+	ackTimes, deliverTimes *recorder
+	lag                    *sampler // of the schedule: from when a message was due until it was sent
 
 	mu        sync.Mutex
 	lostConns int    // how often a user lost the connection
@@ -77,10 +76,8 @@ func newLoad(users, window, size int, rate, seed uint64) (*load, error) {
 		return nil, fmt.Errorf("benchmark: a size of %d is not %d to %d", size, minBody, protocol.MaxBody)
 	}
 	l := &load{
-		clock: clock{time.Now()}, run: rand.Uint64(), size: size, rate: rate, seed: seed, fill: newFilling(seed),
-		ackTimes:     newRecorders(2 * runtime.GOMAXPROCS(0)),
-		deliverTimes: newRecorders(2 * runtime.GOMAXPROCS(0)),
-		lag:          newRecorders(1)[0],
+		clock: clock{time.Now()}, run: rand.Uint64(), size: size, rate: rate, seed: seed, fill: filling(seed),
+		ackTimes: newRecorder(), deliverTimes: newRecorder(), lag: &sampler{to: newRecorder()},
 	}
 	first := firstUser()
 	for i := range users {
@@ -88,8 +85,8 @@ func newLoad(users, window, size int, rate, seed uint64) (*load, error) {
 		l.users = append(l.users, &user{
 			load: l, id: id, target: gannet.User(peer), slots: make([]slot, window),
 			check:        checker{run: l.run, self: id, peer: peer, faults: &l.faults},
-			ackTimes:     l.ackTimes[i%len(l.ackTimes)],
-			deliverTimes: l.deliverTimes[i%len(l.deliverTimes)],
+			ackTimes:     sampler{to: l.ackTimes},
+			deliverTimes: sampler{to: l.deliverTimes},
 		})
 	}
 	return l, nil
@@ -136,11 +133,12 @@ func (l *load) send(ctx context.Context) {
 	// Everybody takes turns, pairs and sides of a pair mixed.
 	order := rand.New(rand.NewPCG(l.seed, 1)).Perm(len(l.users))
 	n := uint64(len(order))
+	defer l.lag.flush()
 	clock := clock{l.clock.epoch.Add(time.Duration(l.begin))}
 	schedule{l.rate}.run(ctx, clock, l.until.Load()-l.begin, func(k uint64, due int64) {
 		due += l.begin
 		if due >= l.from.Load() {
-			l.lag.record(l.clock.now() - due)
+			l.lag.add(l.clock.now() - due)
 		}
 		l.users[order[k%n]].sendDue(due)
 	})
@@ -209,9 +207,12 @@ func (l *load) close() {
 	})
 }
 
-// verify compares, after close, what was acked with what was delivered.
+// verify compares, after close, what was acked with what was delivered, and
+// completes the latencies.
 func (l *load) verify() {
 	for i, u := range l.users {
+		u.ackTimes.flush()
+		u.deliverTimes.flush()
 		u.check.finish(l.users[i^1].acked.Load())
 	}
 }

@@ -73,9 +73,9 @@ func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 
 	report := newReport("pairs", append(p.settings(), t.settings()...)...)
 	p.figures(report, m, limit)
-	report.Latencies = []Distribution{{"send to ack", summary(l.ackTimes)}, {"send to deliver", summary(l.deliverTimes)}}
+	report.Latencies = []Distribution{{"send to ack", l.ackTimes.summary()}, {"send to deliver", l.deliverTimes.summary()}}
 	if p.Rate > 0 {
-		report.Latencies = append(report.Latencies, Distribution{"lag of the generator", summary([]*recorder{l.lag})})
+		report.Latencies = append(report.Latencies, Distribution{"lag of the generator", l.lag.to.summary()})
 	}
 	if p.WithLimit {
 		report.Latencies = append(report.Latencies, Distribution{"echo", limit.latency})

@@ -74,14 +74,18 @@ func TestNumbersAreGrouped(t *testing.T) {
 	}
 }
 
-func TestSummaryMergesRecorders(t *testing.T) {
-	all := newRecorders(2)
+func TestRecorderSummarisesItsSamplers(t *testing.T) {
+	r := newRecorder()
+	all := [2]sampler{{to: r}, {to: r}}
 	for i := range 100 {
-		all[i%2].record(int64(time.Duration(i+1) * time.Millisecond))
+		all[i%2].add(int64(time.Duration(i+1) * time.Millisecond))
 	}
-	all[0].record(-1)
-	all[1].record(int64(time.Hour))
-	got := summary(all)
+	all[0].add(-1)
+	all[1].add(int64(time.Hour))
+	for i := range all {
+		all[i].flush()
+	}
+	got := r.summary()
 	if got.Count != 102 {
 		t.Errorf("%d latencies, want 102", got.Count)
 	}

@@ -35,8 +35,8 @@ type user struct {
 
 	acked, delivered atomic.Uint64
 	online           atomic.Bool
-	ackTimes         *recorder
-	deliverTimes     *recorder
+	ackTimes         sampler // guarded by mu
+	deliverTimes     sampler // of the handlers' goroutine
 }
 
 // slot is a message on its way. The body is used again once it is acked.
@@ -134,7 +134,7 @@ func (u *user) onDone(ack gannet.Ack, err error) {
 	u.clientID = ack.ClientID
 	u.check.acked(ack.Seq)
 	if due >= u.load.from.Load() {
-		u.ackTimes.record(now - due)
+		u.ackTimes.add(now - due)
 	}
 	u.acked.Add(1)
 }
@@ -146,7 +146,7 @@ func (u *user) onMessage(m gannet.Message) {
 		return
 	}
 	if h.Intended >= u.load.from.Load() {
-		u.deliverTimes.record(u.load.clock.now() - h.Intended)
+		u.deliverTimes.add(u.load.clock.now() - h.Intended)
 	}
 	u.delivered.Add(1)
 }
