@@ -199,6 +199,7 @@ func TestTokenOfAnotherUserStops(t *testing.T) {
 }
 
 func TestSilentServerIsLeft(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.heartbeat = 1
 	s.play(func(p *peer, f protocol.Frame) bool { return f.Type == protocol.TypePing && p.login == 1 })
@@ -211,10 +212,13 @@ func TestSilentServerIsLeft(t *testing.T) {
 }
 
 func TestPingKeepsTheConnection(t *testing.T) {
+	t.Parallel()
 	s := newServer(t)
 	s.heartbeat = 1
 	c := join(t, s, 1)
 	s.until("PINGs", func() bool { return s.count(protocol.TypePing) == 3 })
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.logins != 1 || c.State() != Online {
 		t.Errorf("%d logins, %v", s.logins, c.State())
 	}
