@@ -1,0 +1,43 @@
+// Command echobot is a bot that answers each text with the same text.
+package main
+
+import (
+	"context"
+	"flag"
+	"log"
+	"os"
+	"os/signal"
+	"time"
+
+	"gannet/sdk/go"
+)
+
+func main() {
+	addr := flag.String("addr", "localhost:7100", "the server")
+	token := flag.String("token", "", "the bot's token")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+
+	c, err := gannet.Dial(ctx, *addr, *token, gannet.WithPlatform(gannet.Bot), gannet.WithName("echobot"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	for m := range c.Messages(ctx) {
+		if m.Content != gannet.ContentText || m.Sender == c.User() {
+			continue
+		}
+		if _, err := c.Send(ctx, m.Conversation, gannet.Text(m.Text())); err != nil {
+			log.Print(err)
+		}
+	}
+
+	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	if err := c.Close(closing); err != nil {
+		log.Print(err)
+	}
+	if err := c.Err(); err != nil {
+		log.Fatal(err)
+	}
+}
