@@ -51,10 +51,12 @@ func (c *checker) received(seq, sender uint64, body []byte) (h header, ok bool) 
 	switch {
 	case !ok:
 		c.faults.addf("user %d: seq %d from %d came with a corrupted body", c.self, seq, sender)
+		c.seq(seq)
 		return h, false
 	case h.Run != c.run || h.Sender != c.peer || sender != c.peer:
 		c.faults.addf("user %d: seq %d from %d is message %d of user %d in run %x: not for this conversation",
 			c.self, seq, sender, h.Counter, h.Sender, h.Run)
+		c.seq(seq)
 		return h, false
 	}
 	switch highest := c.counters.highest; c.counters.add(h.Counter) {

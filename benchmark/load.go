@@ -20,10 +20,10 @@ const (
 	// loginTimeout is how long one login may take, with all its attempts.
 	loginTimeout = 30 * time.Second
 
-	// settleTimeout is how long nothing may move at the end of a run before what
+	// settlePatience is how long nothing may move at the end of a run before what
 	// is missing counts as lost. It is longer than the server waits before it
 	// pushes a third time.
-	settleTimeout = 20 * time.Second
+	settlePatience = 20 * time.Second
 
 	// settlePoll is how often that is looked at.
 	settlePoll = 10 * time.Millisecond
@@ -42,6 +42,7 @@ type load struct {
 	seed     uint64
 	fill     filling
 	keepSeqs bool
+	patience time.Duration // settlePatience
 
 	clock  clock
 	begin  int64        // when the run began
@@ -76,7 +77,7 @@ func newLoad(users, window, size int, rate, seed uint64) (*load, error) {
 		return nil, fmt.Errorf("benchmark: a size of %d is not %d to %d", size, minBody, protocol.MaxBody)
 	}
 	l := &load{
-		clock: clock{time.Now()}, run: rand.Uint64(), size: size, rate: rate, seed: seed, fill: filling(seed),
+		clock: clock{time.Now()}, run: rand.Uint64(), size: size, rate: rate, seed: seed, fill: filling(seed), patience: settlePatience,
 		ackTimes: newRecorder(), deliverTimes: newRecorder(), lag: &sampler{to: newRecorder()},
 	}
 	first := firstUser()
@@ -186,7 +187,7 @@ func (l *load) settle(ctx context.Context) {
 		if now.acked != last.acked || now.delivered != last.delivered {
 			moved, last = time.Now(), now
 		}
-		if time.Since(moved) > settleTimeout || rest(ctx, settlePoll) != nil {
+		if time.Since(moved) > l.patience || rest(ctx, settlePoll) != nil {
 			l.faults.addf("%d messages were not acked and %d acked ones not delivered when nothing had moved for %.0f s",
 				pending, int64(now.acked-now.delivered), time.Since(moved).Seconds())
 			return

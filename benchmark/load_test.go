@@ -4,8 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"gannet/protocol"
 )
 
 func userName(u *user) string { return fmt.Sprintf("user %d", u.id) }
@@ -103,5 +108,108 @@ func TestLoopbackSourcesSpreadOverAddresses(t *testing.T) {
 		if err != nil || fmt.Sprint(got) != tc.want {
 			t.Errorf("connection %d to %s comes from %v, %v, want %s", tc.i, tc.server, got, err, tc.want)
 		}
+	}
+}
+
+// runLoad lets users write to each other through a server for a moment, and
+// checks everything.
+func runLoad(t *testing.T, s *fakeServer, users, window int, rate uint64) *load {
+	t.Helper()
+	l, err := newLoad(users, window, 128, rate, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.keepSeqs = true
+	l.patience = 500 * time.Millisecond
+	ctx := context.Background()
+	if err := l.open(ctx, s.target(), newProgress(io.Discard)); err != nil {
+		t.Fatal(err)
+	}
+	defer l.close()
+	l.start(0, 100*time.Millisecond)
+	l.send(ctx)
+	for l.clock.now() < l.until.Load() {
+		_ = rest(ctx, settlePoll)
+	}
+	l.settle(ctx)
+	l.checkHistories(ctx)
+	l.close()
+	l.verify()
+	return l
+}
+
+func TestALoadThroughAnHonestServerHasNoFaults(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		window int
+		rate   uint64
+	}{
+		{"one message at a time", 1, 0},
+		{"many on their way", 32, 0},
+		{"on a timetable", 256, 2000},
+		{"on a timetable that the window is too small for", 1, 100_000},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := runLoad(t, newFakeServer(t, nil), 10, tc.window, tc.rate)
+			if count, first := l.faults.list(); count > 0 {
+				t.Errorf("%d faults: %q", count, first)
+			}
+			n := l.counts()
+			if n.acked == 0 || n.delivered != n.acked {
+				t.Errorf("%d acked, %d delivered", n.acked, n.delivered)
+			}
+			if want := tc.rate / 10; tc.rate > 0 && n.acked != want {
+				t.Errorf("%d acked in 100 ms at %d/s, want %d", n.acked, tc.rate, want)
+			}
+			if got := l.deliverTimes.summary().Count; uint64(got) != n.delivered {
+				t.Errorf("%d latencies of %d messages", got, n.delivered)
+			}
+			if n.in < n.delivered*128 || n.out < n.acked*128 || n.reads == 0 || n.writes == 0 {
+				t.Errorf("wire %+v for %d bodies of 128 bytes", n, n.acked)
+			}
+		})
+	}
+}
+
+func TestABrokenPromiseIsSeen(t *testing.T) {
+	for _, tc := range []struct {
+		name  string
+		spoil func(m *protocol.Message) bool
+		want  []string // among the faults
+	}{
+		{"a message lost after its ack", func(m *protocol.Message) bool { return m.Seq != 5 },
+			[]string{"acked ones not delivered", "were lost", "gaps up to seq", "seq 6 follows 4"}},
+		{"a body changed", func(m *protocol.Message) bool {
+			if m.Seq == 5 {
+				m.Body = append([]byte(nil), m.Body...)
+				m.Body[50] ^= 1
+			}
+			return true
+		}, []string{"seq 5 from", "corrupted body", "were lost", "seq 5 is corrupted"}},
+		{"a message sent in place of another", func() func(m *protocol.Message) bool {
+			var first []byte
+			return func(m *protocol.Message) bool {
+				if first == nil {
+					first = m.Body
+				} else if h, _ := readHeader(first); h.Sender == m.Sender {
+					m.Body, first = first, make([]byte, minBody)
+				}
+				return true
+			}
+		}(), []string{"came again", "were lost", "message 1 of user"}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			l := runLoad(t, newFakeServer(t, tc.spoil), 2, 1, 0)
+			count, first := l.faults.list()
+			if count == 0 {
+				t.Fatal("nobody noticed")
+			}
+			all := strings.Join(first, "\n")
+			for _, want := range tc.want {
+				if !strings.Contains(all, want) {
+					t.Errorf("%q is not among the faults\n%s", want, all)
+				}
+			}
+		})
 	}
 }
