@@ -40,7 +40,7 @@ type counters struct {
 	frames     atomic.Uint64
 	deliveries atomic.Uint64 // a frame to a connection
 	absent     atomic.Uint64 // the connection was gone
-	unreadable atomic.Uint64 // a frame that is no push: parked in the log
+	unreadable atomic.Uint64 // a frame that is no push: it stays in the store
 	retries    atomic.Uint64
 }
 
