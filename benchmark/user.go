@@ -57,10 +57,7 @@ func (u *user) dial(ctx context.Context, address, token string, opts ...gannet.O
 	if err != nil {
 		return fmt.Errorf("benchmark: user %d: %w", u.id, err)
 	}
-	// A handler may send as soon as anything is acked, so sends wait for this.
-	u.mu.Lock()
 	u.client = client
-	u.mu.Unlock()
 	return nil
 }
 
