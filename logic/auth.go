@@ -181,7 +181,7 @@ func createKey(dir string, now time.Time) (err error) {
 	if err := os.Rename(temp.Name(), filepath.Join(dir, kid+keySuffix)); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return cmp.Or(syncDir(dir), syncDir(filepath.Dir(dir))) // the folder may be new as well
 }
 
 func syncDir(dir string) error {

@@ -16,7 +16,10 @@ import (
 	"gannet/protocol"
 )
 
-var crashSeed = flag.Uint64("crash.seed", 0, "replay TestCrash with this seed; the interleaving of its goroutines still varies")
+var (
+	crashSeed   = flag.Uint64("crash.seed", 0, "replay TestCrash with this seed; the interleaving of its goroutines still varies")
+	crashRounds = flag.Int("crash.rounds", 15, "how many stores TestCrash lets die, several times each")
+)
 
 // TestCrash lets devices send, retry and move cursors until the machine dies at
 // some moment: what was not synced is lost, whole or in parts. The store that
@@ -28,8 +31,8 @@ func TestCrash(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("replay with -crash.seed=%d", seed)
-	const rounds, lives = 30, 3
-	for round := range rounds {
+	const lives = 3
+	for round := range *crashRounds {
 		w := newCrashWorld(t, rand.New(rand.NewPCG(seed, uint64(round))))
 		for life := range lives {
 			w.name = fmt.Sprintf("seed %d, round %d, life %d", seed, round, life)

@@ -47,7 +47,7 @@ type Options struct {
 	Now func() time.Time // nil: time.Now
 
 	// CacheConversations bounds how many conversations are kept in memory, about
-	// 0.5 kB each; 0: 131072. Those of the batches under way come on top.
+	// 0.6 kB each; 0: 131072. Those of the batches under way come on top.
 	CacheConversations int
 
 	// CacheBytes is the size of Pebble's block cache; 0: 64 MiB.
