@@ -1,0 +1,32 @@
+.PHONY: build test race check crash bench generate
+
+build: ## the gannet command
+	go build -o gannet .
+
+test: ## what the README says
+	go test ./...
+
+race:
+	go test -race ./...
+
+check: ## what has to be clean before a commit
+	test -z "$$(gofmt -l .)"
+	go vet ./...
+	go tool staticcheck ./...
+	go mod tidy -diff
+	go generate ./... && git diff --exit-code -- protocol
+
+crash: build ## kill the server twenty times under load
+	./gannet bench crash --rounds 20
+
+bench: build ## the README's figures
+	./gannet bench limit
+	./gannet bench pairs --with-limit --window 1
+	./gannet bench pairs --with-limit --window 32
+	./gannet bench pairs --rate 25000
+	./gannet bench pairs --rate 1000
+	./gannet bench idle
+	go test -run '^$$' -bench Message -benchmem .
+
+generate:
+	go generate ./...
