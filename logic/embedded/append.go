@@ -13,7 +13,7 @@ import (
 // batch is what a lane works out while a batch is under way; its slices are
 // reused for the next one.
 type batch struct {
-	clock         uint64          // Unix milliseconds, never falling
+	clock         uint64          // Unix milliseconds; never falls, so that no change is dated before a SYNC that missed it
 	steps         []step          // of each entry
 	conversations []*conversation // each once; kept after a failed commit, so that readers stay behind it
 	remembered    remembered

@@ -11,6 +11,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -158,7 +159,9 @@ func (s *Store) exit() { s.calls.Done() }
 // fail makes the store refuse every further batch and gives the error that says so.
 func (s *Store) fail(cause error) error {
 	err := fmt.Errorf("%w: writing failed: %w", logic.ErrUnavailable, cause)
-	s.failed.CompareAndSwap(nil, &err)
+	if s.failed.CompareAndSwap(nil, &err) {
+		slog.Error("embedded: the disk failed; nothing is accepted any more until this process is started anew", "err", cause)
+	}
 	return *s.failed.Load()
 }
 
