@@ -304,6 +304,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{[]string{"chat", "--user", "1", "--to", "2", "--data", t.TempDir()}, "--token"},
 		{[]string{"chat", "--user", "1", "--to", "2", "--token", "nonsense", "--address", freeAddress(t)}, "cannot log in"},
 		{[]string{"--listen", "nowhere"}, "--listen"},
+		{[]string{"--tls-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"}, "--tls-cert"},
 		{[]string{"dance"}, "unexpected argument dance"},
 		{[]string{"--log-level", "loud"}, "loud"},
 	} {

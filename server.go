@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -26,6 +27,9 @@ const stopTimeout = 10 * time.Second
 // serveCmd is gannet alone: every role in this process.
 type serveCmd struct {
 	Listen         string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address for clients. There is no TLS on it: keep it on loopback or behind something that ends TLS."`
+	TLSListen      string `name:"tls-listen" placeholder:"ADDR" help:"Further address for clients, with TLS 1.3; off by default. Needs --tls-cert and --tls-key."`
+	TLSCert        string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
+	TLSKey         string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
 	Data           string `default:"./gannet-data" placeholder:"DIR" help:"Folder for messages and signing keys; created where there is none."`
 	Debug          string `placeholder:"ADDR" help:"Address of the debug endpoint (profiles, counters, memory); off by default. Keep it on loopback."`
 	ReadyFile      string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
@@ -53,20 +57,27 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		return err
 	}
 	fmt.Printf("gannet %s listens on %s, data in %s\n", version(), s.address, c.Data)
+	if s.tlsAddress != "" {
+		fmt.Printf("and with TLS on %s\n", s.tlsAddress)
+	}
 	fmt.Printf("Chat from two other terminals:\n  %s\n  %s\n", s.chatLine(c, 1, 2), s.chatLine(c, 2, 1))
 	<-ctx.Done()
 	fmt.Println("stopping: clients are told to come back")
+	if c.ReadyFile != "" {
+		_ = os.Remove(c.ReadyFile) // nobody shall take this server for one that is ready
+	}
 	return s.stop()
 }
 
 // server is every role in one process, composed.
 type server struct {
-	address  string
-	store    *logicstore.Store
-	queue    *embedded.Queue
-	transfer *transfer.Server
-	gateway  *gateway.Gateway
-	debug    *debugServer
+	address    string
+	tlsAddress string // "" without TLS
+	store      *logicstore.Store
+	queue      *embedded.Queue
+	transfer   *transfer.Server
+	gateway    *gateway.Gateway
+	debug      *debugServer
 }
 
 // start brings everything up, the store first: it also keeps a second server off
@@ -123,12 +134,31 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			return s, err
 		}
 	}
+	if c.TLSListen != "" {
+		if err := s.serveTLS(c); err != nil {
+			return s, err
+		}
+	}
 	if c.ReadyFile != "" {
 		if err := s.writeReady(c.ReadyFile); err != nil {
 			return s, err
 		}
 	}
 	return s, nil
+}
+
+// serveTLS adds the listener with TLS.
+func (s *server) serveTLS(c *serveCmd) error {
+	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return fmt.Errorf("cannot read the certificate for --tls-listen: %w (name it with --tls-cert and --tls-key)", err)
+	}
+	ln, err := net.Listen("tcp", c.TLSListen)
+	if err != nil {
+		return fmt.Errorf("cannot listen for clients with TLS: %w", err)
+	}
+	s.tlsAddress = ln.Addr().String()
+	return s.gateway.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
 }
 
 // maxConnections leaves a tenth of the open files for the store.
@@ -173,9 +203,10 @@ func (s *server) abort() {
 func (s *server) writeReady(file string) error {
 	ready := struct {
 		Listen string `json:"listen"`
+		TLS    string `json:"tls,omitempty"`
 		PID    int    `json:"pid"`
 		Debug  string `json:"debug,omitempty"`
-	}{Listen: s.address, PID: os.Getpid()}
+	}{Listen: s.address, TLS: s.tlsAddress, PID: os.Getpid()}
 	if s.debug != nil {
 		ready.Debug = s.debug.address
 	}

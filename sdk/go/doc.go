@@ -1,7 +1,7 @@
 // Package gannet is the client of a gannet server: dial once, then send and
 // receive; connections, retries, order and gaps are the package's business.
 //
-//	c, err := gannet.Dial(ctx, "localhost:7100", token)
+//	c, err := gannet.Dial(ctx, "127.0.0.1:7420", token)
 //	ack, err := c.Send(ctx, gannet.User(7), gannet.Text("hello"))
 //	for m := range c.Messages(ctx) { … }
 //

@@ -13,7 +13,7 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "localhost:7100", "the server")
+	addr := flag.String("addr", "127.0.0.1:7420", "the server")
 	token := flag.String("token", "", "the bot's token")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)

@@ -11,7 +11,7 @@ import (
 )
 
 func main() {
-	addr := flag.String("addr", "localhost:7100", "the server")
+	addr := flag.String("addr", "127.0.0.1:7420", "the server")
 	token := flag.String("token", "", "the sender's token")
 	to := flag.Uint64("to", 1, "the user who receives")
 	text := flag.String("text", "hello", "what to send")

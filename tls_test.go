@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/pem"
+	"io"
+	"log/slog"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	gannet "gannet/sdk/go"
+)
+
+// A client chats over TLS with one that does not use it.
+func TestChatOverTLS(t *testing.T) {
+	cert, key, pool := writeCertificate(t)
+	c := &serveCmd{Listen: "127.0.0.1:0", TLSListen: "127.0.0.1:0", TLSCert: cert, TLSKey: key, Data: t.TempDir(), Sockets: 1}
+	s, err := c.start(slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.stop(); err != nil {
+			t.Errorf("stop: %v", err)
+		}
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	secure := gannet.WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
+		d := tls.Dialer{Config: &tls.Config{RootCAs: pool}}
+		return d.DialContext(ctx, network, addr)
+	})
+	dial := func(user uint64, address string, opts ...gannet.Option) *gannet.Client {
+		token, err := sign(c.Data, user, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		client, err := gannet.Dial(ctx, address, token, opts...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return client
+	}
+	alice, bob := dial(1, s.tlsAddress, secure), dial(2, s.address)
+	if _, err := alice.Send(ctx, gannet.User(2), gannet.Text("from behind TLS")); err != nil {
+		t.Fatal(err)
+	}
+	for m := range bob.Messages(ctx) {
+		if m.Text() != "from behind TLS" {
+			t.Errorf("bob got %q", m.Text())
+		}
+		if _, err := bob.Send(ctx, m.Conversation, gannet.Text("and back")); err != nil {
+			t.Fatal(err)
+		}
+		break
+	}
+	for m := range alice.Messages(ctx) {
+		if m.Text() != "and back" {
+			t.Errorf("alice got %q", m.Text())
+		}
+		break
+	}
+	for _, client := range []*gannet.Client{alice, bob} {
+		if err := client.Close(ctx); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// writeCertificate makes a certificate for 127.0.0.1 and the pool that trusts it.
+func writeCertificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
+	t.Helper()
+	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	template := &x509.Certificate{
+		SerialNumber: big.NewInt(1), NotAfter: time.Now().Add(time.Hour), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaf, err := x509.ParseCertificate(der)
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool = x509.NewCertPool()
+	pool.AddCert(leaf)
+	raw, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
+	for name, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: der}, key: {Type: "PRIVATE KEY", Bytes: raw}} {
+		if err := os.WriteFile(name, pem.EncodeToMemory(block), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return cert, key, pool
+}
