@@ -20,10 +20,10 @@ const (
 	memTableSize = 64 << 20
 	memTables    = 4
 
-	// l0Compaction starts compactions early, l0Stop lets them fall behind by
-	// 8 GiB (128 flushed tables) before they stop writes: reads of cold
+	// l0Compaction merges several flushes at once, l0Stop lets them pile up to
+	// 8 GiB (128 flushed tables) before writes stop: reads of cold
 	// conversations get slower until then, writes do not.
-	l0Compaction = 4
+	l0Compaction = 8
 	l0Stop       = 128
 
 	// maxCompactions leaves a core to the messages on the smallest machine.
