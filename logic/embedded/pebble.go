@@ -26,7 +26,8 @@ const (
 	l0Compaction = 8
 	l0Stop       = 128
 
-	// maxCompactions leaves a core to the messages on the smallest machine.
+	// maxCompactions allows a second compaction, which Pebble starts only once the
+	// first falls behind: on two cores each takes time from the messages.
 	maxCompactions = 2
 
 	// tableSize and baseSize keep a compaction to tens of files where the
