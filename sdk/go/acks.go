@@ -6,9 +6,24 @@ import (
 	"gannet/protocol"
 )
 
-// ackDelay is how long a PUSHACK waits at most for a write that happens anyway.
-// The server waits protocol.PushAckTimeout.
-const ackDelay = 20 * time.Millisecond
+// A PUSHACK waits for a write that happens anyway, but at most ackDelay, or
+// ackPause since the last PUSHACK that had to go alone, whichever is later: a
+// lone message is acked at once as far as a person can tell, a busy conversation
+// not message by message. The server waits protocol.PushAckTimeout.
+const (
+	ackDelay = 20 * time.Millisecond
+	ackPause = 250 * time.Millisecond
+)
+
+// ackBy gives the time at which what has been received now is acked at the
+// latest.
+func (c *Client) ackBy() time.Time {
+	by := c.link.now.Add(ackDelay)
+	if paused := c.link.acked.Add(ackPause); paused.After(by) {
+		return paused
+	}
+	return by
+}
 
 // received notes that a conversation has advanced, or that the server pushed
 // again what this device has. owed says that the server waits for a PUSHACK.
@@ -45,6 +60,9 @@ func (c *Client) uncork() error {
 	c.mu.Lock()
 	drained := c.closing && c.out.live == 0
 	if drained || due || len(c.wire.pending) > 0 {
+		if due {
+			c.link.acked = c.link.now
+		}
 		c.due.ack = time.Time{}
 		c.collect()
 		c.ack()
@@ -55,7 +73,7 @@ func (c *Client) uncork() error {
 		return errDrained
 	}
 	if len(c.inbox.unacked) > 0 {
-		soonest(&c.due.ack, c.link.now.Add(ackDelay))
+		soonest(&c.due.ack, c.ackBy())
 		return nil
 	}
 	c.moveOn()

@@ -23,6 +23,7 @@ type link struct {
 	now     time.Time // of the reader's turn
 	heard   time.Time // when something was read last
 	pinged  time.Time // when the PING that is not answered was sent, or zero
+	acked   time.Time // when PUSHACKs went in a write of their own last
 	armed   time.Time // the read deadline, or zero when it must be set
 	failure error     // why the last attempt or connection ended
 }
@@ -39,7 +40,6 @@ func (l *link) heartbeat() time.Duration {
 func (c *Client) serve(conn net.Conn) error {
 	stop := context.AfterFunc(c.life, func() { conn.Close() })
 	defer stop()
-	defer c.hangUp()
 	c.begin()
 	c.resume(conn)
 	c.setState(Online, nil)

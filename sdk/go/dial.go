@@ -113,6 +113,7 @@ func (c *Client) run() {
 			began := time.Now()
 			err = c.serve(conn)
 			conn.Close()
+			c.hangUp()
 			if time.Since(began) > c.opts.backoffMax {
 				attempt = 0
 			}

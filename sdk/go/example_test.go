@@ -16,7 +16,7 @@ func ExampleDial() {
 		log.Fatal(err)
 	}
 	defer store.Close()
-	c, err := gannet.Dial(ctx, "localhost:7100", "", gannet.WithStore(store),
+	c, err := gannet.Dial(ctx, "127.0.0.1:7420", "", gannet.WithStore(store),
 		gannet.WithTokenSource(func(ctx context.Context) (string, error) { return "a fresh token", nil }))
 	if err != nil {
 		log.Fatal(err)
@@ -55,7 +55,7 @@ func ExampleClient_History() {
 
 func ExampleWithHandler() {
 	var c *gannet.Client
-	c, err := gannet.Dial(context.Background(), "localhost:7100", "a token", gannet.WithHandler(gannet.Handler{
+	c, err := gannet.Dial(context.Background(), "127.0.0.1:7420", "a token", gannet.WithHandler(gannet.Handler{
 		Message: func(m gannet.Message) {
 			// A hook must not wait, so Send is not for here.
 			c.SendFunc(m.Conversation, gannet.Text("got it"), nil)

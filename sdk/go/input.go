@@ -9,12 +9,18 @@ import (
 )
 
 const (
-	// smallBuffer is what an idle client keeps for reading.
-	smallBuffer = 4 << 10
+	// smallBuffer is what an idle client keeps for reading. With the stack of
+	// its goroutine (4 KiB) and the rest of it a client stays within 10 KiB.
+	smallBuffer = 2 << 10
 
-	// largeBuffer holds any frame. Only a client with a large frame or much
-	// traffic under way has one.
+	// largeBuffer holds any frame. A client has one only while a frame that the
+	// small one cannot hold is under way, or traffic is lasting.
 	largeBuffer = 4 + protocol.MaxFrame
+
+	// lastingReads is how many reads in a row must fill the small buffer for
+	// traffic to count as lasting: a burst must not leave thousands of clients
+	// waiting with large buffers.
+	lastingReads = 4
 )
 
 var largeBuffers = sync.Pool{New: func() any { return new([largeBuffer]byte) }}
@@ -24,7 +30,7 @@ type input struct {
 	small []byte
 	large *[largeBuffer]byte // nil while small is in use
 	data  []byte             // what is read and not handled
-	full  bool               // the last read filled the buffer
+	full  int                // reads in a row that would fill the small buffer
 }
 
 // reset empties it for a new connection.
@@ -32,7 +38,7 @@ func (in *input) reset() {
 	if in.small == nil {
 		in.small = make([]byte, smallBuffer)
 	}
-	in.data, in.full = nil, false
+	in.data, in.full = nil, 0
 }
 
 // read waits for bytes and adds them to data.
@@ -40,22 +46,18 @@ func (in *input) read(conn net.Conn) error {
 	buf := in.fit()
 	n, err := conn.Read(buf[len(in.data):])
 	in.data = buf[:len(in.data)+n]
-	in.full = len(in.data) == len(buf)
+	if in.full++; len(in.data) < smallBuffer {
+		in.full = 0
+	}
 	if n > 0 {
 		return nil // an error comes again with the next read
 	}
 	return err
 }
 
-// fit moves data to the start of a buffer of the right size and gives it: the
-// large one when the small one has just proved too small or cannot hold the
-// frame that has begun.
+// fit moves data to the start of the right buffer, and gives the buffer.
 func (in *input) fit() []byte {
-	want := 0
-	if len(in.data) >= 4 {
-		want = 4 + int(binary.BigEndian.Uint32(in.data))
-	}
-	if in.full || want > smallBuffer {
+	if in.full >= lastingReads || len(in.data) >= 4 && 4+int(binary.BigEndian.Uint32(in.data)) > smallBuffer {
 		if in.large == nil {
 			in.large = largeBuffers.Get().(*[largeBuffer]byte)
 		}

@@ -134,7 +134,7 @@ func (q *queue) shrink() {
 func (c *Client) heedQueue() {
 	taken, room := c.queue.news()
 	if taken {
-		soonest(&c.due.ack, c.link.now.Add(ackDelay))
+		soonest(&c.due.ack, c.ackBy())
 	}
 	if room {
 		lagging := c.inbox.lagging

@@ -190,7 +190,7 @@ func (c *Client) sendFailed(request uint32, failure *Error) bool {
 	if failure.Code.Action() == protocol.ActionRetry {
 		// Later messages wait with it, so that they do not pass it.
 		c.out.hold(i)
-		if c.out.retryAt.IsZero() {
+		if c.out.retryAt.IsZero() || c.out.attempts == 0 {
 			c.out.attempts++
 		}
 		at := c.link.now.Add(retryDelay(c.out.attempts, failure.RetryAfter))

@@ -36,6 +36,9 @@ type server struct {
 	// script sees every frame first, HELLO too; true says that it was dealt
 	// with. It is called with mu held.
 	script func(p *peer, f protocol.Frame) bool
+
+	// carry takes the place of writing a PUSH. It is called with mu held.
+	carry func(p *peer, frame []byte)
 }
 
 // kept is a conversation as the server keeps it.
@@ -68,6 +71,7 @@ func newServer(t testing.TB) *server {
 	}
 	s := &server{t: t, ln: ln, conversations: make(map[protocol.Conversation]*kept), clock: 1000, heartbeat: 30}
 	s.changed = sync.NewCond(&s.mu)
+	s.carry = (*peer).write
 	s.wg.Add(1)
 	go s.accept()
 	t.Cleanup(func() {
@@ -228,7 +232,7 @@ func (s *server) push(m protocol.Message) {
 	for _, p := range s.peers {
 		member := m.Target.Kind == protocol.KindGroup || p.user == m.Sender || p.user == m.Target.ID
 		if member && (p.user != m.Sender || p.device != m.Device) {
-			p.write(m.AppendFrame(nil))
+			s.carry(p, m.AppendFrame(nil))
 		}
 	}
 }
