@@ -121,7 +121,7 @@ func (c *Client) frame(f protocol.Frame) error {
 	case protocol.TypeHole:
 		return c.holed(f.Payload)
 	case protocol.TypeSynced:
-		if c.inbox.sync.request == f.Request {
+		if f.Request != 0 && f.Request == c.inbox.sync.request {
 			return c.synced(f.Payload)
 		}
 		c.answer(f.Request, answer{kind: f.Type, payload: f.Payload})
