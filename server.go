@@ -119,7 +119,9 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Log: s.store, History: s.store, Inbox: s.store, Cursors: s.store,
 		Directory: directory, Gateways: local, Verifier: keys,
 	})
-	s.gateway = gateway.New(gateway.Config{Logic: rules, Lanes: lanes, MaxConnections: c.maxConnections(), Log: log})
+	s.gateway = gateway.New(gateway.Config{
+		Logic: rules, Lanes: lanes, MaxConnections: c.maxConnections(), Local: true, Log: log,
+	})
 	local.gateway = s.gateway
 	s.transfer = transfer.Start(transfer.Config{
 		Queue: s.queue, Directory: directory, Gateways: local, Lanes: numbers(lanes), Log: log,

@@ -26,13 +26,19 @@ const echoInFlight = 16 << 10
 // way, at most want.
 func echoDepth(want, size int) int { return max(1, min(want, echoInFlight/size)) }
 
+// echoBuffer holds all that a connection has under way, so that one read takes
+// it; netpoll's own default.
+const echoBuffer = 8 << 10
+
 // configureEcho makes netpoll as quick as it gets for the two halves of an echo,
 // which share the cores: handlers run on the poller, without a goroutine of
 // their own.
 func configureEcho() error {
+	netpoll.LinkBufferCap = echoBuffer
 	return netpoll.Configure(netpoll.Config{
-		PollerNum: max(1, runtime.GOMAXPROCS(0)/2),
-		Runner:    func(_ context.Context, f func()) { f() },
+		PollerNum:  max(1, runtime.GOMAXPROCS(0)/2),
+		BufferSize: echoBuffer,
+		Runner:     func(_ context.Context, f func()) { f() },
 	})
 }
 

@@ -17,6 +17,7 @@ import (
 	mathrand "math/rand/v2"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gannet/protocol"
@@ -51,7 +52,13 @@ type Config struct {
 	Readers        int // logins and pages under way at once; default twice the cores
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
-	Log            *slog.Logger
+
+	// Local says that the pushes of a batch arrive while logic carries it out, as
+	// they do when everything is in one process. Writing then waits for the
+	// answers of the batch, and one write carries both.
+	Local bool
+
+	Log *slog.Logger
 }
 
 // DefaultLanes is the number of lanes that one process is fastest with: one
@@ -68,6 +75,8 @@ type Gateway struct {
 	counters counters
 	sessions sessions
 	wheel    wheel
+	local    bool
+	busy     atomic.Int32 // lanes with a batch under way
 	lanes    []*lane
 	readers  *readers
 	writers  []*writer
@@ -121,6 +130,7 @@ func build(c Config) *Gateway {
 		logic: c.Logic,
 		log:   c.Log,
 		max:   c.MaxConnections,
+		local: c.Local,
 		stop:  make(chan struct{}),
 	}
 	g.sessions.byID = make(map[uint64]*session)
@@ -181,17 +191,14 @@ func (g *Gateway) fire(s *session) {
 
 func (g *Gateway) writerOf(s *session) *writer { return g.writers[s.id%uint64(len(g.writers))] }
 
-// wake hands sessions, all of them marked as queued, to their writers.
-func (g *Gateway) wake(touched []*session) {
-	if len(touched) == 0 {
-		return
-	}
+// hold hands sessions, all of them marked as queued, to their writers.
+func (g *Gateway) hold(touched []*session) {
 	if len(g.writers) == 1 {
-		g.writers[0].add(touched...)
+		g.writers[0].hold(touched...)
 		return
 	}
 	for _, s := range touched {
-		g.writerOf(s).add(s)
+		g.writerOf(s).hold(s)
 	}
 }
 

@@ -124,9 +124,14 @@ func (l *lane) run(stop <-chan struct{}) {
 		for b := l.next(); b != nil; b = l.next() {
 			l.gateway.counters.batches.Add(1)
 			l.gateway.counters.requests.Add(uint64(len(b.requests)))
+			l.gateway.busy.Add(1)
 			replies = l.forward(b, replies[:0])
+			l.gateway.busy.Add(-1)
 			touched = b.answer(replies, touched[:0])
-			l.gateway.wake(touched)
+			l.gateway.hold(touched)
+			for _, w := range l.gateway.writers {
+				w.settle()
+			}
 			clear(replies)
 			clear(touched)
 			l.done(b)

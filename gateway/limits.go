@@ -73,4 +73,9 @@ const (
 	loginTicks   = int64(protocol.LoginTimeout / tick)
 	pushAckTicks = int64(protocol.PushAckTimeout / tick)
 	writeTicks   = int64(writeTimeout / tick)
+
+	// receiptTicks is how long a RECEIPT waits for a write that happens anyway: a
+	// tenth of a second, which nobody notices, and in which a busy conversation
+	// has one.
+	receiptTicks = 5
 )

@@ -13,15 +13,22 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+const (
+	// readBuffer is what a connection has to read into at first, instead of
+	// netpoll's 8 KiB: an idle one never needs more.
+	readBuffer = 1 << 10
+
+	// maxReadBuffer is what it may grow to when it fills its buffer again and
+	// again, so that a busy one is not read in small pieces.
+	maxReadBuffer = 16 << 10
+)
+
 // netpoll reads its configuration when its first poller starts, so it is set
 // here and nowhere else.
 func init() {
-	// A connection begins with 1 KiB to read into instead of 8; netpoll doubles it
-	// for those that use it.
-	const bufferSize = 1 << 10
-	netpoll.LinkBufferCap = bufferSize
+	netpoll.LinkBufferCap = readBuffer
 	err := netpoll.Configure(netpoll.Config{
-		BufferSize: bufferSize,
+		BufferSize: readBuffer,
 		PollerNum:  max(1, runtime.GOMAXPROCS(0)/4),
 		Runner:     run,
 	})
@@ -54,6 +61,7 @@ type netpollTransport struct {
 	context.Context
 	session *session
 	fd      int
+	held    int // bytes read since netpoll's buffer was released; input only
 	peer    net.Addr
 }
 
@@ -167,16 +175,27 @@ func (g *Gateway) Serve(ln net.Listener) error {
 
 // onRequest hands everything that was read to the session. It runs in the
 // poller.
+//
+// Netpoll sizes the next buffer by what was held when the last one was released.
+// A read that fills the buffer, whose sizes are multiples of readBuffer, is
+// therefore held until a shorter one follows.
 func onRequest(ctx context.Context, conn netpoll.Connection) error {
-	s := ctx.(*netpollTransport).session
+	t := ctx.(*netpollTransport)
 	r := conn.Reader()
+	read := 0
 	for n := r.Len(); n > 0; n = r.Len() {
 		p, err := r.Next(n)
 		if err != nil {
 			return err
 		}
-		s.input(p)
+		read += n
+		t.session.input(p)
 	}
+	t.held += read
+	if read%readBuffer == 0 && t.held < maxReadBuffer {
+		return nil
+	}
+	t.held = 0
 	return r.Release()
 }
 

@@ -16,8 +16,9 @@ import (
 type outbox struct {
 	rest     []byte  // what the socket did not take of the last write; goes first
 	urgent   *frames // system messages
-	normal   *frames
-	bytes    int // in the three above
+	replies  *frames // before pushes: a SENDACK should not be overtaken by what follows its message
+	normal   *frames // pushes
+	bytes    int     // in the four above
 	blocked  bool
 	hints    []protocol.Cursor // conversations of which a push did not fit
 	hintSync bool              // too many of them: anything may have changed
@@ -55,7 +56,7 @@ func (o *outbox) reply(b []byte) bool {
 	if o.bytes+len(b) > outboxBytes+replyBytes {
 		return false
 	}
-	o.add(&o.normal, b)
+	o.add(&o.replies, b)
 	return true
 }
 
@@ -112,6 +113,7 @@ func (o *outbox) take(dst []byte) []byte {
 		o.rest = nil
 	}
 	dst = o.drain(dst, &o.urgent)
+	dst = o.drain(dst, &o.replies)
 	dst = o.drain(dst, &o.normal)
 	if o.bytes > 0 {
 		return dst
@@ -171,7 +173,7 @@ func (o *outbox) detach() {
 		return
 	}
 	o.blocked = true
-	for _, f := range []*frames{o.urgent, o.normal} {
+	for _, f := range []*frames{o.urgent, o.replies, o.normal} {
 		if f == nil {
 			continue
 		}

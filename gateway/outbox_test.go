@@ -38,7 +38,7 @@ func TestSystemMessagesGoFirst(t *testing.T) {
 	o.push([]byte("urgent "), true)
 	o.reply([]byte("reply "))
 	o.push([]byte("urgent2 "), true)
-	if got := string(o.take(make([]byte, 0, 100))); got != "urgent urgent2 normal reply " {
+	if got := string(o.take(make([]byte, 0, 100))); got != "urgent urgent2 reply normal " {
 		t.Errorf("took %q", got)
 	}
 	if !o.empty() {

@@ -34,7 +34,12 @@ func (g *Gateway) Push(_ context.Context, deliveries []protocol.Delivery) (absen
 		}
 	}
 	g.sessions.mu.RUnlock()
-	g.wake(*touched)
+	g.hold(*touched)
+	if !g.local || g.busy.Load() == 0 {
+		for _, w := range g.writers {
+			w.signal()
+		}
+	}
 	clear(*touched)
 	*touched = (*touched)[:0]
 	touchedPool.Put(touched)
@@ -84,9 +89,13 @@ func (s *session) push(frame []byte, h pushHead, now int64) (queue bool) {
 		} else {
 			s.outbox.hint(t, h.message.Seq)
 		}
-	} else if !fits {
+		return s.enqueue()
+	}
+	if !fits {
 		// A cursor rose, and only SYNC can tell: of a receipt there is no second copy.
 		s.outbox.hint(protocol.Target{}, 0)
 	}
-	return s.enqueue()
+	// A receipt is not worth a write of its own until it has waited for another.
+	s.gateway.wheel.schedule(s, now+receiptTicks)
+	return false
 }

@@ -382,15 +382,15 @@ func (s *session) due(now int64) int64 {
 	}
 	s.mu.Lock()
 	stuck := s.outbox.blocked && now-s.stuck >= writeTicks
-	retry := s.outbox.blocked && !stuck && !s.queued
-	s.queued = s.queued || retry
+	flush := !s.outbox.empty() && !stuck && !s.queued // a blocked socket, or receipts that waited
+	s.queued = s.queued || flush
 	again, redeliver := s.overdue(now)
 	s.mu.Unlock()
 	if stuck {
 		s.close(protocol.CodeWriteTimeout)
 		return 0
 	}
-	if retry {
+	if flush {
 		s.gateway.writerOf(s).add(s)
 	}
 	for _, r := range redeliver {

@@ -13,19 +13,16 @@ import (
 // Queue brings the records of the log. A record is one ordered batch of encoded
 // PUSH and RECEIPT frames of one lane, one behind the other.
 type Queue interface {
-	// Next waits until the lane has records that it has not returned since the
-	// last Rewind, and appends them to dst, oldest first. Records of a lane come
-	// in the order in which they became durable. The bytes are immutable. It
-	// returns an error when ctx ends or the queue is closed.
-	Next(ctx context.Context, lane int, dst [][]byte) ([][]byte, error)
-
-	// Commit says that everything that Next returned for the lane has been pushed;
-	// it will not come again.
-	Commit(ctx context.Context, lane int) error
-
-	// Rewind makes Next begin again after the last Commit: for a follower that
-	// takes a lane over. So a record may come twice, and receivers are idempotent.
-	Rewind(ctx context.Context, lane int) error
+	// Follow calls push with the records of the lane, oldest first and one call at a
+	// time, until ctx ends, and returns ctx's error or why it cannot go on. The
+	// bytes are immutable. What push returned nil for is done with and comes to
+	// nobody again; after an error it comes again a little later, and before
+	// anything else.
+	//
+	// A lane has one follower. One that takes a lane over begins with the first
+	// record that is not done with, so a record may come twice, and receivers are
+	// idempotent.
+	Follow(ctx context.Context, lane int, push func(records [][]byte) error) error
 }
 
 // Device is a connected device of a user.

@@ -8,7 +8,6 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"gannet/protocol"
 )
@@ -21,10 +20,6 @@ type Config struct {
 	Lanes     []int        // the lanes that this server follows
 	Log       *slog.Logger // default slog.Default()
 }
-
-// retryPause is how long a follower waits after a port failed before it begins
-// again after its last commit.
-const retryPause = 200 * time.Millisecond
 
 // Server follows lanes. Make it with Start, end it with Stop.
 type Server struct {
@@ -76,33 +71,19 @@ func (s *Server) Stats() map[string]uint64 {
 	}
 }
 
-// follow pushes the records of one lane, a batch at a time: while one is pushed
-// the next one gathers in the queue.
+// follow pushes the records of one lane.
 func (s *Server) follow(ctx context.Context, lane int) {
 	r := router{server: s}
-	var records [][]byte
-	for ctx.Err() == nil {
-		var err error
-		records, err = s.config.Queue.Next(ctx, lane, records[:0])
-		if err == nil {
-			err = r.push(ctx, records)
+	err := s.config.Queue.Follow(ctx, lane, func(records [][]byte) error {
+		err := r.push(ctx, records)
+		if err != nil && ctx.Err() == nil {
+			s.counters.retries.Add(1)
+			s.config.Log.Warn("pushing failed, it will be repeated", "lane", lane, "error", err)
 		}
-		if err == nil {
-			err = s.config.Queue.Commit(ctx, lane)
-		}
-		clear(records)
-		if err == nil || ctx.Err() != nil {
-			continue
-		}
-		s.counters.retries.Add(1)
-		s.config.Log.Warn("pushing failed, beginning again after the last commit", "lane", lane, "error", err)
-		select {
-		case <-ctx.Done():
-		case <-time.After(retryPause):
-		}
-		if err := s.config.Queue.Rewind(ctx, lane); err != nil && ctx.Err() == nil {
-			s.config.Log.Warn("rewinding failed", "lane", lane, "error", err)
-		}
+		return err
+	})
+	if ctx.Err() == nil {
+		s.config.Log.Error("a lane cannot be followed any more", "lane", lane, "error", err)
 	}
 }
 

@@ -6,10 +6,10 @@ import (
 	"gannet/protocol"
 )
 
-// A PUSHACK waits for a write that happens anyway, but at most ackDelay, or
-// ackPause since the last PUSHACK that had to go alone, whichever is later: a
-// lone message is acked at once as far as a person can tell, a busy conversation
-// not message by message. The server waits protocol.PushAckTimeout.
+// A PUSHACK waits for a write that happens anyway, but at most ackDelay, or until
+// ackPause has passed since the last one, whichever is later: a lone message is
+// acked at once as far as a person can tell, a busy conversation not message by
+// message. The server waits protocol.PushAckTimeout.
 const (
 	ackDelay = 20 * time.Millisecond
 	ackPause = 250 * time.Millisecond
@@ -60,9 +60,6 @@ func (c *Client) uncork() error {
 	c.mu.Lock()
 	drained := c.closing && c.out.live == 0
 	if drained || due || len(c.wire.pending) > 0 {
-		if due {
-			c.link.acked = c.link.now
-		}
 		c.due.ack = time.Time{}
 		c.collect()
 		c.ack()
@@ -87,6 +84,7 @@ func (c *Client) ack() {
 	if len(in.unacked) == 0 {
 		return
 	}
+	c.link.acked = c.link.now
 	in.acked, in.cursors = in.acked[:0], in.cursors[:0]
 	for i, v := range in.unacked {
 		cursor := Cursor{Target: v.target, Seq: v.received}

@@ -23,7 +23,7 @@ type link struct {
 	now     time.Time // of the reader's turn
 	heard   time.Time // when something was read last
 	pinged  time.Time // when the PING that is not answered was sent, or zero
-	acked   time.Time // when PUSHACKs went in a write of their own last
+	acked   time.Time // when PUSHACKs went last
 	armed   time.Time // the read deadline, or zero when it must be set
 	failure error     // why the last attempt or connection ended
 }

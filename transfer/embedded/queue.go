@@ -5,119 +5,123 @@ package embedded
 
 import (
 	"context"
-	"errors"
 	"sync"
+	"time"
 )
 
-// queueBytes bounds what may wait for transfer in one lane. Transfer never
-// waits for a connection, so this much is there only when the process is short
-// of processor time; then Put waits, its lane with it, and gateways say busy.
-const queueBytes = 64 << 20
+const (
+	// queueBytes bounds what a lane keeps while nobody follows it or pushing
+	// fails. Then Put waits, its lane with it, and gateways say busy.
+	queueBytes = 64 << 20
 
-// ErrClosed is what Next returns once the queue is closed.
-var ErrClosed = errors.New("embedded: the queue is closed")
+	// retryPause is how long a record whose push failed waits for the next try.
+	retryPause = 100 * time.Millisecond
+)
 
-// Queue is transfer's Queue in memory.
+// Queue is transfer's Queue in memory. A record goes to the follower on the
+// goroutine of whoever puts it: between two parts of one process a queue that
+// has to be waited for would only cost time.
 type Queue struct {
 	lanes []*queueLane
 }
 
 type queueLane struct {
-	mu       sync.Mutex
-	changed  sync.Cond // a record came, room came, or the queue was closed
-	records  [][]byte  // since the last commit
-	returned int       // how many of them Next has returned
-	bytes    int
-	closed   bool
+	failed chan struct{} // holds one token while failing
+
+	mu      sync.Mutex // held during a push, so pushes come one at a time and in order
+	room    sync.Cond  // records are done with, or the queue was closed
+	push    func(records [][]byte) error
+	failing bool     // a push failed: Follow repeats it, Put only adds to it
+	records [][]byte // not done with
+	bytes   int
+	closed  bool
 }
 
 // NewQueue makes a queue with this many lanes.
 func NewQueue(lanes int) *Queue {
 	q := &Queue{}
 	for range lanes {
-		l := &queueLane{}
-		l.changed.L = &l.mu
+		l := &queueLane{failed: make(chan struct{}, 1)}
+		l.room.L = &l.mu
 		q.lanes = append(q.lanes, l)
 	}
 	return q
 }
 
-// Put adds a record of the lane, which is the queue's from then on. It waits
-// while the lane is full, and does nothing once the queue is closed.
+// Put gives the lane a record, which is the queue's from then on, and pushes it
+// if the lane is followed. It waits while the lane is full, and does nothing
+// once the queue is closed. Records of a lane must be put one after the other.
 func (q *Queue) Put(lane int, record []byte) {
 	l := q.lanes[lane]
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for !l.closed && l.bytes > 0 && l.bytes+len(record) > queueBytes {
-		l.changed.Wait()
+		l.room.Wait()
 	}
 	if l.closed {
 		return
 	}
 	l.records = append(l.records, record)
 	l.bytes += len(record)
-	l.changed.Broadcast()
+	if l.push != nil && !l.failing {
+		l.deliver()
+	}
 }
 
-// Next is transfer.Queue's.
-func (q *Queue) Next(ctx context.Context, lane int, dst [][]byte) ([][]byte, error) {
+// deliver pushes everything that is not done with; mu is held.
+func (l *queueLane) deliver() {
+	if len(l.records) == 0 {
+		return
+	}
+	if err := l.push(l.records); err != nil {
+		l.failing = true
+		l.failed <- struct{}{} // there is room: failing was false or Follow has taken the token
+		return
+	}
+	clear(l.records)
+	l.records, l.bytes, l.failing = l.records[:0], 0, false
+	l.room.Broadcast()
+}
+
+// Follow is transfer.Queue's.
+func (q *Queue) Follow(ctx context.Context, lane int, push func(records [][]byte) error) error {
 	l := q.lanes[lane]
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.returned == len(l.records) && !l.closed {
-		// Only a Next that waits has to hear of the context's end.
-		stop := context.AfterFunc(ctx, func() {
-			l.mu.Lock()
-			defer l.mu.Unlock()
-			l.changed.Broadcast()
-		})
-		defer stop()
-		for l.returned == len(l.records) && !l.closed && ctx.Err() == nil {
-			l.changed.Wait()
+	l.push = push
+	l.deliver()
+	l.mu.Unlock()
+	defer func() {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		l.push, l.failing = nil, false
+		select {
+		case <-l.failed:
+		default:
 		}
+	}()
+	for {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-l.failed:
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(retryPause):
+		}
+		l.mu.Lock()
+		l.deliver()
+		l.mu.Unlock()
 	}
-	if err := ctx.Err(); err != nil {
-		return dst, err
-	}
-	if l.closed {
-		return dst, ErrClosed
-	}
-	dst = append(dst, l.records[l.returned:]...)
-	l.returned = len(l.records)
-	return dst, nil
 }
 
-// Commit is transfer.Queue's.
-func (q *Queue) Commit(_ context.Context, lane int) error {
-	l := q.lanes[lane]
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for i, r := range l.records[:l.returned] {
-		l.bytes -= len(r)
-		l.records[i] = nil
-	}
-	kept := copy(l.records, l.records[l.returned:])
-	clear(l.records[kept:])
-	l.records, l.returned = l.records[:kept], 0
-	l.changed.Broadcast()
-	return nil
-}
-
-// Rewind is transfer.Queue's.
-func (q *Queue) Rewind(_ context.Context, lane int) error {
-	l := q.lanes[lane]
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.returned = 0
-	return nil
-}
-
-// Close ends every Next and Put.
+// Close ends every Put.
 func (q *Queue) Close() {
 	for _, l := range q.lanes {
 		l.mu.Lock()
 		l.closed = true
-		l.changed.Broadcast()
+		l.room.Broadcast()
 		l.mu.Unlock()
 	}
 }
