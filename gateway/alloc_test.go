@@ -27,9 +27,8 @@ func (l *fixedLogic) Forward(_ context.Context, _ int, batch []protocol.Request,
 // comes in, is acked, and goes out to its receiver, at a batch of 32.
 func TestGatewayStaysWithinItsAllocations(t *testing.T) {
 	l := newLogic()
-	st := newStage(t, l, Config{Lanes: 1})
 	fixed := &fixedLogic{scriptedLogic: l, ack: protocol.SendAck{ClientID: 1, Seq: 1}.AppendFrame(nil, 1)}
-	st.Gateway.logic = fixed
+	st := newStage(t, l, Config{Logic: fixed, Lanes: 1})
 	sender, receiver := st.login(1), st.login(2)
 	const batch, rounds, budget = 32, 300, 2.0
 	var in []byte

@@ -129,7 +129,9 @@ type stage struct {
 
 func newStage(t *testing.T, l *scriptedLogic, c Config) *stage {
 	t.Helper()
-	c.Logic = l
+	if c.Logic == nil {
+		c.Logic = l
+	}
 	c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
 	g := build(c)
 	listeners, err := Listen("127.0.0.1:0", 1)

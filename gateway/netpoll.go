@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -14,13 +15,15 @@ import (
 )
 
 const (
-	// readBuffer is what a connection has to read into at first, instead of
-	// netpoll's 8 KiB: an idle one never needs more.
+	// readBuffer is what netpoll has for a connection to read into, instead of its
+	// usual 8 KiB: an idle one never needs more.
 	readBuffer = 1 << 10
 
-	// maxReadBuffer is what it may grow to when it fills its buffer again and
-	// again, so that a busy one is not read in small pieces.
-	maxReadBuffer = 16 << 10
+	// restBuffer is what a connection that fills its own buffer is read into; one
+	// is shared by all connections of a poller. After maxRests of them the others
+	// have their turn.
+	restBuffer = 64 << 10
+	maxRests   = 4
 )
 
 // netpoll reads its configuration when its first poller starts, so it is set
@@ -61,7 +64,6 @@ type netpollTransport struct {
 	context.Context
 	session *session
 	fd      int
-	held    int // bytes read since netpoll's buffer was released; input only
 	peer    net.Addr
 }
 
@@ -176,9 +178,9 @@ func (g *Gateway) Serve(ln net.Listener) error {
 // onRequest hands everything that was read to the session. It runs in the
 // poller.
 //
-// Netpoll sizes the next buffer by what was held when the last one was released.
-// A read that fills the buffer, whose sizes are multiples of readBuffer, is
-// therefore held until a shorter one follows.
+// Netpoll enlarges the buffer of a connection only for handlers that run beside
+// the poller. So where a read filled the buffer, which is a multiple of
+// readBuffer, the rest is read here.
 func onRequest(ctx context.Context, conn netpoll.Connection) error {
 	t := ctx.(*netpollTransport)
 	r := conn.Reader()
@@ -191,12 +193,29 @@ func onRequest(ctx context.Context, conn netpoll.Connection) error {
 		read += n
 		t.session.input(p)
 	}
-	t.held += read
-	if read%readBuffer == 0 && t.held < maxReadBuffer {
-		return nil
+	if read%readBuffer == 0 {
+		t.readRest()
 	}
-	t.held = 0
 	return r.Release()
+}
+
+var restBuffers = sync.Pool{New: func() any { return new([restBuffer]byte) }}
+
+// readRest reads what waits in the socket. The end of the stream and errors are
+// left to netpoll, which meets them next.
+func (t *netpollTransport) readRest() {
+	buf := restBuffers.Get().(*[restBuffer]byte)
+	defer restBuffers.Put(buf)
+	for range maxRests {
+		n, err := syscall.Read(t.fd, buf[:])
+		if n <= 0 || err != nil {
+			return
+		}
+		t.session.input(buf[:n])
+		if n < len(buf) {
+			return
+		}
+	}
 }
 
 // refuse lets nobody in any more; who is connected stays.

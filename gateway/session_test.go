@@ -154,6 +154,29 @@ func TestPartOfAFrameIsBounded(t *testing.T) {
 	}
 }
 
+// A connection that brings a lot at once is not read in small pieces.
+func TestBusyConnectionIsReadInLargePieces(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	st := newStage(t, l, Config{Lanes: 1})
+	p := st.login(1)
+	const rounds, each = 20, 100
+	var frames []byte
+	for i := range uint64(each) {
+		frames = append(frames, sendFrame(2, i+1, "some words that a message may have")...)
+	}
+	before := st.stat("reads")
+	for range rounds {
+		p.send(frames)
+		for range each {
+			p.next()
+		}
+	}
+	if reads := st.stat("reads") - before; reads > rounds*uint64(len(frames)/readBuffer)/2 {
+		t.Errorf("%d reads for %d times %d bytes", reads, rounds, len(frames))
+	}
+}
+
 func TestConnectionsOverTheLimitAreToldSo(t *testing.T) {
 	st := newStage(t, newLogic(), Config{MaxConnections: 3})
 	var in []*peer
