@@ -55,6 +55,8 @@ type session struct {
 	writes   atomic.Int32 // SEND, PUSHACK and READ frames that logic has not answered
 	reads    atomic.Int32 // SYNC and HISTORY likewise
 	partial  []byte       // the frame that has not arrived whole; input only
+	inputs   uint32       // calls of input; input only
+	greeted  uint32       // the one that brought HELLO; input only
 	timer    timer
 	writing  sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released bool       // the transport must not be used any more; guarded by writing
@@ -85,6 +87,7 @@ func (s *session) limit() int {
 // for ever, so everything is taken: whole frames are handled, the beginning of
 // the next one is kept here, bounded by the frame limit.
 func (s *session) input(p []byte) {
+	s.inputs++
 	s.gateway.counters.reads.Add(1)
 	s.gateway.counters.bytesIn.Add(uint64(len(p)))
 	s.heard.Store(s.gateway.wheel.now())
@@ -154,8 +157,10 @@ func (s *session) frames(p []byte) (taken int, ok bool) {
 func (s *session) frame(f protocol.Frame) {
 	g := s.gateway
 	g.counters.framesIn.Add(1)
-	if s.phase.Load() != phaseOnline {
+	// What comes together with HELLO was sent before WELCOME, however quick logic is.
+	if s.phase.Load() != phaseOnline || s.greeted == s.inputs {
 		if f.Type == protocol.TypeHello && s.phase.CompareAndSwap(phaseNew, phaseLogin) {
+			s.greeted = s.inputs
 			g.readers.login(s, f)
 		} else {
 			s.close(protocol.CodeHelloExpected)
