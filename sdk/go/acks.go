@@ -6,10 +6,10 @@ import (
 	"gannet/protocol"
 )
 
-// A PUSHACK waits for a write that happens anyway, but at most ackDelay, or until
-// ackPause has passed since the last one, whichever is later: a lone message is
-// acked at once as far as a person can tell, a busy conversation not message by
-// message. The server waits protocol.PushAckTimeout.
+// PUSHACKs go at most every ackPause, so that a busy conversation is not acked
+// message by message; after a pause they go with the next write, or ackDelay
+// after the message if there is none, which a person does not notice. The server
+// waits protocol.PushAckTimeout.
 const (
 	ackDelay = 20 * time.Millisecond
 	ackPause = 250 * time.Millisecond
@@ -53,13 +53,13 @@ func (c *Client) collect() {
 }
 
 // uncork ends a turn of the reader: everything that came of it goes out in one
-// write, with the PUSHACKs if there is anything else or they have waited long
-// enough.
+// write, with the PUSHACKs if it is time for them.
 func (c *Client) uncork() error {
 	due := !c.due.ack.IsZero() && !c.link.now.Before(c.due.ack)
 	c.mu.Lock()
 	drained := c.closing && c.out.live == 0
-	if drained || due || len(c.wire.pending) > 0 {
+	along := len(c.wire.pending) > 0 && c.link.now.Sub(c.link.acked) >= ackPause
+	if drained || due || along {
 		c.due.ack = time.Time{}
 		c.collect()
 		c.ack()
