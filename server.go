@@ -24,6 +24,9 @@ import (
 // off: what is acked is durable either way.
 const stopTimeout = 10 * time.Second
 
+// exitTimeout bounds a stop that hangs, as one on a failed disk may.
+const exitTimeout = stopTimeout + 5*time.Second
+
 // serveCmd is gannet alone: every role in this process.
 type serveCmd struct {
 	Listen         string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address for clients. There is no TLS on it: keep it on loopback or behind something that ends TLS."`
@@ -61,11 +64,18 @@ func (c *serveCmd) Run(ctx context.Context) error {
 		fmt.Printf("and with TLS on %s\n", s.tlsAddress)
 	}
 	fmt.Printf("Chat from two other terminals:\n  %s\n  %s\n", s.chatLine(c, 1, 2), s.chatLine(c, 2, 1))
-	<-ctx.Done()
-	fmt.Println("stopping: clients are told to come back")
+	select {
+	case <-ctx.Done():
+		fmt.Println("stopping: clients are told to come back")
+	case <-s.store.Failed():
+		// Everything acked is on disk; whoever keeps this process running starts it
+		// again, which is all that helps.
+		fmt.Println("stopping: the store cannot be written to any more")
+	}
 	if c.ReadyFile != "" {
 		_ = os.Remove(c.ReadyFile) // nobody shall take this server for one that is ready
 	}
+	time.AfterFunc(exitTimeout, func() { fail(errors.New("stopping took too long, what was under way is cut off")) })
 	return s.stop()
 }
 

@@ -35,8 +35,8 @@ func (s *Store) Append(ctx context.Context, lane int, b *logic.Batch) error {
 	l := s.lanes[lane]
 	l.append.Lock()
 	defer l.append.Unlock()
-	if err := s.failed.Load(); err != nil {
-		return *err
+	if err := s.Err(); err != nil {
+		return err
 	}
 	if err := ctx.Err(); err != nil {
 		return unavailable(err) // nothing was done; later the commit takes its course

@@ -126,6 +126,11 @@ func TestFailedSync(t *testing.T) {
 		}
 	}
 	armed.Store(false)
+	select {
+	case <-s.Failed():
+	default:
+		t.Fatal("nobody is told that the store has failed")
+	}
 	if err := new(entries).send(1, 1, 3, 1).appendTo(s); !errors.Is(err, logic.ErrUnavailable) {
 		t.Fatalf("after a failed sync the error is %v, want ErrUnavailable for good", err)
 	}

@@ -69,7 +69,8 @@ type Store struct {
 
 	// failed is set for good once a commit went wrong: what it wrote may or may
 	// not be there, which only a new Open can tell.
-	failed atomic.Pointer[error]
+	failed  atomic.Pointer[error]
+	failure chan struct{} // closed with it
 
 	mu     sync.Mutex // guards closed, and calls.Add against Close
 	closed bool
@@ -109,7 +110,9 @@ func Open(dir string, opts Options) (*Store, error) {
 		}
 		return nil, fmt.Errorf("embedded: cannot open %s: %w", dir, err)
 	}
-	s := &Store{db: db, now: opts.Now, publish: opts.Publish, lanes: make([]*lane, opts.Lanes)}
+	s := &Store{
+		db: db, now: opts.Now, publish: opts.Publish, lanes: make([]*lane, opts.Lanes), failure: make(chan struct{}),
+	}
 	for i := range s.lanes {
 		s.lanes[i] = newLane(max(opts.CacheConversations/opts.Lanes/2, 1))
 	}
@@ -133,12 +136,12 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
-	if err := s.failed.Load(); err != nil {
-		return *err
+	if err := s.Err(); err != nil {
+		return err
 	}
 	s.calls.Wait()
-	if err := s.failed.Load(); err != nil {
-		return *err
+	if err := s.Err(); err != nil {
+		return err
 	}
 	return s.db.Close()
 }
@@ -160,9 +163,22 @@ func (s *Store) exit() { s.calls.Done() }
 func (s *Store) fail(cause error) error {
 	err := fmt.Errorf("%w: writing failed: %w", logic.ErrUnavailable, cause)
 	if s.failed.CompareAndSwap(nil, &err) {
+		close(s.failure)
 		slog.Error("embedded: the disk failed; nothing is accepted any more until this process is started anew", "err", cause)
 	}
 	return *s.failed.Load()
+}
+
+// Failed is closed once writing has failed. From then on nothing can be sent, and
+// only opening the store anew, in a new process, helps; Err says why.
+func (s *Store) Failed() <-chan struct{} { return s.failure }
+
+// Err gives why writing failed, nil while it has not.
+func (s *Store) Err() error {
+	if err := s.failed.Load(); err != nil {
+		return *err
+	}
+	return nil
 }
 
 // unavailable wraps an error of a read.
