@@ -201,7 +201,9 @@ func (s *server) stop() error {
 // abort gives back what a start that failed had taken.
 func (s *server) abort() {
 	if s.gateway != nil {
-		_ = s.gateway.Stop(context.Background())
+		ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+		defer cancel()
+		_ = s.gateway.Stop(ctx)
 	}
 	if s.transfer != nil {
 		s.transfer.Stop()

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"github.com/bytedance/gopkg/util/gopool"
 	"github.com/cloudwego/netpoll"
@@ -221,10 +222,21 @@ func (t *netpollTransport) readRest() {
 // refuse lets nobody in any more; who is connected stays.
 func (l *netpollListener) refuse() { l.refusing.Store(true) }
 
-// close ends the loop. No connection is left, so netpoll has none to close.
+// close ends the loop. No connection is left, so netpoll has none to close. A
+// Shutdown that comes before the loop has begun does nothing, so it is repeated.
 func (l *netpollListener) close(ctx context.Context) error {
-	if err := l.loop.Shutdown(ctx); err != nil {
-		return err
+	again := time.NewTicker(tick)
+	defer again.Stop()
+	for {
+		if err := l.loop.Shutdown(ctx); err != nil {
+			return err
+		}
+		select {
+		case err := <-l.done:
+			return err
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-again.C:
+		}
 	}
-	return <-l.done
 }

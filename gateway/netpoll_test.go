@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"net"
 	"runtime"
 	"runtime/debug"
@@ -32,6 +33,26 @@ func TestSeveralSocketsShareOneAddress(t *testing.T) {
 	}
 	for user := uint64(1); user <= 50; user++ { // the kernel spreads them over the sockets
 		st.login(user).alive()
+	}
+}
+
+func TestStopRightAfterServe(t *testing.T) {
+	for range 20 {
+		g := build(Config{Logic: newLogic()})
+		listeners, err := Listen("127.0.0.1:0", 2)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, l := range listeners {
+			if err := g.Serve(l); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		if err := g.Stop(ctx); err != nil {
+			t.Fatal(err)
+		}
+		cancel()
 	}
 }
 
