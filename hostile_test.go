@@ -149,8 +149,12 @@ func TestServerKeepsToTheVectors(t *testing.T) {
 				p = dialRaw(t, s)
 				p.send(v.Bytes)
 			case "waiting":
+				token, err := sign(c.Data, 7, time.Hour)
+				if err != nil {
+					t.Fatal(err)
+				}
 				p = dialRaw(t, s)
-				hello := protocol.Hello{Version: protocol.Version, Token: []byte("x"), Device: 7}
+				hello := protocol.Hello{Version: protocol.Version, Token: []byte(token), Device: 7}
 				p.send(append(hello.AppendFrame(nil, 1), v.Bytes...))
 			}
 			verdict, code, _ := strings.Cut(v.Verdict, ":")
@@ -159,6 +163,9 @@ func TestServerKeepsToTheVectors(t *testing.T) {
 				p.Close() // in the middle of a frame: it harms nobody
 			case verdict == "close":
 				f := p.next()
+				if v.State == "waiting" && f.Type == protocol.TypeWelcome {
+					f = p.next() // the login was quicker than what came behind it
+				}
 				if got := p.failure(f); f.Type != protocol.TypeClose || got.String() != code {
 					t.Errorf("%#x %v, want CLOSE %s", f.Type, got, code)
 				}
