@@ -97,11 +97,15 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"refused.bad_type":  c.refusedType.Load(),
 	}
 	for i, code := range closeReasons {
-		name := "peer"
-		if code != 0 {
-			name = code.String()
-		}
-		stats["close."+name] = c.closed[i].Load()
+		stats["close."+reasonName(code)] = c.closed[i].Load()
 	}
 	return stats
+}
+
+// reasonName names what ended a connection: a code, or the peer.
+func reasonName(code protocol.Code) string {
+	if code == 0 {
+		return "peer"
+	}
+	return code.String()
 }

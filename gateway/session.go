@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"log/slog"
 	"sync"
 	"sync/atomic"
 
@@ -352,11 +353,14 @@ func (s *session) ended() {
 	s.phase.Store(phaseClosing)
 	s.outbox.drop()
 	s.unacked = nil
-	reason, entered := s.reason, s.entered
+	reason, entered, user := s.reason, s.entered, s.user
 	s.entered = false
 	s.mu.Unlock()
 
 	g := s.gateway
+	if g.log.Enabled(g.ctx, slog.LevelDebug) {
+		g.log.Debug("connection ended", "conn", s.id, "remote", s.transport.remote(), "user", user, "reason", reasonName(reason))
+	}
 	g.wheel.remove(s)
 	g.sessions.remove(s)
 	g.counters.close(reason)
