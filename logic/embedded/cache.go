@@ -87,6 +87,7 @@ type device struct {
 	maxID    uint64 // the highest client id accepted
 	last     uint64 // seq of the newest message, with the batch under way
 	durable  uint64 // the same without it
+	saved    uint64 // the same as the device record has it
 	sent     bool   // is in work.sent
 	nextSent *device
 
@@ -207,6 +208,9 @@ func (c *conversation) read(it *pebble.Iterator) error {
 			return err
 		}
 	}
+	if err := c.readTail(it, messages[:]); err != nil {
+		return err
+	}
 	c.durable = c.next
 	return nil
 }
@@ -236,11 +240,42 @@ func (c *conversation) readState(key, value []byte) error {
 		d := &device{user: user, device: id}
 		d.maxID = binary.BigEndian.Uint64(value)
 		d.last = binary.BigEndian.Uint64(value[8:])
-		d.durable = d.last
+		d.durable, d.saved = d.last, d.last
 		c.devices = append(c.devices, d)
-		m.next.Delivered = max(m.next.Delivered, d.last)
-		m.next.Read = max(m.next.Read, d.last)
+		m.sentUpTo(d.last)
 	}
 	m.durable = m.next
 	return nil
+}
+
+// readTail takes in what the messages after the last checkpoint say about the
+// devices that sent them.
+func (c *conversation) readTail(it *pebble.Iterator, messages []byte) error {
+	first := c.next.head/checkpoint*checkpoint + 1
+	for ok := it.SeekGE(messageKey(&c.place, first)); ok && bytes.HasPrefix(it.Key(), messages); ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		_, msg, err := decodeMessage(value)
+		if err != nil {
+			return err
+		}
+		d := c.device(msg.Sender, msg.Device)
+		d.maxID, d.last, d.durable = max(d.maxID, msg.ClientID), msg.Seq, msg.Seq
+		i, found := c.findMember(msg.Sender)
+		if !found {
+			c.members = slices.Insert(c.members, i, &member{user: msg.Sender})
+		}
+		m := c.members[i]
+		m.sentUpTo(msg.Seq)
+		m.durable = m.next
+	}
+	return nil
+}
+
+// sentUpTo moves the cursors of a member to a message that it sent.
+func (m *member) sentUpTo(seq uint64) {
+	m.next.Delivered = max(m.next.Delivered, seq)
+	m.next.Read = max(m.next.Read, seq)
 }

@@ -24,7 +24,8 @@ import (
 // prev is the seq of the message that the same device had accepted before in the
 // conversation, 0 for its first. delivered and read are what PUSHACK and READ
 // raised; the newest seq of each of the user's devices counts as well, so that
-// sending does not have to write cursors.
+// sending does not have to write cursors. The records of devices are written at
+// checkpoints; messages after the last one stand for themselves.
 const (
 	tagConversation = 'c'
 	tagInbox        = 'u'

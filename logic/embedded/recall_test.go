@@ -126,3 +126,44 @@ func TestRecallAgainstModel(t *testing.T) {
 		t.Fatalf("seed %d: only %d messages were accepted; the test does not leave the window", seed, head)
 	}
 }
+
+// Device records are written at checkpoints only. Wherever a store is closed
+// between two of them, it knows afterwards what every device has sent.
+func TestDevicesAreKnownBetweenCheckpoints(t *testing.T) {
+	// User 1 has two devices, user 2 has one.
+	senders := []struct{ user, device, peer uint64 }{{1, 1, 2}, {2, 2, 1}, {1, 3, 2}}
+	disk := vfs.NewMem()
+	s := mustOpen(t, Options{Lanes: 1, FS: disk})
+	sent := make([][]logic.Entry, len(senders))
+	total := uint64(0)
+	for _, upTo := range []uint64{1, checkpoint - 1, checkpoint, checkpoint + 1, 2*checkpoint - 1, 2 * checkpoint, 5*checkpoint + 3} {
+		for total < upTo {
+			b := new(entries) // of several messages, so that some batches pass a checkpoint
+			for range min(5, upTo-total) {
+				from := senders[total%3]
+				b.send(from.user, from.device, from.peer, 10+10*(total/3))
+				total++
+			}
+			if err := b.appendTo(s); err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range b.Entries {
+				sent[e.Device-1] = append(sent[e.Device-1], e)
+			}
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		s = mustOpen(t, Options{Lanes: 1, FS: disk})
+		for i, from := range senders {
+			for _, want := range sent[i][max(len(sent[i])-5, 0):] {
+				if got := mustSend(t, s, from.user, from.device, from.peer, want.ClientID); got.Outcome != logic.Repeated || got.Seq != want.Seq {
+					t.Fatalf("after %d messages: id %d of device %d got %+v, want seq %d again", total, want.ClientID, from.device, got, want.Seq)
+				}
+			}
+		}
+		if head, err := s.Head(t.Context(), direct(1, 2)); err != nil || head != total {
+			t.Fatalf("the head is %d, %v; want %d", head, err, total)
+		}
+	}
+}

@@ -11,6 +11,13 @@ import (
 	"gannet/protocol"
 )
 
+// checkpoint is at which seqs the device records of a conversation are written:
+// all of them by the batch that reaches or passes a multiple of it. What the
+// messages after the last multiple say about their devices is read off them when
+// the conversation is loaded. So a send writes one key and not two, and a load
+// reads fewer than this many messages.
+const checkpoint = 64
+
 // write puts what the batch changes into w, in the order of the keys, which the
 // memtable takes in faster than any other.
 func (b *batch) write(w *pebble.Batch, in *logic.Batch) {
@@ -28,8 +35,13 @@ func (b *batch) write(w *pebble.Batch, in *logic.Batch) {
 				putCursors(w, c, m, b.clock)
 			}
 		}
-		for d := c.work.sent; d != nil; d = d.nextSent {
-			putDevice(w, c, d)
+		if c.work.sent != nil && c.durable.head/checkpoint != c.next.head/checkpoint {
+			for _, d := range c.devices {
+				if d.saved != d.last {
+					putDevice(w, c, d)
+					d.saved = d.last
+				}
+			}
 		}
 	}
 }
