@@ -7,9 +7,10 @@ import (
 )
 
 // PUSHACKs go at most every ackPause, so that a busy conversation is not acked
-// message by message; after a pause they go with the next write, or ackDelay
-// after the message if there is none, which a person does not notice. The server
-// waits protocol.PushAckTimeout.
+// message by message; then they go with the next write, or alone if there is
+// none for as long again. After a silence they go alone ackDelay after the
+// message, which a person does not notice. The server waits
+// protocol.PushAckTimeout.
 const (
 	ackDelay = 20 * time.Millisecond
 	ackPause = 250 * time.Millisecond
@@ -19,7 +20,7 @@ const (
 // latest.
 func (c *Client) ackBy() time.Time {
 	by := c.link.now.Add(ackDelay)
-	if paused := c.link.acked.Add(ackPause); paused.After(by) {
+	if paused := c.link.acked.Add(2 * ackPause); paused.After(by) {
 		return paused
 	}
 	return by
