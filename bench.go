@@ -18,6 +18,7 @@ type benchCmd struct {
 	Crash benchCrash `cmd:"" help:"Kill the server again and again under load and check that nothing acked is lost."`
 	Limit benchLimit `cmd:"" help:"What this machine gives without gannet: a bare echo and bare commits."`
 	Echo  benchEcho  `cmd:"" hidden:"" help:"The server half of the bare echo."`
+	Bare  benchBare  `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
 }
 
 type (
@@ -35,6 +36,9 @@ type (
 	}
 	benchEcho struct {
 		benchmark.EchoServer `embed:""`
+	}
+	benchBare struct {
+		benchmark.BareServer `embed:""`
 	}
 )
 
@@ -60,6 +64,8 @@ func (c *benchLimit) Run(ctx context.Context) error {
 
 func (c *benchEcho) Run(ctx context.Context) error { return bench(ctx, c.EchoServer.Run) }
 
+func (c *benchBare) Run(ctx context.Context) error { return bench(ctx, c.BareServer.Run) }
+
 // bench runs a scenario with its report on stdout and its progress on stderr.
 func bench(ctx context.Context, run func(ctx context.Context, out, progress io.Writer) error) error {
 	return run(ctx, os.Stdout, os.Stderr)
@@ -68,7 +74,7 @@ func bench(ctx context.Context, run func(ctx context.Context, out, progress io.W
 // benchProgram tells the benchmark, which knows only the protocol and the SDK, how to
 // start a server and how to sign tokens.
 func benchProgram() benchmark.Program {
-	return benchmark.Program{EchoCommand: []string{"bench", "echo"}, Signer: signer}
+	return benchmark.Program{EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"}, Signer: signer}
 }
 
 // signer signs tokens with the keys in a folder.

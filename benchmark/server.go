@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -18,6 +19,7 @@ type Server struct {
 	Keys        string `help:"Folder of the keys with which tokens for the server at --address are signed." placeholder:"DIR"`
 	ServerFlags string `help:"Further flags for the server that is started." placeholder:"FLAGS"`
 	Data        string `help:"Folder for the data of the server that is started; a temporary one without it." placeholder:"DIR"`
+	Bare        bool   `help:"Start a bare server instead: netpoll, one writer and Pebble with nothing around them. It shows what these parts leave to a server on this machine."`
 	Keep        bool   `help:"Keep the temporary folder of the server that was started."`
 }
 
@@ -33,6 +35,9 @@ type Program struct {
 
 	// EchoCommand is the arguments that make Executable an EchoServer.
 	EchoCommand []string
+
+	// BareCommand is the arguments that make Executable a BareServer.
+	BareCommand []string
 
 	Signer Signer
 }
@@ -57,6 +62,7 @@ type target struct {
 	// These are for a server that was started for the run.
 	process    *process
 	executable string
+	command    []string // which of its commands serves; the default without one
 	flags      []string // beside those that every start needs
 	asked      string   // the part of flags that was asked for
 	dir        string   // holds the ready file, and the data unless they are elsewhere
@@ -78,6 +84,9 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 		return nil, err
 	}
 	t := &target{executable: executable, flags: append(strings.Fields(s.ServerFlags), extra...), asked: s.ServerFlags, data: s.Data, keep: s.Keep}
+	if s.Bare {
+		t.command = p.BareCommand
+	}
 	if t.dir, err = os.MkdirTemp("", "gannet-bench-"); err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
 	}
@@ -88,7 +97,11 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 	if t.address, err = freeAddress(); err == nil {
 		err = t.start(ctx)
 	}
-	if err == nil {
+	switch {
+	case err != nil:
+	case s.Bare:
+		t.token = bareToken
+	default:
 		if t.token, err = p.Signer(filepath.Join(t.data, "keys")); err != nil {
 			err = fmt.Errorf("benchmark: keys: %w", err)
 		}
@@ -105,7 +118,7 @@ func (t *target) start(ctx context.Context) error {
 	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("benchmark: %w", err)
 	}
-	args := append([]string{"--data", t.data, "--listen", t.address, "--ready-file", readyFile}, t.flags...)
+	args := slices.Concat(t.command, []string{"--data", t.data, "--listen", t.address, "--ready-file", readyFile}, t.flags)
 	p, err := startProcess(ctx, t.executable, args, readyFile)
 	if err != nil {
 		return err

@@ -1,0 +1,278 @@
+package benchmark
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/cloudwego/netpoll"
+	"github.com/cockroachdb/pebble/v2"
+
+	"gannet/protocol"
+)
+
+// BareServer is the yardstick for a whole server: the least that netpoll, one
+// writer goroutine and Pebble need to take a message, sync it to disk, ack it
+// and push it to its receiver. It speaks just enough of the protocol for Pairs.
+// It believes every token, forgets who has gone, checks nothing, bounds nothing
+// and cannot be read from: it measures what is left when a server does nothing
+// else. Its fields are flags, named like those of a server.
+type BareServer struct {
+	Data      string `help:"Folder for the store." required:""`
+	Listen    string `help:"Address for clients." default:"127.0.0.1:0"`
+	ReadyFile string `help:"Where to write the address once it listens." required:""`
+}
+
+// bareToken is what a BareServer takes for a token: the user's id.
+func bareToken(user uint64) (string, error) { return strconv.FormatUint(user, 10), nil }
+
+// Run serves until ctx is done.
+func (s *BareServer) Run(ctx context.Context, _, _ io.Writer) error {
+	err := netpoll.Configure(netpoll.Config{
+		PollerNum:  max(1, runtime.GOMAXPROCS(0)/4),
+		BufferSize: echoBuffer,
+		Runner:     func(_ context.Context, f func()) { f() },
+	})
+	if err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	netpoll.LinkBufferCap = echoBuffer
+	if err := os.MkdirAll(s.Data, 0o700); err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	db, err := pebble.Open(filepath.Join(s.Data, "db"), &pebble.Options{
+		MemTableSize: commitMemtable, MemTableStopWritesThreshold: 4, Logger: silent{},
+	})
+	if err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	// The process ends without closing it: nothing in it is needed any more.
+	listener, err := net.Listen("tcp", s.Listen)
+	if err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	b := &bare{db: db, wake: make(chan struct{}, 1), users: map[uint64]*bareConn{}, seqs: map[protocol.Conversation]uint64{}}
+	loop, err := netpoll.NewEventLoop(
+		func(ctx context.Context, conn netpoll.Connection) error {
+			return ctx.(*bareConn).read(conn)
+		},
+		netpoll.WithOnPrepare(func(conn netpoll.Connection) context.Context {
+			return &bareConn{Context: context.Background(), bare: b, fd: conn.(netpoll.Conn).Fd()}
+		}))
+	if err != nil {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	failed := make(chan error, 2)
+	go func() { failed <- loop.Serve(listener) }()
+	go func() { failed <- b.run() }()
+	if err := writeReady(s.ReadyFile, ready{Listen: listener.Addr().String(), PID: os.Getpid()}); err != nil {
+		return err
+	}
+	select {
+	case err := <-failed:
+		return fmt.Errorf("benchmark: the bare server ended: %w", err)
+	case <-ctx.Done():
+		return nil
+	}
+}
+
+// bare is the state of a BareServer.
+type bare struct {
+	db   *pebble.DB
+	wake chan struct{} // holds one token while filling may not be empty
+
+	mu      sync.Mutex
+	filling bareBatch
+	users   map[uint64]*bareConn
+
+	// The writer's own.
+	seqs map[protocol.Conversation]uint64
+	keys []byte
+}
+
+// bareBatch is SEND payloads, one behind the other, and whose they are.
+type bareBatch struct {
+	payloads []byte
+	sends    []bareSend
+}
+
+type bareSend struct {
+	from       *bareConn
+	request    uint32
+	start, end int
+}
+
+// bareConn is a connection of a BareServer.
+type bareConn struct {
+	context.Context
+	bare    *bare
+	fd      int
+	user    uint64
+	partial []byte
+	out     []byte // the writer's
+}
+
+// read runs on the poller.
+func (c *bareConn) read(conn netpoll.Connection) error {
+	r := conn.Reader()
+	p, err := r.Next(r.Len())
+	if err != nil {
+		return err
+	}
+	if len(c.partial) > 0 {
+		c.partial = append(c.partial, p...)
+		p = c.partial
+	}
+	taken := 0
+	for {
+		f, n, err := protocol.Split(p[taken:], protocol.MaxFrame)
+		if err != nil {
+			return err
+		}
+		if n == 0 {
+			break
+		}
+		taken += n
+		if err := c.frame(f); err != nil {
+			return err
+		}
+	}
+	c.partial = append(c.partial[:0], p[taken:]...)
+	return r.Release()
+}
+
+func (c *bareConn) frame(f protocol.Frame) error {
+	b := c.bare
+	switch f.Type {
+	case protocol.TypeHello:
+		var hello protocol.Hello
+		if err := hello.Decode(f.Payload); err != nil {
+			return err
+		}
+		user, err := strconv.ParseUint(string(hello.Token), 10, 64)
+		if err != nil {
+			return err
+		}
+		c.user = user
+		b.mu.Lock()
+		b.users[user] = c
+		b.mu.Unlock()
+		return c.write(protocol.Welcome{
+			Version: hello.Version, User: user, Time: uint64(time.Now().UnixMilli()), Heartbeat: 600,
+			MaxFrame: protocol.MaxFrame, MaxBody: protocol.MaxBody, MaxUnacked: protocol.MaxUnacked,
+		}.AppendFrame(nil, f.Request))
+	case protocol.TypeSync:
+		return c.write(protocol.Synced{Next: uint64(time.Now().UnixMilli())}.Finish(
+			protocol.Synced{}.AppendFrame(nil, f.Request), 0))
+	case protocol.TypePing:
+		return c.write(protocol.AppendEmpty(nil, protocol.TypePong, f.Request))
+	case protocol.TypeSend:
+		b.mu.Lock()
+		start := len(b.filling.payloads)
+		b.filling.payloads = append(b.filling.payloads, f.Payload...)
+		b.filling.sends = append(b.filling.sends, bareSend{c, f.Request, start, len(b.filling.payloads)})
+		first := len(b.filling.sends) == 1
+		b.mu.Unlock()
+		if first {
+			select {
+			case b.wake <- struct{}{}:
+			default:
+			}
+		}
+	}
+	return nil // PUSHACK and the like are not kept
+}
+
+// write is only for what is small and comes when nothing else is under way.
+func (c *bareConn) write(p []byte) error {
+	for len(p) > 0 {
+		n, err := syscall.Write(c.fd, p)
+		if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
+			return err
+		}
+		if n > 0 {
+			p = p[n:]
+		} else {
+			time.Sleep(time.Millisecond)
+		}
+	}
+	return nil
+}
+
+// run is the writer: batch after batch, each synced before it is answered, and
+// one write for each connection that it concerns.
+func (b *bare) run() error {
+	var spare bareBatch
+	var frame []byte
+	var touched []*bareConn
+	for range b.wake {
+		for {
+			b.mu.Lock()
+			batch := b.filling
+			b.filling = spare
+			b.mu.Unlock()
+			if len(batch.sends) == 0 {
+				spare = batch
+				break
+			}
+			now := uint64(time.Now().UnixMilli())
+			store := b.db.NewBatch()
+			touched = touched[:0]
+			for _, s := range batch.sends {
+				var m protocol.Send
+				if err := m.Decode(batch.payloads[s.start:s.end]); err != nil {
+					return err
+				}
+				conversation := m.Target.Conversation(s.from.user)
+				b.seqs[conversation]++
+				seq := b.seqs[conversation]
+				frame = protocol.Message{
+					Target: m.Target, Seq: seq, Time: now, Sender: s.from.user, Device: 1,
+					ClientID: m.ClientID, Content: m.Content, Body: m.Body,
+				}.AppendFrame(frame[:0])
+				b.keys = b.keys[:0]
+				b.keys = binary.BigEndian.AppendUint64(b.keys, conversation.A)
+				b.keys = binary.BigEndian.AppendUint64(b.keys, conversation.B)
+				b.keys = binary.BigEndian.AppendUint64(b.keys, seq)
+				if err := store.Set(b.keys, frame, nil); err != nil {
+					return err
+				}
+				if len(s.from.out) == 0 {
+					touched = append(touched, s.from)
+				}
+				s.from.out = protocol.SendAck{ClientID: m.ClientID, Seq: seq, Time: now}.AppendFrame(s.from.out, s.request)
+				b.mu.Lock()
+				to := b.users[m.Target.ID]
+				b.mu.Unlock()
+				if to != nil {
+					if len(to.out) == 0 {
+						touched = append(touched, to)
+					}
+					to.out = append(to.out, frame...)
+				}
+			}
+			if err := store.Commit(pebble.Sync); err != nil {
+				return err
+			}
+			if err := store.Close(); err != nil {
+				return err
+			}
+			for _, c := range touched {
+				// Whoever has gone away does not stop the others.
+				_ = c.write(c.out)
+				c.out = c.out[:0]
+			}
+			spare = bareBatch{payloads: batch.payloads[:0], sends: batch.sends[:0]}
+		}
+	}
+	return nil
+}
