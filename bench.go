@@ -3,7 +3,9 @@ package main
 import (
 	"context"
 	"io"
+	"log/slog"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"gannet/benchmark"
@@ -64,7 +66,12 @@ func (c *benchLimit) Run(ctx context.Context) error {
 
 func (c *benchEcho) Run(ctx context.Context) error { return bench(ctx, c.EchoServer.Run) }
 
-func (c *benchBare) Run(ctx context.Context) error { return bench(ctx, c.BareServer.Run) }
+// Run gives the bare server what a server gives itself.
+func (c *benchBare) Run(ctx context.Context) error {
+	var procs atomic.Int64
+	adaptProcs(ctx.Done(), &procs, slog.Default())
+	return bench(ctx, c.BareServer.Run)
+}
 
 // bench runs a scenario with its report on stdout and its progress on stderr.
 func bench(ctx context.Context, run func(ctx context.Context, out, progress io.Writer) error) error {

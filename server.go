@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"gannet/gateway"
@@ -88,6 +89,8 @@ type server struct {
 	transfer   *transfer.Server
 	gateway    *gateway.Gateway
 	debug      *debugServer
+	stopped    chan struct{} // closed when the server is to end
+	procs      atomic.Int64  // Go processors in use
 }
 
 // start brings everything up, the store first: it also keeps a second server off
@@ -96,7 +99,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create the data folder: %w", err)
 	}
-	s = &server{}
+	s = &server{stopped: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.abort()
@@ -151,6 +154,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			return s, err
 		}
 	}
+	adaptProcs(s.stopped, &s.procs, log)
 	if c.ReadyFile != "" {
 		if err := s.writeReady(c.ReadyFile); err != nil {
 			return s, err
@@ -189,6 +193,7 @@ func (c *serveCmd) maxConnections() int {
 func (s *server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
+	close(s.stopped)
 	err := s.gateway.Stop(ctx)
 	s.transfer.Stop()
 	s.queue.Close()
