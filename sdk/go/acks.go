@@ -1,6 +1,7 @@
 package gannet
 
 import (
+	"math/rand/v2"
 	"time"
 
 	"gannet/protocol"
@@ -9,8 +10,9 @@ import (
 // PUSHACKs go at most every ackPause, so that a busy conversation is not acked
 // message by message; then they go with the next write, or alone if there is
 // none for as long again. After a silence they go alone ackDelay after the
-// message, which a person does not notice. The server waits
-// protocol.PushAckTimeout.
+// message, which a person does not notice. Each pause is drawn anew from around
+// ackPause, so that clients who began together do not ack together for ever. The
+// server waits protocol.PushAckTimeout.
 const (
 	ackDelay = 20 * time.Millisecond
 	ackPause = 250 * time.Millisecond
@@ -20,7 +22,7 @@ const (
 // latest.
 func (c *Client) ackBy() time.Time {
 	by := c.link.now.Add(ackDelay)
-	if paused := c.link.acked.Add(2 * ackPause); paused.After(by) {
+	if paused := c.link.acked.Add(2 * c.link.pause); paused.After(by) {
 		return paused
 	}
 	return by
@@ -59,7 +61,7 @@ func (c *Client) uncork() error {
 	due := !c.due.ack.IsZero() && !c.link.now.Before(c.due.ack)
 	c.mu.Lock()
 	drained := c.closing && c.out.live == 0
-	along := len(c.wire.pending) > 0 && c.link.now.Sub(c.link.acked) >= ackPause
+	along := len(c.wire.pending) > 0 && c.link.now.Sub(c.link.acked) >= c.link.pause
 	if drained || due || along {
 		c.due.ack = time.Time{}
 		c.collect()
@@ -86,6 +88,7 @@ func (c *Client) ack() {
 		return
 	}
 	c.link.acked = c.link.now
+	c.link.pause = ackPause/2 + rand.N(ackPause)
 	in.acked, in.cursors = in.acked[:0], in.cursors[:0]
 	for i, v := range in.unacked {
 		cursor := Cursor{Target: v.target, Seq: v.received}

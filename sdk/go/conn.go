@@ -20,12 +20,13 @@ const lingerTimeout = time.Second
 // link is what the reader knows of its connection.
 type link struct {
 	welcome protocol.Welcome
-	now     time.Time // of the reader's turn
-	heard   time.Time // when something was read last
-	pinged  time.Time // when the PING that is not answered was sent, or zero
-	acked   time.Time // when PUSHACKs went last
-	armed   time.Time // the read deadline, or zero when it must be set
-	failure error     // why the last attempt or connection ended
+	now     time.Time     // of the reader's turn
+	heard   time.Time     // when something was read last
+	pinged  time.Time     // when the PING that is not answered was sent, or zero
+	acked   time.Time     // when PUSHACKs went last
+	pause   time.Duration // until the next ones may go; see ackPause
+	armed   time.Time     // the read deadline, or zero when it must be set
+	failure error         // why the last attempt or connection ended
 }
 
 // heartbeat gives the interval in force.
