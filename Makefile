@@ -22,8 +22,12 @@ crash: build ## kill the server twenty times under load
 bench: build ## the README's figures
 	./gannet bench limit
 	./gannet bench pairs --with-limit --window 1
+	./gannet bench pairs --bare --window 1
 	./gannet bench pairs --with-limit --window 32
+	./gannet bench pairs --bare --window 32
 	./gannet bench pairs --rate 25000
+	./gannet bench pairs --bare --rate 25000
+	./gannet bench pairs --rate 10000
 	./gannet bench pairs --rate 1000
 	./gannet bench idle
 	go test -run '^$$' -bench Message -benchmem .

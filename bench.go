@@ -5,7 +5,6 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"gannet/benchmark"
@@ -68,8 +67,9 @@ func (c *benchEcho) Run(ctx context.Context) error { return bench(ctx, c.EchoSer
 
 // Run gives the bare server what a server gives itself.
 func (c *benchBare) Run(ctx context.Context) error {
-	var procs atomic.Int64
-	adaptProcs(ctx.Done(), &procs, slog.Default())
+	p := newProcessors(slog.Default())
+	c.Background = p.background
+	p.follow(ctx.Done())
 	return bench(ctx, c.BareServer.Run)
 }
 

@@ -1,10 +1,11 @@
 package main
 
 import (
+	"fmt"
 	"log/slog"
 	"os"
 	"runtime"
-	"sync/atomic"
+	"sync"
 	"syscall"
 	"time"
 )
@@ -14,119 +15,203 @@ import (
 // for work and mostly finds none, and poller and lane take turns at the same
 // sockets from different cores. On two cores that was half of the server's CPU
 // time at 1,000 messages/s and a fifth at 25,000. So it runs on one while one is
-// enough, and on all of them otherwise.
+// enough, and on all of them otherwise. One is not enough while the store
+// flushes or compacts: a goroutine that computes keeps its processor for up to
+// 10 ms, and every message would wait for it.
 const (
 	procsPeriod = 200 * time.Millisecond // between two looks at the CPU time used
 
 	// One processor is not enough when procsFull of a core was in use over the last
-	// procsSoon, or procsPacked of it in one period alone: a machine that others
-	// use too leaves less than a whole one.
+	// procsSoon while procsIdle of another had nothing to do, or procsPacked in one
+	// period alone. Without idle cores more processors only add their cost.
 	procsFull   = 0.85
+	procsIdle   = 0.2
 	procsSoon   = 2 * time.Second
 	procsPacked = 0.97
 
 	// It is enough again when less than procsSpare was in use over the last
-	// procsLater; one processor needs about a fifth less for the same load. If it
-	// then lasts for less than procsSoon more, the next try waits for twice as
-	// long, up to procsLatest.
+	// procsLater; one processor needs about a fifth less for the same load. If
+	// that is found wrong before as much time has passed again, the next try waits
+	// for twice as long, up to procsLatest.
 	procsSpare  = 0.97
 	procsLater  = 5 * time.Second
 	procsLatest = time.Minute
 )
 
-// procs decides whether one processor is enough. Its zero value says yes.
+// procs decides whether one processor is enough.
 type procs struct {
 	all      bool
-	used     time.Duration // CPU time
-	since    time.Duration // of this stretch of time
+	stretch  cpuTimes      // what is being judged
 	lasted   time.Duration // since the last change
-	patience time.Duration
+	patience time.Duration // before one is tried again
 }
 
-// next takes the CPU time that was used in the last period, and says whether all
-// processors are needed.
-func (p *procs) next(used, period time.Duration) (all bool) {
-	p.used += used
-	p.since += period
-	p.lasted += period
+// cpuTimes is where CPU time went.
+type cpuTimes struct {
+	wall time.Duration
+	used time.Duration // by this process
+	idle time.Duration // of all cores
+}
+
+func (t cpuTimes) minus(b cpuTimes) cpuTimes {
+	return cpuTimes{t.wall - b.wall, t.used - b.used, t.idle - b.idle}
+}
+
+// uses says whether this process used more than a share of a core.
+func (t cpuTimes) uses(share float64) bool { return float64(t.used) > share*float64(t.wall) }
+
+// next takes what happened in the last period and says whether all processors
+// are needed.
+func (p *procs) next(t cpuTimes) (all bool) {
+	p.stretch.wall += t.wall
+	p.stretch.used += t.used
+	p.stretch.idle += t.idle
+	p.lasted += t.wall
 	if p.all {
-		if p.since >= p.patience {
-			if over(p.used, p.since, procsSpare) {
-				p.used, p.since = 0, 0
-			} else {
-				p.change(false)
-			}
+		switch {
+		case p.stretch.wall < p.patience:
+		case p.stretch.uses(procsSpare):
+			p.skip()
+		default:
+			p.change(false)
 		}
 		return p.all
 	}
 	if p.lasted > procsLater {
 		p.patience = procsLater
 	}
-	if over(used, period, procsPacked) || p.since >= procsSoon && over(p.used, p.since, procsFull) {
-		if p.lasted < procsLater {
+	judge := p.stretch.wall >= procsSoon
+	full := judge && p.stretch.uses(procsFull) && float64(p.stretch.idle) > procsIdle*float64(p.stretch.wall)
+	switch {
+	case full || t.uses(procsPacked):
+		if p.lasted <= procsLater {
 			p.patience = min(2*p.patience, procsLatest)
 		}
 		p.change(true)
-	} else if p.since >= procsSoon {
-		p.used, p.since = 0, 0
+	case judge:
+		p.skip()
 	}
 	return p.all
 }
 
 func (p *procs) change(all bool) {
-	p.all = all
-	p.used, p.since, p.lasted = 0, 0, 0
+	p.all, p.lasted = all, 0
+	p.skip()
 }
 
-// over says whether more than share of a core was in use.
-func over(used, period time.Duration, share float64) bool {
-	return float64(used) > share*float64(period)
+// skip begins to judge anew.
+func (p *procs) skip() { p.stretch = cpuTimes{} }
+
+// processors sets how many of them this process uses.
+type processors struct {
+	log  *slog.Logger
+	most int
+
+	mu     sync.Mutex
+	load   procs
+	beside int  // flushes and compactions under way
+	mixed  bool // there was one in this period
+	used   int
 }
 
-// adaptProcs has this process run on one processor while one is enough, until
-// stop is closed. now is how many it uses. An operator who sets GOMAXPROCS has
-// decided otherwise.
-func adaptProcs(stop <-chan struct{}, now *atomic.Int64, log *slog.Logger) {
+// newProcessors leaves the process as it is until follow is called.
+func newProcessors(log *slog.Logger) *processors {
 	most := runtime.GOMAXPROCS(0)
-	now.Store(int64(most))
-	if os.Getenv("GOMAXPROCS") != "" || most == 1 {
+	return &processors{log: log, most: most, used: most, load: procs{all: true, patience: procsLater}}
+}
+
+// background takes note of a flush or compaction that begins (+1) or is over (-1).
+func (p *processors) background(change int) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.beside += change
+	p.mixed = true
+	p.apply()
+}
+
+// inUse is how many there are now.
+func (p *processors) inUse() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.used
+}
+
+// follow adapts to the load until stop is closed; then all are in use again. An
+// operator who sets GOMAXPROCS has decided otherwise.
+func (p *processors) follow(stop <-chan struct{}) {
+	if os.Getenv("GOMAXPROCS") != "" || p.most == 1 {
 		return
 	}
-	set := func(all bool) {
-		n := 1
-		if all {
-			n = most
-		}
-		if now.Swap(int64(n)) != int64(n) {
-			runtime.GOMAXPROCS(n)
-			log.Debug("processors in use", "n", n)
-		}
-	}
-	set(false)
+	p.need(false)
 	go func() {
-		defer set(true)
+		defer p.need(true)
 		tick := time.NewTicker(procsPeriod)
 		defer tick.Stop()
-		p := procs{patience: procsLater}
-		last, lastUsed := time.Now(), cpuTime()
+		began := time.Now()
+		last := readCPUTimes(began)
 		for {
 			select {
 			case <-stop:
 				return
 			case <-tick.C:
-				at, used := time.Now(), cpuTime()
-				set(p.next(used-lastUsed, at.Sub(last)))
-				last, lastUsed = at, used
+				now := readCPUTimes(began)
+				p.look(now.minus(last))
+				last = now
 			}
 		}
 	}()
 }
 
-// cpuTime is the CPU time that this process has used.
-func cpuTime() time.Duration {
-	var u syscall.Rusage
-	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) != nil {
-		return 0
+// need sets whether the load needs all.
+func (p *processors) need(all bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.load.all = all
+	p.apply()
+}
+
+// look takes what happened in the last period.
+func (p *processors) look(t cpuTimes) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.mixed {
+		p.mixed = p.beside > 0
+		p.load.skip()
+		return
 	}
-	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	p.load.next(t)
+	p.apply()
+}
+
+// apply brings the process to what is asked for; mu is held.
+func (p *processors) apply() {
+	n := 1
+	if p.load.all || p.beside > 0 {
+		n = p.most
+	}
+	if n != p.used {
+		p.used = n
+		runtime.GOMAXPROCS(n)
+		p.log.Debug("processors in use", "n", n)
+	}
+}
+
+// readCPUTimes reads the times since some moment; what cannot be read is 0.
+func readCPUTimes(since time.Time) cpuTimes {
+	t := cpuTimes{wall: time.Since(since)}
+	var u syscall.Rusage
+	if syscall.Getrusage(syscall.RUSAGE_SELF, &u) == nil {
+		t.used = time.Duration(u.Utime.Nano() + u.Stime.Nano())
+	}
+	// proc_stat(5): "cpu user nice system idle iowait …" in hundredths of a second.
+	if f, err := os.Open("/proc/stat"); err == nil {
+		var user, nice, system, idle, iowait int64
+		var line [128]byte // enough of it
+		n, _ := f.Read(line[:])
+		if _, err := fmt.Sscanf(string(line[:n]), "cpu %d %d %d %d %d", &user, &nice, &system, &idle, &iowait); err == nil {
+			t.idle = time.Duration(idle+iowait) * (time.Second / 100)
+		}
+		f.Close()
+	}
+	return t
 }

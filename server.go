@@ -10,7 +10,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"sync/atomic"
 	"time"
 
 	"gannet/gateway"
@@ -90,7 +89,7 @@ type server struct {
 	gateway    *gateway.Gateway
 	debug      *debugServer
 	stopped    chan struct{} // closed when the server is to end
-	procs      atomic.Int64  // Go processors in use
+	processors *processors
 }
 
 // start brings everything up, the store first: it also keeps a second server off
@@ -99,7 +98,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create the data folder: %w", err)
 	}
-	s = &server{stopped: make(chan struct{})}
+	s = &server{stopped: make(chan struct{}), processors: newProcessors(log)}
 	defer func() {
 		if err != nil {
 			s.abort()
@@ -110,7 +109,9 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		lanes = gateway.DefaultLanes()
 	}
 	s.queue = embedded.NewQueue(lanes)
-	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{Lanes: lanes, Publish: s.queue.Put})
+	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
+		Lanes: lanes, Publish: s.queue.Put, Background: s.processors.background,
+	})
 	if errors.Is(err, logicstore.ErrLocked) {
 		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
 	} else if err != nil {
@@ -154,7 +155,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			return s, err
 		}
 	}
-	adaptProcs(s.stopped, &s.procs, log)
+	s.processors.follow(s.stopped)
 	if c.ReadyFile != "" {
 		if err := s.writeReady(c.ReadyFile); err != nil {
 			return s, err

@@ -65,6 +65,16 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64) *pebble.Options {
 	return o
 }
 
+// background tells of Pebble's own work.
+func background(told func(change int)) *pebble.EventListener {
+	return &pebble.EventListener{
+		FlushBegin:      func(pebble.FlushInfo) { told(+1) },
+		FlushEnd:        func(pebble.FlushInfo) { told(-1) },
+		CompactionBegin: func(pebble.CompactionInfo) { told(+1) },
+		CompactionEnd:   func(pebble.CompactionInfo) { told(-1) },
+	}
+}
+
 // logger passes Pebble's errors on and leaves out the rest.
 type logger struct{}
 

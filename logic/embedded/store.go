@@ -44,6 +44,11 @@ type Options struct {
 	// follows.
 	Publish func(lane int, record []byte)
 
+	// Background is told that a flush or a compaction begins (+1) or is over (-1):
+	// computing that goes on beside Append for as long as seconds. It is called
+	// from several goroutines and must return at once; nil: nobody wants to know.
+	Background func(change int)
+
 	FS  vfs.FS           // nil: the disk
 	Now func() time.Time // nil: time.Now
 
@@ -100,6 +105,9 @@ func Open(dir string, opts Options) (*Store, error) {
 		opts.CacheBytes = defaultCacheBytes
 	}
 	settings := pebbleOptions(opts.FS, opts.CacheBytes)
+	if told := opts.Background; told != nil {
+		settings.EventListener = background(told)
+	}
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
