@@ -33,7 +33,8 @@ func newExchange(t testing.TB, batch, size int) *exchange {
 	return x
 }
 
-// next sends one batch and waits for everything that follows from it.
+// next sends one batch and waits for its acks and pushes. Its RECEIPT comes with
+// the acks of the next one.
 func (x *exchange) next() {
 	frame := len(x.out) / x.batch
 	for i := range x.batch { // client ids rise
@@ -45,8 +46,10 @@ func (x *exchange) next() {
 	x.await(x.to, protocol.TypePush, x.batch)
 	x.ack = protocol.Cursor{Target: protocol.Target{Kind: protocol.KindDirect, ID: 1}, Seq: x.seq}.AppendPushAck(x.ack[:0], 0)
 	x.to.send(x.ack)
-	x.await(x.from, protocol.TypeReceipt, 1)
 }
+
+// finish waits for the RECEIPT of the last batch.
+func (x *exchange) finish() { x.await(x.from, protocol.TypeReceipt, 1) }
 
 // await reads until n frames of the type have come and nothing is left over.
 func (x *exchange) await(p *rawClient, t protocol.Type, n int) {
@@ -89,6 +92,8 @@ func BenchmarkMessage(b *testing.B) {
 			for range (b.N + batch - 1) / batch {
 				x.next()
 			}
+			b.StopTimer()
+			x.finish()
 		})
 	}
 }
@@ -106,6 +111,7 @@ func TestMessageStaysWithinItsAllocations(t *testing.T) {
 	for range rounds {
 		x.next()
 	}
+	x.finish()
 	runtime.ReadMemStats(&after)
 	each := float64(after.Mallocs-before.Mallocs) / (batch * rounds)
 	t.Logf("%.2f objects a message", each)
