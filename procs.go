@@ -137,7 +137,8 @@ func (p *processors) inUse() int {
 }
 
 // follow adapts to the load until stop is closed; then all are in use again. An
-// operator who sets GOMAXPROCS has decided otherwise.
+// operator who sets GOMAXPROCS has decided otherwise. All means as many as there
+// were at the start: Go itself stops following a CPU quota that changes.
 func (p *processors) follow(stop <-chan struct{}) {
 	if os.Getenv("GOMAXPROCS") != "" || p.most == 1 {
 		return
