@@ -21,6 +21,7 @@ type Pairs struct {
 	Duration   time.Duration `help:"Length of the measurement." default:"10s"`
 	Seed       uint64        `help:"Seed of what is random in the load." default:"1"`
 	WithLimit  bool          `help:"Measure a bare echo with as many connections first and show its figures beside."`
+	Bare       bool          `help:"Start a bare server instead: netpoll, one writer and Pebble with nothing around them. It shows what these parts leave to a server on this machine."`
 	JSON       bool          `name:"json" help:"Write the report as JSON."`
 	CPUProfile string        `name:"cpuprofile" help:"Write a CPU profile of the load generator." placeholder:"FILE"`
 
@@ -47,6 +48,7 @@ func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 			return err
 		}
 	}
+	p.Server.bare = p.Bare
 	t, err := p.Server.open(ctx, &p.Program)
 	if err != nil {
 		return err

@@ -19,8 +19,9 @@ type Server struct {
 	Keys        string `help:"Folder of the keys with which tokens for the server at --address are signed." placeholder:"DIR"`
 	ServerFlags string `help:"Further flags for the server that is started." placeholder:"FLAGS"`
 	Data        string `help:"Folder for the data of the server that is started; a temporary one without it." placeholder:"DIR"`
-	Bare        bool   `help:"Start a bare server instead: netpoll, one writer and Pebble with nothing around them. It shows what these parts leave to a server on this machine."`
 	Keep        bool   `help:"Keep the temporary folder of the server that was started."`
+
+	bare bool // start a BareServer
 }
 
 // Signer opens a folder of keys and gives the function that signs tokens with
@@ -62,7 +63,7 @@ type target struct {
 	// These are for a server that was started for the run.
 	process    *process
 	executable string
-	command    []string // which of its commands serves; the default without one
+	command    []string // of the executable: becomes a BareServer; nil: a server
 	flags      []string // beside those that every start needs
 	asked      string   // the part of flags that was asked for
 	dir        string   // holds the ready file, and the data unless they are elsewhere
@@ -72,6 +73,9 @@ type target struct {
 
 // open gives the server at Address, or starts one. extra are flags for that one.
 func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target, error) {
+	if s.Address != "" && s.bare {
+		return nil, errors.New("benchmark: --bare starts a server of its own; leave out --address")
+	}
 	if s.Address != "" {
 		token, err := p.Signer(s.Keys)
 		if err != nil {
@@ -84,7 +88,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 		return nil, err
 	}
 	t := &target{executable: executable, flags: append(strings.Fields(s.ServerFlags), extra...), asked: s.ServerFlags, data: s.Data, keep: s.Keep}
-	if s.Bare {
+	if s.bare {
 		t.command = p.BareCommand
 	}
 	if t.dir, err = os.MkdirTemp("", "gannet-bench-"); err != nil {
@@ -99,7 +103,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 	}
 	switch {
 	case err != nil:
-	case s.Bare:
+	case s.bare:
 		t.token = bareToken
 	default:
 		if t.token, err = p.Signer(filepath.Join(t.data, "keys")); err != nil {
@@ -145,7 +149,11 @@ func (t *target) settings() []Setting {
 	if t.process == nil {
 		return []Setting{setting("server", t.address)}
 	}
-	s := []Setting{setting("server", "own"), setting("file system", fileSystem(t.data))}
+	kind := "own"
+	if t.command != nil {
+		kind = "bare"
+	}
+	s := []Setting{setting("server", kind), setting("file system", fileSystem(t.data))}
 	if t.asked != "" {
 		s = append(s, setting("server flags", t.asked))
 	}
