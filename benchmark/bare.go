@@ -5,10 +5,8 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync"
 	"syscall"
@@ -23,9 +21,9 @@ import (
 // BareServer is the yardstick for a whole server: the least that netpoll, one
 // writer goroutine and Pebble need to take a message, sync it to disk, ack it
 // and push it to its receiver. It speaks just enough of the protocol for Pairs.
-// It believes every token, forgets who has gone, checks nothing, bounds nothing
-// and cannot be read from: it measures what is left when a server does nothing
-// else. Its fields are flags, named like those of a server.
+// It believes every token, never notices who has gone, checks nothing, bounds
+// nothing and keeps no history that could be asked for: it measures what is left
+// when a server does nothing else. Its fields are flags, named like those of a server.
 type BareServer struct {
 	Data      string `help:"Folder for the store." required:""`
 	Listen    string `help:"Address for clients." default:"127.0.0.1:0"`
@@ -41,15 +39,6 @@ func bareToken(user uint64) (string, error) { return strconv.FormatUint(user, 10
 
 // Run serves until ctx is done.
 func (s *BareServer) Run(ctx context.Context, _, _ io.Writer) error {
-	err := netpoll.Configure(netpoll.Config{
-		PollerNum:  max(1, runtime.GOMAXPROCS(0)/4),
-		BufferSize: echoBuffer,
-		Runner:     func(_ context.Context, f func()) { f() },
-	})
-	if err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	netpoll.LinkBufferCap = echoBuffer
 	if s.Background == nil {
 		s.Background = func(int) {}
 	}
@@ -69,33 +58,16 @@ func (s *BareServer) Run(ctx context.Context, _, _ io.Writer) error {
 		return fmt.Errorf("benchmark: %w", err)
 	}
 	// The process ends without closing it: nothing in it is needed any more.
-	listener, err := net.Listen("tcp", s.Listen)
-	if err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
 	b := &bare{db: db, wake: make(chan struct{}, 1), users: map[uint64]*bareConn{}, seqs: map[protocol.Conversation]uint64{}}
-	loop, err := netpoll.NewEventLoop(
+	failed := make(chan error, 1)
+	go func() { failed <- b.run() }()
+	return serve(ctx, s.Listen, s.ReadyFile, failed,
 		func(ctx context.Context, conn netpoll.Connection) error {
 			return ctx.(*bareConn).read(conn)
 		},
 		netpoll.WithOnPrepare(func(conn netpoll.Connection) context.Context {
 			return &bareConn{Context: context.Background(), bare: b, fd: conn.(netpoll.Conn).Fd()}
 		}))
-	if err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	failed := make(chan error, 2)
-	go func() { failed <- loop.Serve(listener) }()
-	go func() { failed <- b.run() }()
-	if err := writeReady(s.ReadyFile, ready{Listen: listener.Addr().String(), PID: os.Getpid()}); err != nil {
-		return err
-	}
-	select {
-	case err := <-failed:
-		return fmt.Errorf("benchmark: the bare server ended: %w", err)
-	case <-ctx.Done():
-		return nil
-	}
 }
 
 // bare is the state of a BareServer.

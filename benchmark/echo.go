@@ -2,14 +2,11 @@ package benchmark
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -26,22 +23,6 @@ const echoInFlight = 16 << 10
 // way, at most want.
 func echoDepth(want, size int) int { return max(1, min(want, echoInFlight/size)) }
 
-// echoBuffer holds all that a connection has under way, so that one read takes
-// it; netpoll's own default.
-const echoBuffer = 8 << 10
-
-// configureEcho makes netpoll as quick as it gets for the two halves of an echo,
-// which share the cores: handlers run on the poller, without a goroutine of
-// their own.
-func configureEcho() error {
-	netpoll.LinkBufferCap = echoBuffer
-	return netpoll.Configure(netpoll.Config{
-		PollerNum:  max(1, runtime.GOMAXPROCS(0)/2),
-		BufferSize: echoBuffer,
-		Runner:     func(_ context.Context, f func()) { f() },
-	})
-}
-
 // EchoServer is the server half of the echo limit: a process of its own that
 // sends every byte back. Its fields are flags.
 type EchoServer struct {
@@ -50,32 +31,11 @@ type EchoServer struct {
 
 // Run serves until ctx is done.
 func (e *EchoServer) Run(ctx context.Context, _, _ io.Writer) error {
-	if err := configureEcho(); err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	loop, err := netpoll.NewEventLoop(func(_ context.Context, conn netpoll.Connection) error {
+	// The process ends after it and its connections with it. Closing them here
+	// would be wrong: see echoLoad.
+	return serve(ctx, "127.0.0.1:0", e.ReadyFile, nil, func(_ context.Context, conn netpoll.Connection) error {
 		return echo(conn)
 	})
-	if err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	served := make(chan error, 1)
-	go func() { served <- loop.Serve(listener) }()
-	if err := writeReady(e.ReadyFile, ready{Listen: listener.Addr().String(), PID: os.Getpid()}); err != nil {
-		return err
-	}
-	select {
-	case err := <-served:
-		return fmt.Errorf("benchmark: the echo server ended: %w", err)
-	case <-ctx.Done():
-		// The process ends now and its connections with it. Closing them here would
-		// be wrong: see echoLoad.
-		return nil
-	}
 }
 
 func echo(conn netpoll.Connection) error {
@@ -94,21 +54,6 @@ func echo(conn netpoll.Connection) error {
 		return err
 	}
 	return reader.Release()
-}
-
-// writeReady writes the ready file whole or not at all.
-func writeReady(file string, r ready) error {
-	b, err := json.Marshal(r)
-	if err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	if err := os.WriteFile(file+".new", b, 0o600); err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	if err := os.Rename(file+".new", file); err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	return nil
 }
 
 // echoRun is one measurement of the echo limit.
@@ -135,7 +80,7 @@ func (r echoRun) run(ctx context.Context) (result echoResult, err error) {
 	if r.size < 1 || r.depth < 1 || r.depth*r.size > echoInFlight {
 		return result, fmt.Errorf("benchmark: %d frames of %d bytes are not 1 to %d bytes on their way", r.depth, r.size, echoInFlight)
 	}
-	if err := configureEcho(); err != nil {
+	if err := configureNetpoll(); err != nil {
 		return result, fmt.Errorf("benchmark: %w", err)
 	}
 	dir, err := os.MkdirTemp("", "gannet-echo-")

@@ -73,10 +73,10 @@ type target struct {
 
 // open gives the server at Address, or starts one. extra are flags for that one.
 func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target, error) {
-	if s.Address != "" && s.bare {
-		return nil, errors.New("benchmark: --bare starts a server of its own; leave out --address")
-	}
 	if s.Address != "" {
+		if s.bare {
+			return nil, errors.New("benchmark: --bare starts a server of its own; leave out --address")
+		}
 		token, err := p.Signer(s.Keys)
 		if err != nil {
 			return nil, fmt.Errorf("benchmark: keys: %w", err)

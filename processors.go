@@ -38,8 +38,8 @@ const (
 	procsLatest = time.Minute
 )
 
-// procs decides whether one processor is enough.
-type procs struct {
+// demand decides whether one processor is enough.
+type demand struct {
 	all      bool
 	stretch  cpuTimes      // what is being judged
 	lasted   time.Duration // since the last change
@@ -62,45 +62,45 @@ func (t cpuTimes) uses(share float64) bool { return float64(t.used) > share*floa
 
 // next takes what happened in the last period and says whether all processors
 // are needed.
-func (p *procs) next(t cpuTimes) (all bool) {
-	p.stretch.wall += t.wall
-	p.stretch.used += t.used
-	p.stretch.idle += t.idle
-	p.lasted += t.wall
-	if p.all {
+func (d *demand) next(t cpuTimes) (all bool) {
+	d.stretch.wall += t.wall
+	d.stretch.used += t.used
+	d.stretch.idle += t.idle
+	d.lasted += t.wall
+	if d.all {
 		switch {
-		case p.stretch.wall < p.patience:
-		case p.stretch.uses(procsSpare):
-			p.skip()
+		case d.stretch.wall < d.patience:
+		case d.stretch.uses(procsSpare):
+			d.skip()
 		default:
-			p.change(false)
+			d.change(false)
 		}
-		return p.all
+		return d.all
 	}
-	if p.lasted > procsLater {
-		p.patience = procsLater
+	if d.lasted > procsLater {
+		d.patience = procsLater
 	}
-	judge := p.stretch.wall >= procsSoon
-	full := judge && p.stretch.uses(procsFull) && float64(p.stretch.idle) > procsIdle*float64(p.stretch.wall)
+	judge := d.stretch.wall >= procsSoon
+	full := judge && d.stretch.uses(procsFull) && float64(d.stretch.idle) > procsIdle*float64(d.stretch.wall)
 	switch {
 	case full || t.uses(procsPacked):
-		if p.lasted <= procsLater {
-			p.patience = min(2*p.patience, procsLatest)
+		if d.lasted <= procsLater {
+			d.patience = min(2*d.patience, procsLatest)
 		}
-		p.change(true)
+		d.change(true)
 	case judge:
-		p.skip()
+		d.skip()
 	}
-	return p.all
+	return d.all
 }
 
-func (p *procs) change(all bool) {
-	p.all, p.lasted = all, 0
-	p.skip()
+func (d *demand) change(all bool) {
+	d.all, d.lasted = all, 0
+	d.skip()
 }
 
 // skip begins to judge anew.
-func (p *procs) skip() { p.stretch = cpuTimes{} }
+func (d *demand) skip() { d.stretch = cpuTimes{} }
 
 // processors sets how many of them this process uses.
 type processors struct {
@@ -108,7 +108,7 @@ type processors struct {
 	most int
 
 	mu     sync.Mutex
-	load   procs
+	load   demand
 	beside int  // flushes and compactions under way
 	mixed  bool // there was one in this period
 	used   int
@@ -117,7 +117,7 @@ type processors struct {
 // newProcessors leaves the process as it is until follow is called.
 func newProcessors(log *slog.Logger) *processors {
 	most := runtime.GOMAXPROCS(0)
-	return &processors{log: log, most: most, used: most, load: procs{all: true, patience: procsLater}}
+	return &processors{log: log, most: most, used: most, load: demand{all: true, patience: procsLater}}
 }
 
 // background takes note of a flush or compaction that begins (+1) or is over (-1).

@@ -9,19 +9,19 @@ import (
 
 // run feeds a load for a time, in shares of a core, and gives what is in use
 // after it.
-func (p *procs) run(used, idle float64, d time.Duration) bool {
-	for range d / procsPeriod {
-		p.next(cpuTimes{
+func (d *demand) run(used, idle float64, long time.Duration) bool {
+	for range long / procsPeriod {
+		d.next(cpuTimes{
 			wall: procsPeriod,
 			used: time.Duration(used * float64(procsPeriod)),
 			idle: time.Duration(idle * float64(procsPeriod)),
 		})
 	}
-	return p.all
+	return d.all
 }
 
 func TestProcsFollowTheLoad(t *testing.T) {
-	p := procs{patience: procsLater}
+	p := demand{patience: procsLater}
 	if p.run(0.75, 1, time.Minute) {
 		t.Error("three quarters of a core took more than one processor")
 	}
@@ -43,7 +43,7 @@ func TestProcsFollowTheLoad(t *testing.T) {
 }
 
 func TestProcsTakeAllAtOnceWhenOneIsFull(t *testing.T) {
-	p := procs{patience: procsLater}
+	p := demand{patience: procsLater}
 	p.run(0.3, 1, 10*time.Second)
 	if !p.run(1, 0, procsPeriod) {
 		t.Error("one processor was left alone with a full period")
@@ -53,7 +53,7 @@ func TestProcsTakeAllAtOnceWhenOneIsFull(t *testing.T) {
 // A load that one processor cannot quite carry must not make the server change
 // back and forth all the time.
 func TestProcsChangeEverLessOften(t *testing.T) {
-	p := procs{patience: procsLater}
+	p := demand{patience: procsLater}
 	changes, was := 0, p.all
 	for range 10 * time.Minute / procsPeriod {
 		if is := p.run(0.9, 1, procsPeriod); is != was {
