@@ -13,29 +13,33 @@ import (
 // A server that runs on several Go processors (GOMAXPROCS) without needing them
 // pays for it: each goroutine that becomes runnable wakes a thread that looks
 // for work and mostly finds none, and poller and lane take turns at the same
-// sockets from different cores. On two cores that was half of the server's CPU
-// time at 1,000 messages/s and a fifth at 25,000. So it runs on one while one is
-// enough, and on all of them otherwise. One is not enough while the store
-// flushes or compacts: a goroutine that computes keeps its processor for up to
-// 10 ms, and every message would wait for it.
+// sockets from different cores, whose caches then have to fetch everything from
+// each other. On two cores that was half of the server's CPU time at 1,000
+// messages/s, a fifth at 25,000 and a third with 1,000 windows of one message.
+// So it runs on one while one is enough, or while nobody else's time would be
+// left for a second, and on all of them otherwise. One is not enough while the
+// store flushes or compacts: a goroutine that computes keeps its processor for
+// up to 10 ms, and every message would wait for it.
 const (
 	procsPeriod = 200 * time.Millisecond // between two looks at the CPU time used
 
 	// One processor is not enough when procsFull of a core was in use over the last
-	// procsSoon while procsIdle of another had nothing to do, or procsPacked in one
-	// period alone. Without idle cores more processors only add their cost.
-	procsFull   = 0.85
-	procsIdle   = 0.2
-	procsSoon   = 2 * time.Second
+	// procsSoon, or procsPacked in one period alone. All of them help only when the
+	// cores were idle for procsIdle of one in that time: they need up to half as
+	// much again for the same work.
+	procsFull   = 0.88
+	procsSoon   = time.Second
 	procsPacked = 0.97
+	procsIdle   = 0.5
 
-	// It is enough again when less than procsSpare was in use over the last
-	// procsLater; one processor needs about a fifth less for the same load. If
+	// One is tried again when less than procsSpare was in use over the last
+	// procsLater, or less than procsCrowded while the cores were hardly idle. If
 	// that is found wrong before as much time has passed again, the next try waits
 	// for twice as long, up to procsLatest.
-	procsSpare  = 0.97
-	procsLater  = 5 * time.Second
-	procsLatest = time.Minute
+	procsSpare   = 0.97
+	procsCrowded = 1.25
+	procsLater   = 2 * time.Second
+	procsLatest  = time.Minute
 )
 
 // demand decides whether one processor is enough.
@@ -60,6 +64,9 @@ func (t cpuTimes) minus(b cpuTimes) cpuTimes {
 // uses says whether this process used more than a share of a core.
 func (t cpuTimes) uses(share float64) bool { return float64(t.used) > share*float64(t.wall) }
 
+// room says whether the cores are idle enough for another processor.
+func (t cpuTimes) room() bool { return float64(t.idle) > procsIdle*float64(t.wall) }
+
 // next takes what happened in the last period and says whether all processors
 // are needed.
 func (d *demand) next(t cpuTimes) (all bool) {
@@ -68,9 +75,13 @@ func (d *demand) next(t cpuTimes) (all bool) {
 	d.stretch.idle += t.idle
 	d.lasted += t.wall
 	if d.all {
+		enough := procsSpare
+		if !d.stretch.room() {
+			enough = procsCrowded
+		}
 		switch {
 		case d.stretch.wall < d.patience:
-		case d.stretch.uses(procsSpare):
+		case d.stretch.uses(enough):
 			d.skip()
 		default:
 			d.change(false)
@@ -81,9 +92,9 @@ func (d *demand) next(t cpuTimes) (all bool) {
 		d.patience = procsLater
 	}
 	judge := d.stretch.wall >= procsSoon
-	full := judge && d.stretch.uses(procsFull) && float64(d.stretch.idle) > procsIdle*float64(d.stretch.wall)
+	full := judge && d.stretch.uses(procsFull) && d.stretch.room()
 	switch {
-	case full || t.uses(procsPacked):
+	case full, t.uses(procsPacked) && t.room():
 		if d.lasted <= procsLater {
 			d.patience = min(2*d.patience, procsLatest)
 		}
@@ -175,9 +186,8 @@ func (p *processors) need(all bool) {
 func (p *processors) look(t cpuTimes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mixed {
+	if p.mixed { // what a flush uses is not load
 		p.mixed = p.beside > 0
-		p.load.skip()
 		return
 	}
 	p.load.next(t)

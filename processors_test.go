@@ -25,7 +25,7 @@ func TestProcsFollowTheLoad(t *testing.T) {
 	if p.run(0.75, 1, time.Minute) {
 		t.Error("three quarters of a core took more than one processor")
 	}
-	if p.run(0.9, 0.1, time.Minute) {
+	if p.run(1, 0.3, time.Minute) {
 		t.Error("a second processor was taken where no core is idle")
 	}
 	if !p.run(0.9, 1, procsSoon) {
@@ -34,18 +34,25 @@ func TestProcsFollowTheLoad(t *testing.T) {
 	if !p.run(1.3, 0.5, time.Minute) {
 		t.Error("one processor had to do for 1.3 cores")
 	}
+	if !p.run(1.3, 0.1, time.Minute) {
+		t.Error("all were given up under a load that one cannot carry")
+	}
 	if !p.run(0.9, 1, procsLater-procsPeriod) {
 		t.Error("all were given up before it was clear that one is enough")
 	}
 	if p.run(0.75, 1, 2*procsLater) {
 		t.Error("all were kept though one is enough")
 	}
+	p.run(1.1, 1, time.Minute)
+	if p.run(1.1, 0.3, 2*procsLatest) {
+		t.Error("all were kept though others need the cores, and one does nearly as much")
+	}
 }
 
 func TestProcsTakeAllAtOnceWhenOneIsFull(t *testing.T) {
 	p := demand{patience: procsLater}
 	p.run(0.3, 1, 10*time.Second)
-	if !p.run(1, 0, procsPeriod) {
+	if !p.run(1, 1, procsPeriod) {
 		t.Error("one processor was left alone with a full period")
 	}
 }
@@ -93,7 +100,7 @@ func TestProcsAreAllInUseDuringBackgroundWork(t *testing.T) {
 	if n := runtime.GOMAXPROCS(0); n != 1 || p.inUse() != 1 {
 		t.Errorf("%d processors after it", n)
 	}
-	p.look(cpuTimes{wall: procsPeriod, used: 2 * procsPeriod})
+	p.look(cpuTimes{wall: procsPeriod, used: 2 * procsPeriod, idle: procsPeriod})
 	if n := runtime.GOMAXPROCS(0); n != p.most {
 		t.Errorf("%d processors under load", n)
 	}

@@ -2,6 +2,7 @@ package benchmark
 
 import (
 	"strings"
+	"sync/atomic"
 	"testing"
 )
 
@@ -11,13 +12,14 @@ const testRun = 7
 type conversation struct {
 	faults     faults
 	alice, bob checker
+	again      atomic.Uint64 // what alice was told to send again
 	fill       filling
 }
 
 func newConversation() *conversation {
 	c := &conversation{fill: filling(1)}
-	c.alice = checker{run: testRun, self: 1, peer: 2, faults: &c.faults}
-	c.bob = checker{run: testRun, self: 2, peer: 1, faults: &c.faults}
+	c.alice = checker{run: testRun, self: 1, peer: 2, faults: &c.faults, again: new(atomic.Uint64)}
+	c.bob = checker{run: testRun, self: 2, peer: 1, faults: &c.faults, again: &c.again}
 	return c
 }
 
@@ -36,6 +38,13 @@ func TestCheckerTellsFaults(t *testing.T) {
 		events func(c *conversation)
 		want   []string // a part of each fault, in order
 	}{
+		{"one message late that was sent again, and one that was not", func(c *conversation) {
+			c.again.Store(1)
+			for seq, counter := range []uint64{2, 1, 4, 3} {
+				c.hears(uint64(seq+1), counter)
+			}
+			c.bob.finish(4)
+		}, []string{"message 3 of user 1 came after 4: reordered"}},
 		{"nothing wrong", func(c *conversation) {
 			for n := uint64(1); n <= 200; n++ {
 				c.hears(n, n)

@@ -58,7 +58,7 @@ func (c *Crash) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	l.keepSeqs = true
+	l.sdk, l.keepSeqs = true, true
 	// What is begun is ended, so that there is something to check.
 	whole := context.WithoutCancel(ctx)
 	server := Server{ServerFlags: c.ServerFlags, Data: c.Data, Keep: c.Keep}

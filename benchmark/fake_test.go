@@ -21,6 +21,12 @@ type fakeServer struct {
 	// history will see it; false loses it altogether. nil leaves all as they are.
 	spoil func(m *protocol.Message) bool
 
+	// answer may take a frame, and says what the client gets then; push gives what
+	// the receiver of a message gets instead of it. nil: as it should be.
+	answer    func(f protocol.Frame) (reply []byte, taken bool)
+	push      func(m *protocol.Message) []byte
+	heartbeat uint16 // seconds that WELCOME says
+
 	mu            sync.Mutex
 	users         map[uint64]net.Conn
 	devices       map[uint64]uint64                             // by user
@@ -34,7 +40,7 @@ func newFakeServer(t *testing.T, spoil func(m *protocol.Message) bool) *fakeServ
 		t.Fatal(err)
 	}
 	s := &fakeServer{
-		listener: l, spoil: spoil, users: make(map[uint64]net.Conn), devices: make(map[uint64]uint64),
+		listener: l, spoil: spoil, heartbeat: 30, users: make(map[uint64]net.Conn), devices: make(map[uint64]uint64),
 		conversations: make(map[protocol.Conversation][]*protocol.Message),
 	}
 	s.served.Go(func() {
@@ -86,6 +92,12 @@ func (s *fakeServer) serve(conn net.Conn) {
 func (s *fakeServer) handle(conn net.Conn, user uint64, f protocol.Frame) (uint64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.answer != nil {
+		if reply, taken := s.answer(f); taken {
+			_, err := conn.Write(reply)
+			return user, err
+		}
+	}
 	var reply []byte
 	switch f.Type {
 	case protocol.TypeHello:
@@ -99,7 +111,7 @@ func (s *fakeServer) handle(conn net.Conn, user uint64, f protocol.Frame) (uint6
 		}
 		s.users[user], s.devices[user] = conn, m.Device
 		reply = protocol.Welcome{
-			Version: protocol.Version, User: user, Heartbeat: 30,
+			Version: protocol.Version, User: user, Heartbeat: s.heartbeat,
 			MaxFrame: protocol.MaxFrame, MaxBody: protocol.MaxBody, MaxUnacked: protocol.MaxUnacked,
 		}.AppendFrame(nil, f.Request)
 	case protocol.TypeSend:
@@ -141,7 +153,11 @@ func (s *fakeServer) send(conn net.Conn, user uint64, f protocol.Frame) error {
 	if message == nil {
 		return nil
 	}
-	_, err := s.users[m.Target.ID].Write(message.AppendFrame(nil))
+	frame := message.AppendFrame(nil)
+	if s.push != nil {
+		frame = s.push(message)
+	}
+	_, err := s.users[m.Target.ID].Write(frame)
 	return err
 }
 

@@ -57,11 +57,12 @@ func checkHistory(a, b *user, messages iter.Seq2[gannet.Message, error]) {
 // maxReaders bounds the conversations that are read at once.
 const maxReaders = 8
 
-// checkHistories reads all conversations; the clients are open and have settled.
+// checkHistories reads all conversations; the clients, which are the SDK's, are
+// open and have settled.
 func (l *load) checkHistories(ctx context.Context) {
 	_ = inParallel(ctx, maxReaders, len(l.users)/2, func(ctx context.Context, i int) error {
 		a, b := l.users[2*i], l.users[2*i+1]
-		checkHistory(a, b, a.client.History(ctx, a.target, gannet.HistoryOptions{}))
+		checkHistory(a, b, a.client.(*sdkClient).History(ctx, gannet.User(b.id), gannet.HistoryOptions{}))
 		return nil
 	})
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,6 +42,7 @@ type load struct {
 	rate     uint64 // messages per second of an open loop; 0: every window is kept full
 	seed     uint64
 	fill     filling
+	sdk      bool // users talk through the SDK, which survives a lost connection
 	keepSeqs bool
 	patience time.Duration // settlePatience
 
@@ -51,8 +53,11 @@ type load struct {
 	online atomic.Int64 // users logged in now
 	faults faults
 
+	order []int   // in which users send on a timetable
+	loops []*loop // that serve lean clients; none with sdk
+
 	ackTimes, deliverTimes *recorder
-	lag                    *sampler // of the schedule: from when a message was due until it was sent
+	lag                    *recorder // of the timetable: from when a message was due until it was sent
 
 	mu        sync.Mutex
 	lostConns int    // how often a user lost the connection
@@ -78,17 +83,22 @@ func newLoad(users, window, size int, rate, seed uint64) (*load, error) {
 	}
 	l := &load{
 		clock: clock{time.Now()}, run: rand.Uint64(), size: size, rate: rate, seed: seed, fill: filling(seed), patience: settlePatience,
-		ackTimes: newRecorder(), deliverTimes: newRecorder(), lag: &sampler{to: newRecorder()},
+		ackTimes: newRecorder(), deliverTimes: newRecorder(), lag: newRecorder(),
+		// Everybody takes turns, pairs and sides of a pair mixed.
+		order: rand.New(rand.NewPCG(seed, 1)).Perm(users),
 	}
 	first := firstUser()
 	for i := range users {
 		id, peer := first+uint64(i), first+uint64(i^1)
 		l.users = append(l.users, &user{
-			load: l, id: id, target: gannet.User(peer), slots: make([]slot, window),
+			load: l, id: id, slots: make([]slot, window),
 			check:        checker{run: l.run, self: id, peer: peer, faults: &l.faults},
 			ackTimes:     sampler{to: l.ackTimes},
 			deliverTimes: sampler{to: l.deliverTimes},
 		})
+	}
+	for i, u := range l.users {
+		u.check.again = &l.users[i^1].again
 	}
 	return l, nil
 }
@@ -109,10 +119,31 @@ func (l *load) open(ctx context.Context, t *target, line *progress, opts ...gann
 		defer cancel()
 		return u.dial(ctx, t.address, token, opts...)
 	})
-	if err == nil {
-		line.showf("%d users logged in in %.1f s", len(l.users), time.Since(began).Seconds())
+	if err != nil {
+		return err
 	}
-	return err
+	line.showf("%d users logged in in %.1f s", len(l.users), time.Since(began).Seconds())
+	if l.sdk {
+		return nil
+	}
+	return l.startLoops()
+}
+
+// startLoops hands the users to the threads that serve them, in turn as they
+// stand on the timetable.
+func (l *load) startLoops() error {
+	n := min(max(1, runtime.NumCPU()/2), len(l.users)) // the server has the other cores
+	for i := range n {
+		o := newLoop(l, l.share(i, n))
+		for at := i; at < len(l.order); at += n {
+			o.clients = append(o.clients, l.users[l.order[at]].client.(*leanClient))
+		}
+		if err := o.start(); err != nil {
+			return err
+		}
+		l.loops = append(l.loops, o)
+	}
+	return nil
 }
 
 // start begins a run: latencies count after the warm-up, and no message is due
@@ -125,24 +156,64 @@ func (l *load) start(warmup, duration time.Duration) {
 
 // send keeps messages coming until the run ends or ctx is done.
 func (l *load) send(ctx context.Context) {
-	if l.rate == 0 {
+	switch {
+	case !l.sdk:
+		for _, o := range l.loops {
+			o.begun.Store(true)
+		}
+		for _, o := range l.loops {
+			<-o.sent
+		}
+	case l.rate == 0:
 		for _, u := range l.users {
 			u.fillWindow(l.clock.now())
 		}
-		return
+	default:
+		l.sendOnTime(ctx)
 	}
-	// Everybody takes turns, pairs and sides of a pair mixed.
-	order := rand.New(rand.NewPCG(l.seed, 1)).Perm(len(l.users))
-	n := uint64(len(order))
-	defer l.lag.flush()
-	clock := clock{l.clock.epoch.Add(time.Duration(l.begin))}
-	schedule{l.rate}.run(ctx, clock, l.until.Load()-l.begin, func(k uint64, due int64) {
-		due += l.begin
-		if due >= l.from.Load() {
-			l.lag.add(l.clock.now() - due)
+}
+
+// sendOnTime keeps the timetable for clients of the SDK.
+func (l *load) sendOnTime(ctx context.Context) {
+	// The thread is given up to precise sleeping and ends with the goroutine.
+	runtime.LockOSThread()
+	prepareSleep()
+	table := l.share(0, 1)
+	defer table.lag.flush()
+	for ctx.Err() == nil {
+		began := l.clock.now()
+		next, more := l.sendDue(table, began)
+		if !more {
+			return
 		}
-		l.users[order[k%n]].sendDue(due)
+		sleep(min(time.Duration(max(next, began+int64(minWake))-l.clock.now()), maxRest))
+	}
+}
+
+// share gives the part of the timetable of one of several threads; nil where
+// windows are kept full.
+func (l *load) share(index, of int) *share {
+	if l.rate == 0 {
+		return nil
+	}
+	return &share{
+		schedule: schedule{rate: l.rate, users: uint64(len(l.users))}, index: uint64(index), of: uint64(of),
+		lag: sampler{to: l.lag},
+	}
+}
+
+// sendDue sends what is due now and says when something is next; more is false
+// when the run is over by then.
+func (l *load) sendDue(table *share, now int64) (next int64, more bool) {
+	from, end := l.from.Load(), l.until.Load()-l.begin
+	next = table.sendDue(now-l.begin, end, func(k uint64, due int64) {
+		due += l.begin
+		if due >= from {
+			table.lag.add(l.clock.now() - due)
+		}
+		l.users[l.order[k%uint64(len(l.order))]].sendDue(due)
 	})
+	return next + l.begin, next < end
 }
 
 // counts is how far a load has got.
@@ -150,6 +221,7 @@ type counts struct {
 	acked, delivered uint64
 	in, out          uint64 // bytes
 	reads, writes    uint64
+	again            uint64 // messages that were refused for the moment
 }
 
 func (l *load) counts() (c counts) {
@@ -160,6 +232,7 @@ func (l *load) counts() (c counts) {
 		c.out += u.wire.out.Load()
 		c.reads += u.wire.reads.Load()
 		c.writes += u.wire.writes.Load()
+		c.again += u.again.Load()
 	}
 	return c
 }
@@ -167,7 +240,7 @@ func (l *load) counts() (c counts) {
 func (c counts) minus(b counts) counts {
 	return counts{
 		acked: c.acked - b.acked, delivered: c.delivered - b.delivered,
-		in: c.in - b.in, out: c.out - b.out, reads: c.reads - b.reads, writes: c.writes - b.writes,
+		in: c.in - b.in, out: c.out - b.out, reads: c.reads - b.reads, writes: c.writes - b.writes, again: c.again - b.again,
 	}
 }
 
@@ -199,10 +272,13 @@ func (l *load) settle(ctx context.Context) {
 func (l *load) close() {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
+	for _, o := range l.loops {
+		o.end()
+	}
 	_ = inParallel(ctx, maxLogins, len(l.users), func(_ context.Context, i int) error {
 		if c := l.users[i].client; c != nil {
 			// What was not acked has been told by settle.
-			_ = c.Close(ctx)
+			_ = c.close(ctx)
 		}
 		return nil
 	})

@@ -21,6 +21,7 @@ type Pairs struct {
 	Duration   time.Duration `help:"Length of the measurement." default:"10s"`
 	Seed       uint64        `help:"Seed of what is random in the load." default:"1"`
 	WithLimit  bool          `help:"Measure a bare echo with as many connections first and show its figures beside."`
+	SDK        bool          `name:"sdk" help:"Let users talk through the Go SDK, as applications do. Without it they have a lean client of the benchmark's own, which leaves more of the machine to the server."`
 	Bare       bool          `help:"Start a bare server instead: netpoll, one writer and Pebble with nothing around them. It shows what these parts leave to a server on this machine."`
 	JSON       bool          `name:"json" help:"Write the report as JSON."`
 	CPUProfile string        `name:"cpuprofile" help:"Write a CPU profile of the load generator." placeholder:"FILE"`
@@ -42,6 +43,7 @@ func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
+	l.sdk = p.SDK || !haveLoop
 	var limit echoResult
 	if p.WithLimit {
 		if limit, err = p.echo(ctx, line); err != nil {
@@ -73,17 +75,20 @@ func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	l.verify()
 	line.end()
 
-	report := newReport("pairs", append(p.settings(), t.settings()...)...)
+	report := newReport("pairs", append(p.settings(l), t.settings()...)...)
 	p.figures(report, m, limit)
 	report.Latencies = []Distribution{{"send to ack", l.ackTimes.summary()}, {"send to deliver", l.deliverTimes.summary()}}
 	if p.Rate > 0 {
-		report.Latencies = append(report.Latencies, Distribution{"lag of the generator", l.lag.to.summary()})
+		report.Latencies = append(report.Latencies, Distribution{"lag of the generator", l.lag.summary()})
 	}
 	if p.WithLimit {
 		report.Latencies = append(report.Latencies, Distribution{"echo", limit.latency})
 	}
 	if ctx.Err() != nil {
 		report.Notes = append(report.Notes, "Interrupted: the measurement is shorter than asked for.")
+	}
+	if n := l.counts().again; n > 0 {
+		report.Notes = append(report.Notes, fmt.Sprintf("%d messages were refused for the moment and sent again.", n))
 	}
 	if n, first := l.lostConnections(); n > 0 {
 		report.Notes = append(report.Notes, fmt.Sprintf("%d connections were lost on the way, the first that of %s", n, first))
@@ -183,8 +188,13 @@ func snapshot(l *load, t *target) state {
 	return s
 }
 
-func (p *Pairs) settings() []Setting {
+func (p *Pairs) settings(l *load) []Setting {
 	s := []Setting{setting("users", p.Users)}
+	if l.sdk {
+		s = append(s, setting("client", "sdk"))
+	} else {
+		s = append(s, setting("client", "lean"))
+	}
 	if p.Rate > 0 {
 		s = append(s, setting("rate", p.Rate))
 	}

@@ -1,10 +1,6 @@
 package benchmark
 
-import (
-	"context"
-	"runtime"
-	"time"
-)
+import "time"
 
 // minWake is how long an open loop rests between two wakes at the least: the
 // server shares the cores, and a wake for every message would take them away
@@ -16,36 +12,42 @@ const minWake = 500 * time.Microsecond
 const maxRest = 100 * time.Millisecond
 
 // schedule is the timetable of an open loop: message k, from 0, is due k/rate
-// seconds after the epoch, whatever happened to the ones before.
+// seconds after the epoch, whatever happened to the ones before. Message k is
+// that of the user at position k modulo users.
 type schedule struct {
-	rate uint64 // messages per second
+	rate  uint64 // messages per second
+	users uint64
 }
 
 // at gives when message k is due, in nanoseconds after the epoch.
 func (s schedule) at(k uint64) int64 { return int64(k * uint64(time.Second) / s.rate) }
 
-// due gives how many messages are due until now: those with at(k) <= now.
-func (s schedule) due(now int64) uint64 {
-	if now < 0 {
-		return 0
-	}
-	return ((uint64(now)+1)*s.rate + uint64(time.Second) - 1) / uint64(time.Second)
+// share is the part of a schedule that one thread sends: the messages of the
+// users at positions index, index+of, index+2·of …
+type share struct {
+	schedule
+	index, of uint64
+	n         uint64  // of its messages that were sent
+	lag       sampler // from when a message was due until it was sent
 }
 
-// run calls send for every message that is due until end, in order, at its time
-// or as soon after it as wakes allow. It returns early when ctx is done.
-func (s schedule) run(ctx context.Context, clock clock, end int64, send func(k uint64, due int64)) {
-	// The thread is given up to precise sleeping and ends with the goroutine.
-	runtime.LockOSThread()
-	prepareSleep()
-	last := s.due(end - 1)
-	for k := uint64(0); k < last && ctx.Err() == nil; {
-		now := clock.now()
-		for due := min(s.due(now), last); k < due; k++ {
-			send(k, s.at(k))
+// next gives the message whose turn it is.
+func (s *share) next() (k uint64, due int64) {
+	users := (s.users - s.index + s.of - 1) / s.of
+	k = s.n/users*s.users + s.n%users*s.of + s.index
+	return k, s.at(k)
+}
+
+// sendDue calls send for every message of the share that is due now and before
+// end, in order, and gives when the next one is; at end or later there is none.
+func (s *share) sendDue(now, end int64, send func(k uint64, due int64)) (next int64) {
+	for {
+		k, due := s.next()
+		if due > now || due >= end {
+			return due
 		}
-		rest := max(time.Duration(s.at(k)-now), minWake-time.Duration(clock.now()-now))
-		sleep(min(rest, maxRest))
+		s.n++
+		send(k, due)
 	}
 }
 

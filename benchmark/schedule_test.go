@@ -1,92 +1,75 @@
 package benchmark
 
 import (
-	"context"
+	"slices"
 	"testing"
 	"time"
 )
 
-func TestScheduleCountsWhatIsDue(t *testing.T) {
-	cases := []struct {
-		rate uint64
-		now  time.Duration
-		want uint64
-	}{
-		{1, -1, 0},
-		{1, 0, 1},
-		{1, time.Second - 1, 1},
-		{1, time.Second, 2},
-		{1000, time.Millisecond, 2},
-		{3, 333333332, 1},
-		{3, 333333333, 2}, // a third of a second, rounded down
-		{250_000, time.Second, 250_001},
-		{250_000, time.Hour, 900_000_001},
+// sent gives the messages that a share sends when it looks at these moments.
+func (s *share) sent(end int64, moments ...int64) (messages []uint64, dues []int64, next int64) {
+	for _, now := range moments {
+		next = s.sendDue(now, end, func(k uint64, due int64) {
+			messages, dues = append(messages, k), append(dues, due)
+		})
 	}
-	for _, tc := range cases {
-		if got := (schedule{tc.rate}).due(int64(tc.now)); got != tc.want {
-			t.Errorf("at %d/s, %v: %d due, want %d", tc.rate, tc.now, got, tc.want)
-		}
-	}
+	return messages, dues, next
 }
 
-func TestScheduleTimesAndCountsAgree(t *testing.T) {
+func TestAScheduleSendsEveryMessageOnceInOrderAndNeverEarly(t *testing.T) {
 	for _, rate := range []uint64{1, 3, 7, 999, 40_000, 250_000, 999_983} {
-		s := schedule{rate}
-		for _, k := range []uint64{0, 1, 2, 6, 7, 1000, 123_456, 99_999_999} {
-			at := s.at(k)
-			if got := s.due(at); got != k+1 {
-				t.Errorf("at %d/s: %d due when message %d is, want %d", rate, got, k, k+1)
+		s := share{schedule: schedule{rate: rate, users: 10}, of: 1}
+		const end = int64(2 * time.Second)
+		want := uint64(0)
+		for now := int64(0); now < end; now += int64(time.Millisecond) {
+			next := s.sendDue(now, end, func(k uint64, due int64) {
+				if k != want {
+					t.Fatalf("at %d/s: message %d sent, want %d", rate, k, want)
+				}
+				if due > now || due != int64(k*uint64(time.Second)/rate) {
+					t.Fatalf("at %d/s: message %d is due at %d, sent at %d", rate, k, due, now)
+				}
+				want++
+			})
+			if next <= now {
+				t.Fatalf("at %d/s: after %d the next is due at %d", rate, now, next)
 			}
-			if got := s.due(at - 1); got != k {
-				t.Errorf("at %d/s: %d due just before message %d is, want %d", rate, got, k, k)
+		}
+		if s.sendDue(end, end, func(uint64, int64) { want++ }); want != 2*rate {
+			t.Errorf("%d messages in two seconds at %d/s", want, rate)
+		}
+	}
+}
+
+func TestAScheduleCatchesUpAfterAStall(t *testing.T) {
+	s := share{schedule: schedule{rate: 1000, users: 3}, of: 1}
+	messages, dues, next := s.sent(int64(time.Hour), int64(time.Second))
+	if len(messages) != 1001 || dues[500] != int64(500*time.Millisecond) || next != int64(1001*time.Millisecond) {
+		t.Errorf("%d messages after a second at 1000/s, that of the middle due at %d, the next at %d", len(messages), dues[500], next)
+	}
+}
+
+func TestSharesTogetherAreTheWholeSchedule(t *testing.T) {
+	for _, users := range []uint64{1, 2, 7, 12} {
+		for of := uint64(1); of <= min(users, 4); of++ {
+			var all []uint64
+			for index := range of {
+				s := share{schedule: schedule{rate: 1000, users: users}, index: index, of: of}
+				messages, _, _ := s.sent(int64(time.Second), int64(time.Second))
+				for _, k := range messages {
+					if k%users%of != index {
+						t.Errorf("of %d users, share %d of %d sends message %d", users, index, of, k)
+					}
+				}
+				if !slices.IsSorted(messages) {
+					t.Errorf("of %d users, share %d of %d is out of order: %v", users, index, of, messages[:10])
+				}
+				all = append(all, messages...)
+			}
+			slices.Sort(all)
+			if len(all) != 1000 || all[0] != 0 || all[999] != 999 || len(slices.Compact(all)) != 1000 {
+				t.Errorf("%d users in %d shares send %d messages of 1000", users, of, len(all))
 			}
 		}
-	}
-}
-
-func TestScheduleSendsEveryMessageOnceInOrderAndNeverEarly(t *testing.T) {
-	s, c := schedule{5000}, clock{time.Now()}
-	const end = int64(50 * time.Millisecond)
-	next := uint64(0)
-	s.run(context.Background(), c, end, func(k uint64, due int64) {
-		if k != next {
-			t.Fatalf("message %d sent, want %d", k, next)
-		}
-		if due != s.at(k) {
-			t.Errorf("message %d is due at %d, was told %d", k, s.at(k), due)
-		}
-		if now := c.now(); now < due {
-			t.Errorf("message %d sent %v early", k, time.Duration(due-now))
-		}
-		next++
-	})
-	if next != 250 {
-		t.Errorf("%d messages in 50 ms at 5000/s, want 250", next)
-	}
-}
-
-func TestScheduleCatchesUpAfterAStall(t *testing.T) {
-	s, c := schedule{1000}, clock{time.Now().Add(-time.Second)}
-	sent := 0
-	s.run(context.Background(), c, int64(time.Second), func(k uint64, due int64) {
-		if want := int64(k) * int64(time.Millisecond); due != want {
-			t.Fatalf("message %d is due at %d, want its place in the timetable, %d", k, due, want)
-		}
-		sent++
-	})
-	if sent != 1000 {
-		t.Errorf("%d messages sent, want all 1000 that were due", sent)
-	}
-}
-
-func TestScheduleEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
-	sent := 0
-	schedule{1000}.run(ctx, clock{time.Now()}, int64(time.Hour), func(uint64, int64) {
-		sent++
-		cancel()
-	})
-	if sent != 1 {
-		t.Errorf("%d messages sent after the context ended with the first", sent)
 	}
 }

@@ -2,7 +2,6 @@ package benchmark
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 
@@ -15,13 +14,11 @@ import (
 type user struct {
 	load   *load
 	id     uint64
-	target gannet.Target // the partner
-	client *gannet.Client
+	client client
 	wire   wire
-	done   func(gannet.Ack, error) // of every message
 
-	// mu guards what goes out, for sends come from the schedule too. It is taken
-	// before any lock of the client's.
+	// mu guards what goes out, for sends may come from the schedule's thread too.
+	// It is taken before any lock of the client's.
 	mu      sync.Mutex
 	slots   []slot   // message n on its way is slots[n % len(slots)]
 	sent    uint64   // counter of the last message sent
@@ -34,6 +31,7 @@ type user struct {
 	clientID uint64 // of the last message acked
 
 	acked, delivered atomic.Uint64
+	again            atomic.Uint64 // messages that a lean client was told to send again
 	online           atomic.Bool
 	ackTimes         sampler // guarded by mu
 	deliverTimes     sampler // of the handlers' goroutine
@@ -46,19 +44,13 @@ type slot struct {
 }
 
 // dial logs the user in.
-func (u *user) dial(ctx context.Context, address, token string, opts ...gannet.Option) error {
-	u.done = u.onDone
-	opts = append(opts,
-		gannet.WithDialer(u.wire.dial),
-		gannet.WithWindow(len(u.slots)),
-		gannet.WithName("gannet benchmark"),
-		gannet.WithHandler(gannet.Handler{Message: u.onMessage, State: u.onState}))
-	client, err := gannet.Dial(ctx, address, token, opts...)
-	if err != nil {
-		return fmt.Errorf("benchmark: user %d: %w", u.id, err)
+func (u *user) dial(ctx context.Context, address, token string, opts ...gannet.Option) (err error) {
+	if u.load.sdk {
+		u.client, err = dialSDK(ctx, u, address, token, opts...)
+	} else {
+		u.client, err = dialLean(ctx, u, address, token)
 	}
-	u.client = client
-	return nil
+	return err
 }
 
 // fillWindow puts as many messages on their way as the window holds.
@@ -86,14 +78,13 @@ func (u *user) sendDue(due int64) {
 // send sends the next message. mu is held and there is a free slot.
 func (u *user) send(due int64) bool {
 	counter := u.sent + 1
-	s := &u.slots[counter%uint64(len(u.slots))]
+	s := u.slot(counter)
 	if s.body == nil {
 		s.body = make([]byte, u.load.size)
 	}
 	s.due = due
 	u.load.fill.write(s.body, header{Run: u.load.run, Sender: u.id, Counter: counter, Intended: due})
-	err := u.client.SendFunc(u.target, gannet.Draft{Content: gannet.ContentText, Body: s.body}, u.done)
-	if err != nil {
+	if err := u.client.send(s.body); err != nil {
 		u.load.faults.addf("user %d: message %d was not taken: %v", u.id, counter, err)
 		return false
 	}
@@ -101,14 +92,18 @@ func (u *user) send(due int64) bool {
 	return true
 }
 
-// onDone takes the outcome of the oldest message on its way.
-func (u *user) onDone(ack gannet.Ack, err error) {
+// slot gives the place of a message on its way.
+func (u *user) slot(counter uint64) *slot { return &u.slots[counter%uint64(len(u.slots))] }
+
+// onDone takes the outcome of the oldest message on its way: its seq and client
+// id, or an error.
+func (u *user) onDone(clientID, seq uint64, err error) {
 	now := u.load.clock.now()
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.settled++
 	counter := u.settled
-	due := u.slots[counter%uint64(len(u.slots))].due
+	due := u.slot(counter).due
 	switch {
 	case len(u.backlog) > 0:
 		if u.send(u.backlog[0]) {
@@ -119,17 +114,17 @@ func (u *user) onDone(ack gannet.Ack, err error) {
 	}
 
 	if u.load.keepSeqs {
-		u.seqs = append(u.seqs, ack.Seq) // 0 with an error
+		u.seqs = append(u.seqs, seq) // 0 with an error
 	}
 	if err != nil {
 		u.load.faults.addf("user %d: message %d was not acked: %v", u.id, counter, err)
 		return
 	}
-	if ack.ClientID <= u.clientID {
-		u.load.faults.addf("user %d: the ack of client message id %d came after that of %d", u.id, ack.ClientID, u.clientID)
+	if clientID <= u.clientID {
+		u.load.faults.addf("user %d: the ack of client message id %d came after that of %d", u.id, clientID, u.clientID)
 	}
-	u.clientID = ack.ClientID
-	u.check.acked(ack.Seq)
+	u.clientID = clientID
+	u.check.acked(seq)
 	if due >= u.load.from.Load() {
 		u.ackTimes.add(now - due)
 	}
@@ -137,8 +132,8 @@ func (u *user) onDone(ack gannet.Ack, err error) {
 }
 
 // onMessage takes a message that arrived.
-func (u *user) onMessage(m gannet.Message) {
-	h, ok := u.check.received(m.Seq, m.Sender, m.Body)
+func (u *user) onMessage(seq, sender uint64, body []byte) {
+	h, ok := u.check.received(seq, sender, body)
 	if !ok {
 		return
 	}
