@@ -18,8 +18,8 @@ import (
 // messages/s, a fifth at 25,000 and a third with 1,000 windows of one message.
 // So it runs on one while one is enough, or while nobody else's time would be
 // left for a second, and on all of them otherwise. One is not enough while the
-// store flushes or compacts: a goroutine that computes keeps its processor for
-// up to 10 ms, and every message would wait for it.
+// store compacts: a goroutine that computes keeps its processor for up to 10 ms,
+// and every message would wait for it.
 const (
 	procsPeriod = 200 * time.Millisecond // between two looks at the CPU time used
 
@@ -120,7 +120,7 @@ type processors struct {
 
 	mu     sync.Mutex
 	load   demand
-	beside int  // flushes and compactions under way
+	beside int  // compactions under way
 	mixed  bool // there was one in this period
 	used   int
 }
@@ -131,7 +131,7 @@ func newProcessors(log *slog.Logger) *processors {
 	return &processors{log: log, most: most, used: most, load: demand{all: true, patience: procsLater}}
 }
 
-// background takes note of a flush or compaction that begins (+1) or is over (-1).
+// background takes note of a compaction that begins (+1) or is over (-1).
 func (p *processors) background(change int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -186,7 +186,7 @@ func (p *processors) need(all bool) {
 func (p *processors) look(t cpuTimes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mixed { // what a flush uses is not load
+	if p.mixed { // what a compaction uses is not load
 		p.mixed = p.beside > 0
 		return
 	}

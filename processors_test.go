@@ -79,7 +79,7 @@ func TestProcsChangeEverLessOften(t *testing.T) {
 	}
 }
 
-// A flush takes all processors while it lasts, and what it uses does not count
+// A compaction takes all processors while it lasts, and what it uses does not count
 // as load.
 func TestProcsAreAllInUseDuringBackgroundWork(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(2))

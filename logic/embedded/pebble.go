@@ -65,11 +65,10 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64) *pebble.Options {
 	return o
 }
 
-// background tells of Pebble's own work.
+// background tells of compactions. A flush keeps to its pace and needs no more
+// than a share of one processor, unless all are in use anyway.
 func background(told func(change int)) *pebble.EventListener {
 	return &pebble.EventListener{
-		FlushBegin:      func(pebble.FlushInfo) { told(+1) },
-		FlushEnd:        func(pebble.FlushInfo) { told(-1) },
 		CompactionBegin: func(pebble.CompactionInfo) { told(+1) },
 		CompactionEnd:   func(pebble.CompactionInfo) { told(-1) },
 	}

@@ -44,9 +44,9 @@ type Options struct {
 	// follows.
 	Publish func(lane int, record []byte)
 
-	// Background is told that a flush or a compaction begins (+1) or is over (-1):
-	// computing that goes on beside Append for as long as seconds. It is called
-	// from several goroutines and must return at once; nil: nobody wants to know.
+	// Background is told that a compaction begins (+1) or is over (-1): computing
+	// that goes on beside Append for as long as seconds. It is called from several
+	// goroutines and must return at once; nil: nobody wants to know.
 	Background func(change int)
 
 	FS  vfs.FS           // nil: the disk
@@ -68,6 +68,7 @@ type Options struct {
 // Locks, in the order in which they are taken: lane.append, lane.mu.
 type Store struct {
 	db      *pebble.DB
+	flushes *pace
 	now     func() time.Time
 	publish func(lane int, record []byte)
 	lanes   []*lane
@@ -104,7 +105,11 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.CacheBytes == 0 {
 		opts.CacheBytes = defaultCacheBytes
 	}
-	settings := pebbleOptions(opts.FS, opts.CacheBytes)
+	if opts.FS == nil {
+		opts.FS = vfs.Default
+	}
+	flushes := new(pace)
+	settings := pebbleOptions(pacedFS{opts.FS, flushes}, opts.CacheBytes)
 	if told := opts.Background; told != nil {
 		settings.EventListener = background(told)
 	}
@@ -119,7 +124,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("embedded: cannot open %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, now: opts.Now, publish: opts.Publish, lanes: make([]*lane, opts.Lanes), failure: make(chan struct{}),
+		db: db, flushes: flushes, now: opts.Now, publish: opts.Publish, lanes: make([]*lane, opts.Lanes), failure: make(chan struct{}),
 	}
 	for i := range s.lanes {
 		s.lanes[i] = newLane(max(opts.CacheConversations/opts.Lanes/2, 1))
@@ -151,6 +156,7 @@ func (s *Store) Close() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
+	s.flushes.off.Store(true)
 	return s.db.Close()
 }
 
