@@ -45,6 +45,7 @@ func TestBenchPairs(t *testing.T) {
 	for _, args := range [][]string{
 		{"pairs", "--users", "20", "--window", "4", "--warmup", "100ms", "--duration", "500ms"},
 		{"pairs", "--users", "20", "--window", "4", "--warmup", "100ms", "--duration", "500ms", "--bare"},
+		{"pairs", "--users", "20", "--window", "4", "--warmup", "100ms", "--duration", "500ms", "--sdk"},
 		{"pairs", "--users", "20", "--rate", "500", "--warmup", "100ms", "--duration", "500ms", "--size", "4000"},
 	} {
 		r := report(t, args...)

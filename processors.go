@@ -25,12 +25,13 @@ const (
 
 	// One processor is not enough when procsFull of a core was in use over the last
 	// procsSoon, or procsPacked in one period alone. All of them help only when the
-	// cores were idle for procsIdle of one in that time: they need up to half as
-	// much again for the same work.
+	// cores were idle for procsIdle of one in that time, procsFree in one period:
+	// they need up to half as much again for the same work.
 	procsFull   = 0.88
 	procsSoon   = time.Second
 	procsPacked = 0.97
 	procsIdle   = 0.5
+	procsFree   = 0.75
 
 	// One is tried again when less than procsSpare was in use over the last
 	// procsLater, or less than procsCrowded while the cores were hardly idle. If
@@ -64,8 +65,8 @@ func (t cpuTimes) minus(b cpuTimes) cpuTimes {
 // uses says whether this process used more than a share of a core.
 func (t cpuTimes) uses(share float64) bool { return float64(t.used) > share*float64(t.wall) }
 
-// room says whether the cores are idle enough for another processor.
-func (t cpuTimes) room() bool { return float64(t.idle) > procsIdle*float64(t.wall) }
+// leaves says whether the cores were idle for more than a share of one.
+func (t cpuTimes) leaves(share float64) bool { return float64(t.idle) > share*float64(t.wall) }
 
 // next takes what happened in the last period and says whether all processors
 // are needed.
@@ -76,7 +77,7 @@ func (d *demand) next(t cpuTimes) (all bool) {
 	d.lasted += t.wall
 	if d.all {
 		enough := procsSpare
-		if !d.stretch.room() {
+		if !d.stretch.leaves(procsIdle) {
 			enough = procsCrowded
 		}
 		switch {
@@ -92,9 +93,9 @@ func (d *demand) next(t cpuTimes) (all bool) {
 		d.patience = procsLater
 	}
 	judge := d.stretch.wall >= procsSoon
-	full := judge && d.stretch.uses(procsFull) && d.stretch.room()
+	full := judge && d.stretch.uses(procsFull) && d.stretch.leaves(procsIdle)
 	switch {
-	case full, t.uses(procsPacked) && t.room():
+	case full, t.uses(procsPacked) && t.leaves(procsFree):
 		if d.lasted <= procsLater {
 			d.patience = min(2*d.patience, procsLatest)
 		}

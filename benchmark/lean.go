@@ -38,7 +38,8 @@ type leanClient struct {
 	again     []uint64 // messages to send again …
 	againAt   int64    // … then
 	have      uint64   // seq of the newest message that came
-	goal      uint64   // seq up to which there is something to fetch
+	known     uint64   // seq up to which there are messages, as far as the client was told
+	goal      uint64   // seq up to which it fetches; beyond known it looks what there is
 	fetching  bool     // HISTORY is under way
 	owed      bool     // have is not acked
 	acked     int64    // when a PUSHACK was sent last
@@ -242,7 +243,8 @@ func (c *leanClient) frame(f protocol.Frame) error {
 			return err
 		}
 		if c.goal > c.have { // comes with what is being fetched
-			c.goal = max(c.goal, m.Seq)
+			c.known = max(c.known, m.Seq)
+			c.goal = max(c.goal, c.known)
 			break
 		}
 		c.message(&m)
@@ -251,7 +253,11 @@ func (c *leanClient) frame(f protocol.Frame) error {
 		if err := m.Decode(f.Payload); err != nil {
 			return err
 		}
-		c.goal = max(c.goal, m.Seq, c.have+1) // kind 0 does not say how much there is
+		c.known = max(c.known, m.Seq)
+		c.goal = max(c.goal, c.known)
+		if m.Target.Kind == protocol.KindNone {
+			c.goal = max(c.goal, c.have+1)
+		}
 		c.fetch()
 	case protocol.TypeMessages:
 		return c.page(f.Payload)
@@ -318,7 +324,7 @@ func (c *leanClient) page(payload []byte) error {
 		c.have = max(c.have, page.Last)
 	}
 	if c.have >= page.Head {
-		c.goal = min(c.goal, c.have) // a hint without a seq
+		c.goal = c.known
 	}
 	c.fetch()
 	return nil
