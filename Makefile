@@ -27,6 +27,7 @@ bench: build ## the README's figures
 	./gannet bench pairs --bare --window 32
 	./gannet bench pairs --rate 25000
 	./gannet bench pairs --bare --rate 25000
+	./gannet bench pairs --sdk --rate 25000
 	./gannet bench pairs --rate 10000
 	./gannet bench pairs --rate 1000
 	./gannet bench idle

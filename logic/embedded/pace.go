@@ -26,7 +26,7 @@ const (
 type pace struct {
 	committed atomic.Int64 // bytes, since the store was opened
 	held      atomic.Int64 // how often a flush had to rest
-	off       atomic.Bool  // the store is closing and waits for them
+	off       atomic.Bool  // the store opens or closes and waits for them
 }
 
 // pacedFS is a file system on which flushes keep to the pace.

@@ -116,7 +116,9 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
+	flushes.off.Store(true) // nobody is served before the log has been replayed and flushed
 	db, err := pebble.Open(dir, settings)
+	flushes.off.Store(false)
 	if err != nil {
 		if isLocked(err) {
 			return nil, fmt.Errorf("embedded: %w: %s", ErrLocked, dir)
