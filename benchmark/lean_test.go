@@ -92,7 +92,8 @@ func TestALeanClientTakesAPushOnce(t *testing.T) {
 
 // A message that the socket does not take at once is sent when it does.
 func TestALeanClientWaitsForRoomInItsSocket(t *testing.T) {
-	l, err := newLoad(2, 64, protocol.MaxBody, 0, 1)
+	const window = 128 // 8 MiB: more than the 4 MiB to which a socket's buffer grows
+	l, err := newLoad(2, window, protocol.MaxBody, 0, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func TestALeanClientWaitsForRoomInItsSocket(t *testing.T) {
 	var held atomic.Bool
 	s.answer = func(f protocol.Frame) ([]byte, bool) {
 		if f.Type == protocol.TypeSend && !held.Swap(true) {
-			time.Sleep(100 * time.Millisecond) // nobody reads meanwhile
+			time.Sleep(300 * time.Millisecond) // nobody reads meanwhile
 		}
 		return nil, false
 	}
@@ -118,7 +119,7 @@ func TestALeanClientWaitsForRoomInItsSocket(t *testing.T) {
 		t.Errorf("%d faults: %q", count, first)
 	}
 	// What waits for room goes out in one write.
-	if n := l.counts(); n.acked < 128 || n.writes >= n.acked {
+	if n := l.counts(); n.acked < 2*window || n.writes >= n.acked {
 		t.Errorf("%d messages of 64 KiB acked, %d writes: no socket was ever full", n.acked, n.writes)
 	}
 }
