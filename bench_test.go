@@ -2,7 +2,11 @@ package main
 
 import (
 	"encoding/json"
+	"io"
+	"os"
+	"path/filepath"
 	"testing"
+	"time"
 
 	"gannet/benchmark"
 )
@@ -39,6 +43,33 @@ func TestNothingAckedIsLostInACrash(t *testing.T) {
 	if n := figure(t, r, "acked"); n < 100 {
 		t.Errorf("only %v messages were acked", n)
 	}
+}
+
+// Whoever presses Ctrl-C twice leaves no server behind.
+func TestAnImpatientInterruptLeavesNoServer(t *testing.T) {
+	data := filepath.Join(t.TempDir(), "data")
+	c := command(t, "bench", "pairs", "--users", "2", "--duration", "1m", "--data", data)
+	stderr, err := c.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stderr.Read(make([]byte, 1)); err != nil { // the users are logged in
+		t.Fatal(err)
+	}
+	for range 2 {
+		if err := c.Process.Signal(os.Interrupt); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(3 * time.Millisecond) // less than stopping in order takes
+	}
+	go func() { _, _ = io.Copy(io.Discard, stderr) }()
+	if err := c.Wait(); err == nil {
+		t.Log("it was quicker than the second interrupt")
+	}
+	serve(t, data, "127.0.0.1:0") // refused while another server has the data
 }
 
 func TestBenchPairs(t *testing.T) {

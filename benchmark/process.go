@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"os/signal"
 	"sync"
 	"syscall"
 	"time"
@@ -61,11 +62,30 @@ func startProcess(ctx context.Context, executable string, args []string, readyFi
 		_ = p.cmd.Wait() // how it ended is in ProcessState
 		close(p.ended)
 	}()
+	go p.endTogether()
 	if err := p.awaitReady(ctx, readyFile); err != nil {
 		p.kill()
 		return nil, p.explain(err)
 	}
 	return p, nil
+}
+
+// endTogether kills the child when this process is interrupted a second time,
+// which ends it at once: nobody would stop the child any more.
+func (p *process) endTogether() {
+	signals := make(chan os.Signal, 2)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	defer signal.Stop(signals)
+	for range 2 {
+		select {
+		case <-signals:
+		case <-p.ended:
+			return
+		}
+	}
+	p.kill()
+	signal.Reset(os.Interrupt, syscall.SIGTERM)
+	_ = syscall.Kill(os.Getpid(), syscall.SIGINT)
 }
 
 func (p *process) awaitReady(ctx context.Context, file string) error {
