@@ -75,11 +75,13 @@ func dialLean(ctx context.Context, u *user, address, token string) (client, erro
 	}
 	defer dialed.Close()
 	conn := dialed.(*net.TCPConn)
-	if deadline, ok := ctx.Deadline(); ok {
-		_ = conn.SetDeadline(deadline)
-	}
+	// Whoever interrupts the logins need not wait for a server that does not answer.
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
 	heartbeat, rest, err := login(conn, token)
 	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
 		return nil, fmt.Errorf("benchmark: user %d: login: %w", u.id, err)
 	}
 	fd, err := detach(conn)

@@ -4,6 +4,7 @@ package benchmark
 
 import (
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -157,6 +158,25 @@ func TestARefusedLoginIsSaid(t *testing.T) {
 	err = l.open(context.Background(), s.target(), newProgress(io.Discard))
 	if err == nil || !strings.Contains(err.Error(), "login: bad_token: old keys") {
 		t.Errorf("the login failed with %v", err)
+	}
+}
+
+func TestALoginIsGivenUpWhenItsContextEnds(t *testing.T) {
+	l, err := newLoad(2, 1, 128, 0, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newFakeServer(t, nil)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.answer = func(protocol.Frame) ([]byte, bool) {
+		cancel() // and no answer at all
+		return nil, true
+	}
+	defer l.close()
+	began := time.Now()
+	err = l.open(ctx, s.target(), newProgress(io.Discard))
+	if !errors.Is(err, context.Canceled) || time.Since(began) > loginTimeout/2 {
+		t.Errorf("the login ended after %v with %v", time.Since(began), err)
 	}
 }
 
