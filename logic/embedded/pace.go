@@ -9,14 +9,14 @@ import (
 
 // A flush writes a whole memtable as fast as one core can: with 64 MiB half a
 // second, in which messages wait, since half a core has gone. It may take far
-// longer, as the next memtable has to be full first. So it is held to paceFactor
-// times what is committed meanwhile, plus paceFloor, in pieces that take less
+// longer, as the next memtable has to be full first. So it is held to 1/paceMore
+// more than what is committed meanwhile, plus paceFloor, in pieces that take less
 // than a millisecond of CPU time each.
 const (
-	paceFactor = 2        // done before the next memtable is half full
-	paceFloor  = 4 << 20  // bytes a second: done in 16 s when nothing comes any more
-	paceAhead  = 64 << 10 // bytes that may be written at once
-	paceRest   = 2 * time.Millisecond
+	paceMore  = 4        // done when four fifths of the next memtable are full
+	paceFloor = 1 << 20  // bytes a second: done in a minute when nothing comes any more
+	paceAhead = 64 << 10 // bytes that may be written at once
+	paceRest  = 2 * time.Millisecond
 
 	// flushCategory is what Pebble calls the files that a flush writes.
 	flushCategory = vfs.DiskWriteCategory("pebble-memtable-flush")
@@ -66,5 +66,5 @@ func (f *pacedFile) Write(p []byte) (int, error) {
 // allowed gives how many bytes may have been written when so many were committed
 // in so much time.
 func allowed(committed int64, in time.Duration) int64 {
-	return paceAhead + paceFactor*committed + int64(paceFloor*in.Seconds())
+	return paceAhead + committed + committed/paceMore + int64(paceFloor*in.Seconds())
 }

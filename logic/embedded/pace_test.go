@@ -15,8 +15,8 @@ func TestAFlushMayWriteWhatTheLoadLeavesTimeFor(t *testing.T) {
 	}{
 		{0, 0, paceAhead},
 		{0, time.Second, paceAhead + paceFloor},
-		{1 << 20, 0, paceAhead + paceFactor<<20},
-		{memTableSize / 2, time.Second, paceAhead + memTableSize + paceFloor}, // done before the next one is full
+		{1 << 20, 0, paceAhead + 5<<18},
+		{memTableSize / 5 * 4, time.Second, paceAhead + memTableSize/5*5 + paceFloor}, // done before the next one is full
 	} {
 		if got := allowed(tc.committed, tc.in); got != tc.want {
 			t.Errorf("%d bytes for %d committed in %v, want %d", got, tc.committed, tc.in, tc.want)

@@ -109,7 +109,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		opts.FS = vfs.Default
 	}
 	flushes := new(pace)
-	settings := pebbleOptions(pacedFS{opts.FS, flushes}, opts.CacheBytes)
+	settings := pebbleOptions(pacedFS{logFS{opts.FS}, flushes}, opts.CacheBytes)
 	if told := opts.Background; told != nil {
 		settings.EventListener = background(told)
 	}
