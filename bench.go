@@ -17,9 +17,11 @@ type benchCmd struct {
 	Pairs benchPairs `cmd:"" help:"Users chat in pairs: throughput, latency, cost, and every message checked."`
 	Idle  benchIdle  `cmd:"" help:"Connections that say nothing: memory of each."`
 	Crash benchCrash `cmd:"" help:"Kill the server again and again under load and check that nothing acked is lost."`
-	Limit benchLimit `cmd:"" help:"What this machine gives without gannet: a bare echo and bare commits."`
+	Limit benchLimit `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
 	Echo  benchEcho  `cmd:"" hidden:"" help:"The server half of the bare echo."`
 	Bare  benchBare  `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
+
+	Pauses benchPauses `cmd:"" hidden:"" help:"What gannet bench pairs --pauses runs beside."`
 }
 
 type (
@@ -40,6 +42,9 @@ type (
 	}
 	benchBare struct {
 		benchmark.BareServer `embed:""`
+	}
+	benchPauses struct {
+		benchmark.PauseWatch `embed:""`
 	}
 )
 
@@ -65,6 +70,8 @@ func (c *benchLimit) Run(ctx context.Context) error {
 
 func (c *benchEcho) Run(ctx context.Context) error { return bench(ctx, c.EchoServer.Run) }
 
+func (c *benchPauses) Run(ctx context.Context) error { return bench(ctx, c.PauseWatch.Run) }
+
 // Run gives the bare server what a server gives itself.
 func (c *benchBare) Run(ctx context.Context) error {
 	p := newProcessors(slog.Default())
@@ -81,7 +88,10 @@ func bench(ctx context.Context, run func(ctx context.Context, out, progress io.W
 // benchProgram tells the benchmark, which knows only the protocol and the SDK, how to
 // start a server and how to sign tokens.
 func benchProgram() benchmark.Program {
-	return benchmark.Program{EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"}, Signer: signer}
+	return benchmark.Program{
+		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
+		PausesCommand: []string{"bench", "pauses"}, Signer: signer,
+	}
 }
 
 // signer signs tokens with the keys in a folder.

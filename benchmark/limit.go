@@ -2,14 +2,16 @@ package benchmark
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"time"
 )
 
-// Limit measures what the machine gives without gannet: a bare netpoll echo, and
-// bare Pebble commits with Sync. Its fields are flags.
+// Limit measures what the machine gives without gannet: how long it stops at
+// times, a bare netpoll echo, and bare Pebble commits with Sync. Its fields are
+// flags.
 type Limit struct {
 	Connections int           `help:"Connections of the echo." default:"1000"`
 	Depths      []int         `help:"Frames on their way on each connection." default:"1,16,64"`
@@ -41,6 +43,14 @@ func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
 		setting("record", l.RecordSize), setting("file system", fileSystem(dir)), setting("duration", l.Duration))
 	line := newProgress(progress)
 	defer line.end()
+	line.showf("%s", pausesName)
+	if paused, err := l.pauses(ctx); err == nil {
+		report.Latencies = append(report.Latencies, Distribution{pausesName, paused})
+	} else if ctx.Err() != nil {
+		return err
+	} else {
+		report.Notes = append(report.Notes, fmt.Sprintf("The %s are not known: %v", pausesName, err))
+	}
 	for _, depth := range l.Depths {
 		name := fmt.Sprintf("echo at depth %d", depth)
 		line.showf("%s", name)
@@ -69,4 +79,18 @@ func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
 	}
 	line.end()
 	return report.finish(out, l.JSON, new(faults))
+}
+
+// pauses watches the machine while nothing runs.
+func (l *Limit) pauses(ctx context.Context) (Latency, error) {
+	if err := mayComeFirst(); err != nil {
+		return Latency{}, err
+	}
+	w, err := startPauses(ctx, &l.Program)
+	if err != nil {
+		return Latency{}, err
+	}
+	rested := rest(ctx, l.Duration)
+	found, err := w.stop()
+	return found, errors.Join(rested, err)
 }

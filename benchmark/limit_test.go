@@ -16,7 +16,7 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	l := Limit{
 		Connections: 10, Depths: []int{1, 16}, Size: 128, Batches: []int{1, 32}, RecordSize: 200,
 		Data: t.TempDir(), Duration: 50 * time.Millisecond, JSON: true,
-		Program: Program{EchoCommand: []string{echoArgument}},
+		Program: Program{EchoCommand: []string{echoArgument}, PausesCommand: []string{pausesArgument}},
 	}
 	var out, progress bytes.Buffer
 	if err := l.Run(context.Background(), &out, &progress); err != nil {
@@ -34,8 +34,14 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 			t.Errorf("%q does not show in the progress %q", name, progress.String())
 		}
 	}
-	if len(report.Latencies) != 2 || report.Latencies[0].Count == 0 {
-		t.Errorf("latencies of the echoes: %+v", report.Latencies)
+	latencies := report.Latencies
+	if may := len(latencies) > 0 && latencies[0].Name == pausesName; may {
+		latencies = latencies[1:]
+	} else if len(report.Notes) != 1 || !strings.Contains(report.Notes[0], pausesName) {
+		t.Errorf("nothing is said of pauses: %+v", report)
+	}
+	if len(latencies) != 2 || latencies[0].Count == 0 {
+		t.Errorf("latencies of the echoes: %+v", latencies)
 	}
 }
 

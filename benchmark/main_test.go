@@ -12,15 +12,26 @@ import (
 	"go.uber.org/goleak"
 )
 
-// echoArgument makes the test binary an EchoServer.
-const echoArgument = "echo-server"
+// These make the test binary an EchoServer and a PauseWatch.
+const (
+	echoArgument   = "echo-server"
+	pausesArgument = "pause-watch"
+)
 
 func TestMain(m *testing.M) {
-	if len(os.Args) == 4 && os.Args[1] == echoArgument {
+	var child interface {
+		Run(ctx context.Context, out, progress io.Writer) error
+	}
+	switch {
+	case len(os.Args) == 4 && os.Args[1] == echoArgument:
+		child = &EchoServer{ReadyFile: os.Args[3]}
+	case len(os.Args) == 6 && os.Args[1] == pausesArgument:
+		child = &PauseWatch{ReadyFile: os.Args[3], ResultFile: os.Args[5]}
+	}
+	if child != nil {
 		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 		defer stop()
-		server := EchoServer{ReadyFile: os.Args[3]}
-		if err := server.Run(ctx, io.Discard, io.Discard); err != nil {
+		if err := child.Run(ctx, io.Discard, io.Discard); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

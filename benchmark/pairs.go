@@ -23,6 +23,7 @@ type Pairs struct {
 	WithLimit  bool          `help:"Measure a bare echo with as many connections first and show its figures beside."`
 	SDK        bool          `name:"sdk" help:"Let users talk through the Go SDK, as applications do. Without it they have a lean client of the benchmark's own, which leaves more of the machine to the server."`
 	Bare       bool          `help:"Start a bare server instead: netpoll, one writer and Pebble with nothing around them. It shows what these parts leave to a server on this machine."`
+	Pauses     bool          `help:"Also show how long the machine keeps its cores from a thread that comes before all others: no message can be faster than that. Costs about one per cent of each core (Linux, as root)."`
 	JSON       bool          `name:"json" help:"Write the report as JSON."`
 	CPUProfile string        `name:"cpuprofile" help:"Write a CPU profile of the load generator." placeholder:"FILE"`
 
@@ -44,6 +45,11 @@ func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 		return err
 	}
 	l.sdk = p.SDK || !haveLoop
+	if p.Pauses {
+		if err := mayComeFirst(); err != nil {
+			return err
+		}
+	}
 	var limit echoResult
 	if p.WithLimit {
 		if limit, err = p.echo(ctx, line); err != nil {
@@ -64,8 +70,8 @@ func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	m := p.measure(ctx, l, t, line)
-	if err := stopProfile(); err != nil {
+	m, paused, err := p.measureWithPauses(ctx, l, t, line)
+	if err := errors.Join(err, stopProfile()); err != nil {
 		return err
 	}
 	// An interrupted run is settled and checked all the same.
@@ -83,6 +89,9 @@ func (p *Pairs) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	}
 	if p.WithLimit {
 		report.Latencies = append(report.Latencies, Distribution{"echo", limit.latency})
+	}
+	if p.Pauses {
+		report.Latencies = append(report.Latencies, Distribution{pausesName, paused})
 	}
 	if ctx.Err() != nil {
 		report.Notes = append(report.Notes, "Interrupted: the measurement is shorter than asked for.")
@@ -131,6 +140,20 @@ type measurement struct {
 	seconds              float64
 	serverCPU, clientCPU time.Duration
 	server               usage // at the end
+}
+
+// measureWithPauses is measure, with a PauseWatch beside it where that was asked for.
+func (p *Pairs) measureWithPauses(ctx context.Context, l *load, t *target, line *progress) (m measurement, paused Latency, err error) {
+	if !p.Pauses {
+		return p.measure(ctx, l, t, line), paused, nil
+	}
+	w, err := startPauses(ctx, &p.Program)
+	if err != nil {
+		return m, paused, err
+	}
+	m = p.measure(ctx, l, t, line)
+	paused, err = w.stop()
+	return m, paused, err
 }
 
 // measure runs the load to its end, or to that of ctx.

@@ -40,6 +40,9 @@ type Program struct {
 	// BareCommand is the arguments that make Executable a BareServer.
 	BareCommand []string
 
+	// PausesCommand is the arguments that make Executable a PauseWatch.
+	PausesCommand []string
+
 	Signer Signer
 }
 
