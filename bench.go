@@ -74,6 +74,7 @@ func (c *benchPauses) Run(ctx context.Context) error { return bench(ctx, c.Pause
 
 // Run gives the bare server what a server gives itself.
 func (c *benchBare) Run(ctx context.Context) error {
+	spareCollections()
 	p := newProcessors(slog.Default())
 	c.Background = p.background
 	p.follow(ctx.Done())

@@ -156,6 +156,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		}
 	}
 	s.processors.follow(s.stopped)
+	spareCollections()
 	if c.ReadyFile != "" {
 		if err := s.writeReady(c.ReadyFile); err != nil {
 			return s, err

@@ -19,10 +19,11 @@ type commitRun struct {
 	duration time.Duration
 }
 
-// commitResult is what a commitRun saw, per second.
+// commitResult is what a commitRun saw.
 type commitResult struct {
-	records float64
-	commits float64
+	records float64 // per second
+	commits float64 // per second
+	latency Latency // of a commit
 }
 
 // commitMemtable is large enough that flushes do not come with every few
@@ -40,12 +41,18 @@ func (r commitRun) run(ctx context.Context) (result commitResult, err error) {
 		return result, fmt.Errorf("benchmark: %w", err)
 	}
 	values := filling(0)
+	latencies := newRecorder()
+	sampler := sampler{to: latencies}
 	commits, began := uint64(0), time.Now()
-	for time.Since(began) < r.duration && ctx.Err() == nil && err == nil {
+	var spent, last time.Duration
+	for spent < r.duration && ctx.Err() == nil && err == nil {
 		err = r.commit(db, commits*uint64(r.records), values)
 		commits++
+		last, spent = spent, time.Since(began)
+		sampler.add(int64(spent - last))
 	}
-	seconds := time.Since(began).Seconds()
+	sampler.flush()
+	seconds := spent.Seconds()
 	if closed := db.Close(); err == nil {
 		err = closed
 	}
@@ -58,6 +65,7 @@ func (r commitRun) run(ctx context.Context) (result commitResult, err error) {
 	return commitResult{
 		records: float64(commits) * float64(r.records) / seconds,
 		commits: float64(commits) / seconds,
+		latency: latencies.summary(),
 	}, nil
 }
 

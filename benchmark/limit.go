@@ -76,6 +76,7 @@ func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
 		}
 		report.figure(name, r.records, "records/s")
 		report.figure(name+": commits", r.commits, "commits/s")
+		report.Latencies = append(report.Latencies, Distribution{name, r.latency})
 	}
 	line.end()
 	return report.finish(out, l.JSON, new(faults))

@@ -40,8 +40,13 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	} else if len(report.Notes) != 1 || !strings.Contains(report.Notes[0], pausesName) {
 		t.Errorf("nothing is said of pauses: %+v", report)
 	}
-	if len(latencies) != 2 || latencies[0].Count == 0 {
-		t.Errorf("latencies of the echoes: %+v", latencies)
+	if len(latencies) != 4 {
+		t.Fatalf("latencies of echoes and commits: %+v", latencies)
+	}
+	for _, l := range latencies {
+		if l.Count == 0 || l.P50 <= 0 {
+			t.Errorf("latency of %s: %+v", l.Name, l.Latency)
+		}
 	}
 }
 
