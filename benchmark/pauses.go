@@ -36,12 +36,12 @@ type PauseWatch struct {
 
 // Run measures until ctx is done. The error says that it may not, or not here.
 func (w *PauseWatch) Run(ctx context.Context, _, _ io.Writer) error {
-	debug.SetGCPercent(-1)
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	cores, err := usableCores()
 	if err != nil {
 		return err
 	}
-	runtime.GOMAXPROCS(len(cores) + 1) // none waits for another
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(len(cores) + 1)) // none waits for another
 	late := newRecorder()
 	var stop atomic.Bool
 	var watchers sync.WaitGroup
