@@ -24,7 +24,7 @@ type Pairs struct {
 	WithLimit  bool          `help:"Measure a bare echo with as many connections first and show its figures beside."`
 	SDK        bool          `name:"sdk" help:"Let users talk through the Go SDK, as applications do. Without it they have a lean client of the benchmark's own, which leaves more of the machine to the server."`
 	Bare       bool          `help:"Start a bare server instead: netpoll, one writer and Pebble with nothing around them. It shows what these parts leave to a server on this machine."`
-	Pauses     bool          `help:"Also show for how long the machine keeps its cores from a thread that comes before all others: nothing is served meanwhile. Costs about one per cent of each core (Linux, as root)."`
+	Pauses     bool          `help:"Also show for how long the machine keeps each core from a thread that comes before all others: for other work of the host, or of the kernel. Costs about one per cent of each core (Linux, as root)."`
 	JSON       bool          `name:"json" help:"Write the report as JSON."`
 	CPUProfile string        `name:"cpuprofile" help:"Write a CPU profile of the load generator." placeholder:"FILE"`
 

@@ -26,9 +26,10 @@ const pausesName = "pauses of the machine"
 // PauseWatch is a process of its own that measures how long the machine stops
 // at times: a thread on each core, which comes before all others, is to be woken
 // every pausePeriod and notes by how much that was late. On a machine of one's
-// own that is some microseconds; where cores are shared with strangers nothing
-// can be served while they are away, whatever runs. Cyclictest and jHiccup
-// measure the same. Its fields are flags.
+// own that is some microseconds. Longer ones come from a host that gives the core
+// to somebody else, and from work that the kernel does not interrupt, also where
+// the load caused it. Cyclictest and jHiccup measure the same. Its fields are
+// flags.
 type PauseWatch struct {
 	ReadyFile  string `help:"Where to say that the measurement has begun." required:""`
 	ResultFile string `help:"Where to write the result at the end." required:""`
