@@ -36,19 +36,37 @@ func TestPushGoesToItsConnectionsInOrder(t *testing.T) {
 	}
 }
 
-// flood pushes until the connection's socket takes no more and its outbox has
-// overflowed, and gives the last seq.
+// flood pushes until the connection's outbox has overflowed and its socket takes
+// no more, and gives the last seq. A socket that says so once may have room
+// again a moment later, while the kernel is still moving what it holds, so it is
+// asked for a while; the clock moves on by half a second at most after the last
+// byte.
 func flood(st *stage, p *peer) uint64 {
 	s := st.sessions.get(p.conn)
-	for seq := uint64(1); ; seq++ {
+	full := false
+	tried := func() bool { // nobody writes, nor is about to
+		s.writing.Lock()
+		defer s.writing.Unlock()
 		s.mu.Lock()
-		full := s.outbox.blocked && len(s.outbox.hints) > 0
-		s.mu.Unlock()
-		if full {
-			return seq - 1
-		}
-		st.Push(st.t.Context(), []protocol.Delivery{{Frame: pushFrame(1, 2, seq, 16<<10), Conns: []uint64{p.conn}}})
+		defer s.mu.Unlock()
+		full = s.outbox.blocked && len(s.outbox.hints) > 0
+		return !s.queued
 	}
+	last, written := uint64(0), uint64(0)
+	for refusals := 0; refusals < 25; refusals++ {
+		st.eventually("the socket is tried", tried)
+		if n := st.stat("bytes_out"); n != written {
+			refusals, written = 0, n
+		}
+		if full {
+			st.turn(tick)
+			continue
+		}
+		refusals = 0
+		last++
+		st.Push(st.t.Context(), []protocol.Delivery{{Frame: pushFrame(1, 2, last, 16<<10), Conns: []uint64{p.conn}}})
+	}
+	return last
 }
 
 func TestReaderThatNeverReads(t *testing.T) {
