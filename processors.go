@@ -121,7 +121,7 @@ type processors struct {
 
 	mu     sync.Mutex
 	load   demand
-	beside int  // compactions under way
+	beside int  // compactions and removals of files under way
 	mixed  bool // there was one in this period
 	used   int
 }
@@ -132,7 +132,8 @@ func newProcessors(log *slog.Logger) *processors {
 	return &processors{log: log, most: most, used: most, load: demand{all: true, patience: procsLater}}
 }
 
-// background takes note of a compaction that begins (+1) or is over (-1).
+// background takes note of work beside the messages, a compaction or the removal
+// of a file, that begins (+1) or is over (-1).
 func (p *processors) background(change int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -187,7 +188,7 @@ func (p *processors) need(all bool) {
 func (p *processors) look(t cpuTimes) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.mixed { // what a compaction uses is not load
+	if p.mixed { // what such work uses is not load
 		p.mixed = p.beside > 0
 		return
 	}

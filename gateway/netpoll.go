@@ -180,8 +180,9 @@ func (g *Gateway) Serve(ln net.Listener) error {
 // poller.
 //
 // Netpoll enlarges the buffer of a connection only for handlers that run beside
-// the poller. So where a read filled the buffer, which is a multiple of
-// readBuffer, the rest is read here.
+// the poller, and reads no further than the buffer's end, wherever the last read
+// ended. So where a read filled a whole buffer, which is a multiple of
+// readBuffer, or ended amid a frame, the rest is read here.
 func onRequest(ctx context.Context, conn netpoll.Connection) error {
 	t := ctx.(*netpollTransport)
 	r := conn.Reader()
@@ -194,7 +195,7 @@ func onRequest(ctx context.Context, conn netpoll.Connection) error {
 		read += n
 		t.session.input(p)
 	}
-	if read%readBuffer == 0 {
+	if read%readBuffer == 0 || len(t.session.partial) > 0 {
 		t.readRest()
 	}
 	return r.Release()

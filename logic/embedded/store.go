@@ -44,9 +44,10 @@ type Options struct {
 	// follows.
 	Publish func(lane int, record []byte)
 
-	// Background is told that a compaction begins (+1) or is over (-1): computing
-	// that goes on beside Append for as long as seconds. It is called from several
-	// goroutines and must return at once; nil: nobody wants to know.
+	// Background is told that a compaction or the removal of a file begins (+1) or
+	// is over (-1): work that goes on beside Append, a compaction's for as long as
+	// seconds. It is called from several goroutines and must return at once; nil:
+	// nobody wants to know.
 	Background func(change int)
 
 	FS  vfs.FS           // nil: the disk
@@ -111,6 +112,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	flushes := new(pace)
 	settings := pebbleOptions(pacedFS{logFS{opts.FS}, flushes}, opts.CacheBytes)
 	if told := opts.Background; told != nil {
+		settings.FS = removingFS{settings.FS, told}
 		settings.EventListener = background(told)
 	}
 	if opts.tune != nil {
