@@ -2,8 +2,10 @@ package gateway
 
 import (
 	"context"
+	"runtime"
 	"runtime/debug"
 	"sync"
+	"time"
 
 	"gannet/protocol"
 )
@@ -19,6 +21,9 @@ type lane struct {
 	mu      sync.Mutex
 	filling *batch
 	spare   *batch
+
+	answered answered         // run's, as is
+	replies  []protocol.Reply // scratch
 }
 
 // batch is requests, who sent them, and their payloads in one piece of memory.
@@ -113,7 +118,6 @@ func (l *lane) idle() bool {
 }
 
 func (l *lane) run(stop <-chan struct{}) {
-	var replies []protocol.Reply
 	var touched []*session
 	for {
 		select {
@@ -121,22 +125,42 @@ func (l *lane) run(stop <-chan struct{}) {
 			return
 		case <-l.wake:
 		}
-		for b := l.next(); b != nil; b = l.next() {
-			l.gateway.counters.batches.Add(1)
-			l.gateway.counters.requests.Add(uint64(len(b.requests)))
-			l.gateway.busy.Add(1)
-			replies = l.forward(b, replies[:0])
-			l.gateway.busy.Add(-1)
-			touched = b.answer(replies, touched[:0])
+		for {
+			b := l.next()
+			room := batchWrites
+			if b != nil {
+				l.handle(b)
+				room -= len(b.requests) // about as many pushes
+				l.done(b)
+			} else if l.answered.empty() {
+				break
+			}
+			if !l.gateway.local {
+				room = len(l.answered.list) // a slow call should not hold up replies
+			}
+			touched = l.answered.take(touched[:0], room, time.Now())
 			l.gateway.hold(touched)
 			for _, w := range l.gateway.writers {
 				w.settle()
 			}
-			clear(replies)
 			clear(touched)
-			l.done(b)
+			if !l.answered.empty() {
+				runtime.Gosched() // so that what has arrived comes first
+			}
 		}
 	}
+}
+
+// handle has logic carry out a batch and puts the replies into the outboxes.
+func (l *lane) handle(b *batch) {
+	g := l.gateway
+	g.counters.batches.Add(1)
+	g.counters.requests.Add(uint64(len(b.requests)))
+	g.busy.Add(1)
+	l.replies = l.forward(b, l.replies[:0])
+	g.busy.Add(-1)
+	b.answer(l.replies, &l.answered)
+	clear(l.replies)
 }
 
 // forward calls logic. A panic there is a bug that must not end the lane: the
@@ -156,11 +180,12 @@ func (l *lane) forward(b *batch, replies []protocol.Reply) (out []protocol.Reply
 }
 
 // answer puts the replies, which come in the order of their requests, into the
-// outboxes and appends the sessions that the writer has to be told of.
-func (b *batch) answer(replies []protocol.Reply, touched []*session) []*session {
+// outboxes and notes the sessions that have to be written to for it.
+func (b *batch) answer(replies []protocol.Reply, waiting *answered) {
 	for _, s := range b.sessions {
 		s.writes.Add(-1)
 	}
+	now := time.Now()
 	at := 0
 	for _, r := range replies {
 		for at < len(b.sessions) && b.sessions[at].id != r.Conn {
@@ -169,10 +194,9 @@ func (b *batch) answer(replies []protocol.Reply, touched []*session) []*session 
 		if at == len(b.sessions) {
 			panic("gateway: a reply without its request")
 		}
-		if b.sessions[at].offer(r.Bytes) {
-			touched = append(touched, b.sessions[at])
+		if b.sessions[at].put(r.Bytes) {
+			waiting.add(b.sessions[at], now)
 		}
 		at++
 	}
-	return touched
 }

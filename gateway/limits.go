@@ -49,6 +49,15 @@ const (
 	// readQueue bounds the logins and pages that wait for a reader.
 	readQueue = 16 << 10
 
+	// batchWrites is how many writes a lane has done for a batch, the pushes
+	// included, before replies have to wait, and replyPatience how long one waits
+	// at most, whatever else there is to write: a person does not notice it, and
+	// half of the connections of a busy gateway get a push meanwhile. Beyond some
+	// hundred writes each one costs a third more, as nothing of its connection is
+	// left in the processor's caches.
+	batchWrites   = 64
+	replyPatience = 20 * time.Millisecond
+
 	// busyRetry is the retry_after of an answer that says busy, and drainRetry
 	// the longest one of a CLOSE that says draining: clients come back spread
 	// over it.

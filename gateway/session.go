@@ -209,30 +209,37 @@ func (s *session) welcome(login protocol.Login, device uint64) bool {
 	return true
 }
 
-// reply puts encoded frames that answer the client into the outbox.
+// reply puts encoded frames that answer the client into the outbox and sees to
+// their being written.
 func (s *session) reply(b []byte) {
-	if s.offer(b) {
+	if s.put(b) && s.claim() {
 		s.gateway.writerOf(s).add(s)
 	}
 }
 
-// offer is reply without waking the writer: true asks the caller to hand the
-// session to it.
-func (s *session) offer(b []byte) (queue bool) {
+// put puts encoded frames that answer the client into the outbox; true: nobody
+// is going to write them as yet.
+func (s *session) put(b []byte) (waits bool) {
 	s.mu.Lock()
 	if s.phase.Load() == phaseClosing {
 		s.mu.Unlock()
 		return false
 	}
 	ok := s.outbox.reply(b)
-	if ok {
-		queue = s.enqueue()
-	}
+	waits = ok && !s.queued && !s.outbox.blocked
 	s.mu.Unlock()
 	if !ok {
 		s.close(protocol.CodeNotReading)
 	}
-	return queue
+	return waits
+}
+
+// claim asks the caller (true) to hand the session to the writer, if something
+// waits in the outbox that nobody is going to write.
+func (s *session) claim() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return !s.outbox.empty() && s.enqueue()
 }
 
 // fail answers a request with an ERROR.
