@@ -1,8 +1,10 @@
 package gateway
 
 import (
+	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"net"
 	"runtime"
 	"sync"
@@ -32,13 +34,27 @@ const (
 func init() {
 	netpoll.LinkBufferCap = readBuffer
 	err := netpoll.Configure(netpoll.Config{
-		BufferSize: readBuffer,
-		PollerNum:  max(1, runtime.GOMAXPROCS(0)/4),
-		Runner:     run,
+		BufferSize:   readBuffer,
+		PollerNum:    max(1, runtime.GOMAXPROCS(0)/4),
+		Runner:       run,
+		LoggerOutput: netpollLog{},
 	})
 	if err != nil {
 		panic(err)
 	}
+}
+
+// netpollLog passes what netpoll has to say on to the log of the process.
+type netpollLog struct{}
+
+func (netpollLog) Write(line []byte) (int, error) {
+	level := slog.LevelWarn
+	if bytes.Contains(line, []byte("before close")) {
+		level = slog.LevelDebug // a peer has reset its connection; that is counted
+	}
+	_, text, _ := bytes.Cut(bytes.TrimSpace(line), []byte("NETPOLL: ")) // after its own time
+	slog.Log(context.Background(), level, "netpoll: "+string(text))
+	return len(line), nil
 }
 
 // run calls the handler of a session in the poller itself: it never waits, and

@@ -2,9 +2,13 @@ package gateway
 
 import (
 	"context"
+	"fmt"
+	"log"
+	"log/slog"
 	"net"
 	"runtime"
 	"runtime/debug"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -109,4 +113,22 @@ func connect(t *testing.T, address string) int {
 		t.Fatal(err)
 	}
 	return fd
+}
+
+// What netpoll has to say is one line of the log of the process, and peers that
+// reset their connections do not fill it.
+func TestNetpollSpeaksThroughTheLog(t *testing.T) {
+	var out strings.Builder
+	old := slog.Default()
+	defer slog.SetDefault(old)
+	slog.SetDefault(slog.New(slog.NewTextHandler(&out, nil)))
+	netpollSays := log.New(netpollLog{}, "", log.LstdFlags)
+	netpollSays.Printf("NETPOLL: readall(fd=%d)=%d before close: %s", 13, 4, syscall.ECONNRESET)
+	if out.Len() > 0 {
+		t.Errorf("a reset is logged: %s", out.String())
+	}
+	netpollSays.Printf("NETPOLL: accept conn failed: %v", fmt.Errorf("too many open files"))
+	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="netpoll: accept conn failed: too many open files"`) {
+		t.Errorf("logged: %s", got)
+	}
 }
