@@ -22,8 +22,9 @@ type lane struct {
 	filling *batch
 	spare   *batch
 
-	answered answered         // run's, as is
-	replies  []protocol.Reply // scratch
+	// For run alone.
+	answered answered
+	replies  []protocol.Reply // of the last batch; the memory is used again
 }
 
 // batch is requests, who sent them, and their payloads in one piece of memory.
