@@ -4,8 +4,8 @@ import "time"
 
 // answered has the sessions with a reply in the outbox that nobody has been asked
 // to write yet, oldest first. When there is much to write, pushes go before
-// replies: a backlog then costs those who receive half as much time, and a reply
-// that waits may go with a push to the same connection, in one write.
+// replies: a backlog then holds up those who receive for less long, and a reply that
+// waits may go with a push to the same connection, in one write.
 type answered struct {
 	list []answer
 	next int // the first that waits

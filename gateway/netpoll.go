@@ -52,7 +52,10 @@ func (netpollLog) Write(line []byte) (int, error) {
 	if bytes.Contains(line, []byte("before close")) {
 		level = slog.LevelDebug // a peer has reset its connection; that is counted
 	}
-	_, text, _ := bytes.Cut(bytes.TrimSpace(line), []byte("NETPOLL: ")) // after its own time
+	text := bytes.TrimSpace(line)
+	if _, after, found := bytes.Cut(text, []byte("NETPOLL: ")); found { // after its own time
+		text = after
+	}
 	slog.Log(context.Background(), level, "netpoll: "+string(text))
 	return len(line), nil
 }

@@ -131,4 +131,8 @@ func TestNetpollSpeaksThroughTheLog(t *testing.T) {
 	if got := out.String(); strings.Count(got, "\n") != 1 || !strings.Contains(got, `level=WARN msg="netpoll: accept conn failed: too many open files"`) {
 		t.Errorf("logged: %s", got)
 	}
+	netpollSays.Printf("something new")
+	if got := out.String(); !strings.Contains(got, "something new") {
+		t.Errorf("not logged, in: %s", got)
+	}
 }
