@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"io"
-	"log/slog"
 	"os"
 	"time"
 
@@ -72,14 +71,7 @@ func (c *benchEcho) Run(ctx context.Context) error { return bench(ctx, c.EchoSer
 
 func (c *benchPauses) Run(ctx context.Context) error { return bench(ctx, c.PauseWatch.Run) }
 
-// Run gives the bare server what a server gives itself.
-func (c *benchBare) Run(ctx context.Context) error {
-	spareCollections()
-	p := newProcessors(slog.Default())
-	c.Background = p.background
-	p.follow(ctx.Done())
-	return bench(ctx, c.BareServer.Run)
-}
+func (c *benchBare) Run(ctx context.Context) error { return bench(ctx, c.BareServer.Run) }
 
 // bench runs a scenario with its report on stdout and its progress on stderr.
 func bench(ctx context.Context, run func(ctx context.Context, out, progress io.Writer) error) error {

@@ -29,7 +29,7 @@ func startDebug(address string, s *server) (*debugServer, error) {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) {
-		reply(w, map[string]any{"gateway": s.gateway.Stats(), "transfer": s.transfer.Stats(), "processors": s.processors.inUse()})
+		reply(w, map[string]any{"gateway": s.gateway.Stats(), "transfer": s.transfer.Stats()})
 	})
 	mux.HandleFunc("GET /debug/memory", func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("gc") != "" {

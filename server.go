@@ -88,8 +88,6 @@ type server struct {
 	transfer   *transfer.Server
 	gateway    *gateway.Gateway
 	debug      *debugServer
-	stopped    chan struct{} // closed when the server is to end
-	processors *processors
 }
 
 // start brings everything up, the store first: it also keeps a second server off
@@ -98,7 +96,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return nil, fmt.Errorf("cannot create the data folder: %w", err)
 	}
-	s = &server{stopped: make(chan struct{}), processors: newProcessors(log)}
+	s = &server{}
 	defer func() {
 		if err != nil {
 			s.abort()
@@ -110,7 +108,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	}
 	s.queue = embedded.NewQueue(lanes)
 	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
-		Lanes: lanes, Publish: s.queue.Put, Background: s.processors.background,
+		Lanes: lanes, Publish: s.queue.Put,
 	})
 	if errors.Is(err, logicstore.ErrLocked) {
 		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
@@ -155,8 +153,6 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			return s, err
 		}
 	}
-	s.processors.follow(s.stopped)
-	spareCollections()
 	if c.ReadyFile != "" {
 		if err := s.writeReady(c.ReadyFile); err != nil {
 			return s, err
@@ -195,7 +191,6 @@ func (c *serveCmd) maxConnections() int {
 func (s *server) stop() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
-	close(s.stopped)
 	err := s.gateway.Stop(ctx)
 	s.transfer.Stop()
 	s.queue.Close()

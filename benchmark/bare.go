@@ -28,10 +28,6 @@ type BareServer struct {
 	Data      string `help:"Folder for the store." required:""`
 	Listen    string `help:"Address for clients." default:"127.0.0.1:0"`
 	ReadyFile string `help:"Where to write the address once it listens." required:""`
-
-	// Background is told when a flush or compaction begins (+1) or is over (-1);
-	// nil: nobody wants to know.
-	Background func(change int) `kong:"-"`
 }
 
 // bareMemtable is not full before millions of messages were sent: flushes are
@@ -43,20 +39,11 @@ func bareToken(user uint64) (string, error) { return strconv.FormatUint(user, 10
 
 // Run serves until ctx is done.
 func (s *BareServer) Run(ctx context.Context, _, _ io.Writer) error {
-	if s.Background == nil {
-		s.Background = func(int) {}
-	}
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return fmt.Errorf("benchmark: %w", err)
 	}
 	db, err := pebble.Open(filepath.Join(s.Data, "db"), &pebble.Options{
 		MemTableSize: bareMemtable, MemTableStopWritesThreshold: 4, Logger: silent{},
-		EventListener: &pebble.EventListener{
-			FlushBegin:      func(pebble.FlushInfo) { s.Background(+1) },
-			FlushEnd:        func(pebble.FlushInfo) { s.Background(-1) },
-			CompactionBegin: func(pebble.CompactionInfo) { s.Background(+1) },
-			CompactionEnd:   func(pebble.CompactionInfo) { s.Background(-1) },
-		},
 	})
 	if err != nil {
 		return fmt.Errorf("benchmark: %w", err)

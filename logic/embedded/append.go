@@ -74,7 +74,6 @@ func (s *Store) commit(w *pebble.Batch) (err error) {
 			err = s.fail(fmt.Errorf("%v", cause))
 		}
 	}()
-	s.flushes.committed.Add(int64(w.Len()))
 	if err := s.db.Apply(w, pebble.Sync); err != nil {
 		return s.fail(err)
 	}

@@ -65,15 +65,6 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64) *pebble.Options {
 	return o
 }
 
-// background tells of compactions. A flush keeps to its pace and needs no more
-// than a share of one processor, unless all are in use anyway.
-func background(told func(change int)) *pebble.EventListener {
-	return &pebble.EventListener{
-		CompactionBegin: func(pebble.CompactionInfo) { told(+1) },
-		CompactionEnd:   func(pebble.CompactionInfo) { told(-1) },
-	}
-}
-
 // logger passes Pebble's errors on and leaves out the rest.
 type logger struct{}
 

@@ -44,12 +44,6 @@ type Options struct {
 	// follows.
 	Publish func(lane int, record []byte)
 
-	// Background is told that a compaction or the removal of a file begins (+1) or
-	// is over (-1): work that goes on beside Append, a compaction's for as long as
-	// seconds. It is called from several goroutines and must return at once; nil:
-	// nobody wants to know.
-	Background func(change int)
-
 	FS  vfs.FS           // nil: the disk
 	Now func() time.Time // nil: time.Now
 
@@ -69,7 +63,6 @@ type Options struct {
 // Locks, in the order in which they are taken: lane.append, lane.mu.
 type Store struct {
 	db      *pebble.DB
-	flushes *pace
 	now     func() time.Time
 	publish func(lane int, record []byte)
 	lanes   []*lane
@@ -109,18 +102,11 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.FS == nil {
 		opts.FS = vfs.Default
 	}
-	flushes := new(pace)
-	settings := pebbleOptions(pacedFS{logFS{opts.FS}, flushes}, opts.CacheBytes)
-	if told := opts.Background; told != nil {
-		settings.FS = removingFS{settings.FS, told}
-		settings.EventListener = background(told)
-	}
+	settings := pebbleOptions(opts.FS, opts.CacheBytes)
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
-	flushes.off.Store(true) // nobody is served before the log has been replayed and flushed
 	db, err := pebble.Open(dir, settings)
-	flushes.off.Store(false)
 	if err != nil {
 		if isLocked(err) {
 			return nil, fmt.Errorf("embedded: %w: %s", ErrLocked, dir)
@@ -128,7 +114,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("embedded: cannot open %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, flushes: flushes, now: opts.Now, publish: opts.Publish, lanes: make([]*lane, opts.Lanes), failure: make(chan struct{}),
+		db: db, now: opts.Now, publish: opts.Publish, lanes: make([]*lane, opts.Lanes), failure: make(chan struct{}),
 	}
 	for i := range s.lanes {
 		s.lanes[i] = newLane(max(opts.CacheConversations/opts.Lanes/2, 1))
@@ -160,7 +146,6 @@ func (s *Store) Close() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	s.flushes.off.Store(true)
 	return s.db.Close()
 }
 
