@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 
+	"gannet/internal/directory"
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
@@ -15,147 +17,195 @@ import (
 // not have happened; asking again is safe.
 var ErrUnavailable = errors.New("logic: the store is unavailable")
 
-// Op says what an entry of a batch does.
-type Op uint8
-
-// The operations.
-const (
-	OpMessage Op = 1 // gives a message its seq
-	OpCursor  Op = 2 // raises the cursors of a user
-)
-
 // Outcome says what became of an entry.
 type Outcome uint8
 
 // The outcomes.
 const (
-	Applied  Outcome = 1 // the message is new, or a cursor rose: the frame goes out
-	Repeated Outcome = 2 // the message was there already (Seq and Time are its), or no cursor rose: the frame does not go out
-	Stale    Outcome = 3 // the client message id is past the window in which a retry can be told from a new message; nothing was done
+	Unknown  Outcome = 0 // it may or may not have been carried out; asking again is safe
+	Applied  Outcome = 1 // the message is new, or a cursor or an ack rose
+	Repeated Outcome = 2 // the message was there already (Seq and Time are its), or nothing rose
+	Refused  Outcome = 3 // nothing was done; Code says why
 )
 
 // Entry is one change to one conversation.
 type Entry struct {
-	Op           Op
+	Op           hop.Op // OpMessage, OpRead or OpAck
+	Silent       bool   // OpMessage: does not count as unread
 	Conversation protocol.Conversation
-	User, Device uint64 // who makes the change, neither 0
+	User, Device uint64 // who makes the change; 0 and 0: the server
 	ClientID     uint64 // OpMessage: the client message id, not 0
 
-	// Delivered and Read are, for OpCursor, how far the user's cursors shall
-	// rise; a value past the head counts as the head, and what is read is
-	// delivered. Append sets them to where the cursors are after this entry.
-	Delivered, Read uint64
+	// Frame bounds the message's encoded PUSH, header included, in Batch.Blob. Apply
+	// writes seq and time into it. Empty for the other operations.
+	Frame hop.Span
 
-	// Start and End bound the entry's encoded frame (PUSH or RECEIPT, header
-	// included) in Batch.Record. Append writes seq and time, or the cursors, into
-	// it.
-	Start, End int
+	// Seq is, for OpRead and OpAck, up to where the user has read or the device
+	// has everything; past the head it counts as the head. For OpMessage Apply
+	// sets it.
+	Seq uint64
 
-	// Results of Append.
-	Outcome Outcome
-	Seq     uint64 // OpMessage
-	Time    uint64 // OpMessage: Unix milliseconds, never falling within a conversation
+	// Results of Apply.
+	Outcome         Outcome
+	Code            protocol.Code // Refused
+	Time            uint64        // OpMessage: Unix milliseconds, never falling within a conversation
+	Delivered, Read uint64        // OpRead, OpAck: the user's cursors after the entry
+	Rose            bool          // OpRead, OpAck: at least one of these cursors rose
 }
 
-// Batch is what travels through a lane at once: changes in order, and their
-// frames one behind the other, in the same order.
+// Batch is changes to conversations of one queue, in order.
 type Batch struct {
-	Record  []byte
+	Queue   int
+	Blob    []byte // frames of the entries, in the same order
 	Entries []Entry
+
+	// Err is set by Apply when the queue failed: every Outcome is Unknown then,
+	// and sending the same again is safe.
+	Err error
 }
 
 // Log is where messages become durable.
 type Log interface {
-	// Append applies the entries in order, all of which belong to partitions p
-	// with p mod lanes == lane, and returns once every one is durable.
+	// Apply carries out the batches, each of its queue's conversations (those of
+	// partitions p with p mod queues == queue), and returns when every one is
+	// durable or has failed. Batches of one queue are carried out in the order of
+	// the calls; calls that wait for one queue go into its next record together.
+	// One queue's failure is its own (Batch.Err). An error of Apply itself means that
+	// nothing was tried.
 	//
 	//   - A message whose (user, device, client id) is known in its conversation is
 	//     Repeated and gets the seq and time of the first one; the same within
-	//     one batch. The first one is durable then, even if its own Append failed.
-	//     A message is known as long as fewer than protocol.MaxUnacked messages of
+	//     one batch. The first one is durable then, even if its own Apply failed. A
+	//     message is known as long as fewer than protocol.MaxUnacked messages of
 	//     the device with a higher client id were accepted in the conversation after
 	//     it; an adapter may forget it after 24 hours. From then on a retry is
-	//     Repeated or Stale.
+	//     Repeated, or Refused with stale_client_id.
 	//   - Any other message gets the conversation's head plus one, also when
 	//     messages with higher client ids came before it. Seqs begin at 1 and rise by
 	//     one; a seq is never given out twice, whatever dies when.
-	//   - Sending moves the sender's own delivered and read cursors to the new seq.
-	//   - Cursors only rise and never pass the head. The conversation's members are
-	//     the caller's business.
-	//   - Nothing that is not durable is visible through History, Inbox or Cursors;
-	//     everything is once Append has returned.
-	//   - Once durable, the frames of the Applied entries go, in order, to the
-	//     Queue that transfer follows, as one record of the lane, none when no entry
-	//     was applied. The adapter owns Record from the call on, and the caller
-	//     must not touch it any more; Entries are the caller's again afterwards.
+	//   - OpAck raises how far the device has acked, and with it the user's delivered
+	//     cursor. It is visible at once, but may be forgotten for up to a second's worth
+	//     when the process dies: acks are written at most once a second.
+	//   - A message whose seq is its device's ack plus one raises that ack, and with
+	//     it the user's delivered cursor. Sending moves nothing else.
+	//   - OpRead raises the user's read cursor, and delivered where it is below. It is
+	//     durable.
+	//   - Cursors and acks only rise and never pass the durable head.
+	//   - But for acks, nothing that is not durable is visible through History or
+	//     Inbox; everything is once Apply has returned.
+	//   - Once durable, what was applied goes to the Queue that transfer follows as
+	//     one record, in order. The adapter owns Blob from the call on; Entries
+	//     are the caller's again afterwards.
 	//
-	// Concurrent calls are allowed, also for one lane, and are carried out one
-	// after the other then. After an error (ErrUnavailable, wrapped) nothing is
-	// known about any entry; sending the same messages again is safe. ctx is not
-	// heeded any more once writing has begun.
-	Append(ctx context.Context, lane int, batch *Batch) error
+	// The conversation's members are the caller's business. ctx is not heeded any
+	// more once writing has begun.
+	Apply(ctx context.Context, batches []*Batch) error
 }
 
 // History reads messages back.
 type History interface {
-	// Head gives the highest durable seq of the conversation, 0 when it has none.
-	// A conversation that nobody wrote to is an empty one.
-	Head(ctx context.Context, c protocol.Conversation) (uint64, error)
+	// Pages fills in the results of each page. A page that cannot be read has an
+	// Err of its own; an error of Pages means that none was read.
+	Pages(ctx context.Context, pages []*Page) error
+}
 
-	// Read visits the durable messages with first <= seq <= last, in rising order
-	// or, when descending, in falling order, until visit returns false. first may
-	// be 0 and last past the head. message is what protocol.Message.Decode reads,
-	// valid only during the visit, which may call other ports. A seq that is passed
-	// over does not exist.
-	Read(ctx context.Context, c protocol.Conversation, first, last uint64, descending bool,
-		visit func(seq uint64, message []byte) bool) error
+// Page is a run of a conversation's messages.
+type Page struct {
+	Conversation protocol.Conversation
+	From         uint64 // where it begins, inclusive; 0: at 1, or backward at the head
+	To           uint64 // forward: where it ends at the latest, inclusive; 0: at the head
+	Backward     bool   // From and what precedes it
+	Limit        int    // messages at most
+	Room         int    // bytes of Items at most, but for the first message, which always fits
+
+	// Results. The page is complete from First to Last: a seq between them that is
+	// not among the messages does not exist. Last below First: there is nothing.
+	First, Last uint64
+	Head        uint64 // the highest durable seq, 0 for a conversation that nobody wrote to
+	Count       int
+	Items       []byte // the messages in rising order, each as an item of MESSAGES: u32 length, message
+	Err         error
 }
 
 // Inbox knows which conversations a user has.
 type Inbox interface {
-	// Conversations visits the conversations of the user whose target, as the user
-	// addresses it, follows after (by kind, then id; the zero Target begins), in
-	// that order, until visit returns false. A conversation is there for all its
-	// members once it has a message. after need not be one of them. The visit may
-	// call other ports.
-	Conversations(ctx context.Context, user uint64, after protocol.Target,
-		visit func(Summary) bool) error
+	// Changed gives a page of the user's conversations that have a message, in the
+	// order of their targets (kind, then id).
+	Changed(ctx context.Context, q InboxQuery) (InboxPage, error)
 }
 
-// Summary is a conversation in an inbox.
-type Summary struct {
+// InboxQuery asks for conversations.
+type InboxQuery struct {
+	User, Device uint64
+
+	// Since leaves out conversations in which no message came and no cursor rose
+	// since the page whose Next this is; some that did not change may come all the
+	// same. 0, or a value that this store never gave: all.
+	Since   uint64
+	Unacked bool            // only those whose head is past this device's ack
+	After   protocol.Target // begin behind this target; zero: at the beginning
+	Limit   int             // conversations at most
+	Room    int             // bytes of encoded states at most, but for the first one
+}
+
+// InboxPage answers an InboxQuery.
+type InboxPage struct {
+	// States have the user's view, their Last cut down to a preview, with head,
+	// cursors and counts of one moment.
+	States []protocol.State
+	Next   uint64          // for Since of a later query; that of the first page counts
+	After  protocol.Target // how far the page looked
+	More   bool
+}
+
+// Social knows who is what to whom. It is asked by access.go alone.
+type Social interface {
+	// Rights appends what each user may do in the conversation, in order. It is
+	// asked only for conversations that can exist; user 0 is never asked for.
+	Rights(ctx context.Context, asks []Ask, dst []Rights) ([]Rights, error)
+}
+
+// Ask is a question to Social.
+type Ask struct {
+	User         uint64
 	Conversation protocol.Conversation
-	Head         uint64
-	Changed      uint64 // Unix milliseconds: when a message came or a cursor of a member rose last
-	Last         []byte // the newest message as Message.Decode reads it, valid only during the visit
 }
 
-// Position is how far a user is in a conversation.
-type Position struct {
-	Delivered, Read uint64
+// Rights is a set of what somebody may do.
+type Rights uint8
+
+// The rights.
+const (
+	MaySee   Rights = 1 << 0 // read it, ack, and get its pushes
+	MayWrite Rights = 1 << 1 // send messages to it
+)
+
+// Receipts takes RECEIPT frames to the devices concerned, past the queue.
+type Receipts interface {
+	// Receipts sends a record of OpReceipt entries to the devices of their
+	// conversations' members, but for the device that each names. It is best
+	// effort: what is lost is told by the next SYNC.
+	Receipts(ctx context.Context, record *hop.Record) error
 }
 
-// Cursors reads what Log.Append raised.
-type Cursors interface {
-	// Positions gives the durable position of each user, in order; zero where
-	// there is none. It appends to dst.
-	Positions(ctx context.Context, c protocol.Conversation, users []uint64, dst []Position) ([]Position, error)
-}
-
-// Directory knows which devices are connected, and where.
+// Directory is the part of directory.Directory that logic needs.
 type Directory interface {
-	// Bind enters the device under its address and returns the address that it
-	// replaced, if any. Of several that bind one device at once one stays, and
-	// every other address is returned to exactly one of them.
-	Bind(ctx context.Context, user, device uint64, platform protocol.Platform, at protocol.Address) (old protocol.Address, replaced bool, err error)
-
-	// Unbind removes the device if it is still at this address.
-	Unbind(ctx context.Context, user, device uint64, at protocol.Address) error
+	Draw(ctx context.Context, user uint64) (number uint64, err error)
+	Bind(ctx context.Context, binds []directory.Bind, dst []directory.Bound) ([]directory.Bound, error)
+	Unbind(ctx context.Context, binds []directory.Bind) error
 }
 
 // Gateways reaches the gateways for what is not a push.
 type Gateways interface {
 	// Kick closes a connection with the code. A connection that is gone already is
 	// no error.
-	Kick(ctx context.Context, at protocol.Address, code protocol.Code) error
+	Kick(ctx context.Context, at hop.Address, code protocol.Code) error
+}
+
+// Tokens checks the token of a HELLO.
+type Tokens interface {
+	// Verify gives the user that the token names, or an error that wraps
+	// token.ErrInvalid or token.ErrExpired; any other error means that it could
+	// not tell.
+	Verify(token []byte) (user uint64, err error)
 }

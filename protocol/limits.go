@@ -35,6 +35,10 @@ const (
 	// also ends before it would pass MaxFrame.
 	MaxPage = 256
 
+	// MaxPreview bounds the body of a message in SYNCED: enough for the line that a
+	// list of conversations shows.
+	MaxPreview = 256
+
 	// MaxUnacked is how many messages a device may have sent to a conversation
 	// after one that is not acked yet. A retry is recognised only while fewer
 	// than this many later messages of the device were accepted there.

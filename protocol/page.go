@@ -10,6 +10,8 @@ type Sync struct {
 	Since uint64 // Next of an earlier SYNCED; 0 asks for all conversations
 	After Target // the last target of the page before; KindNone begins
 	Limit uint16 // of conversations in the page; 0 leaves it to the server
+
+	Unacked bool // only conversations whose head is past this device's ack
 }
 
 // AppendFrame encodes the whole frame at the end of dst.
@@ -19,6 +21,7 @@ func (m Sync) AppendFrame(dst []byte, request uint32) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, m.Since)
 	dst = appendTarget(dst, m.After)
 	dst = binary.BigEndian.AppendUint16(dst, m.Limit)
+	dst = append(dst, flag(m.Unacked))
 	return end(dst, start)
 }
 
@@ -28,6 +31,7 @@ func (m *Sync) Decode(p []byte) error {
 	m.Since = r.u64()
 	m.After = r.target()
 	m.Limit = r.u16()
+	m.Unacked = r.u8() != 0
 	return r.err()
 }
 
@@ -48,8 +52,10 @@ type State struct {
 	Read          uint64 // of the receiver's user
 	PeerDelivered uint64 // of the other user; 0 unless the conversation is direct
 	PeerRead      uint64 // of the other user; 0 unless the conversation is direct
-	Unread        uint64 // messages by others after Read
-	Last          []byte // the newest message, which Message.Decode reads without error, or empty
+	Unread        uint64 // messages by others after Read that count
+	Acked         uint64 // how far the asking device has acked; 0: never
+	LastSize      uint32 // bytes of the newest message's whole body
+	Last          []byte // the newest message, its body cut to MaxPreview bytes, which Message.Decode reads without error; or empty
 }
 
 // AppendFrame encodes the page with no conversation yet at the end of dst.
@@ -74,6 +80,8 @@ func (s State) Append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint64(dst, s.PeerDelivered)
 	dst = binary.BigEndian.AppendUint64(dst, s.PeerRead)
 	dst = binary.BigEndian.AppendUint64(dst, s.Unread)
+	dst = binary.BigEndian.AppendUint64(dst, s.Acked)
+	dst = binary.BigEndian.AppendUint32(dst, s.LastSize)
 	dst = appendBytes(dst, s.Last)
 	return end(dst, start)
 }
@@ -133,6 +141,8 @@ func (s *State) decode(p []byte) error {
 	s.PeerDelivered = r.u64()
 	s.PeerRead = r.u64()
 	s.Unread = r.u64()
+	s.Acked = r.u64()
+	s.LastSize = r.u32()
 	s.Last = r.bytes()
 	return r.err()
 }

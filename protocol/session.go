@@ -63,6 +63,7 @@ type Welcome struct {
 	MaxBody      uint32
 	MaxUnacked   uint32
 	Capabilities uint32
+	Server       []byte // identity of the server's store, 16 bytes: what a client keeps is of this server alone
 }
 
 // AppendFrame encodes the whole frame at the end of dst.
@@ -77,6 +78,7 @@ func (m Welcome) AppendFrame(dst []byte, request uint32) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, m.MaxBody)
 	dst = binary.BigEndian.AppendUint32(dst, m.MaxUnacked)
 	dst = binary.BigEndian.AppendUint32(dst, m.Capabilities)
+	dst = appendBytes(dst, m.Server)
 	return end(dst, start)
 }
 
@@ -91,6 +93,7 @@ func (m *Welcome) Decode(p []byte) error {
 	m.MaxBody = r.u32()
 	m.MaxUnacked = r.u32()
 	m.Capabilities = r.u32()
+	m.Server = r.bytes()
 	return r.err()
 }
 

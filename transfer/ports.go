@@ -2,47 +2,51 @@ package transfer
 
 import (
 	"context"
+	"errors"
 
-	"gannet/protocol"
+	"gannet/internal/directory"
+	"gannet/internal/hop"
 )
 
 // This file has what transfer needs from elsewhere. Each port states its
 // guarantee; the suite in transfer/conformance holds every adapter to it. All
 // methods are safe for concurrent use.
 
-// Queue brings the records of the log. A record is one ordered batch of encoded
-// PUSH and RECEIPT frames of one lane, one behind the other.
+// Queue brings the records of the log.
 type Queue interface {
-	// Follow calls push with the records of the lane, oldest first and one call at a
-	// time, until ctx ends, and returns ctx's error or why it cannot go on. The
-	// bytes are immutable. What push returned nil for is done with and comes to
-	// nobody again; after an error it comes again a little later, and before
-	// anything else.
+	// Follow calls take with each record of the queue, in order and one call at a
+	// time, until ctx ends, and returns ctx's error or why it cannot go on. What is
+	// taken is visible to readers already. The record and its lists are valid until
+	// take returns, the bytes of its blob stay as they are for ever. take may wait:
+	// the queue holds what comes meanwhile.
 	//
-	// A lane has one follower. One that takes a lane over begins with the first
-	// record that is not done with, so a record may come twice, and receivers are
-	// idempotent.
-	Follow(ctx context.Context, lane int, push func(records [][]byte) error) error
+	// take sees to it that done is called once for each record, when nothing more
+	// is to be done for it. A queue has one follower. One that takes a queue over
+	// begins with the first record that is not done, so a record may come twice, and
+	// receivers are idempotent.
+	//
+	// The context that take gets is that of whoever handed the record in, where it
+	// comes from the same goroutine, else ctx.
+	Follow(ctx context.Context, queue int, take func(ctx context.Context, record *hop.Record, done func())) error
 }
 
-// Device is a connected device of a user.
-type Device struct {
-	User, Device uint64
-	At           protocol.Address
-}
-
-// Directory knows which devices are connected, and where. A device that is
-// missing in it learns what it missed when it logs in.
+// Directory is the part of directory.Directory that transfer needs.
 type Directory interface {
-	// Devices appends the connected devices of the users to dst, those of the first
-	// user first.
-	Devices(ctx context.Context, users []uint64, dst []Device) ([]Device, error)
+	Devices(ctx context.Context, lookups []directory.Lookup, answers []directory.Answer, devices []directory.Device) ([]directory.Answer, []directory.Device, error)
 }
+
+// ErrEnded says that the registration of a gateway's epoch has ended: nobody is
+// there any more, and its devices log in elsewhere.
+var ErrEnded = errors.New("transfer: the gateway's epoch has ended")
 
 // Gateways takes pushes to the gateways.
 type Gateways interface {
-	// Push hands the deliveries to a gateway, which puts them into the outboxes of
-	// the connections in this order, and returns the connections that are not
-	// there any more.
-	Push(ctx context.Context, gateway uint64, deliveries []protocol.Delivery) (absent []uint64, err error)
+	// Push starts to hand a push to the gateway of the epoch and does not wait for
+	// it. done is called exactly once, from any goroutine, perhaps before Push
+	// returns. With err nil every frame is in an outbox or a hint stands for it,
+	// and absent are connections that are not there any more. ErrEnded gives the
+	// epoch up. After any other error nobody knows what arrived; pushing the same
+	// again is safe. The push is valid and must not change until done is called.
+	// The caller has one push under way for each epoch.
+	Push(ctx context.Context, epoch uint64, push *hop.Push, done func(absent []uint64, err error))
 }

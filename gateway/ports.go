@@ -1,0 +1,36 @@
+package gateway
+
+import (
+	"context"
+
+	"gannet/internal/hop"
+)
+
+// Logic is what the gateway needs of logic. All methods are safe for concurrent
+// use. An error means that logic did not answer: what was asked may or may not
+// have happened.
+type Logic interface {
+	// Login answers a HELLO: who it is, or the code with which the connection is
+	// closed. The Hello is valid until it returns.
+	Login(ctx context.Context, login *hop.Login) (hop.Welcome, error)
+
+	// Logout says that connections that were let in are over.
+	Logout(ctx context.Context, over []hop.Binding) error
+
+	// Forward carries out a batch of SEND, PUSHACK and READ frames in order. Every
+	// SEND is answered; PUSHACK and READ are when they failed or their request is
+	// not 0. Calls for one queue come one after the other. The batch is valid until
+	// it returns; the answers' bytes are the gateway's from then on.
+	//
+	// Where logic is in this process, the pushes of the batch come through
+	// Gateway.Push before Forward returns and with its context, so they and the
+	// answers go out in one write.
+	Forward(ctx context.Context, batch *hop.Batch) (hop.Answers, error)
+
+	// Query answers a SYNC or HISTORY frame with one encoded frame.
+	Query(ctx context.Context, query *hop.Query) ([]byte, error)
+
+	// Redeliver gives the PUSH frames of a range that a device has not acked,
+	// oldest first, as many as one frame's limit of bytes holds; it may be empty.
+	Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte, error)
+}
