@@ -2,118 +2,123 @@ package logic
 
 import (
 	"context"
+	"fmt"
 	"sync"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
-)
-
-// Sizes of frames, taken from the codec, so that each buffer of a batch is
-// allocated once and in the right size.
-var (
-	// pushOverhead is what a PUSH frame is longer than the payload of its SEND.
-	pushOverhead = len(protocol.Message{}.AppendFrame(nil)) - len(protocol.Send{}.AppendFrame(nil, 0)) + protocol.HeaderSize
-
-	receiptSize = len(protocol.Receipt{}.AppendFrame(nil))
-	sendAckSize = len(protocol.SendAck{}.AppendFrame(nil, 0))
-	errorSize   = len(failure(nil, 0, protocol.CodeInternal))
 )
 
 // forwarding is the scratch of one Forward.
 type forwarding struct {
+	service *Service
+	in      *hop.Batch
+	frames  []inbound // of each frame of the batch
+	asks    []Ask
+	rights  []Rights
 	batch   Batch
-	verdict []verdict         // of each request
+	batches [1]*Batch
 	cursors map[cursorKey]int // the cursor entry of this batch
+	receipt hop.Record
 }
 
-// verdict says what becomes of a request: refused with a code, or, with code 0,
-// the entry that carries it out.
-type verdict struct {
+// inbound is a frame on its way: refused with a code, or, with code 0, the entry
+// that carries it out.
+type inbound struct {
+	frame protocol.Frame
 	code  protocol.Code
-	entry int
+	ask   int // in asks; -1: none
+	entry int // in batch.Entries
+
+	send   protocol.Send   // SEND
+	cursor protocol.Cursor // PUSHACK, READ
 }
 
-// cursorKey names what several PUSHACKs and READs of a batch are one entry for.
-// The device is part of it because a RECEIPT is not sent to the device that it
-// names.
+// cursorKey names what several PUSHACKs or READs of a batch are one entry for.
 type cursorKey struct {
+	op           hop.Op
 	conversation protocol.Conversation
 	user, device uint64
 }
 
-var forwardings = sync.Pool{New: func() any { return &forwarding{cursors: make(map[cursorKey]int)} }}
+var forwardings = sync.Pool{New: func() any {
+	f := &forwarding{cursors: make(map[cursorKey]int)}
+	f.batches[0] = &f.batch
+	return f
+}}
 
-// Forward carries out one batch of a write lane (SEND, PUSHACK, READ) in order
-// and appends the replies: each SEND has one, PUSHACK and READ have one when
-// they failed or their request is not 0. The conversations of the batch must
-// belong to the lane. The payloads are not kept; the bytes of all replies share
-// one buffer.
+// Forward implements gateway.Logic: it carries out one batch of a queue (SEND,
+// PUSHACK, READ) in order. Every SEND is answered; PUSHACK and READ are when they
+// failed or their request is not 0. The frames are not kept; the answers share one
+// buffer. An error means that nothing was tried.
 //
-// Calls for one lane must follow one another, else their order is open.
-func (s *Service) Forward(ctx context.Context, lane int, batch []protocol.Request, replies []protocol.Reply) []protocol.Reply {
-	f := forwardings.Get().(*forwarding)
-	f.encode(batch)
-	var err error
-	if len(f.batch.Entries) > 0 {
-		err = s.Log.Append(ctx, lane, &f.batch)
+// Calls for one queue must follow one another, else their order is open.
+func (s *Service) Forward(ctx context.Context, in *hop.Batch) (hop.Answers, error) {
+	err := in.Check()
+	if err == nil && (in.Queue < 0 || in.Queue >= s.Queues) {
+		err = fmt.Errorf("there is no queue %d", in.Queue)
 	}
-	replies = f.reply(batch, replies, err)
+	if err != nil {
+		s.counters.badBatches.Add(1)
+		return hop.Answers{}, fmt.Errorf("logic: a batch that no gateway sends: %w", err)
+	}
+	f := forwardings.Get().(*forwarding)
+	f.service, f.in = s, in
+	f.read()
+	f.permit(ctx)
+	f.enter()
+	if len(f.batch.Entries) > 0 {
+		f.apply(ctx)
+	}
+	answers := f.answer()
+	f.sendReceipts(ctx)
 	f.reset()
 	forwardings.Put(f)
-	return replies
+	return answers, nil
 }
 
-// encode makes the entries of a batch and their frames.
-func (f *forwarding) encode(batch []protocol.Request) {
-	size := 0
-	for i := range batch {
-		switch frame := &batch[i].Frame; frame.Type {
-		case protocol.TypeSend:
-			size += len(frame.Payload) + pushOverhead
-		case protocol.TypePushAck, protocol.TypeRead:
-			size += receiptSize
+// read takes the frames apart and notes whom to ask about.
+func (f *forwarding) read() {
+	for i := range f.in.Len() {
+		x := inbound{ask: -1}
+		target, ok := f.readFrame(i, &x)
+		if ok && x.code == 0 {
+			x.ask = len(f.asks)
+			f.asks = append(f.asks, Ask{User: f.in.Users[i], Conversation: target.Conversation(f.in.Users[i])})
 		}
-	}
-	f.batch.Record = make([]byte, 0, size)
-	for i := range batch {
-		r := &batch[i]
-		var v verdict
-		switch r.Frame.Type {
-		case protocol.TypeSend:
-			v = f.send(r)
-		case protocol.TypePushAck, protocol.TypeRead:
-			v = f.cursor(r)
-		default:
-			v.code = protocol.CodeUnknownType
-		}
-		f.verdict = append(f.verdict, v)
+		f.frames = append(f.frames, x)
 	}
 }
 
-func (f *forwarding) send(r *protocol.Request) verdict {
-	var m protocol.Send
-	if m.Decode(r.Frame.Payload) != nil {
-		return verdict{code: protocol.CodeBadPayload}
+// readFrame reads frame i; ok is false for one that nobody answers for.
+func (f *forwarding) readFrame(i int, x *inbound) (t protocol.Target, ok bool) {
+	var whole bool
+	if x.frame, whole = f.in.Frame(i); !whole || f.in.Users[i] == 0 || f.in.Devices[i] == 0 {
+		f.service.counters.badFrames.Add(1)
+		x.code = protocol.CodeUnavailable
+		return t, false
 	}
-	if code := checkSend(&m); code != 0 {
-		return verdict{code: code}
+	switch x.frame.Type {
+	case protocol.TypeSend:
+		if x.send.Decode(x.frame.Payload) != nil {
+			x.code = protocol.CodeBadPayload
+		} else {
+			t, x.code = x.send.Target, checkSend(&x.send)
+		}
+	case protocol.TypePushAck, protocol.TypeRead:
+		if x.cursor.Decode(x.frame.Payload) != nil {
+			x.code = protocol.CodeBadPayload
+		} else if t = x.cursor.Target; !addressable(t) {
+			x.code = protocol.CodeBadTarget
+		}
+	default:
+		x.code = protocol.CodeUnknownType
 	}
-	start := len(f.batch.Record)
-	f.batch.Record = protocol.Message{
-		Target:   m.Target,
-		Sender:   r.User,
-		Device:   r.Device,
-		ClientID: m.ClientID,
-		Content:  m.Content,
-		Body:     m.Body,
-	}.AppendFrame(f.batch.Record)
-	return f.add(Entry{
-		Op:           OpMessage,
-		Conversation: m.Target.Conversation(r.User),
-		User:         r.User,
-		Device:       r.Device,
-		ClientID:     m.ClientID,
-		Start:        start,
-	})
+	if x.code == 0 && t.Conversation(f.in.Users[i]).Partition()%f.service.Queues != f.in.Queue {
+		f.service.counters.badFrames.Add(1)
+		x.code = protocol.CodeUnavailable
+	}
+	return t, true
 }
 
 func checkSend(m *protocol.Send) protocol.Code {
@@ -130,91 +135,116 @@ func checkSend(m *protocol.Send) protocol.Code {
 	return 0
 }
 
-func (f *forwarding) cursor(r *protocol.Request) verdict {
-	var m protocol.Cursor
-	if m.Decode(r.Frame.Payload) != nil {
-		return verdict{code: protocol.CodeBadPayload}
+// permit refuses what its user may not do.
+func (f *forwarding) permit(ctx context.Context) {
+	if len(f.asks) == 0 {
+		return
 	}
-	if !addressable(m.Target) {
-		return verdict{code: protocol.CodeBadTarget}
+	var err error
+	f.rights, err = f.service.access(ctx, f.asks, f.rights[:0])
+	for i := range f.frames {
+		x := &f.frames[i]
+		if x.ask < 0 {
+			continue
+		}
+		need := MaySee
+		if x.frame.Type == protocol.TypeSend {
+			need = MayWrite
+		}
+		if err != nil {
+			x.code = protocol.CodeUnavailable
+		} else if f.rights[x.ask]&need == 0 {
+			x.code = protocol.CodeBadTarget
+		}
 	}
-	read := uint64(0)
-	if r.Frame.Type == protocol.TypeRead {
-		read = m.Seq
+}
+
+// pushOverhead is what a PUSH frame is longer than the frame of its SEND.
+var pushOverhead = len(protocol.Message{}.AppendFrame(nil)) - len(protocol.Send{}.AppendFrame(nil, 0))
+
+// enter makes the entries and encodes their pushes, in one buffer that is
+// allocated once and in the right size.
+func (f *forwarding) enter() {
+	size := 0
+	for i := range f.frames {
+		if x := &f.frames[i]; x.code == 0 && x.frame.Type == protocol.TypeSend {
+			size += len(f.in.Bytes(i)) + pushOverhead
+		}
 	}
-	key := cursorKey{conversation: m.Target.Conversation(r.User), user: r.User, device: r.Device}
-	if i, ok := f.cursors[key]; ok {
-		e := &f.batch.Entries[i]
-		e.Delivered, e.Read = max(e.Delivered, m.Seq), max(e.Read, read)
-		return verdict{entry: i}
+	f.batch.Queue, f.batch.Err = f.in.Queue, nil
+	f.batch.Blob = make([]byte, 0, size)
+	for i := range f.frames {
+		x := &f.frames[i]
+		if x.code != 0 {
+			continue
+		}
+		user, device := f.in.Users[i], f.in.Devices[i]
+		if x.frame.Type == protocol.TypeSend {
+			f.enterMessage(x, user, device)
+		} else {
+			f.enterCursor(x, user, device)
+		}
 	}
-	f.cursors[key] = len(f.batch.Entries)
-	start := len(f.batch.Record)
-	f.batch.Record = protocol.Receipt{Target: m.Target, User: r.User, Device: r.Device}.AppendFrame(f.batch.Record)
-	return f.add(Entry{
-		Op:           OpCursor,
-		Conversation: key.conversation,
-		User:         r.User,
-		Device:       r.Device,
-		Delivered:    m.Seq,
-		Read:         read,
-		Start:        start,
+}
+
+func (f *forwarding) enterMessage(x *inbound, user, device uint64) {
+	start := len(f.batch.Blob)
+	f.batch.Blob = protocol.Message{
+		Target:   x.send.Target,
+		Sender:   user,
+		Device:   device,
+		ClientID: x.send.ClientID,
+		Content:  x.send.Content,
+		Body:     x.send.Body,
+	}.AppendFrame(f.batch.Blob)
+	x.entry = f.add(Entry{
+		Op:           hop.OpMessage,
+		Conversation: f.asks[x.ask].Conversation,
+		User:         user,
+		Device:       device,
+		ClientID:     x.send.ClientID,
+		Frame:        hop.Span{Start: uint32(start), End: uint32(len(f.batch.Blob))},
 	})
 }
 
-// add appends the entry whose frame was encoded last.
-func (f *forwarding) add(e Entry) verdict {
-	e.End = len(f.batch.Record)
+// enterCursor makes one entry of all PUSHACKs, or all READs, of a device in a
+// conversation.
+func (f *forwarding) enterCursor(x *inbound, user, device uint64) {
+	key := cursorKey{op: hop.OpAck, conversation: f.asks[x.ask].Conversation, user: user, device: device}
+	if x.frame.Type == protocol.TypeRead {
+		key.op = hop.OpRead
+	}
+	if i, ok := f.cursors[key]; ok {
+		e := &f.batch.Entries[i]
+		e.Seq = max(e.Seq, x.cursor.Seq)
+		x.entry = i
+		return
+	}
+	x.entry = f.add(Entry{Op: key.op, Conversation: key.conversation, User: user, Device: device, Seq: x.cursor.Seq})
+	f.cursors[key] = x.entry
+}
+
+func (f *forwarding) add(e Entry) int {
 	f.batch.Entries = append(f.batch.Entries, e)
-	return verdict{entry: len(f.batch.Entries) - 1}
+	return len(f.batch.Entries) - 1
 }
 
-// reply encodes the answers to a batch; err is that of Append.
-func (f *forwarding) reply(batch []protocol.Request, replies []protocol.Reply, err error) []protocol.Reply {
-	size := 0
-	for i := range batch {
-		if batch[i].Frame.Type == protocol.TypeSend {
-			size += max(sendAckSize, errorSize)
-		} else if f.verdict[i].code != 0 || err != nil || batch[i].Frame.Request != 0 {
-			size += errorSize // DONE is shorter
-		}
+// apply hands the batch to the log.
+func (f *forwarding) apply(ctx context.Context) {
+	if err := f.service.Log.Apply(ctx, f.batches[:]); err != nil {
+		f.batch.Err = err
 	}
-	buf := make([]byte, 0, size)
-	for i := range batch {
-		r, v, start := &batch[i], f.verdict[i], len(buf)
-		if v.code == 0 {
-			v.code = f.outcome(v.entry, err)
-		}
-		switch {
-		case v.code != 0:
-			buf = failure(buf, r.Frame.Request, v.code)
-		case r.Frame.Type == protocol.TypeSend:
-			e := &f.batch.Entries[v.entry]
-			buf = protocol.SendAck{ClientID: e.ClientID, Seq: e.Seq, Time: e.Time}.AppendFrame(buf, r.Frame.Request)
-		case r.Frame.Request != 0:
-			buf = protocol.AppendEmpty(buf, protocol.TypeDone, r.Frame.Request)
-		default:
-			continue
-		}
-		replies = append(replies, protocol.Reply{Conn: r.Conn, Bytes: buf[start:len(buf):len(buf)]})
+	if f.batch.Err != nil {
+		f.service.counters.logFailed.Add(1)
+		f.service.Logger.Warn("logic: a batch was not carried out", "queue", f.batch.Queue, "entries", len(f.batch.Entries), "error", f.batch.Err)
 	}
-	return replies
-}
-
-// outcome gives the code with which an entry failed, or 0.
-func (f *forwarding) outcome(entry int, err error) protocol.Code {
-	switch {
-	case err != nil:
-		return protocol.CodeUnavailable
-	case f.batch.Entries[entry].Outcome == Stale:
-		return protocol.CodeStaleClientID
-	}
-	return 0
 }
 
 func (f *forwarding) reset() {
-	f.batch.Record = nil // is the log's
-	f.batch.Entries = f.batch.Entries[:0]
-	f.verdict = f.verdict[:0]
+	clear(f.frames)
 	clear(f.cursors)
+	f.service, f.in = nil, nil
+	f.batch.Blob, f.batch.Err = nil, nil // the blob is the log's
+	f.frames, f.asks, f.rights = f.frames[:0], f.asks[:0], f.rights[:0]
+	f.batch.Entries = f.batch.Entries[:0]
 }

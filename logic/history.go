@@ -2,116 +2,116 @@ package logic
 
 import (
 	"context"
-	"slices"
+	"encoding/binary"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
 // history answers HISTORY with a page of messages.
-func (s *Service) history(ctx context.Context, req *protocol.Request) ([]byte, protocol.Code) {
+func (s *Service) history(ctx context.Context, id *hop.Query, f protocol.Frame) ([]byte, protocol.Code) {
 	var q protocol.History
-	if q.Decode(req.Frame.Payload) != nil {
+	if q.Decode(f.Payload) != nil {
 		return nil, protocol.CodeBadPayload
-	}
-	if !addressable(q.Target) {
-		return nil, protocol.CodeBadTarget
 	}
 	if q.Direction != protocol.Forward && q.Direction != protocol.Backward {
 		return nil, protocol.CodeBadRequest
 	}
-	c := q.Target.Conversation(req.User)
-	head, err := s.History.Head(ctx, c)
-	if err != nil {
+	if code := s.maySee(ctx, id.User, q.Target); code != 0 {
+		return nil, code
+	}
+	frame := protocol.Messages{Target: q.Target}
+	out := frame.AppendFrame(nil, f.Request)
+	page := Page{
+		Conversation: q.Target.Conversation(id.User),
+		From:         q.Seq,
+		Backward:     q.Direction == protocol.Backward,
+		Limit:        pageLimit(q.Limit),
+		Room:         protocol.MaxFrame - (len(out) - frameLength),
+	}
+	if !s.page(ctx, &page) {
 		return nil, protocol.CodeUnavailable
 	}
-
-	page := protocol.Messages{Target: q.Target, First: max(q.Seq, 1), Last: head, Head: head}
-	backward := q.Direction == protocol.Backward
-	if backward {
-		page.First = 1
-		if q.Seq != 0 {
-			page.Last = min(q.Seq, head)
-		}
-	}
-	out := page.AppendFrame(nil, req.Frame.Request)
-	found := excerpt{room: protocol.MaxFrame - (len(out) - frameLength), limit: pageLimit(q.Limit)}
-	err = s.History.Read(ctx, c, page.First, page.Last, backward, func(seq uint64, message []byte) bool {
-		return found.add(seq, message)
-	})
-	if err != nil {
-		return nil, protocol.CodeUnavailable
-	}
-	if found.full { // the page covers what it came to, else the whole range
-		if backward {
-			page.First = found.last
-		} else {
-			page.Last = found.last
-		}
-	}
-	if backward {
-		slices.Reverse(found.messages)
-	}
-	out = slices.Grow(out, found.size)
-	for _, m := range found.messages {
-		out = protocol.AppendMessage(out, m)
-	}
-	page.Count = uint16(len(found.messages))
-	return page.Finish(out, 0), 0
+	frame.First, frame.Last, frame.Head, frame.Count = page.First, page.Last, page.Head, uint16(page.Count)
+	return frame.Finish(append(out, page.Items...), 0), 0
 }
 
 // frameLength is the length field of a frame, which it does not count itself.
 const frameLength = 4
 
-// itemOverhead is the length that stands before each item of a page.
-const itemOverhead = 4
-
-// excerpt collects the messages of a page, in the order in which they are read.
-type excerpt struct {
-	room     int // bytes for items
-	limit    int // messages
-	messages [][]byte
-	size     int    // bytes taken
-	last     uint64 // seq of the message taken last
-	full     bool   // there was one more
-}
-
-// add copies a message, unless the page is full. The first one always fits: a
-// message with a body of MaxBody leaves most of the 4 KiB around it free.
-func (x *excerpt) add(seq uint64, message []byte) bool {
-	size := itemOverhead + len(message)
-	if len(x.messages) == x.limit || x.size+size > x.room {
-		x.full = true
+// page reads a page; false: it could not be read.
+func (s *Service) page(ctx context.Context, page *Page) bool {
+	err := s.History.Pages(ctx, []*Page{page})
+	if err == nil {
+		err = page.Err
+	}
+	if err != nil {
+		s.counters.readFailed.Add(1)
+		s.Logger.Warn("logic: history could not be read", "conversation", page.Conversation, "error", err)
 		return false
 	}
-	x.size += size
-	x.messages = append(x.messages, slices.Clone(message))
-	x.last = seq
+	if !wholeItems(page.Items, page.Count) || page.Count > page.Limit || page.Count > 1 && len(page.Items) > page.Room {
+		s.counters.badReads.Add(1)
+		s.Logger.Error("logic: a page of history is damaged", "conversation", page.Conversation, "first", page.First, "last", page.Last)
+		return false
+	}
 	return true
 }
 
-// redeliver answers TypeRedeliver with the PUSH frames of a range, oldest first,
-// as many as fit into MaxFrame bytes; what is left waits for the next time. The
-// messages of the device itself are left out: it never gets them as a push. A
-// range that cannot be read gives nothing: the pushes still wait for an ack.
-func (s *Service) redeliver(ctx context.Context, req *protocol.Request) []byte {
-	var q protocol.Range
-	if q.Decode(req.Frame.Payload) != nil || !addressable(q.Target) {
-		return nil
+// wholeItems says whether the bytes are exactly so many items.
+func wholeItems(items []byte, count int) bool {
+	for ; count > 0; count-- {
+		if len(items) < itemHead || uint64(binary.BigEndian.Uint32(items)) > uint64(len(items)-itemHead) {
+			return false
+		}
+		items = items[itemHead+int(binary.BigEndian.Uint32(items)):]
+	}
+	return len(items) == 0
+}
+
+// itemHead is the length that stands before each item of a page.
+const itemHead = 4
+
+// Redeliver implements gateway.Logic: it gives the PUSH frames of a range, oldest
+// first, as many as fit into MaxFrame bytes; what is left waits for the next time.
+// The messages of the device itself are left out: it never gets them as a push.
+func (s *Service) Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte, error) {
+	switch s.maySee(ctx, again.User, again.Target) {
+	case 0:
+	case protocol.CodeUnavailable:
+		return nil, ErrUnavailable
+	default:
+		return nil, nil // there is nothing for this user to see
+	}
+	page := Page{
+		Conversation: again.Target.Conversation(again.User),
+		From:         again.First, To: again.Last,
+		Limit: protocol.MaxPage,
+		Room:  protocol.MaxFrame,
+	}
+	if again.First > again.Last {
+		return nil, nil
+	}
+	if !s.page(ctx, &page) {
+		return nil, ErrUnavailable
 	}
 	var out []byte
-	var m protocol.Message
-	s.History.Read(ctx, q.Target.Conversation(req.User), q.First, q.Last, false, func(_ uint64, message []byte) bool {
+	for items := page.Items; len(items) > 0; {
+		end := itemHead + int(binary.BigEndian.Uint32(items))
+		message := items[itemHead:end]
+		items = items[end:]
+		var m protocol.Message
 		if m.Decode(message) != nil {
-			return false
+			s.counters.badReads.Add(1)
+			return out, nil
 		}
-		if m.Sender == req.User && m.Device == req.Device {
-			return true
+		if m.Sender == again.User && m.Device == again.Device {
+			continue
 		}
-		if len(out)+protocol.HeaderSize+len(message) > protocol.MaxFrame {
-			return false
+		if len(out) > 0 && len(out)+protocol.HeaderSize+len(message) > protocol.MaxFrame {
+			break
 		}
 		out = protocol.Frame{Type: protocol.TypePush, Payload: message}.Append(out)
-		return true
-	})
-	return out
+	}
+	return out, nil
 }

@@ -3,47 +3,61 @@ package logic
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"time"
 
+	"gannet/internal/directory"
+	"gannet/internal/hop"
+	"gannet/internal/token"
 	"gannet/protocol"
 )
 
-// Login checks HELLO and enters the device in the directory under the gateway
-// and connection of id (its user and device are not read); the connection that
-// this one replaces, if any, is closed with replaced. The code is 0 when the
-// device is welcome, else it is the reason for CLOSE: bad_version, bad_device,
-// bad_token, token_expired or login_unavailable.
-func (s *Service) Login(ctx context.Context, id protocol.Identity, request uint32, hello *protocol.Hello) (protocol.Login, protocol.Code) {
-	if hello.Version != protocol.Version {
-		return protocol.Login{}, protocol.CodeBadVersion
-	}
-	if hello.Device == 0 {
-		return protocol.Login{}, protocol.CodeBadDevice
-	}
-	if len(hello.Token) > protocol.MaxToken {
-		return protocol.Login{}, protocol.CodeBadToken
-	}
-	user, _, err := s.Verifier.Verify(hello.Token)
+// Login implements gateway.Logic: it checks HELLO and enters the device in the
+// directory under the gateway and connection of the login; the connection that this
+// one replaces, if any, is closed with replaced. The code is 0 when the device is
+// welcome, else it is the reason for CLOSE: bad_version, bad_device, bad_token,
+// token_expired, replaced or login_unavailable.
+func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, error) {
+	hello := &login.Hello
 	switch {
-	case errors.Is(err, ErrTokenExpired):
-		return protocol.Login{}, protocol.CodeTokenExpired
-	case errors.Is(err, ErrToken):
-		return protocol.Login{}, protocol.CodeBadToken
+	case hello.Version != protocol.Version:
+		return hop.Welcome{Code: protocol.CodeBadVersion}, nil
+	case hello.Device == 0:
+		return hop.Welcome{Code: protocol.CodeBadDevice}, nil
+	case len(hello.Token) > protocol.MaxToken:
+		return hop.Welcome{Code: protocol.CodeBadToken}, nil
+	}
+	user, err := s.Tokens.Verify(hello.Token)
+	switch {
+	case errors.Is(err, token.ErrExpired):
+		return hop.Welcome{Code: protocol.CodeTokenExpired}, nil
+	case errors.Is(err, token.ErrInvalid) || err == nil && user == 0:
+		return hop.Welcome{Code: protocol.CodeBadToken}, nil
 	case err != nil:
-		return protocol.Login{}, protocol.CodeLoginUnavailable
+		return s.loginUnavailable("tokens", err), nil
 	}
 
-	at := protocol.Address{Gateway: id.Gateway, Conn: id.Conn}
-	old, replaced, err := s.Directory.Bind(ctx, user, hello.Device, hello.Platform, at)
+	number, err := s.Directory.Draw(ctx, user)
 	if err != nil {
-		return protocol.Login{}, protocol.CodeLoginUnavailable
+		return s.loginUnavailable("directory", err), nil
 	}
-	if replaced && old != at {
+	bound, err := s.Directory.Bind(ctx, []directory.Bind{{
+		User: user, Device: hello.Device, Platform: hello.Platform, Number: number, At: login.Address,
+	}}, nil)
+	if err == nil && len(bound) != 1 {
+		err = errors.New("it gave another number of answers than it was asked for")
+	}
+	if err != nil {
+		return s.loginUnavailable("directory", err), nil
+	}
+	if bound[0].Lost {
+		return hop.Welcome{Code: protocol.CodeReplaced}, nil
+	}
+	if old := bound[0].Replaced; old != (hop.Address{}) && old != login.Address {
 		// Nothing is routed to the old connection any more, whether its gateway
 		// hears of this or not.
 		if err := s.Gateways.Kick(ctx, old, protocol.CodeReplaced); err != nil {
-			slog.Warn("logic: a replaced connection could not be closed", "gateway", old.Gateway, "conn", old.Conn, "err", err)
+			s.counters.kicks.Add(1)
+			s.Logger.Warn("logic: a replaced connection could not be closed", "gateway", old.Gateway, "conn", old.Conn, "error", err)
 		}
 	}
 
@@ -52,28 +66,36 @@ func (s *Service) Login(ctx context.Context, id protocol.Identity, request uint3
 		Version:    protocol.Version,
 		User:       user,
 		Time:       uint64(s.Now().UnixMilli()),
-		Heartbeat:  uint16(heartbeat / time.Second),
+		Heartbeat:  heartbeat,
 		MaxFrame:   protocol.MaxFrame,
 		MaxBody:    protocol.MaxBody,
 		MaxUnacked: protocol.MaxUnacked,
+		Server:     s.Server,
 	}
-	return protocol.Login{User: user, Heartbeat: heartbeat, Welcome: welcome.AppendFrame(nil, request)}, 0
+	return hop.Welcome{User: user, Number: number, Heartbeat: heartbeat, Frame: welcome.AppendFrame(nil, login.Request)}, nil
 }
 
-// heartbeatFor gives the interval in force for the seconds that HELLO asked for.
-func heartbeatFor(asked uint16) time.Duration {
+func (s *Service) loginUnavailable(what string, err error) hop.Welcome {
+	s.counters.loginFailed.Add(1)
+	s.Logger.Warn("logic: a login could not be checked", "by", what, "error", err)
+	return hop.Welcome{Code: protocol.CodeLoginUnavailable}
+}
+
+// heartbeatFor gives the interval in force, in seconds, for the one that HELLO
+// asked for.
+func heartbeatFor(asked uint16) uint16 {
 	if asked == 0 {
-		return protocol.DefaultHeartbeat
+		return uint16(protocol.DefaultHeartbeat / time.Second)
 	}
-	return min(max(time.Duration(asked)*time.Second, protocol.MinHeartbeat), protocol.MaxHeartbeat)
+	return min(max(asked, uint16(protocol.MinHeartbeat/time.Second)), uint16(protocol.MaxHeartbeat/time.Second))
 }
 
-// Logout removes the device from the directory, unless another connection has
-// replaced this one since. The gateway calls it once for every connection that
-// was welcome, when it has ended.
-func (s *Service) Logout(ctx context.Context, id protocol.Identity) {
-	at := protocol.Address{Gateway: id.Gateway, Conn: id.Conn}
-	if err := s.Directory.Unbind(ctx, id.User, id.Device, at); err != nil {
-		slog.Warn("logic: a device could not be removed from the directory", "user", id.User, "device", id.Device, "err", err)
+// Logout implements gateway.Logic: it removes the devices from the directory,
+// unless another connection has replaced theirs since.
+func (s *Service) Logout(ctx context.Context, over []hop.Binding) error {
+	binds := make([]directory.Bind, len(over))
+	for i, b := range over {
+		binds[i] = directory.Bind{User: b.User, Device: b.Device, Platform: b.Platform, Number: b.Number, At: b.Address()}
 	}
+	return s.Directory.Unbind(ctx, binds)
 }

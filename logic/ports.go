@@ -161,7 +161,7 @@ type InboxPage struct {
 // Social knows who is what to whom. It is asked by access.go alone.
 type Social interface {
 	// Rights appends what each user may do in the conversation, in order. It is
-	// asked only for conversations that can exist; user 0 is never asked for.
+	// asked only for conversations that can exist.
 	Rights(ctx context.Context, asks []Ask, dst []Rights) ([]Rights, error)
 }
 

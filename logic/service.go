@@ -1,31 +1,60 @@
 // Package logic has the rules of gannet: who may log in, what a message is and
 // which seq it gets, who may read what. It reaches everything else through the
 // ports in ports.go.
+//
+// A batch of SEND, PUSHACK and READ frames goes through forward.go (frames to
+// entries), access.go (who may), the Log (ledger and store), reply.go (outcomes to
+// answers) and receipt.go. Everything runs on the goroutine of the caller.
 package logic
 
 import (
 	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
 	"time"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
-// Config has what a Service works with. Everything but Now is required.
+// Config has what a Service works with. Everything but Now and Logger is
+// required.
 type Config struct {
 	Log       Log
 	History   History
 	Inbox     Inbox
-	Cursors   Cursors
+	Social    Social
+	Receipts  Receipts
 	Directory Directory
 	Gateways  Gateways
-	Verifier  Verifier
-	Now       func() time.Time // nil: time.Now
+	Tokens    Tokens
+
+	Queues int    // of the log; a conversation's queue is its partition mod Queues
+	Server []byte // identity of the store, for WELCOME
+
+	Now    func() time.Time // nil: time.Now
+	Logger *slog.Logger     // nil: slog.Default()
 }
 
 // Service answers the frames of clients. It keeps no state between calls; its
 // methods may be called concurrently.
 type Service struct {
 	Config
+	counters counters
+}
+
+// counters counts what did not go as it should.
+type counters struct {
+	badBatches  atomic.Uint64 // of a gateway: lists that do not fit, or a queue that is not there
+	badFrames   atomic.Uint64 // of a gateway: not one frame, no user, or another queue's conversation
+	logFailed   atomic.Uint64 // batches that the log did not carry out
+	readFailed  atomic.Uint64 // SYNC, HISTORY and redeliveries that could not be read
+	badReads    atomic.Uint64 // of a store: pages that are none
+	access      atomic.Uint64 // batches and queries for which Social did not answer
+	receipts    atomic.Uint64 // batches of receipts that did not go out
+	kicks       atomic.Uint64 // replaced connections that could not be closed
+	loginFailed atomic.Uint64 // logins for which the directory or the tokens did not answer
 }
 
 // New makes a Service.
@@ -33,35 +62,53 @@ func New(config Config) *Service {
 	if config.Now == nil {
 		config.Now = time.Now
 	}
+	if config.Logger == nil {
+		config.Logger = slog.Default()
+	}
 	return &Service{Config: config}
 }
 
-// Query answers one frame of a read lane: SYNC, HISTORY, or TypeRedeliver, whose
-// answer is the PUSH frames themselves and may be empty. The payload is not kept.
-func (s *Service) Query(ctx context.Context, req protocol.Request) protocol.Reply {
+// Stats gives every counter by name; they rise from the start of the process.
+func (s *Service) Stats() map[string]uint64 {
+	c := &s.counters
+	return map[string]uint64{
+		"hostile.batch":   c.badBatches.Load(),
+		"hostile.frame":   c.badFrames.Load(),
+		"hostile.page":    c.badReads.Load(),
+		"failed.log":      c.logFailed.Load(),
+		"failed.read":     c.readFailed.Load(),
+		"failed.access":   c.access.Load(),
+		"failed.receipts": c.receipts.Load(),
+		"failed.kick":     c.kicks.Load(),
+		"failed.login":    c.loginFailed.Load(),
+	}
+}
+
+// errQuery says that a query is not exactly one frame, or names nobody.
+var errQuery = errors.New("logic: a query that no gateway sends")
+
+// Query answers one SYNC or HISTORY with one encoded frame. The payload is not
+// kept.
+func (s *Service) Query(ctx context.Context, q *hop.Query) ([]byte, error) {
+	f, n, err := protocol.Split(q.Frame, protocol.MaxFrame)
+	if err != nil || n == 0 || n != len(q.Frame) || q.User == 0 {
+		s.counters.badFrames.Add(1)
+		return nil, errQuery
+	}
 	var out []byte
 	var code protocol.Code
-	switch req.Frame.Type {
+	switch f.Type {
 	case protocol.TypeSync:
-		out, code = s.sync(ctx, &req)
+		out, code = s.sync(ctx, q, f)
 	case protocol.TypeHistory:
-		out, code = s.history(ctx, &req)
-	case protocol.TypeRedeliver:
-		out = s.redeliver(ctx, &req)
+		out, code = s.history(ctx, q, f)
 	default:
 		code = protocol.CodeUnknownType
 	}
 	if code != 0 {
-		out = failure(nil, req.Frame.Request, code)
+		return failure(nil, f.Request, code), nil
 	}
-	return protocol.Reply{Conn: req.Conn, Bytes: out}
-}
-
-// addressable says whether users have conversations under such a target: direct
-// ones, with any user, themselves included. Whoever addresses a direct
-// conversation is one of its two users, so nobody reaches one of others.
-func addressable(t protocol.Target) bool {
-	return t.Kind == protocol.KindDirect && t.ID != 0
+	return out, nil
 }
 
 // pageLimit gives how many items a page may have for the limit that was asked.

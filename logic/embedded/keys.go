@@ -4,44 +4,60 @@ import (
 	"encoding/binary"
 	"errors"
 
+	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
 // The keys. Everything of a conversation lies together, and that of a partition
 // is one range.
 //
-//	c partition kind a b 0 seq          prev ++ Message payload
-//	c partition kind a b 1 user 0       delivered, read, changed
-//	c partition kind a b 1 user device  highest client id, seq of the newest message
+//	c partition kind a b 0 seq          links, Message payload
+//	c partition kind a b 1 user         a member's cursors and counts
+//	c partition kind a b 2 user device  a device's highest client id, newest message and ack
 //	u user kind id                      nothing: user has the conversation that this
 //	                                    target names
+//	m identity                          the store's 16 random bytes
+//	m format                            formatVersion, u32
+//	m commits queue                     how many commits the queue made (commits.go)
 //
-// Integers are big-endian, so that keys sort as numbers do; partition, kind and
-// the section after b are one byte, everything else eight. The newest message
-// stands right before the state: a send writes two neighbours, which costs the
-// memtable half as much as two distant keys, and a load reads one place.
+// Integers in keys are big-endian, so that keys sort as numbers do; partition, kind,
+// the section after b and queue are one byte, everything else eight. The newest
+// message stands right before the state: a load reads one place.
 //
-// prev is the seq of the message that the same device had accepted before in the
-// conversation, 0 for its first. delivered and read are what PUSHACK and READ
-// raised; the newest seq of each of the user's devices counts as well, so that
-// sending does not have to write cursors. The records of devices are written at
-// checkpoints; messages after the last one stand for themselves.
+// links are four uvarints: the distance to the message that the same device sent
+// before (0: none), how many of the messages up to this one do not count as
+// unread, how many of those that count are by others than its sender, and the
+// stamp of the commit.
+//
+// The records of devices, and of members but for READ, are written at checkpoints
+// and when acks are due; messages after the last checkpoint stand for themselves.
 const (
 	tagConversation = 'c'
 	tagInbox        = 'u'
 
 	sectionMessage = 0
-	sectionState   = 1
+	sectionMember  = 1
+	sectionDevice  = 2
 
 	placeSize   = 1 + 1 + 8 + 8
 	prefixSize  = 1 + placeSize + 1
 	messageSize = prefixSize + 8
-	stateSize   = prefixSize + 8 + 8
+	memberKey   = prefixSize + 8
+	deviceKey   = prefixSize + 8 + 8
 	inboxSize   = 1 + 8 + 1 + 8
 
-	linkSize   = 8
-	cursorSize = 3 * 8
-	deviceSize = 2 * 8
+	linksSize   = 4 * binary.MaxVarintLen64 // at most
+	memberValue = 6*8 + 1
+	deviceValue = 4 * 8
+)
+
+const (
+	keyIdentity        = "midentity"
+	keyFormat          = "mformat"
+	keyCommits         = "mcommits"
+	formatVersion      = 1
+	checkpoint         = 64 // a load replays fewer messages than this
+	flagCounted   byte = 1
 )
 
 // errCorrupt says that a record does not have the form in which it was written.
@@ -64,25 +80,16 @@ func putPrefix(key []byte, p *place, section byte) {
 	key[1+placeSize] = section
 }
 
+func prefix(p *place, section byte) []byte {
+	key := make([]byte, prefixSize)
+	putPrefix(key, p, section)
+	return key
+}
+
 // putMessageKey fills the messageSize bytes of key.
 func putMessageKey(key []byte, p *place, seq uint64) {
 	putPrefix(key, p, sectionMessage)
 	binary.BigEndian.PutUint64(key[prefixSize:], seq)
-}
-
-// putStateKey fills the stateSize bytes of key.
-func putStateKey(key []byte, p *place, user, device uint64) {
-	putPrefix(key, p, sectionState)
-	binary.BigEndian.PutUint64(key[prefixSize:], user)
-	binary.BigEndian.PutUint64(key[prefixSize+8:], device)
-}
-
-// putInboxKey fills the inboxSize bytes of key.
-func putInboxKey(key []byte, user uint64, t protocol.Target) {
-	key[0] = tagInbox
-	binary.BigEndian.PutUint64(key[1:], user)
-	key[9] = byte(t.Kind)
-	binary.BigEndian.PutUint64(key[10:], t.ID)
 }
 
 func messageKey(p *place, seq uint64) []byte {
@@ -94,9 +101,12 @@ func messageKey(p *place, seq uint64) []byte {
 // keySeq reads the seq off the key of a message.
 func keySeq(key []byte) uint64 { return binary.BigEndian.Uint64(key[prefixSize:]) }
 
-// keyState reads user and device off a key of the state section.
-func keyState(key []byte) (user, device uint64) {
-	return binary.BigEndian.Uint64(key[prefixSize:]), binary.BigEndian.Uint64(key[prefixSize+8:])
+// putInboxKey fills the inboxSize bytes of key.
+func putInboxKey(key []byte, user uint64, t protocol.Target) {
+	key[0] = tagInbox
+	binary.BigEndian.PutUint64(key[1:], user)
+	key[9] = byte(t.Kind)
+	binary.BigEndian.PutUint64(key[10:], t.ID)
 }
 
 // keyTarget reads the target off a key of tagInbox.
@@ -104,20 +114,96 @@ func keyTarget(key []byte) protocol.Target {
 	return protocol.Target{Kind: protocol.Kind(key[9]), ID: binary.BigEndian.Uint64(key[10:])}
 }
 
-// splitMessage takes the value of a message apart.
-func splitMessage(value []byte) (prev uint64, message []byte, err error) {
-	if len(value) < linkSize {
-		return 0, nil, errCorrupt
+// links is what stands before a stored message.
+type links struct {
+	previous, count, own, stamp uint64
+}
+
+// append encodes the links of the message with this seq at the end of dst.
+func (l links) append(dst []byte, seq uint64) []byte {
+	distance := uint64(0)
+	if l.previous != 0 {
+		distance = seq - l.previous
 	}
-	return binary.BigEndian.Uint64(value), value[linkSize:], nil
+	dst = binary.AppendUvarint(dst, distance)
+	dst = binary.AppendUvarint(dst, seq-l.count)
+	dst = binary.AppendUvarint(dst, l.count-l.own)
+	return binary.AppendUvarint(dst, l.stamp)
+}
+
+// splitMessage takes the value of a message apart; message points into value.
+func splitMessage(seq uint64, value []byte) (l links, message []byte, err error) {
+	var n [4]uint64
+	for i := range n {
+		v, size := binary.Uvarint(value)
+		if size <= 0 {
+			return links{}, nil, errCorrupt
+		}
+		n[i], value = v, value[size:]
+	}
+	if n[0] >= seq && n[0] != 0 || n[1] > seq || n[2] > seq-n[1] {
+		return links{}, nil, errCorrupt
+	}
+	l = links{count: seq - n[1], stamp: n[3]}
+	l.own = l.count - n[2]
+	if n[0] != 0 {
+		l.previous = seq - n[0]
+	}
+	return l, value, nil
 }
 
 // decodeMessage reads the value of a message; the body is valid as long as value
 // is.
-func decodeMessage(value []byte) (prev uint64, m protocol.Message, err error) {
-	prev, payload, err := splitMessage(value)
+func decodeMessage(seq uint64, value []byte) (l links, m protocol.Message, err error) {
+	l, payload, err := splitMessage(seq, value)
 	if err == nil {
 		err = m.Decode(payload)
 	}
-	return prev, m, err
+	if err == nil && m.Seq != seq {
+		err = errCorrupt
+	}
+	return l, m, err
+}
+
+func putMember(key, value []byte, p *place, m *ledger.Member) {
+	putPrefix(key, p, sectionMember)
+	binary.BigEndian.PutUint64(key[prefixSize:], m.User)
+	for i, v := range [...]uint64{m.Delivered, m.Read, m.Total, m.Count, m.Own, m.Changed} {
+		binary.BigEndian.PutUint64(value[8*i:], v)
+	}
+	value[6*8] = 0
+	if m.Counted {
+		value[6*8] = flagCounted
+	}
+}
+
+func readMember(key, value []byte) (m ledger.Member, err error) {
+	if len(key) != memberKey || len(value) < memberValue {
+		return m, errCorrupt
+	}
+	u64 := func(i int) uint64 { return binary.BigEndian.Uint64(value[8*i:]) }
+	return ledger.Member{
+		User: binary.BigEndian.Uint64(key[prefixSize:]), Delivered: u64(0), Read: u64(1), Total: u64(2),
+		Count: u64(3), Own: u64(4), Changed: u64(5), Counted: value[6*8] == flagCounted,
+	}, nil
+}
+
+func putDevice(key, value []byte, p *place, d *ledger.Device) {
+	putPrefix(key, p, sectionDevice)
+	binary.BigEndian.PutUint64(key[prefixSize:], d.User)
+	binary.BigEndian.PutUint64(key[prefixSize+8:], d.Device)
+	for i, v := range [...]uint64{d.MaxID, d.Last, d.Acked, d.Changed} {
+		binary.BigEndian.PutUint64(value[8*i:], v)
+	}
+}
+
+func readDevice(key, value []byte) (d ledger.Device, err error) {
+	if len(key) != deviceKey || len(value) < deviceValue {
+		return d, errCorrupt
+	}
+	u64 := func(i int) uint64 { return binary.BigEndian.Uint64(value[8*i:]) }
+	return ledger.Device{
+		User: binary.BigEndian.Uint64(key[prefixSize:]), Device: binary.BigEndian.Uint64(key[prefixSize+8:]),
+		MaxID: u64(0), Last: u64(1), Acked: u64(2), Changed: u64(3),
+	}, nil
 }

@@ -42,10 +42,11 @@ const (
 // pebbleOptions gives the options of the database. There are no bloom filters:
 // they spare the look-up of keys that are not there, and every key that is
 // looked up here was found in a link or an index.
-func pebbleOptions(fs vfs.FS, cacheBytes int64) *pebble.Options {
+func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
-		Logger:                      logger{},
+		Logger:                      logger{log},
+		Merger:                      commitsMerger,
 		CacheSize:                   cacheBytes,
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                memTableSize,
@@ -66,12 +67,12 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64) *pebble.Options {
 }
 
 // logger passes Pebble's errors on and leaves out the rest.
-type logger struct{}
+type logger struct{ log *slog.Logger }
 
 func (logger) Infof(string, ...any) {}
 
-func (logger) Errorf(format string, args ...any) {
-	slog.Error("embedded: " + fmt.Sprintf(format, args...))
+func (l logger) Errorf(format string, args ...any) {
+	l.log.Error("embedded: " + fmt.Sprintf(format, args...))
 }
 
 // Fatalf must not return: Pebble would go on as if nothing had happened, and

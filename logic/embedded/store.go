@@ -1,14 +1,23 @@
 // Package embedded keeps everything that logic needs in one folder on disk, with
-// Pebble: the Log, History, Inbox and Cursors of the single process.
+// Pebble: the Log, History, Inbox and Social of the single process.
 //
-// Each lane has at most one batch under way. A batch is worked out in memory on
-// the cached state of its conversations, committed with one sync, and only then
-// shown to readers and published. Pebble itself shows a commit to readers before
-// it is durable, so every reader asks the cache how far it may look: a
-// conversation whose batch is under way is always in it.
+// Each queue has at most one record under way. Its batches are worked out in memory
+// by the queue's ledger, committed with one sync, and only then shown to readers
+// and published. Pebble itself shows a commit to readers before it is durable, so
+// every reader asks the ledger how far it may look.
+//
+//	store.go    open and close
+//	write.go    a queue's record, from batches to the disk
+//	load.go     what a ledger does not have in memory
+//	history.go  pages of messages
+//	inbox.go    the conversations of a user
+//	keys.go     the format on disk; commits.go: that nothing of it is missing
 package embedded
 
 import (
+	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,31 +30,43 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"gannet/internal/hop"
 	"gannet/logic"
+	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
-// ErrLocked says that another process, or another Store of this one, uses the
-// folder.
-var ErrLocked = errors.New("another gannet is using the data folder")
+var (
+	// ErrLocked says that another process, or another Store of this one, uses the
+	// folder.
+	ErrLocked = errors.New("another gannet is using the data folder")
+
+	// ErrFormat says that the folder holds a store of another format.
+	ErrFormat = errors.New("the store has another format")
+
+	// ErrHole says that commits are missing in the middle of the store.
+	ErrHole = errors.New("the store has a hole")
+)
 
 // defaultCacheConversations takes about 70 MB with two devices a conversation.
 const defaultCacheConversations = 1 << 17
 
-// Options says how to open a Store. The zero value of each field but Lanes is
+// Options says how to open a Store. The zero value of each field but Queues is
 // usable.
 type Options struct {
-	// Lanes is the number of lanes that Append is called with, at least 1. It may
+	// Queues is the number of queues that Apply is called with, 1 to 256. It may
 	// differ from one Open to the next.
-	Lanes int
+	Queues int
 
-	// Publish takes each record once it is durable, in the order in which its lane
-	// committed; the lane waits for it to return. It owns the record. nil: nobody
-	// follows.
-	Publish func(lane int, record []byte)
+	// Publish takes each record that carries frames once it is durable, in the order
+	// of its queue; the queue waits for it to return. The record is valid until
+	// then, the bytes of its blob stay as they are. The context is that of the call
+	// that wrote the record. nil: nobody follows.
+	Publish func(ctx context.Context, record *hop.Record)
 
 	FS  vfs.FS           // nil: the disk
 	Now func() time.Time // nil: time.Now
+	Log *slog.Logger     // nil: slog.Default()
 
 	// CacheConversations bounds how many conversations are kept in memory, about
 	// 0.6 kB each; 0: 131072. Those of the batches under way come on top.
@@ -57,41 +78,49 @@ type Options struct {
 	tune func(*pebble.Options) // for tests
 }
 
-// Store is a logic.Log, logic.History, logic.Inbox and logic.Cursors. Its
-// methods may be called concurrently.
-//
-// Locks, in the order in which they are taken: lane.append, lane.mu.
+// Store is a logic.Log, logic.History, logic.Inbox and logic.Social. Its methods
+// may be called concurrently.
 type Store struct {
-	db      *pebble.DB
-	now     func() time.Time
-	publish func(lane int, record []byte)
-	lanes   []*lane
+	db       *pebble.DB
+	identity [16]byte
+	now      func() time.Time
+	log      *slog.Logger
+	publish  func(ctx context.Context, record *hop.Record)
+	queues   []*queue
+	stamps   stamps
 
 	// failed is set for good once a commit went wrong: what it wrote may or may
 	// not be there, which only a new Open can tell.
 	failed  atomic.Pointer[error]
 	failure chan struct{} // closed with it
 
-	mu     sync.Mutex // guards closed, and calls.Add against Close
-	closed bool
-	calls  sync.WaitGroup // methods under way
+	mu      sync.Mutex // guards closed, and calls.Add against Close
+	closed  bool
+	calls   sync.WaitGroup // methods under way
+	closing chan struct{}  // closed when the store closes
+	acks    sync.WaitGroup // the goroutine that writes acks
 }
 
 var (
 	_ logic.Log     = (*Store)(nil)
 	_ logic.History = (*Store)(nil)
 	_ logic.Inbox   = (*Store)(nil)
-	_ logic.Cursors = (*Store)(nil)
+	_ logic.Social  = (*Store)(nil)
+	_ ledger.Source = (*Store)(nil)
 )
 
 // Open opens the store in dir and creates it where there is none. A folder that
-// is in use gives ErrLocked.
+// is in use gives ErrLocked, a store of another format ErrFormat, and one in which
+// commits are missing ErrHole.
 func Open(dir string, opts Options) (*Store, error) {
-	if opts.Lanes < 1 {
-		return nil, fmt.Errorf("embedded: %d lanes, at least 1 is needed", opts.Lanes)
+	if opts.Queues < 1 || opts.Queues > protocol.Partitions {
+		return nil, fmt.Errorf("embedded: %d queues; 1 to %d are possible", opts.Queues, protocol.Partitions)
 	}
 	if opts.Now == nil {
 		opts.Now = time.Now
+	}
+	if opts.Log == nil {
+		opts.Log = slog.Default()
 	}
 	if opts.CacheConversations == 0 {
 		opts.CacheConversations = defaultCacheConversations
@@ -102,24 +131,94 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.FS == nil {
 		opts.FS = vfs.Default
 	}
-	settings := pebbleOptions(opts.FS, opts.CacheBytes)
+	settings := pebbleOptions(opts.FS, opts.CacheBytes, opts.Log)
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
 	db, err := pebble.Open(dir, settings)
-	if err != nil {
-		if isLocked(err) {
-			return nil, fmt.Errorf("embedded: %w: %s", ErrLocked, dir)
-		}
+	switch {
+	case err == nil:
+	case isLocked(err):
+		return nil, fmt.Errorf("embedded: %w: %s", ErrLocked, dir)
+	case strings.Contains(err.Error(), "merger name"):
+		return nil, fmt.Errorf("embedded: %w: %s was written by a gannet before format %d, which this one cannot read; use the gannet that wrote it, or another folder", ErrFormat, dir, formatVersion)
+	default:
 		return nil, fmt.Errorf("embedded: cannot open %s: %w", dir, err)
 	}
 	s := &Store{
-		db: db, now: opts.Now, publish: opts.Publish, lanes: make([]*lane, opts.Lanes), failure: make(chan struct{}),
+		db: db, now: opts.Now, log: opts.Log, publish: opts.Publish,
+		failure: make(chan struct{}), closing: make(chan struct{}),
 	}
-	for i := range s.lanes {
-		s.lanes[i] = newLane(max(opts.CacheConversations/opts.Lanes/2, 1))
+	if err := s.begin(opts); err != nil {
+		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(err, db.Close()))
 	}
+	s.acks.Go(s.writeAcks)
 	return s, nil
+}
+
+// begin reads what the store says about itself, or writes it into an empty one.
+func (s *Store) begin(opts Options) error {
+	if err := s.checkFormat(); err != nil {
+		return err
+	}
+	made, stamp, err := readAllCommits(s.db)
+	if err != nil {
+		return err
+	}
+	s.stamps.last, s.stamps.underWay = stamp, make([]uint64, opts.Queues)
+	for i := range opts.Queues {
+		s.queues = append(s.queues, &queue{index: i, made: made[i], ledger: ledger.New(ledger.Options{
+			Queue: i, Queues: opts.Queues,
+			Conversations: opts.CacheConversations / opts.Queues,
+			Checkpoint:    checkpoint,
+		}, s)})
+	}
+	return nil
+}
+
+// checkFormat reads format and identity, and gives an empty store its own.
+func (s *Store) checkFormat() error {
+	format, err := s.get(keyFormat)
+	if errors.Is(err, pebble.ErrNotFound) {
+		it, err := s.db.NewIter(nil)
+		if err != nil {
+			return err
+		}
+		empty := !it.First()
+		if err := errors.Join(it.Error(), it.Close()); err != nil {
+			return err
+		}
+		if !empty {
+			return fmt.Errorf("%w: it does not say which; use the gannet that wrote it, or another folder", ErrFormat)
+		}
+		rand.Read(s.identity[:])
+		w := s.db.NewBatch()
+		w.Set([]byte(keyIdentity), s.identity[:], nil)
+		w.Set([]byte(keyFormat), binary.BigEndian.AppendUint32(nil, formatVersion), nil)
+		return w.Commit(pebble.Sync)
+	}
+	if err != nil {
+		return err
+	}
+	if len(format) != 4 || binary.BigEndian.Uint32(format) != formatVersion {
+		return fmt.Errorf("%w: %x, this gannet reads format %d; use the gannet that wrote it, or another folder", ErrFormat, format, formatVersion)
+	}
+	identity, err := s.get(keyIdentity)
+	if err == nil && len(identity) != len(s.identity) {
+		err = errCorrupt
+	}
+	copy(s.identity[:], identity)
+	return err
+}
+
+// get reads one of the store's own keys.
+func (s *Store) get(key string) ([]byte, error) {
+	value, closer, err := s.db.Get([]byte(key))
+	if err != nil {
+		return nil, err
+	}
+	defer closer.Close()
+	return append([]byte(nil), value...), nil
 }
 
 // isLocked recognises what Pebble's file systems answer for a lock that is held:
@@ -128,9 +227,13 @@ func isLocked(err error) bool {
 	return errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by current process")
 }
 
-// Close waits for the calls under way and closes the store; later calls are
-// answered with logic.ErrUnavailable. After a failed commit the database cannot
-// be closed any more, and Close gives the failure.
+// Identity gives the 16 random bytes that name this store for as long as it exists.
+func (s *Store) Identity() [16]byte { return s.identity }
+
+// Close waits for the calls under way, writes the acks that are not written, and
+// closes the store; later calls are answered with logic.ErrUnavailable. After a
+// failed commit the database cannot be closed any more, and Close gives the
+// failure.
 func (s *Store) Close() error {
 	s.mu.Lock()
 	if s.closed {
@@ -139,10 +242,13 @@ func (s *Store) Close() error {
 	}
 	s.closed = true
 	s.mu.Unlock()
+	close(s.closing)
+	s.acks.Wait()
 	if err := s.Err(); err != nil {
 		return err
 	}
 	s.calls.Wait()
+	s.flushAcks(true)
 	if err := s.Err(); err != nil {
 		return err
 	}
@@ -167,7 +273,7 @@ func (s *Store) fail(cause error) error {
 	err := fmt.Errorf("%w: writing failed: %w", logic.ErrUnavailable, cause)
 	if s.failed.CompareAndSwap(nil, &err) {
 		close(s.failure)
-		slog.Error("embedded: the disk failed; nothing is accepted any more until this process is started anew", "err", cause)
+		s.log.Error("embedded: the disk failed; nothing is accepted any more until this process is started anew", "err", cause)
 	}
 	return *s.failed.Load()
 }
@@ -186,9 +292,12 @@ func (s *Store) Err() error {
 
 // unavailable wraps an error of a read.
 func unavailable(cause error) error {
+	if errors.Is(cause, logic.ErrUnavailable) {
+		return cause
+	}
 	return fmt.Errorf("%w: %w", logic.ErrUnavailable, cause)
 }
 
-func (s *Store) laneOf(c protocol.Conversation) *lane {
-	return s.lanes[c.Partition()%len(s.lanes)]
+func (s *Store) queueOf(c protocol.Conversation) *queue {
+	return s.queues[c.Partition()%len(s.queues)]
 }

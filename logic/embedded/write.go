@@ -2,72 +2,169 @@ package embedded
 
 import (
 	"bytes"
-	"encoding/binary"
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
 	"slices"
+	"sync"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 
+	"gannet/internal/hop"
 	"gannet/logic"
+	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
-// checkpoint is at which seqs the device records of a conversation are written:
-// all of them by the batch that reaches or passes a multiple of it. What the
-// messages after the last multiple say about their devices is read off them when
-// the conversation is loaded. So a send writes one key and not two, and a load
-// reads fewer than this many messages.
-const checkpoint = 64
+// queue is an ordered log of records: its conversations in memory, and the calls
+// that wait for it.
+type queue struct {
+	index  int
+	line   ledger.Line
+	ledger *ledger.Ledger
 
-// write puts what the batch changes into w, in the order of the keys, which the
-// memtable takes in faster than any other.
-func (b *batch) write(w *pebble.Batch, in *logic.Batch) {
-	slices.SortFunc(b.conversations, func(x, y *conversation) int { return bytes.Compare(x.place[:], y.place[:]) })
-	for _, c := range b.conversations {
-		for i := c.work.first; i >= 0; i = b.steps[i].next {
-			e := &in.Entries[i]
-			putMessage(w, c, e.Seq, b.steps[i].prev, in.Record[e.Start+protocol.HeaderSize:e.End])
-			if e.Seq == 1 {
-				putInbox(w, c.key)
-			}
-		}
-		for m := c.work.moved; m != nil; m = m.nextMoved {
-			if m.raised {
-				putCursors(w, c, m, b.clock)
-			}
-		}
-		if c.work.sent != nil && c.durable.head/checkpoint != c.next.head/checkpoint {
-			for _, d := range c.devices {
-				if d.saved != d.last {
-					putDevice(w, c, d)
-					d.saved = d.last
-				}
+	// Of the caller whose turn it is in the line.
+	made   uint64 // commits
+	record hop.Record
+	links  []byte
+}
+
+// Apply implements logic.Log.
+func (s *Store) Apply(ctx context.Context, batches []*logic.Batch) error {
+	if err := s.enter(); err != nil {
+		return err
+	}
+	defer s.exit()
+	if len(batches) == 1 {
+		s.apply(ctx, batches[0])
+		return nil
+	}
+	var wg sync.WaitGroup
+	for _, b := range batches {
+		wg.Go(func() { s.apply(ctx, b) })
+	}
+	wg.Wait()
+	return nil
+}
+
+func (s *Store) apply(ctx context.Context, b *logic.Batch) {
+	if b.Queue < 0 || b.Queue >= len(s.queues) {
+		b.Err = unavailable(fmt.Errorf("there is no queue %d", b.Queue))
+		return
+	}
+	q := s.queues[b.Queue]
+	if err := q.line.Do(ctx, b, func(batches []*logic.Batch) { s.write(ctx, q, batches, false) }); err != nil {
+		b.Err = unavailable(err)
+	}
+}
+
+// write makes the next record of a queue: all batches that waited, worked out,
+// durable, shown to readers and published. A failure is that of all of them.
+func (s *Store) write(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) {
+	if err := s.work(ctx, q, batches, acks); err != nil {
+		for _, b := range batches {
+			b.Err = err
+			for i := range b.Entries {
+				b.Entries[i].Outcome = logic.Unknown
 			}
 		}
 	}
 }
 
-func putMessage(w *pebble.Batch, c *conversation, seq, prev uint64, payload []byte) {
-	op := w.SetDeferred(messageSize, linkSize+len(payload))
-	putMessageKey(op.Key, &c.place, seq)
-	binary.BigEndian.PutUint64(op.Value, prev)
-	copy(op.Value[linkSize:], payload)
-	op.Finish()
+func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) (err error) {
+	if err := s.Err(); err != nil {
+		return err
+	}
+	stamp := s.stamps.draw(q.index)
+	defer s.stamps.settle(q.index)
+	change, err := s.workOut(ctx, q, ledger.Input{Batches: batches, Stamp: stamp, Now: uint64(s.now().UnixMilli()), Acks: acks})
+	if err != nil {
+		return unavailable(err)
+	}
+	if !change.Empty() { // else nothing is new; what was repeated is durable, as its batch had returned
+		if err := s.commit(q, change); err != nil {
+			return err
+		}
+	}
+	q.ledger.Record(batches, &q.record)
+	q.record.Mark = stamp
+	q.ledger.Settle()
+	if s.publish != nil && slices.ContainsFunc(q.record.Entries, func(e hop.RecordEntry) bool { return e.Frame.Len() > 0 }) {
+		s.publish(ctx, &q.record)
+	}
+	q.record.Blob = nil
+	return nil
 }
 
-func putCursors(w *pebble.Batch, c *conversation, m *member, changed uint64) {
-	op := w.SetDeferred(stateSize, cursorSize)
-	putStateKey(op.Key, &c.place, m.user, 0)
-	binary.BigEndian.PutUint64(op.Value, m.next.Delivered)
-	binary.BigEndian.PutUint64(op.Value[8:], m.next.Read)
-	binary.BigEndian.PutUint64(op.Value[16:], changed)
-	op.Finish()
+// workOut is the ledger's part. A panic there is a bug of which nothing was
+// written: the batch never happened.
+func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (change *ledger.Change, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			q.ledger.Abandon()
+			s.log.Error("embedded: a batch could not be worked out", "queue", q.index, "panic", cause, "stack", string(debug.Stack()))
+			err = errors.New("a batch could not be worked out")
+		}
+	}()
+	return q.ledger.Apply(ctx, in)
 }
 
-func putDevice(w *pebble.Batch, c *conversation, d *device) {
-	op := w.SetDeferred(stateSize, deviceSize)
-	putStateKey(op.Key, &c.place, d.user, d.device)
-	binary.BigEndian.PutUint64(op.Value, d.maxID)
-	binary.BigEndian.PutUint64(op.Value[8:], d.last)
+// commit makes the change durable. A panic of Pebble's, which is how it reports
+// that the write-ahead log failed, is an error like any other. After an error
+// nobody knows what is on the disk: the ledger keeps the batch, so that readers
+// stay behind it.
+func (s *Store) commit(q *queue, change *ledger.Change) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = s.fail(fmt.Errorf("%v", cause))
+		}
+	}()
+	w := s.db.NewBatch()
+	q.encode(w, change)
+	if err := s.db.Apply(w, pebble.Sync); err != nil {
+		return s.fail(err)
+	}
+	q.made++
+	return w.Close()
+}
+
+// encode puts the change into w, in the order of the keys, which the memtable takes
+// in faster than any other.
+func (q *queue) encode(w *pebble.Batch, change *ledger.Change) {
+	slices.SortFunc(change.Conversations, func(x, y ledger.Changed) int {
+		a, b := placeOf(x.Key), placeOf(y.Key)
+		return bytes.Compare(a[:], b[:])
+	})
+	for i := range change.Conversations {
+		c := &change.Conversations[i]
+		p := placeOf(c.Key)
+		for _, m := range change.Messages[c.Messages.Start:c.Messages.End] {
+			q.links = links{m.Previous, m.Count, m.Own, change.Stamp}.append(q.links[:0], m.Seq)
+			op := w.SetDeferred(messageSize, len(q.links)+len(m.Payload))
+			putMessageKey(op.Key, &p, m.Seq)
+			copy(op.Value[copy(op.Value, q.links):], m.Payload)
+			op.Finish()
+			if m.Seq == 1 {
+				putInbox(w, c.Key)
+			}
+		}
+		for j := range change.Members[c.Members.Start:c.Members.End] {
+			op := w.SetDeferred(memberKey, memberValue)
+			putMember(op.Key, op.Value, &p, &change.Members[int(c.Members.Start)+j])
+			op.Finish()
+		}
+		for j := range change.Devices[c.Devices.Start:c.Devices.End] {
+			op := w.SetDeferred(deviceKey, deviceValue)
+			putDevice(op.Key, op.Value, &p, &change.Devices[int(c.Devices.Start)+j])
+			op.Finish()
+		}
+	}
+	op := w.MergeDeferred(len(keyCommits)+1, commitsSize)
+	copy(op.Key, keyCommits)
+	op.Key[len(keyCommits)] = byte(q.index)
+	commits{number: q.made + 1, count: 1, stamp: change.Stamp}.put(op.Value)
 	op.Finish()
 }
 
@@ -78,8 +175,42 @@ func putInbox(w *pebble.Batch, c protocol.Conversation) {
 		putInboxKey(op.Key, user, c.Target(user))
 		op.Finish()
 	}
-	put(c.A)
-	if c.B != c.A {
-		put(c.B)
+	switch c.Kind {
+	case protocol.KindDirect:
+		put(c.A)
+		if c.B != c.A {
+			put(c.B)
+		}
+	case protocol.KindSystem:
+		put(c.A)
+	}
+}
+
+// ackTick is how often acks that wait are looked for: a quarter of the second that
+// they may wait.
+const ackTick = 250 * time.Millisecond
+
+// writeAcks writes acks that no batch has taken along, until the store closes.
+func (s *Store) writeAcks() {
+	ticker := time.NewTicker(ackTick)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-s.closing:
+			return
+		case <-s.failure:
+			return
+		case <-ticker.C:
+			s.flushAcks(false)
+		}
+	}
+}
+
+// flushAcks writes the acks of every queue that are due, or all of them.
+func (s *Store) flushAcks(all bool) {
+	for _, q := range s.queues {
+		if q.ledger.Due(uint64(s.now().UnixMilli()), all) {
+			_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) { s.write(context.Background(), q, batches, all) })
+		}
 	}
 }

@@ -1,0 +1,50 @@
+package logic
+
+import (
+	"context"
+
+	"gannet/protocol"
+)
+
+// access gives what each user may do in the conversation that they name, and asks
+// Social once for all. User 0 is the server, who may do everything.
+func (s *Service) access(ctx context.Context, asks []Ask, dst []Rights) ([]Rights, error) {
+	dst, err := s.Social.Rights(ctx, asks, dst)
+	if err != nil || len(dst) != len(asks) {
+		s.counters.access.Add(1)
+		s.Logger.Warn("logic: nobody could say who may do what", "asked", len(asks), "answered", len(dst), "error", err)
+		return dst, ErrUnavailable
+	}
+	for i, a := range asks {
+		if a.User == 0 {
+			dst[i] = MaySee | MayWrite
+		}
+	}
+	return dst, nil
+}
+
+// maySee gives the code with which a query of the user is refused, 0 if it is not.
+func (s *Service) maySee(ctx context.Context, user uint64, t protocol.Target) protocol.Code {
+	if !addressable(t) {
+		return protocol.CodeBadTarget
+	}
+	rights, err := s.access(ctx, []Ask{{User: user, Conversation: t.Conversation(user)}}, make([]Rights, 0, 1))
+	switch {
+	case err != nil:
+		return protocol.CodeUnavailable
+	case rights[0]&MaySee == 0:
+		return protocol.CodeBadTarget
+	}
+	return 0
+}
+
+// addressable says whether there can be a conversation under such a target.
+func addressable(t protocol.Target) bool {
+	switch t.Kind {
+	case protocol.KindDirect, protocol.KindGroup, protocol.KindSystem:
+		return t.ID != 0
+	case protocol.KindBroadcast:
+		return t.ID == 0
+	}
+	return false
+}

@@ -1,0 +1,130 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/cockroachdb/pebble/v2"
+)
+
+// Each commit of a queue merges one record into its key of commits:
+//
+//	number u64  how many commits the queue had made, this one included; the highest counts
+//	count u64   1; they add up
+//	stamp u64   the stamp of the commit; the highest counts
+//
+// A queue makes one commit after the other, so a crash takes away its newest ones
+// and no others: number and count are equal in a store that is whole, whatever died
+// when. Where they differ, commits are missing in the middle.
+type commits struct{ number, count, stamp uint64 }
+
+const commitsSize = 3 * 8
+
+func (c commits) put(value []byte) {
+	binary.BigEndian.PutUint64(value, c.number)
+	binary.BigEndian.PutUint64(value[8:], c.count)
+	binary.BigEndian.PutUint64(value[16:], c.stamp)
+}
+
+func readCommits(value []byte) (commits, error) {
+	if len(value) != commitsSize {
+		return commits{}, errCorrupt
+	}
+	return commits{
+		number: binary.BigEndian.Uint64(value), count: binary.BigEndian.Uint64(value[8:]), stamp: binary.BigEndian.Uint64(value[16:]),
+	}, nil
+}
+
+// commitsMerger adds commits up. Its name is part of the format of a store.
+var commitsMerger = &pebble.Merger{
+	Name: "gannet.commits.1",
+	Merge: func(_, value []byte) (pebble.ValueMerger, error) {
+		c, err := readCommits(value)
+		return &commitsSum{c}, err
+	},
+}
+
+type commitsSum struct{ commits }
+
+func (s *commitsSum) MergeNewer(value []byte) error {
+	c, err := readCommits(value)
+	s.number, s.count, s.stamp = max(s.number, c.number), s.count+c.count, max(s.stamp, c.stamp)
+	return err
+}
+
+func (s *commitsSum) MergeOlder(value []byte) error { return s.MergeNewer(value) }
+
+func (s *commitsSum) Finish(bool) ([]byte, io.Closer, error) {
+	value := make([]byte, commitsSize)
+	s.put(value)
+	return value, nil, nil
+}
+
+func commitsKey(queue int) []byte { return append([]byte(keyCommits), byte(queue)) }
+
+// readAllCommits gives how many commits each queue made; a queue that the store
+// has and this process has not is looked at too. A hole is an error.
+func readAllCommits(db *pebble.DB) (made map[int]uint64, stamp uint64, err error) {
+	it, err := db.NewIter(&pebble.IterOptions{LowerBound: commitsKey(0), UpperBound: append(commitsKey(255), 0)})
+	if err != nil {
+		return nil, 0, err
+	}
+	defer it.Close()
+	made = make(map[int]uint64)
+	for ok := it.First(); ok; ok = it.Next() {
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return nil, 0, err
+		}
+		c, err := readCommits(value)
+		if err != nil || len(it.Key()) != len(keyCommits)+1 {
+			return nil, 0, errCorrupt
+		}
+		if c.number != c.count {
+			return nil, 0, fmt.Errorf("%w: of the %d commits of queue %d only %d are there; restore a backup", ErrHole, c.number, it.Key()[len(keyCommits)], c.count)
+		}
+		made[int(it.Key()[len(keyCommits)])] = c.number
+		stamp = max(stamp, c.stamp)
+	}
+	return made, stamp, it.Error()
+}
+
+// stamps gives out the numbers that order changes over the whole store, and knows
+// which of them are under way.
+type stamps struct {
+	mu       sync.Mutex
+	last     uint64
+	underWay []uint64 // by queue; 0: none
+}
+
+// draw gives the batch of a queue its stamp.
+func (s *stamps) draw(queue int) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.last++
+	s.underWay[queue] = s.last
+	return s.last
+}
+
+// settle says that readers see all of the queue's batch, or that there is nothing
+// to see.
+func (s *stamps) settle(queue int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.underWay[queue] = 0
+}
+
+// next gives the lowest stamp of which readers may not see everything yet.
+func (s *stamps) next() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	next := s.last + 1
+	for _, stamp := range s.underWay {
+		if stamp != 0 {
+			next = min(next, stamp)
+		}
+	}
+	return next
+}

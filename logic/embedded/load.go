@@ -1,0 +1,106 @@
+package embedded
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/cockroachdb/pebble/v2"
+
+	"gannet/logic/ledger"
+)
+
+// Load implements ledger.Source: each conversation as it is at one moment.
+func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	for _, c := range conversations {
+		if c.Err = ctx.Err(); c.Err == nil {
+			c.Err = load(it, c)
+		}
+	}
+	return it.Close()
+}
+
+func load(it *pebble.Iterator, c *ledger.Loaded) error {
+	p := placeOf(c.Key)
+	messages, members, devices := prefix(&p, sectionMessage), prefix(&p, sectionMember), prefix(&p, sectionDevice)
+	if it.SeekLT(members) && bytes.HasPrefix(it.Key(), messages) {
+		links, m, err := readMessage(it)
+		if err != nil {
+			return err
+		}
+		c.Progress = ledger.Progress{Head: m.Seq, Time: m.Time, Count: links.count, Changed: links.stamp}
+	}
+	for ok := it.SeekGE(members); ok; ok = it.Next() {
+		key := it.Key()
+		isMember := bytes.HasPrefix(key, members)
+		if !isMember && !bytes.HasPrefix(key, devices) {
+			break
+		}
+		value, err := it.ValueAndErr()
+		if err != nil {
+			return err
+		}
+		if isMember {
+			m, err := readMember(key, value)
+			if err != nil {
+				return err
+			}
+			c.Members, c.Changed = append(c.Members, m), max(c.Changed, m.Changed)
+			continue
+		}
+		d, err := readDevice(key, value)
+		if err != nil {
+			return err
+		}
+		c.Devices, c.Changed = append(c.Devices, d), max(c.Changed, d.Changed)
+	}
+	first := c.Head/checkpoint*checkpoint + 1
+	for ok := it.SeekGE(messageKey(&p, first)); ok && bytes.HasPrefix(it.Key(), messages); ok = it.Next() {
+		links, m, err := readMessage(it)
+		if err != nil {
+			return err
+		}
+		c.Replay(&m, links.count, links.own, links.stamp)
+	}
+	return it.Error()
+}
+
+// Walk implements ledger.Source.
+func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
+	it, err := s.db.NewIter(nil)
+	if err != nil {
+		return err
+	}
+	for _, w := range walks {
+		if w.Err = ctx.Err(); w.Err == nil {
+			w.Err = walk(it, w)
+		}
+	}
+	return it.Close()
+}
+
+func walk(it *pebble.Iterator, w *ledger.Walk) error {
+	p := placeOf(w.Key)
+	for seq := w.From; seq != 0; {
+		key := messageKey(&p, seq)
+		if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+			return errors.Join(errCorrupt, it.Error())
+		}
+		links, m, err := readMessage(it)
+		if err != nil {
+			return err
+		}
+		if m.Sender != w.User || m.Device != w.Device {
+			return errCorrupt
+		}
+		if !w.Visit(m.ClientID, seq, m.Time, links.previous) {
+			return nil
+		}
+		seq = links.previous
+	}
+	return nil
+}

@@ -1,0 +1,193 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+
+	"gannet/protocol"
+)
+
+// Progress is how far a conversation has come.
+type Progress struct {
+	Head    uint64 // its highest seq
+	Time    uint64 // of the newest message, Unix milliseconds
+	Count   uint64 // messages up to Head that count as unread
+	Changed uint64 // the stamp under which a message came or a cursor rose last
+}
+
+// Member is a user in a conversation.
+type Member struct {
+	User      uint64
+	Delivered uint64 // what READ raised it to; acks of devices count as well
+	Read      uint64
+	Total     uint64 // messages by User up to the head that count
+
+	// Count and Own are, if Counted, how many messages up to Read count, and how
+	// many of those User sent.
+	Counted    bool
+	Count, Own uint64
+
+	Changed uint64 // the stamp under which one of its cursors rose last
+
+	replayed bool // only while loading: messages say more than what is written
+}
+
+// Device is a device that has sent to a conversation or acked in it.
+type Device struct {
+	User, Device uint64
+	MaxID        uint64 // the highest client id accepted
+	Last         uint64 // seq of its newest message
+	Acked        uint64 // it has everything up to here
+	Changed      uint64 // the stamp under which Acked was written last
+
+	replayed bool // as in Member
+}
+
+// conversation is what the ledger knows of one. What is named next is as the
+// batch under way leaves it and belongs to the writer; what is shown is as readers
+// see it, written by the writer under Ledger.mu.
+type conversation struct {
+	key         protocol.Conversation
+	next, shown Progress
+	members     []*member // by user; written under mu
+	devices     []*device // by user and device; written under mu
+	since       uint64    // when it began to owe, Unix milliseconds
+
+	// What the batch under way does. The writer's own.
+	touched     bool // is in work.touched
+	repaid      bool // all that it owes is written
+	first, last int  // of its new messages, as a list through work.steps; -1: none
+	moved       *member
+	sent        *device
+}
+
+// rest ends a batch for the conversation.
+func (c *conversation) rest() {
+	c.touched, c.repaid, c.first, c.last, c.moved, c.sent = false, false, -1, -1, nil, nil
+}
+
+type member struct {
+	next, shown, written Member
+
+	touched   bool // is in conversation.moved
+	raised    bool // by an OpRead of the batch, so it is written with it
+	nextMoved *member
+}
+
+type device struct {
+	next, shown, written Device
+
+	touched  bool   // is in conversation.sent
+	highest  uint64 // while a batch is looked through: MaxID after its entries so far
+	wants    []uint64
+	nextSent *device
+
+	window *window // nil as long as every id was above MaxID
+}
+
+func (c *conversation) findMember(user uint64) (int, bool) {
+	return slices.BinarySearchFunc(c.members, user, func(m *member, user uint64) int {
+		return cmp.Compare(m.next.User, user)
+	})
+}
+
+func (c *conversation) findDevice(user, id uint64) (int, bool) {
+	return slices.BinarySearchFunc(c.devices, id, func(d *device, id uint64) int {
+		return cmp.Or(cmp.Compare(d.next.User, user), cmp.Compare(d.next.Device, id))
+	})
+}
+
+// delivered gives a user's delivered cursor: what READ or the acks of the user's
+// devices raised it to. pick chooses the state that counts.
+func (c *conversation) delivered(m Member, pick func(*device) uint64) uint64 {
+	at := m.Delivered
+	i, _ := c.findDevice(m.User, 0)
+	for ; i < len(c.devices) && c.devices[i].next.User == m.User; i++ {
+		at = max(at, pick(c.devices[i]))
+	}
+	return at
+}
+
+func nextAck(d *device) uint64  { return d.next.Acked }
+func shownAck(d *device) uint64 { return d.shown.Acked }
+
+// Loaded is a conversation as a Source reads it.
+type Loaded struct {
+	Key protocol.Conversation
+	Err error // it cannot be read; the rest means nothing then
+
+	Progress
+	Members []Member // rising by user, each once
+	Devices []Device // rising by user and device, each once
+}
+
+// Replay takes in a message that is newer than the members and devices were
+// written; messages come in rising order.
+func (l *Loaded) Replay(m *protocol.Message, count, own, stamp uint64) {
+	l.Progress = Progress{Head: m.Seq, Time: m.Time, Count: count, Changed: max(l.Changed, stamp)}
+	i, found := slices.BinarySearchFunc(l.Members, m.Sender, func(m Member, user uint64) int { return cmp.Compare(m.User, user) })
+	if !found {
+		l.Members = slices.Insert(l.Members, i, Member{User: m.Sender})
+	}
+	l.Members[i].Total, l.Members[i].replayed = own, true
+	i, found = slices.BinarySearchFunc(l.Devices, m.Device, func(d Device, id uint64) int {
+		return cmp.Or(cmp.Compare(d.User, m.Sender), cmp.Compare(d.Device, id))
+	})
+	if !found {
+		l.Devices = slices.Insert(l.Devices, i, Device{User: m.Sender, Device: m.Device})
+	}
+	l.Devices[i].send(m.ClientID, m.Seq)
+	l.Devices[i].replayed = true
+}
+
+// send notes a message that the device sent and that got seq.
+func (d *Device) send(id, seq uint64) {
+	d.MaxID, d.Last = max(d.MaxID, id), seq
+	if seq == d.Acked+1 {
+		d.Acked = seq
+	}
+}
+
+// conversation makes what the ledger keeps of it.
+func (l *Loaded) conversation() *conversation {
+	c := &conversation{key: l.Key, next: l.Progress, shown: l.Progress, first: -1, last: -1}
+	members, devices := make([]member, len(l.Members)), make([]device, len(l.Devices))
+	c.members, c.devices = make([]*member, len(members)), make([]*device, len(devices))
+	for i, m := range l.Members {
+		written := m
+		if m.replayed {
+			m.replayed, written = false, Member{}
+		}
+		members[i] = member{next: m, shown: m, written: written}
+		c.members[i] = &members[i]
+	}
+	for i, d := range l.Devices {
+		written := d
+		if d.replayed {
+			d.replayed, written = false, Device{Acked: d.Acked} // an ack alone is not owing
+		}
+		devices[i] = device{next: d, shown: d, written: written}
+		c.devices[i] = &devices[i]
+	}
+	return c
+}
+
+func (c *conversation) insertMember(i int, m *member) { c.members = slices.Insert(c.members, i, m) }
+
+// device finds or adds a device. Ledger.mu is held.
+func (c *conversation) device(user, id uint64) *device {
+	i, found := c.findDevice(user, id)
+	if !found {
+		fresh := Device{User: user, Device: id}
+		c.devices = slices.Insert(c.devices, i, &device{next: fresh, shown: fresh, written: fresh})
+	}
+	return c.devices[i]
+}
+
+// sends notes that the batch changes the device.
+func (c *conversation) sends(d *device) {
+	if !d.touched {
+		d.touched = true
+		d.nextSent, c.sent = c.sent, d
+	}
+}

@@ -1,0 +1,220 @@
+// Package ledger is the rules of conversations in memory: which seq a message
+// gets, whether it is a repeat, how cursors, acks and counts move. Both modes use
+// it as it is: a mode only loads what is not in memory (Source) and makes the
+// outcome durable.
+//
+// A Ledger holds the conversations of one queue. For each record of the queue its
+// writer calls Apply, which works all waiting batches out in memory; the writer
+// makes the Change durable and calls Settle, which shows it to readers, or Abandon,
+// after which it never happened. Readers call View at any time and see only what
+// is settled.
+//
+//	ledger.go        the ledger, its cache, Settle and Abandon
+//	apply.go         a batch, step by step
+//	window.go        which client ids of a device are known
+//	conversation.go  what is kept of a conversation
+//	change.go        what is to be written, and the record for the queue
+//	view.go          what readers see
+//	line.go          calls that wait for the queue, gathered
+package ledger
+
+import (
+	"slices"
+	"sync"
+
+	"gannet/protocol"
+)
+
+const (
+	// maxOwing bounds the conversations with something soft that is not written.
+	// They stay in memory whatever the cache forgets; with more of them each record
+	// takes the oldest along before their second is over.
+	maxOwing = 4096
+
+	// ackPause is how long an ack may wait to be written, in milliseconds. Acks
+	// outnumber messages, and what a crash forgets of them comes again.
+	ackPause = 1000
+
+	// maxRepaid bounds the conversations whose acks one record takes along beside
+	// its own work, so that none is slow for the sake of them.
+	maxRepaid = 256
+
+	// maxLearned bounds the counts that wait to be taken in; what is beyond it is
+	// looked up again.
+	maxLearned = 1024
+
+	// windowRoom bounds the client ids that a ledger keeps between two batches, at
+	// 24 bytes each: most devices repeat once, after a reconnect.
+	windowRoom = 64 << 10
+
+	// windowCost is what a window without ids counts as.
+	windowCost = 8
+)
+
+// Ledger holds the conversations of one queue. Apply, Settle, Abandon and Forget
+// belong to the queue's one writer; View, Learn and Due may be called by anybody.
+type Ledger struct {
+	options Options
+	source  Source
+	work    work
+
+	mu sync.Mutex // guards what follows, and all that is shown
+
+	// young and old are two generations of the cache: a conversation that is used
+	// goes to young, and when that is full it becomes old and what was old is
+	// forgotten. So the least recently used go first, and nothing needs a list.
+	// What is owing is never forgotten.
+	young, old map[protocol.Conversation]*conversation
+	owing      map[protocol.Conversation]*conversation
+	owed       []*conversation // what is owing, oldest first
+	learned    []learned
+}
+
+// Options says how a Ledger works.
+type Options struct {
+	Queue, Queues int // it takes conversations of partitions p with p mod Queues == Queue
+
+	// Conversations is about how many conversations are kept in memory beside those
+	// of the batch under way and those with unwritten acks; at least 2.
+	Conversations int
+
+	// Checkpoint is at which seqs the devices and totals of a conversation are part
+	// of the Change: with the batch that reaches or passes a multiple of it. Source
+	// finds what later messages say in the messages themselves (Loaded.Replay). 1: with
+	// every batch.
+	Checkpoint uint64
+}
+
+// New makes an empty ledger over a source.
+func New(options Options, source Source) *Ledger {
+	options.Conversations = max(options.Conversations, 2)
+	options.Checkpoint = max(options.Checkpoint, 1)
+	l := &Ledger{options: options, source: source}
+	l.clear()
+	return l
+}
+
+func (l *Ledger) clear() {
+	l.young = make(map[protocol.Conversation]*conversation)
+	l.old = make(map[protocol.Conversation]*conversation)
+	l.owing = make(map[protocol.Conversation]*conversation)
+	l.owed, l.learned = nil, nil
+}
+
+// Forget empties the ledger: for a writer that lost its queue, whose memory may
+// not be true any more. Acks that are not written are lost.
+func (l *Ledger) Forget() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.work = work{}
+	l.clear()
+}
+
+// Due says whether acks have waited for long enough, or all that wait are asked
+// for: then Apply has something to write even without a batch.
+func (l *Ledger) Due(now uint64, all bool) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.learned) > 0 || l.due(now, all, 0)
+}
+
+// due says whether the acks of owed[i] are to be written. mu is held.
+func (l *Ledger) due(now uint64, all bool, i int) bool {
+	if i >= len(l.owed) {
+		return false
+	}
+	since := l.owed[i].since
+	return all || since > now || now-since >= ackPause || len(l.owed)-i > maxOwing
+}
+
+// peek finds a conversation, nil when it is not in memory. mu is held.
+func (l *Ledger) peek(key protocol.Conversation) *conversation {
+	if c := l.young[key]; c != nil {
+		return c
+	}
+	if c := l.old[key]; c != nil {
+		return c
+	}
+	return l.owing[key]
+}
+
+// use is peek for the batch under way: the conversation becomes young. mu is held.
+func (l *Ledger) use(key protocol.Conversation) *conversation {
+	if c := l.young[key]; c != nil {
+		return c
+	}
+	c := l.peek(key)
+	if c != nil {
+		delete(l.old, key)
+		l.put(c)
+	}
+	return c
+}
+
+// put enters a conversation as young. mu is held.
+func (l *Ledger) put(c *conversation) {
+	if len(l.young) >= max(l.options.Conversations/2, 1) {
+		l.young, l.old = l.old, l.young
+		clear(l.young)
+		for _, t := range l.work.touched {
+			l.young[t.key] = t // must not be forgotten while its batch is under way
+		}
+	}
+	l.young[c.key] = c
+}
+
+// Settle shows what the last Apply worked out to readers: it is durable, or has
+// nothing that must be.
+func (l *Ledger) Settle() {
+	w := &l.work
+	l.mu.Lock()
+	for _, c := range l.owed[:w.repaid] {
+		delete(l.owing, c.key)
+	}
+	l.owed = slices.Delete(l.owed, 0, w.repaid)
+	for _, m := range w.wroteMembers {
+		m.written = m.next
+	}
+	for _, d := range w.wroteDevices {
+		d.written = d.next
+	}
+	for _, c := range w.touched {
+		c.shown = c.next
+		owes := false
+		for m := c.moved; m != nil; m = m.nextMoved {
+			m.shown, m.touched = m.next, false
+			owes = owes || m.shown.Counted != m.written.Counted
+		}
+		for d := c.sent; d != nil; d = d.nextSent {
+			d.shown, d.touched = d.next, false
+			owes = owes || d.shown.Acked != d.written.Acked
+		}
+		if owes && l.owing[c.key] == nil {
+			c.since = w.change.now
+			l.owing[c.key] = c
+			l.owed = append(l.owed, c)
+		}
+		c.rest()
+	}
+	l.mu.Unlock()
+	w.reset()
+}
+
+// Abandon undoes what the last Apply worked out, of which nothing was written.
+func (l *Ledger) Abandon() {
+	w := &l.work
+	l.mu.Lock()
+	for _, c := range w.touched {
+		c.next = c.shown
+		for m := c.moved; m != nil; m = m.nextMoved {
+			m.next, m.touched = m.shown, false
+		}
+		for d := c.sent; d != nil; d = d.nextSent {
+			d.next, d.touched = d.shown, false
+			d.window = nil // may know messages that never were
+		}
+		c.rest()
+	}
+	l.mu.Unlock()
+	w.reset()
+}

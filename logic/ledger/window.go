@@ -1,0 +1,106 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+
+	"gannet/protocol"
+)
+
+// A device sends rising client ids, so an id above the highest accepted one is
+// new and nothing is looked up. For any other the device's messages in the
+// conversation are gone through, from the newest back.
+//
+// How far back is enough: as long as message n is not acked, its device has sent
+// fewer than MaxUnacked messages with a higher id there. So, if n was accepted,
+//
+//   - fewer than MaxUnacked messages with a higher id were accepted after it;
+//   - fewer than MaxUnacked messages with a lower id were: let m be the lowest of
+//     them. It was not acked when n was sent, so n and all ids between m and n are
+//     among the fewer than MaxUnacked that were sent after m.
+//
+// So an id that is not among the newest windowSize messages was never accepted if
+// MaxUnacked of them have lower ids; and if as many have higher ones, the device
+// did not keep to its window, or asks far too late, and nothing can be said.
+const windowSize = 2*protocol.MaxUnacked - 1
+
+// sent is a message of a device.
+type sent struct{ id, seq, time uint64 }
+
+// window is what is known of a device's newest messages in a conversation.
+type window struct {
+	known []sent // rising by id
+	rest  uint64 // seq of the newest message that is not known, 0: all are
+}
+
+// find looks for a client id.
+func (w *window) find(id uint64) (at int, found bool) {
+	return slices.BinarySearchFunc(w.known, id, func(s sent, id uint64) int { return cmp.Compare(s.id, id) })
+}
+
+// decided says whether what is known suffices to judge an id.
+func (w *window) decided(id uint64) bool {
+	_, found := w.find(id)
+	return found || w.rest == 0 || len(w.known) >= windowSize
+}
+
+// judge says what an id is: a message that was accepted, or nobody can tell, or
+// (neither) a new one. The id must be decided.
+func (w *window) judge(id uint64) (first sent, repeated, stale bool) {
+	at, found := w.find(id)
+	if found {
+		return w.known[at], true, false
+	}
+	return sent{}, false, len(w.known)-at >= protocol.MaxUnacked
+}
+
+// add takes a newly accepted message in.
+func (w *window) add(m sent) {
+	at, _ := w.find(m.id)
+	w.known = slices.Insert(w.known, at, m)
+	if len(w.known) >= 2*windowSize { // seldom, so that trimming costs little
+		w.trim()
+	}
+}
+
+// trim keeps the newest windowSize messages.
+func (w *window) trim() {
+	seqs := make([]uint64, len(w.known))
+	for i, m := range w.known {
+		seqs[i] = m.seq
+	}
+	slices.Sort(seqs)
+	oldest := seqs[len(seqs)-windowSize]
+	w.rest = max(w.rest, seqs[len(seqs)-windowSize-1])
+	w.known = slices.DeleteFunc(w.known, func(m sent) bool { return m.seq < oldest })
+}
+
+// walk gives the walk that reads back what is needed to judge the wanted ids,
+// which it sorts.
+func (w *window) walk(c *conversation, d *device) *Walk {
+	wants := d.wants
+	slices.Sort(wants)
+	wants = slices.Compact(wants)
+	missing := 0
+	for _, id := range wants {
+		if _, found := w.find(id); !found {
+			missing++
+		}
+	}
+	return &Walk{
+		Key: c.key, User: d.next.User, Device: d.next.Device, From: w.rest,
+		Visit: func(id, seq, time, previous uint64) bool {
+			w.known = append(w.known, sent{id, seq, time})
+			w.rest = previous
+			if _, wanted := slices.BinarySearch(wants, id); wanted {
+				missing--
+			}
+			return missing > 0 && previous != 0 && len(w.known) < windowSize
+		},
+	}
+}
+
+// walked ends a walk.
+func (w *window) walked() {
+	slices.SortFunc(w.known, func(a, b sent) int { return cmp.Compare(a.id, b.id) })
+}

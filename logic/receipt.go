@@ -1,0 +1,48 @@
+package logic
+
+import (
+	"context"
+
+	"gannet/internal/hop"
+	"gannet/protocol"
+)
+
+// receiptSize is the length of a RECEIPT frame.
+var receiptSize = len(protocol.Receipt{}.AppendFrame(nil))
+
+// sendReceipts sends a RECEIPT for each cursor of a user that rose. They go past
+// the queue: one that is lost is told by the next SYNC.
+func (f *forwarding) sendReceipts(ctx context.Context) {
+	if f.batch.Err != nil {
+		return
+	}
+	n := 0
+	for i := range f.batch.Entries {
+		if e := &f.batch.Entries[i]; e.Rose && e.Outcome == Applied {
+			n++
+		}
+	}
+	if n == 0 {
+		return
+	}
+	r := &f.receipt
+	r.Queue, r.Entries, r.Blob = f.batch.Queue, r.Entries[:0], make([]byte, 0, n*receiptSize)
+	for i := range f.batch.Entries {
+		e := &f.batch.Entries[i]
+		if !e.Rose || e.Outcome != Applied {
+			continue
+		}
+		start := len(r.Blob)
+		r.Blob = protocol.Receipt{
+			Target: e.Conversation.Target(e.User), Delivered: e.Delivered, Read: e.Read, User: e.User, Device: e.Device,
+		}.AppendFrame(r.Blob)
+		r.Entries = append(r.Entries, hop.RecordEntry{
+			Op: hop.OpReceipt, Conversation: e.Conversation, User: e.User, Device: e.Device, Seq: e.Seq,
+			Frame: hop.Span{Start: uint32(start), End: uint32(len(r.Blob))},
+		})
+	}
+	if err := f.service.Receipts.Receipts(ctx, r); err != nil {
+		f.service.counters.receipts.Add(1)
+	}
+	r.Blob = nil
+}

@@ -1,0 +1,67 @@
+package logic
+
+import (
+	"gannet/internal/hop"
+	"gannet/protocol"
+)
+
+// Sizes of answers, taken from the codec, so that their buffer is allocated once.
+var (
+	sendAckSize = len(protocol.SendAck{}.AppendFrame(nil, 0))
+	errorSize   = len(failure(nil, 0, protocol.CodeInternal))
+	answerSize  = max(sendAckSize, errorSize)
+)
+
+// answer encodes the answers to a batch.
+func (f *forwarding) answer() hop.Answers {
+	n := 0
+	for i := range f.frames {
+		x := &f.frames[i]
+		if x.code == 0 {
+			x.code = f.outcome(x.entry)
+		}
+		if x.answered() {
+			n++
+		}
+	}
+	if n == 0 {
+		return hop.Answers{}
+	}
+	lists := make([]uint32, 2*n)
+	a := hop.Answers{Of: lists[:0:n], Ends: lists[n:n], Frames: make([]byte, 0, n*answerSize)}
+	for i := range f.frames {
+		x := &f.frames[i]
+		switch {
+		case !x.answered():
+			continue
+		case x.code != 0:
+			a.Frames = failure(a.Frames, x.frame.Request, x.code)
+		case x.frame.Type == protocol.TypeSend:
+			e := &f.batch.Entries[x.entry]
+			a.Frames = protocol.SendAck{ClientID: e.ClientID, Seq: e.Seq, Time: e.Time}.AppendFrame(a.Frames, x.frame.Request)
+		default:
+			a.Frames = protocol.AppendEmpty(a.Frames, protocol.TypeDone, x.frame.Request)
+		}
+		a.Close(i)
+	}
+	return a
+}
+
+// answered says whether the frame gets an answer.
+func (x *inbound) answered() bool {
+	return x.code != 0 || x.frame.Type == protocol.TypeSend || x.frame.Request != 0
+}
+
+// outcome gives the code with which an entry failed, or 0.
+func (f *forwarding) outcome(entry int) protocol.Code {
+	e := &f.batch.Entries[entry]
+	switch {
+	case f.batch.Err != nil:
+		return protocol.CodeUnavailable
+	case e.Outcome == Applied, e.Outcome == Repeated:
+		return 0
+	case e.Outcome == Refused && e.Code != 0:
+		return e.Code
+	}
+	return protocol.CodeUnavailable
+}
