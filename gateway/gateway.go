@@ -1,10 +1,13 @@
 // Package gateway holds the connections. It turns bytes into frames, answers
 // what concerns the connection alone, carries everything else to logic in
-// batches, and writes replies and pushes back. It knows no rule of chatting.
+// batches, and writes answers and pushes back. It knows no rule of chatting.
 //
-// A message passes through session.go (bytes to frames), lane.go (to logic and
-// its answer back), and later, on its way to the receiver, push.go, outbox.go
-// and writer.go.
+// A message passes through netpoll.go (bytes) and input.go (frames), both on the
+// poller's goroutine, and lane.go (batches, to logic and the answers back), on the
+// lane's. Later, on its way to the receiver, it passes through push.go and outbox.go,
+// on the goroutine of whoever pushes, and output.go and writer.go, on the writer's.
+// Where logic and transfer are in this process, the lane's goroutine does everything
+// from its batch to the outboxes of the receivers.
 package gateway
 
 import (
@@ -17,46 +20,19 @@ import (
 	mathrand "math/rand/v2"
 	"runtime"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"gannet/protocol"
 )
 
-// Logic is what the gateway needs of logic. All methods are safe for concurrent
-// use.
-type Logic interface {
-	// Login answers a HELLO: who it is, or the code with which the connection is
-	// closed (0: let in).
-	Login(ctx context.Context, id protocol.Identity, request uint32, hello *protocol.Hello) (protocol.Login, protocol.Code)
-
-	// Logout says that a connection that was let in is over.
-	Logout(ctx context.Context, id protocol.Identity)
-
-	// Forward carries out a batch of SEND, PUSHACK and READ frames in order and
-	// appends the replies, in the order of their requests, at most one for each.
-	// Calls for one lane come one after the other. The payloads are valid until it
-	// returns; the replies are the gateway's from then on.
-	Forward(ctx context.Context, lane int, batch []protocol.Request, replies []protocol.Reply) []protocol.Reply
-
-	// Query answers a SYNC or HISTORY frame, or a TypeRedeliver with the PUSH
-	// frames of its range.
-	Query(ctx context.Context, request protocol.Request) protocol.Reply
-}
-
 // Config says how a gateway works. Logic is required; zero values elsewhere mean
 // the defaults.
 type Config struct {
 	Logic          Logic
-	Lanes          int // write lanes; default DefaultLanes()
-	Readers        int // logins and pages under way at once; default twice the cores
+	Lanes          int // as many as the log has queues; default DefaultLanes()
+	Readers        int // logins and queries under way at once; default twice the cores
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
-
-	// Local says that the pushes of a batch arrive while logic carries it out, as
-	// they do when everything is in one process. Writing then waits for the
-	// answers of the batch, and one write carries both.
-	Local bool
 
 	Log *slog.Logger
 }
@@ -68,18 +44,18 @@ func DefaultLanes() int { return max(1, runtime.GOMAXPROCS(0)/2) }
 // Gateway is a running gateway. Make it with New, give it listeners with Serve,
 // end it with Stop.
 type Gateway struct {
-	id       uint64
+	epoch    uint64
 	logic    Logic
 	log      *slog.Logger
 	max      int
 	counters counters
+	said     said
 	sessions sessions
 	wheel    wheel
-	local    bool
-	busy     atomic.Int32 // lanes with a batch under way
 	lanes    []*lane
-	readers  *readers
-	writers  []*writer
+	queries  *queries
+	logouts  *logouts
+	writers  writers
 
 	ctx    context.Context
 	cancel context.CancelFunc
@@ -126,40 +102,40 @@ func build(c Config) *Gateway {
 		c.Log = slog.Default()
 	}
 	g := &Gateway{
-		id:    newID(),
+		epoch: newEpoch(),
 		logic: c.Logic,
 		log:   c.Log,
 		max:   c.MaxConnections,
-		local: c.Local,
 		stop:  make(chan struct{}),
 	}
 	g.sessions.byID = make(map[uint64]*session)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
-	g.readers = newReaders(g)
+	g.writers = newWriters(c.Writers)
+	for _, w := range g.writers {
+		g.wg.Go(func() { w.run(g.stop) })
+	}
 	for i := range c.Lanes {
 		l := newLane(g, i)
 		g.lanes = append(g.lanes, l)
 		g.wg.Go(func() { l.run(g.stop) })
 	}
-	for range c.Writers {
-		w := newWriter()
-		g.writers = append(g.writers, w)
-		g.wg.Go(func() { w.run(g.stop) })
-	}
-	g.readers.start(c.Readers, g.stop)
+	g.logouts = newLogouts(g)
+	g.wg.Go(func() { g.logouts.run(g.stop) })
+	g.queries = newQueries(g)
+	g.queries.start(c.Readers, g.stop)
 	return g
 }
 
-// newID names one life of one gateway, so that an address of an earlier life is
+// newEpoch names one life of one gateway, so that an address of an earlier life is
 // never taken for one of this.
-func newID() uint64 {
+func newEpoch() uint64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return binary.BigEndian.Uint64(b[:]) | 1
 }
 
-// ID names this life of this gateway in addresses.
-func (g *Gateway) ID() uint64 { return g.id }
+// Epoch names this life of this gateway in addresses.
+func (g *Gateway) Epoch() uint64 { return g.epoch }
 
 // Kick closes the connection with the code; one that is gone is no error.
 func (g *Gateway) Kick(conn uint64, code protocol.Code) {
@@ -189,19 +165,6 @@ func (g *Gateway) fire(s *session) {
 	}
 }
 
-func (g *Gateway) writerOf(s *session) *writer { return g.writers[s.id%uint64(len(g.writers))] }
-
-// hold hands sessions, all of them marked as queued, to their writers.
-func (g *Gateway) hold(touched []*session) {
-	if len(g.writers) == 1 {
-		g.writers[0].hold(touched...)
-		return
-	}
-	for _, s := range touched {
-		g.writerOf(s).hold(s)
-	}
-}
-
 // drainDelay gives a retry_after that spreads those who come back.
 func drainDelay() uint32 {
 	return uint32(mathrand.Int64N(drainRetry.Milliseconds()))
@@ -223,7 +186,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	for _, l := range listeners {
 		l.refuse()
 	}
-	err := g.settle(ctx)
+	err := g.finish(ctx)
 	for _, s := range g.sessions.all() {
 		s.closeAfter(protocol.CodeDraining, drainDelay())
 	}
@@ -234,7 +197,8 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	}
 	close(g.stop)
 	g.wg.Wait()
-	g.readers.wg.Wait()
+	g.queries.workers.Wait()
+	g.logouts.tell() // of logins that ended too late
 	g.cancel()
 	for _, l := range listeners {
 		if cerr := l.close(ctx); cerr != nil && err == nil {
@@ -244,8 +208,8 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	return err
 }
 
-// settle waits until no lane has anything under way.
-func (g *Gateway) settle(ctx context.Context) error {
+// finish waits until no lane has anything under way.
+func (g *Gateway) finish(ctx context.Context) error {
 	poll := time.NewTicker(tick)
 	defer poll.Stop()
 	for _, l := range g.lanes {

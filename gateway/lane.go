@@ -2,83 +2,74 @@ package gateway
 
 import (
 	"context"
-	"runtime"
+	"errors"
+	"fmt"
 	"runtime/debug"
 	"sync"
-	"time"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
-// lane carries the SEND, PUSHACK and READ frames of its partitions to logic, in
-// order, one batch at a time: while one is under way the next one fills. There
-// is no timer; an idle lane sends a frame at once.
+// lane carries the SEND, PUSHACK and READ frames of a queue to logic, in order, one
+// batch at a time: while one is under way the next one fills. There is no timer; an
+// idle lane sends a frame at once. Each lane has a goroutine, on which logic works
+// where it is in this process.
 type lane struct {
 	index   int
 	gateway *Gateway
-	wake    chan struct{} // holds one token while filling may not be empty
+	ctx     context.Context // of the calls: see withinBatch
+	awake   chan struct{}   // holds one token while filling may not be empty
 
 	mu      sync.Mutex
-	filling *batch
-	spare   *batch
+	filling *filling
+	spare   *filling
 
-	// For run alone.
-	answered answered
-	replies  []protocol.Reply // of the last batch; the memory is used again
+	// Of the lane's goroutine.
+	answered []bool     // of each frame of the batch
+	touched  []*session // to be written to
 }
 
-// batch is requests, who sent them, and their payloads in one piece of memory.
-type batch struct {
-	requests []protocol.Request
+// filling is a batch and the sessions of its frames.
+type filling struct {
+	batch    hop.Batch
 	sessions []*session
-	payloads []byte
 }
 
 func newLane(g *Gateway, index int) *lane {
-	return &lane{index: index, gateway: g, wake: make(chan struct{}, 1), filling: &batch{}, spare: &batch{}}
-}
-
-// write hands a frame that concerns a conversation to the lane of its partition.
-func (g *Gateway) write(s *session, f protocol.Frame) {
-	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
-	if f.Type == protocol.TypePushAck {
-		var ack protocol.Cursor
-		if ack.Decode(f.Payload) == nil {
-			s.acked(target, ack.Seq)
-		}
-	}
-	if s.writes.Add(1) > maxWritesInFlight {
-		s.writes.Add(-1)
-		g.counters.refusedTooMany.Add(1)
-		s.fail(f.Request, protocol.CodeTooManyRequests)
-		return
-	}
-	partition := target.Conversation(s.user).Partition()
-	if !g.lanes[partition%len(g.lanes)].add(s, f) {
-		s.writes.Add(-1)
-		g.counters.refusedBusy.Add(1)
-		s.fail(f.Request, protocol.CodeBusy)
+	return &lane{
+		index: index, gateway: g, ctx: context.WithValue(context.WithoutCancel(g.ctx), withinBatch{}, g),
+		awake: make(chan struct{}, 1), filling: newFilling(g, index), spare: newFilling(g, index),
 	}
 }
 
-// add copies the frame into the batch that is filling; false: the lane is full.
-func (l *lane) add(s *session, f protocol.Frame) bool {
+func newFilling(g *Gateway, index int) *filling {
+	return &filling{batch: hop.Batch{Gateway: g.epoch, Queue: index}}
+}
+
+// withinBatch is the key under which the context of a Forward carries the gateway
+// that called it. Where logic and transfer are in this process, the pushes of a
+// batch come with that context, before Forward returns: they wait for the batch's
+// answers, so that one write carries both. From anywhere else, contexts do not carry
+// it, and pushes are written at once.
+type withinBatch struct{}
+
+// add copies an encoded frame into the batch that is filling; false: the lane is
+// full.
+func (l *lane) add(s *session, frame []byte) bool {
 	l.mu.Lock()
-	b := l.filling
-	if len(b.payloads)+len(f.Payload) > laneBytes || len(b.requests) == laneRequests {
+	f := l.filling
+	if len(f.batch.Frames)+len(frame) > laneBytes || f.batch.Len() == laneFrames {
 		l.mu.Unlock()
 		return false
 	}
-	start := len(b.payloads)
-	b.payloads = append(b.payloads, f.Payload...)
-	f.Payload = b.payloads[start:len(b.payloads):len(b.payloads)]
-	b.requests = append(b.requests, protocol.Request{Identity: s.identity(), Frame: f})
-	b.sessions = append(b.sessions, s)
-	first := len(b.requests) == 1
+	f.batch.Add(s.id, s.user, s.device, frame)
+	f.sessions = append(f.sessions, s)
+	first := f.batch.Len() == 1
 	l.mu.Unlock()
 	if first {
 		select {
-		case l.wake <- struct{}{}:
+		case l.awake <- struct{}{}:
 		default:
 		}
 	}
@@ -86,28 +77,28 @@ func (l *lane) add(s *session, f protocol.Frame) bool {
 }
 
 // next swaps the batches; nil: nothing waits.
-func (l *lane) next() *batch {
+func (l *lane) next() *filling {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.filling.requests) == 0 {
+	if l.filling.batch.Len() == 0 {
 		return nil
 	}
-	b := l.filling
+	f := l.filling
 	l.filling, l.spare = l.spare, nil
-	return b
+	return f
 }
 
 // done takes a batch back for the next filling.
-func (l *lane) done(b *batch) {
+func (l *lane) done(f *filling) {
 	const keep = 1 << 20 // what one burst needed is not kept for ever
-	if cap(b.payloads) > keep {
-		b.payloads = nil
+	if cap(f.batch.Frames) > keep {
+		f.batch.Frames = nil
 	}
-	clear(b.requests)
-	clear(b.sessions)
-	b.requests, b.sessions, b.payloads = b.requests[:0], b.sessions[:0], b.payloads[:0]
+	clear(f.sessions)
+	f.sessions = f.sessions[:0]
+	f.batch.Reset()
 	l.mu.Lock()
-	l.spare = b
+	l.spare = f
 	l.mu.Unlock()
 }
 
@@ -115,89 +106,128 @@ func (l *lane) done(b *batch) {
 func (l *lane) idle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.filling.requests) == 0 && l.spare != nil
+	return l.filling.batch.Len() == 0 && l.spare != nil
 }
 
 func (l *lane) run(stop <-chan struct{}) {
-	var touched []*session
 	for {
 		select {
 		case <-stop:
 			return
-		case <-l.wake:
+		case <-l.awake:
 		}
-		for {
-			b := l.next()
-			room := batchWrites
-			if b != nil {
-				l.handle(b)
-				room -= len(b.requests) // about as many pushes
-				l.done(b)
-			} else if l.answered.empty() {
-				break
-			}
-			if !l.gateway.local {
-				room = len(l.answered.list) // a slow call should not hold up replies
-			}
-			touched = l.answered.take(touched[:0], room, time.Now())
-			l.gateway.hold(touched)
-			for _, w := range l.gateway.writers {
-				w.settle()
-			}
-			clear(touched)
-			if !l.answered.empty() {
-				runtime.Gosched() // so that what has arrived comes first
-			}
+		for f := l.next(); f != nil; f = l.next() {
+			l.carry(f)
+			l.done(f)
 		}
 	}
 }
 
-// handle has logic carry out a batch and puts the replies into the outboxes.
-func (l *lane) handle(b *batch) {
+// carry has logic carry out a batch, puts the answers into the outboxes and wakes
+// the writers, for the pushes of the batch too.
+func (l *lane) carry(f *filling) {
 	g := l.gateway
 	g.counters.batches.Add(1)
-	g.counters.requests.Add(uint64(len(b.requests)))
-	g.busy.Add(1)
-	l.replies = l.forward(b, l.replies[:0])
-	g.busy.Add(-1)
-	b.answer(l.replies, &l.answered)
-	clear(l.replies)
-}
-
-// forward calls logic. A panic there is a bug that must not end the lane: the
-// connections of the batch are closed with internal, and clients send again what
-// was not acked.
-func (l *lane) forward(b *batch, replies []protocol.Reply) (out []protocol.Reply) {
-	defer func() {
-		if p := recover(); p != nil {
-			l.gateway.log.Error("logic panicked", "lane", l.index, "panic", p, "stack", string(debug.Stack()))
-			for _, s := range b.sessions {
-				s.close(protocol.CodeInternal)
-			}
-			out = nil
-		}
-	}()
-	return l.gateway.logic.Forward(context.WithoutCancel(l.gateway.ctx), l.index, b.requests, replies)
-}
-
-// answer puts the replies, which come in the order of their requests, into the
-// outboxes and notes the sessions that have to be written to for it.
-func (b *batch) answer(replies []protocol.Reply, waiting *answered) {
-	for _, s := range b.sessions {
+	g.counters.requests.Add(uint64(f.batch.Len()))
+	answers, err := l.forward(&f.batch)
+	if err == nil {
+		err = answers.Check(f.batch.Len())
+	}
+	for _, s := range f.sessions {
 		s.writes.Add(-1)
 	}
-	now := time.Now()
-	at := 0
-	for _, r := range replies {
-		for at < len(b.sessions) && b.sessions[at].id != r.Conn {
-			at++
-		}
-		if at == len(b.sessions) {
-			panic("gateway: a reply without its request")
-		}
-		if b.sessions[at].put(r.Bytes) {
-			waiting.add(b.sessions[at], now)
-		}
-		at++
+	l.answer(f, &answers, err)
+	g.writers.add(l.touched...)
+	g.writers.wake()
+	clear(l.touched)
+	l.touched = l.touched[:0]
+}
+
+// errPanic is what a call that panicked gives: a bug that concerns this call alone.
+var errPanic = errors.New("gateway: logic panicked")
+
+// forward calls logic.
+func (l *lane) forward(batch *hop.Batch) (answers hop.Answers, err error) {
+	defer l.gateway.surviveLogic(&err)
+	return l.gateway.logic.Forward(l.ctx, batch)
+}
+
+// surviveLogic is deferred around calls of logic: a panic there is an error like
+// any other.
+func (g *Gateway) surviveLogic(err *error) {
+	cause := recover()
+	if cause == nil {
+		return
 	}
+	*err = fmt.Errorf("%w: %v", errPanic, cause)
+	g.counters.panics.Add(1)
+	if g.said.panics.Now() {
+		g.log.Error("gateway: logic panicked", "panic", cause, "stack", string(debug.Stack()))
+	}
+}
+
+// answer puts the answers into the outboxes. Whoever waits for one that did not
+// come, or is none, hears unavailable: the frame may have been carried out or not.
+func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
+	g := l.gateway
+	n := f.batch.Len()
+	l.answered = append(l.answered[:0], make([]bool, n)...)
+	if err == nil {
+		for i := range answers.Of {
+			of := int(answers.Of[i])
+			if b := answers.Bytes(i); answersFrame(f.batch.Bytes(of), b) {
+				l.put(f.sessions[of], b)
+				l.answered[of] = true
+			}
+		}
+	}
+	missing := 0
+	for i := range n {
+		if frame := f.batch.Bytes(i); !l.answered[i] && wantsAnswer(frame) {
+			missing++
+			l.put(f.sessions[i], failure(requestOf(frame), protocol.CodeUnavailable))
+		}
+	}
+	switch {
+	case err != nil:
+		g.counters.logicFailed.Add(1)
+		if g.said.logic.Now() {
+			g.log.Warn("gateway: a batch was not answered", "queue", l.index, "frames", n, "error", err)
+		}
+	case missing > 0:
+		g.counters.logicUnanswered.Add(uint64(missing))
+		if g.said.answers.Now() {
+			g.log.Error("gateway: logic did not answer every frame", "queue", l.index, "frames", n, "missing", missing)
+		}
+	}
+}
+
+func (l *lane) put(s *session, b []byte) {
+	if s.put(b) {
+		l.touched = append(l.touched, s)
+	}
+}
+
+// requestOf reads the request number off a whole encoded frame.
+func requestOf(frame []byte) uint32 {
+	f, _, _ := protocol.Split(frame, protocol.MaxFrame)
+	return f.Request
+}
+
+// wantsAnswer says whether the sender of a frame waits for an answer.
+func wantsAnswer(frame []byte) bool {
+	f, _, _ := protocol.Split(frame, protocol.MaxFrame)
+	return f.Type == protocol.TypeSend || f.Request != 0
+}
+
+// answersFrame says whether b is exactly one frame that can answer the frame of a
+// client.
+func answersFrame(frame, b []byte) bool {
+	f, n, err := protocol.Split(b, protocol.MaxFrame)
+	return err == nil && n == len(b) && n > 0 && f.Request == requestOf(frame) && isAnswer(f.Type)
+}
+
+// isAnswer says whether servers answer requests with such a frame.
+func isAnswer(t protocol.Type) bool {
+	return t >= protocol.TypeDone && t < protocol.TypePush || t == protocol.TypeError
 }

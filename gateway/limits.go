@@ -29,9 +29,9 @@ const (
 	// that logic has not answered: its window in a handful of conversations.
 	maxWritesInFlight = 4 * protocol.MaxUnacked
 
-	// maxReadsInFlight bounds the SYNC and HISTORY frames of a connection that
+	// maxQueriesInFlight bounds the SYNC and HISTORY frames of a connection that
 	// logic has not answered; each may cost a page of MaxFrame.
-	maxReadsInFlight = 16
+	maxQueriesInFlight = 16
 
 	// writeTimeout is how long a socket may take not one byte before the
 	// connection is closed: longer than a mobile handover, shorter than the
@@ -41,22 +41,20 @@ const (
 
 // Bounds of the gateway.
 const (
-	// laneBytes and laneRequests bound what waits in one lane while a batch of it
+	// laneBytes and laneFrames bound what waits in one lane while a batch of it
 	// is under way: a tenth of a second and more of the fastest lane measured.
-	laneBytes    = 8 << 20
-	laneRequests = 32 << 10
+	laneBytes  = 8 << 20
+	laneFrames = 32 << 10
 
-	// readQueue bounds the logins and pages that wait for a reader.
-	readQueue = 16 << 10
+	// queryQueue bounds the logins and queries that wait for a worker.
+	queryQueue = 16 << 10
 
-	// batchWrites is how many writes a lane has done for a batch, the pushes
-	// included, before replies have to wait, and replyPatience how long one waits
-	// at most, whatever else there is to write: a person does not notice it, and a
-	// user who gets 25 messages a second has a push in it two times out of five.
-	// With some hundred writes each one costs a quarter more, as little of its
-	// connection is left in the processor's caches.
-	batchWrites   = 64
-	replyPatience = 20 * time.Millisecond
+	// maxLogouts bounds the ended connections of which logic was not told yet: all
+	// that a gateway may have, and once as many again.
+	maxLogouts = 64 << 10
+
+	// logoutTries is how often logic is told who has gone.
+	logoutTries = 3
 
 	// busyRetry is the retry_after of an answer that says busy, and drainRetry
 	// the longest one of a CLOSE that says draining: clients come back spread
@@ -88,3 +86,10 @@ const (
 	// has one.
 	receiptTicks = 5
 )
+
+// heartbeatTicks gives the ticks of a heartbeat interval in seconds, within the
+// limits of the wire, whatever logic says.
+func heartbeatTicks(seconds uint16) int64 {
+	interval := min(max(time.Duration(seconds)*time.Second, protocol.MinHeartbeat), protocol.MaxHeartbeat)
+	return int64(interval / tick)
+}

@@ -4,41 +4,50 @@ import (
 	"context"
 	"sync"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
 // Push puts each frame into the outboxes of its connections and returns those
 // that are not here any more. It never waits: where a frame does not fit, a hint
 // stands for it. Frames to one connection go out in the order of the calls, but
-// system messages before others. For transfer; safe for concurrent use.
-func (g *Gateway) Push(_ context.Context, deliveries []protocol.Delivery) (absent []uint64) {
+// system messages before others. What is no push is counted and left out. With the
+// context of a Forward of this gateway the frames are written when its batch ends,
+// else at once. For transfer; safe for concurrent use.
+func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
+	if err := push.Check(); err != nil {
+		g.badPush(err.Error())
+		return nil
+	}
 	touched := touchedPool.Get().(*[]*session)
+	if push.Everything {
+		*touched = g.hintAll(*touched)
+	}
 	now := g.wheel.now()
 	g.sessions.mu.RLock()
-	for i := range deliveries {
-		d := &deliveries[i]
-		head, ok := peek(d.Frame)
+	for i := range push.Frames {
+		frame := push.Bytes(i)
+		head, ok := peek(frame)
 		if !ok {
+			g.badPush("not one frame that a server pushes")
 			continue
 		}
-		for _, conn := range d.Conns {
+		for _, conn := range push.To(i) {
 			s := g.sessions.byID[conn]
 			if s == nil || s.phase.Load() != phaseOnline {
 				absent = append(absent, conn)
 				g.counters.pushAbsent.Add(1)
 				continue
 			}
-			if s.push(d.Frame, head, now) {
+			if s.push(frame, head, now) {
 				*touched = append(*touched, s)
 			}
 		}
 	}
 	g.sessions.mu.RUnlock()
-	g.hold(*touched)
-	if !g.local || g.busy.Load() == 0 {
-		for _, w := range g.writers {
-			w.signal()
-		}
+	g.writers.add(*touched...)
+	if ctx.Value(withinBatch{}) != g {
+		g.writers.wake()
 	}
 	clear(*touched)
 	*touched = (*touched)[:0]
@@ -48,15 +57,40 @@ func (g *Gateway) Push(_ context.Context, deliveries []protocol.Delivery) (absen
 
 var touchedPool = sync.Pool{New: func() any { return new([]*session) }}
 
+func (g *Gateway) badPush(what string) {
+	g.counters.badPush.Add(1)
+	if g.said.pushes.Now() {
+		g.log.Error("gateway: a push cannot be read", "why", what)
+	}
+}
+
+// hintAll tells every connection that anything may have changed, and appends those
+// that have to be written to.
+func (g *Gateway) hintAll(touched []*session) []*session {
+	for _, s := range g.sessions.all() {
+		s.mu.Lock()
+		if s.phase.Load() == phaseOnline {
+			s.outbox.hint(protocol.Target{}, 0)
+			if s.list() {
+				touched = append(touched, s)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return touched
+}
+
 // pushHead is what the gateway needs to know of a push.
 type pushHead struct {
 	message protocol.Message // without its body
 	tracked bool             // a PUSH: waits for a PUSHACK, becomes a hint
 }
 
+// peek reads the head of an encoded push; ok is false for what is not exactly one
+// frame of a type that servers push.
 func peek(frame []byte) (h pushHead, ok bool) {
 	f, n, err := protocol.Split(frame, protocol.MaxFrame)
-	if err != nil || n == 0 {
+	if err != nil || n == 0 || n != len(frame) || f.Type < protocol.TypePush || f.Type >= protocol.TypeError {
 		return h, false
 	}
 	if f.Type != protocol.TypePush {
@@ -67,8 +101,8 @@ func peek(frame []byte) (h pushHead, ok bool) {
 }
 
 // push puts a frame into the outbox, or remembers a hint for it; true asks the
-// caller to hand the session to the writer.
-func (s *session) push(frame []byte, h pushHead, now int64) (queue bool) {
+// caller to add the session to its writer's list.
+func (s *session) push(frame []byte, h pushHead, now int64) (list bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase.Load() != phaseOnline {
@@ -89,7 +123,7 @@ func (s *session) push(frame []byte, h pushHead, now int64) (queue bool) {
 		} else {
 			s.outbox.hint(t, h.message.Seq)
 		}
-		return s.enqueue()
+		return s.list()
 	}
 	if !fits {
 		// A cursor rose, and only SYNC can tell: of a receipt there is no second copy.

@@ -2,101 +2,82 @@ package gateway
 
 import "sync"
 
-const (
-	// scratchBytes is how much one write call carries at most.
-	scratchBytes = 64 << 10
+// scratchBytes is how much one write call carries at most.
+const scratchBytes = 64 << 10
 
-	// writeHere is how many connections a lane writes to itself after a batch.
-	// Waking the writer for a few costs more than the writes; with many, the
-	// lane's next batch should not have to wait for them.
-	writeHere = 128
-)
+// writers write to the sockets, each to those of its share of the sessions. While
+// one works through its list, everything that arrives for a connection gathers in
+// its outbox: one write carries acks, pushes and receipts together.
+type writers []*writer
 
-// writer takes what outboxes hold to their sockets. While it works through a
-// list, everything that arrives for a connection gathers in its outbox: one
-// write carries acks, pushes and receipts together.
+// writer is one of them. It has a goroutine of its own.
 type writer struct {
-	wake chan struct{} // holds one token while waiting may not be empty
+	awake chan struct{} // holds one token while waiting may not be empty
 
 	mu      sync.Mutex
 	waiting []*session
-
-	working sync.Mutex // held to write; guards what follows
-	list    []*session
-	scratch []byte
 }
 
-func newWriter() *writer {
-	return &writer{wake: make(chan struct{}, 1), scratch: make([]byte, 0, scratchBytes)}
+func newWriters(n int) writers {
+	list := make(writers, n)
+	for i := range list {
+		list[i] = &writer{awake: make(chan struct{}, 1)}
+	}
+	return list
 }
 
-// hold takes sessions, whose queued mark the caller has set, and does nothing
-// about them until somebody calls settle or signal.
-func (w *writer) hold(sessions ...*session) {
+// add puts sessions, for which list was true, on the lists of their writers. They
+// are written to when wake is called next, by anybody.
+func (list writers) add(sessions ...*session) {
+	if len(list) == 1 {
+		list[0].add(sessions)
+		return
+	}
+	for i, s := range sessions {
+		list[s.id%uint64(len(list))].add(sessions[i : i+1])
+	}
+}
+
+func (w *writer) add(sessions []*session) {
 	w.mu.Lock()
 	w.waiting = append(w.waiting, sessions...)
 	w.mu.Unlock()
 }
 
-// add is hold, and wakes the writer.
-func (w *writer) add(s *session) {
-	w.hold(s)
-	w.signal()
-}
-
-func (w *writer) signal() {
-	select {
-	case w.wake <- struct{}{}:
-	default:
-	}
-}
-
-// settle sees to what is held: few connections are written to by the caller,
-// more by the writer's goroutine.
-func (w *writer) settle() {
-	n := w.held()
-	if n == 0 {
-		return
-	}
-	if n <= writeHere && w.working.TryLock() {
-		w.write()
-		w.working.Unlock()
-		if w.held() == 0 {
-			return
+// wake has the writers write to everything that was added.
+func (list writers) wake() {
+	for _, w := range list {
+		select {
+		case w.awake <- struct{}{}:
+		default:
 		}
 	}
-	w.signal()
 }
 
-func (w *writer) held() int {
+// take swaps the lists.
+func (w *writer) take(empty []*session) []*session {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return len(w.waiting)
-}
-
-// write works once through what is held and says how much that was; working is
-// held.
-func (w *writer) write() int {
-	w.mu.Lock()
-	w.list, w.waiting = w.waiting, w.list[:0]
-	w.mu.Unlock()
-	for i, s := range w.list {
-		s.flush(w.scratch)
-		w.list[i] = nil
-	}
-	return len(w.list)
+	list := w.waiting
+	w.waiting = empty
+	return list
 }
 
 func (w *writer) run(stop <-chan struct{}) {
+	var list []*session
+	scratch := make([]byte, 0, scratchBytes)
 	for {
 		select {
 		case <-stop:
 			return
-		case <-w.wake:
+		case <-w.awake:
 		}
-		w.working.Lock()
-		for w.write() > 0 {
+		for list = w.take(list); len(list) > 0; list = w.take(list) {
+			for i, s := range list {
+				s.flush(scratch)
+				list[i] = nil
+			}
+			list = list[:0]
 		}
-		w.working.Unlock()
 	}
 }

@@ -3,157 +3,161 @@ package transfer
 import (
 	"context"
 	"errors"
+	"sync/atomic"
+	"time"
 
-	"gannet/protocol"
+	"gannet/internal/directory"
+	"gannet/internal/hop"
 )
 
-// router turns records into deliveries. It belongs to one follower and keeps its
-// memory from batch to batch.
+const (
+	// lookupPause is how long a look-up that the directory did not answer waits for
+	// the next try, and lookupPauseMost what it grows to.
+	lookupPause     = 50 * time.Millisecond
+	lookupPauseMost = 2 * time.Second
+)
+
+// router turns records into parcels for gateways. It belongs to one goroutine at a
+// time and keeps its memory from record to record.
 type router struct {
 	server  *Server
-	frames  []frame
-	users   []uint64
-	devices []Device
-	found   map[uint64]span // of devices, by user
-	gates   []*gate
+	entries []int // of the record, that have a frame to be pushed
+	lookups []directory.Lookup
+	users   map[uint64]int // place of a user in lookups and answers
+	answers []directory.Answer
+	devices []directory.Device
+	parcels []*parcel // one for each gateway
 }
 
-// span is a run in a slice.
-type span struct{ start, end int }
-
-// gate gathers what goes to one gateway.
-type gate struct {
-	id         uint64
-	deliveries []protocol.Delivery
-	conns      []uint64
+// ticket counts the parcels of a record that are not done with.
+type ticket struct {
+	left atomic.Int32
+	done func()
 }
 
-// push brings the records to every connected device that is entitled to them.
-func (r *router) push(ctx context.Context, records [][]byte) error {
-	c := &r.server.counters
-	c.records.Add(uint64(len(records)))
-	r.read(records)
-	if err := r.locate(ctx); err != nil {
+func (t *ticket) punch() {
+	if t.left.Add(-1) == 0 {
+		t.done()
+	}
+}
+
+// route brings a record to every connected device that is entitled to it, and has
+// done called when every gateway is done with it. It waits for the directory and
+// for nobody else.
+func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
+	r.read(record)
+	pause := lookupPause
+	for {
+		err := r.locate(ctx, record)
+		if err == nil {
+			break
+		}
+		r.server.counters.lookups.Add(1)
+		r.server.config.Log.Warn("transfer: the directory does not answer, it is asked again", "queue", record.Queue, "after", pause, "error", err)
+		select {
+		case <-r.server.ctx.Done():
+			return // not done: it comes again to the next follower
+		case <-time.After(pause):
+		}
+		pause = min(2*pause, lookupPauseMost)
+		ctx = r.server.ctx // whoever handed the record in may have stopped waiting
+	}
+	r.pack(record)
+	r.send(ctx, &ticket{done: done})
+}
+
+// receipts is route for a record that is not worth waiting for.
+func (r *router) receipts(ctx context.Context, record *hop.Record) error {
+	r.read(record)
+	if err := r.locate(ctx, record); err != nil {
 		return err
 	}
-	for i := range r.frames {
-		r.route(&r.frames[i])
-	}
-	var errs error
-	for _, g := range r.gates {
-		if len(g.deliveries) > 0 {
-			absent, err := r.server.config.Gateways.Push(ctx, g.id, g.deliveries)
-			c.absent.Add(uint64(len(absent)))
-			errs = errors.Join(errs, err)
-		}
-		clear(g.deliveries)
-		g.deliveries, g.conns = g.deliveries[:0], g.conns[:0]
-	}
-	clear(r.frames)
-	return errs
+	r.pack(record)
+	r.send(ctx, nil)
+	return nil
 }
 
-// read takes the frames out of the records. What cannot be read is counted and
-// left in the store, where SYNC finds it: it must not block its lane.
-func (r *router) read(records [][]byte) {
-	c := &r.server.counters
-	r.frames = r.frames[:0]
-	for _, record := range records {
-		for len(record) > 0 {
-			f, n, ok := parse(record)
-			if ok {
-				r.frames = append(r.frames, f)
-			} else {
-				c.unreadable.Add(1)
-				r.server.config.Log.Error("a record holds what is no push", "bytes", len(record))
-			}
-			if n == 0 {
-				break
-			}
-			record = record[n:]
-		}
-	}
-	c.frames.Add(uint64(len(r.frames)))
-}
+// errAnswers says that the directory's answers do not fit the look-ups.
+var errAnswers = errors.New("transfer: the directory gave answers that do not fit")
 
-// locate looks up the devices of everybody concerned, once for the batch.
-func (r *router) locate(ctx context.Context) error {
-	if r.found == nil {
-		r.found = make(map[uint64]span)
+// locate looks up the devices of everybody concerned, once for the record.
+func (r *router) locate(ctx context.Context, record *hop.Record) error {
+	if r.users == nil {
+		r.users = make(map[uint64]int)
 	}
-	clear(r.found)
-	r.users = r.users[:0]
-	for i := range r.frames {
-		for _, user := range members(r.frames[i].conversation) {
-			if _, ok := r.found[user]; !ok && user != 0 {
-				r.found[user] = span{}
-				r.users = append(r.users, user)
+	clear(r.users)
+	r.lookups = r.lookups[:0]
+	for _, i := range r.entries {
+		for _, user := range members(record.Entries[i].Conversation) {
+			if _, known := r.users[user]; !known && user != 0 {
+				r.users[user] = len(r.lookups)
+				r.lookups = append(r.lookups, directory.Lookup{User: user})
 			}
 		}
+	}
+	if len(r.lookups) == 0 {
+		return nil
 	}
 	var err error
-	r.devices, err = r.server.config.Directory.Devices(ctx, r.users, r.devices[:0])
+	r.answers, r.devices, err = r.server.config.Directory.Devices(ctx, r.lookups, r.answers[:0], r.devices[:0])
 	if err != nil {
 		return err
 	}
-	for i, d := range r.devices {
-		s := r.found[d.User]
-		if s.end == 0 {
-			s.start = i
+	if len(r.answers) != len(r.lookups) {
+		return errAnswers
+	}
+	for _, a := range r.answers {
+		if a.Devices.Start > a.Devices.End || uint64(a.Devices.End) > uint64(len(r.devices)) || a.Same {
+			return errAnswers
 		}
-		s.end = i + 1
-		r.found[d.User] = s
 	}
 	return nil
 }
 
-// members gives who is entitled to what happens in the conversation; 0 is
-// nobody.
-func members(c protocol.Conversation) [2]uint64 {
-	switch {
-	case c.Kind == protocol.KindDirect && c.A != c.B:
-		return [2]uint64{c.A, c.B}
-	case c.Kind == protocol.KindDirect, c.Kind == protocol.KindSystem:
-		return [2]uint64{c.A}
-	default:
-		return [2]uint64{}
-	}
-}
-
-// route adds the frame to the deliveries of the gateways that hold its
-// receivers.
-func (r *router) route(f *frame) {
-	for _, user := range members(f.conversation) {
-		s := r.found[user]
-		for _, d := range r.devices[s.start:s.end] {
-			if d.User == f.user && d.Device == f.device {
+// pack makes a parcel for each gateway that holds receivers. The frames stay where
+// they are, in the record's blob.
+func (r *router) pack(record *hop.Record) {
+	for _, i := range r.entries {
+		e := &record.Entries[i]
+		for _, user := range members(e.Conversation) {
+			if user == 0 {
 				continue
 			}
-			r.gate(d.At.Gateway).add(f.bytes, d.At.Conn)
-			r.server.counters.deliveries.Add(1)
+			a := r.answers[r.users[user]]
+			for _, d := range r.devices[a.Devices.Start:a.Devices.End] {
+				if d.User == e.User && d.Device == e.Device {
+					continue // it knows
+				}
+				r.parcel(d.At.Gateway).add(record.Blob, e.Frame, d.At.Conn)
+				r.server.counters.deliveries.Add(1)
+			}
 		}
 	}
 }
 
-func (r *router) gate(id uint64) *gate {
-	for _, g := range r.gates {
-		if g.id == id {
-			return g
+func (r *router) parcel(epoch uint64) *parcel {
+	for _, p := range r.parcels {
+		if p.epoch == epoch {
+			return p
 		}
 	}
-	g := &gate{id: id}
-	r.gates = append(r.gates, g)
-	return g
+	p := newParcel(epoch)
+	r.parcels = append(r.parcels, p)
+	return p
 }
 
-// add puts a connection behind the frame's delivery, which is the newest one if
-// it is there.
-func (g *gate) add(frame []byte, conn uint64) {
-	start := len(g.conns)
-	g.conns = append(g.conns, conn)
-	if last := len(g.deliveries) - 1; last >= 0 && &g.deliveries[last].Frame[0] == &frame[0] {
-		start -= len(g.deliveries[last].Conns)
-		g.deliveries = g.deliveries[:last]
+// send hands the parcels to their couriers.
+func (r *router) send(ctx context.Context, t *ticket) {
+	if t != nil {
+		t.left.Store(int32(len(r.parcels)) + 1) // one for this function
 	}
-	g.deliveries = append(g.deliveries, protocol.Delivery{Frame: frame, Conns: g.conns[start:]})
+	for i, p := range r.parcels {
+		p.ticket = t
+		r.server.couriers.send(ctx, p)
+		r.parcels[i] = nil
+	}
+	r.parcels = r.parcels[:0]
+	if t != nil {
+		t.punch()
+	}
 }

@@ -1,6 +1,11 @@
-// Package transfer takes messages from the ordered queue to the connections of
-// those who are entitled to them. One follower goes along each lane, so what is
-// in order in the queue is in order on every connection.
+// Package transfer takes what the log hands onward to the connections of those who
+// are entitled to it.
+//
+// A record passes through transfer.go (one follower a queue), read.go (what in it
+// can be routed), router.go (who, and where) and courier.go (one a gateway, with a
+// push under way and a bounded queue behind it). A follower runs on the goroutine
+// that hands the record in, and so does the push to a gateway that answers at once;
+// one that lets wait is served by its courier alone.
 package transfer
 
 import (
@@ -9,7 +14,7 @@ import (
 	"sync"
 	"sync/atomic"
 
-	"gannet/protocol"
+	"gannet/internal/hop"
 )
 
 // Config says what a transfer server works with. All ports are required.
@@ -17,16 +22,21 @@ type Config struct {
 	Queue     Queue
 	Directory Directory
 	Gateways  Gateways
-	Lanes     []int        // the lanes that this server follows
+	Queues    []int        // the queues that this server follows
 	Log       *slog.Logger // default slog.Default()
 }
 
-// Server follows lanes. Make it with Start, end it with Stop.
+// Server follows queues. Make it with Start, end it with Stop.
 type Server struct {
-	config   Config
-	cancel   context.CancelFunc
-	wg       sync.WaitGroup
-	counters counters
+	config     Config
+	ctx        context.Context
+	cancel     context.CancelFunc
+	followers  sync.WaitGroup
+	clock      sync.WaitGroup
+	couriers   couriers
+	routers    sync.Pool
+	unreadable unreadable
+	counters   counters
 }
 
 // counters counts what went through, and why something did not.
@@ -34,84 +44,81 @@ type counters struct {
 	records    atomic.Uint64
 	frames     atomic.Uint64
 	deliveries atomic.Uint64 // a frame to a connection
+	receipts   atomic.Uint64 // records of receipts
+	lookups    atomic.Uint64 // that the directory did not answer, and were repeated
 	absent     atomic.Uint64 // the connection was gone
-	unreadable atomic.Uint64 // a frame that is no push: it stays in the store
-	retries    atomic.Uint64
+	pushes     atomic.Uint64 // that failed, and were repeated
+	ended      atomic.Uint64 // deliveries to an epoch that has ended
+	everything atomic.Uint64 // deliveries that became a hint to sync everything
+	late       atomic.Uint64 // answers of gateways that came too late or twice
 }
 
-// Start begins to follow the lanes.
+// Start begins to follow the queues.
 func Start(c Config) *Server {
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
-	ctx, cancel := context.WithCancel(context.Background())
-	s := &Server{config: c, cancel: cancel}
-	for _, lane := range c.Lanes {
-		s.wg.Go(func() { s.follow(ctx, lane) })
+	s := &Server{config: c}
+	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.couriers = couriers{server: s, byEpoch: make(map[uint64]*courier)}
+	s.routers.New = func() any { return &router{server: s} }
+	s.clock.Go(s.couriers.run)
+	for _, queue := range c.Queues {
+		s.followers.Go(func() { s.follow(queue) })
 	}
 	return s
 }
 
-// Stop ends following; what was not committed comes again to the next follower.
+// follow routes the records of one queue.
+func (s *Server) follow(queue int) {
+	r := &router{server: s}
+	err := s.config.Queue.Follow(s.ctx, queue, func(ctx context.Context, record *hop.Record, done func()) {
+		s.counters.records.Add(1)
+		r.route(ctx, record, done)
+	})
+	if s.ctx.Err() == nil {
+		s.config.Log.Error("transfer: a queue cannot be followed any more", "queue", queue, "error", err)
+	}
+}
+
+// Receipts routes a record of RECEIPT frames at once, past the queues. It is best
+// effort: an error means that the directory did not answer, and nothing is
+// repeated.
+func (s *Server) Receipts(ctx context.Context, record *hop.Record) error {
+	s.counters.receipts.Add(1)
+	r := s.routers.Get().(*router)
+	defer s.routers.Put(r)
+	return r.receipts(ctx, record)
+}
+
+// Stop ends following, and waits a little for gateways that have not answered;
+// what was not done comes again to the next follower.
 func (s *Server) Stop() {
+	s.couriers.drain(stopPatience)
 	s.cancel()
-	s.wg.Wait()
+	s.followers.Wait()
+	s.clock.Wait()
 }
 
 // Stats gives every counter by name; they rise from the start of the process.
 func (s *Server) Stats() map[string]uint64 {
 	c := &s.counters
-	return map[string]uint64{
+	stats := map[string]uint64{
 		"records":         c.records.Load(),
 		"frames":          c.frames.Load(),
 		"deliveries":      c.deliveries.Load(),
+		"receipts":        c.receipts.Load(),
+		"retry.lookup":    c.lookups.Load(),
+		"retry.push":      c.pushes.Load(),
 		"drop.absent":     c.absent.Load(),
-		"drop.unreadable": c.unreadable.Load(),
-		"retries":         c.retries.Load(),
+		"drop.ended":      c.ended.Load(),
+		"drop.everything": c.everything.Load(),
+		"late":            c.late.Load(),
 	}
+	s.unreadable.stats(stats)
+	return stats
 }
 
-// follow pushes the records of one lane.
-func (s *Server) follow(ctx context.Context, lane int) {
-	r := router{server: s}
-	err := s.config.Queue.Follow(ctx, lane, func(records [][]byte) error {
-		err := r.push(ctx, records)
-		if err != nil && ctx.Err() == nil {
-			s.counters.retries.Add(1)
-			s.config.Log.Warn("pushing failed, it will be repeated", "lane", lane, "error", err)
-		}
-		return err
-	})
-	if ctx.Err() == nil {
-		s.config.Log.Error("a lane cannot be followed any more", "lane", lane, "error", err)
-	}
-}
-
-// frame is a push on its way: who may have it, and from which device it came.
-type frame struct {
-	bytes        []byte
-	conversation protocol.Conversation
-	user, device uint64 // the origin, which does not get it back
-}
-
-// parse reads what routing needs off the frame at the start of a record and
-// says how many bytes it takes. A record that cannot be read is refused whole:
-// n is 0.
-func parse(record []byte) (f frame, n int, ok bool) {
-	raw, n, err := protocol.Split(record, protocol.MaxFrame)
-	if err != nil || n == 0 {
-		return f, 0, false
-	}
-	f.bytes = record[:n:n]
-	switch raw.Type {
-	case protocol.TypePush:
-		var m protocol.Message
-		ok = m.Decode(raw.Payload) == nil
-		f.conversation, f.user, f.device = m.Conversation(), m.Sender, m.Device
-	case protocol.TypeReceipt:
-		var m protocol.Receipt
-		ok = m.Decode(raw.Payload) == nil
-		f.conversation, f.user, f.device = m.Conversation(), m.User, m.Device
-	}
-	return f, n, ok
-}
+// Unreadable gives the newest records, or entries of them, that could not be read,
+// oldest first.
+func (s *Server) Unreadable() []Unreadable { return s.unreadable.list() }

@@ -1,127 +1,121 @@
-// Package embedded has the adapters of transfer's ports for one process: the
-// queue and the directory in memory. Both die with the connections that they
-// serve, and a device that comes back syncs, so neither is written down.
+// Package embedded has the queue of one process. It dies with the connections that
+// it serves, and a device that comes back syncs, so it is not written down.
 package embedded
 
 import (
 	"context"
 	"sync"
-	"time"
+
+	"gannet/internal/hop"
 )
 
-const (
-	// queueBytes bounds what a lane keeps while nobody follows it or pushing
-	// fails. Then Put waits, its lane with it, and gateways say busy.
-	queueBytes = 64 << 20
-
-	// retryPause is how long a record whose push failed waits for the next try.
-	retryPause = 100 * time.Millisecond
-)
+// queueBytes bounds what a queue keeps while nobody follows it. Then Put waits, the
+// log with it, and gateways say busy.
+const queueBytes = 64 << 20
 
 // Queue is transfer's Queue in memory. A record goes to the follower on the
 // goroutine of whoever puts it: between two parts of one process a queue that
 // has to be waited for would only cost time.
 type Queue struct {
-	lanes []*queueLane
+	queues []*queue
 }
 
-type queueLane struct {
-	failed chan struct{} // holds one token while failing
+type queue struct {
+	taking sync.Mutex // held during a take, so records come one at a time and in order
 
-	mu      sync.Mutex // held during a push, so pushes come one at a time and in order
-	room    sync.Cond  // records are done with, or the queue was closed
-	push    func(records [][]byte) error
-	failing bool     // a push failed: Follow repeats it, Put only adds to it
-	records [][]byte // not done with
-	bytes   int
-	closed  bool
+	mu     sync.Mutex
+	room   sync.Cond // records were taken, or the queue was closed
+	take   func(ctx context.Context, record *hop.Record, done func())
+	kept   []*hop.Record // that came while nobody followed
+	bytes  int
+	closed bool
 }
 
-// NewQueue makes a queue with this many lanes.
-func NewQueue(lanes int) *Queue {
+// NewQueue makes a Queue with this many queues.
+func NewQueue(queues int) *Queue {
 	q := &Queue{}
-	for range lanes {
-		l := &queueLane{failed: make(chan struct{}, 1)}
-		l.room.L = &l.mu
-		q.lanes = append(q.lanes, l)
+	for range queues {
+		x := &queue{}
+		x.room.L = &x.mu
+		q.queues = append(q.queues, x)
 	}
 	return q
 }
 
-// Put gives the lane a record, which is the queue's from then on, and pushes it
-// if the lane is followed. It waits while the lane is full, and does nothing
-// once the queue is closed. Records of a lane must be put one after the other.
-func (q *Queue) Put(lane int, record []byte) {
-	l := q.lanes[lane]
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for !l.closed && l.bytes > 0 && l.bytes+len(record) > queueBytes {
-		l.room.Wait()
+// Put hands a record onward, to the follower if there is one. The record is the
+// caller's again when Put returns, but for its blob. It waits while the queue is
+// full, and does nothing once it is closed. Records of a queue must be put one after
+// the other.
+func (q *Queue) Put(ctx context.Context, record *hop.Record) {
+	x := q.queues[record.Queue]
+	x.mu.Lock()
+	for !x.closed && x.take == nil && x.bytes > 0 && x.bytes+len(record.Blob) > queueBytes {
+		x.room.Wait()
 	}
-	if l.closed {
+	if x.closed {
+		x.mu.Unlock()
 		return
 	}
-	l.records = append(l.records, record)
-	l.bytes += len(record)
-	if l.push != nil && !l.failing {
-		l.deliver()
+	if x.take == nil || len(x.kept) > 0 {
+		kept := *record
+		kept.Entries = append([]hop.RecordEntry(nil), record.Entries...)
+		x.kept = append(x.kept, &kept)
+		x.bytes += len(kept.Blob)
+		x.mu.Unlock()
+		return
 	}
+	x.taking.Lock() // before mu is released, so that Follow cannot end in between
+	take := x.take
+	x.mu.Unlock()
+	defer x.taking.Unlock()
+	take(ctx, record, done)
 }
 
-// deliver pushes everything that is not done with; mu is held.
-func (l *queueLane) deliver() {
-	if len(l.records) == 0 {
-		return
-	}
-	if err := l.push(l.records); err != nil {
-		l.failing = true
-		l.failed <- struct{}{} // there is room: failing was false or Follow has taken the token
-		return
-	}
-	clear(l.records)
-	l.records, l.bytes, l.failing = l.records[:0], 0, false
-	l.room.Broadcast()
-}
+// done is what a follower calls for each record. What it has taken nobody needs any
+// more: after a crash every device syncs.
+func done() {}
 
 // Follow is transfer.Queue's.
-func (q *Queue) Follow(ctx context.Context, lane int, push func(records [][]byte) error) error {
-	l := q.lanes[lane]
-	l.mu.Lock()
-	l.push = push
-	l.deliver()
-	l.mu.Unlock()
-	defer func() {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		l.push, l.failing = nil, false
-		select {
-		case <-l.failed:
-		default:
+func (q *Queue) Follow(ctx context.Context, queue int, take func(ctx context.Context, record *hop.Record, done func())) error {
+	x := q.queues[queue]
+	x.catchUp(ctx, take)
+	<-ctx.Done()
+	x.mu.Lock()
+	x.take = nil
+	x.mu.Unlock()
+	x.taking.Lock() // until the last take has returned
+	defer x.taking.Unlock()
+	return ctx.Err()
+}
+
+// catchUp takes what was kept, and then has Put hand records over.
+func (x *queue) catchUp(ctx context.Context, take func(ctx context.Context, record *hop.Record, done func())) {
+	x.taking.Lock()
+	defer x.taking.Unlock()
+	for ctx.Err() == nil {
+		x.mu.Lock()
+		if len(x.kept) == 0 {
+			x.take = take
+			x.room.Broadcast()
+			x.mu.Unlock()
+			return
 		}
-	}()
-	for {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-l.failed:
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(retryPause):
-		}
-		l.mu.Lock()
-		l.deliver()
-		l.mu.Unlock()
+		record := x.kept[0]
+		x.kept[0] = nil
+		x.kept = x.kept[1:]
+		x.bytes -= len(record.Blob)
+		x.room.Broadcast()
+		x.mu.Unlock()
+		take(ctx, record, done)
 	}
 }
 
 // Close ends every Put.
 func (q *Queue) Close() {
-	for _, l := range q.lanes {
-		l.mu.Lock()
-		l.closed = true
-		l.room.Broadcast()
-		l.mu.Unlock()
+	for _, x := range q.queues {
+		x.mu.Lock()
+		x.closed = true
+		x.room.Broadcast()
+		x.mu.Unlock()
 	}
 }

@@ -1,4 +1,4 @@
-package main
+package command
 
 import (
 	"context"
@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"gannet/benchmark"
-	"gannet/logic"
+	"gannet/internal/token"
 )
 
 // benchCmd measures. Each scenario starts a server of its own unless it is given
@@ -89,7 +89,7 @@ func benchProgram() benchmark.Program {
 
 // signer signs tokens with the keys in a folder.
 func signer(dir string) (func(user uint64) (string, error), error) {
-	keys, err := logic.LoadKeys(dir)
+	keys, err := token.LoadKeys(dir)
 	if err != nil {
 		return nil, err
 	}

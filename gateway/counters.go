@@ -3,6 +3,7 @@ package gateway
 import (
 	"sync/atomic"
 
+	"gannet/internal/operate"
 	"gannet/protocol"
 )
 
@@ -33,7 +34,20 @@ type counters struct {
 	refusedTooMany atomic.Uint64
 	refusedType    atomic.Uint64
 
-	closed [len(closeReasons)]atomic.Uint64
+	// What logic or transfer did wrong.
+	logicFailed     atomic.Uint64 // calls that gave an error
+	logicUnanswered atomic.Uint64 // frames without an answer, or with one that is none
+	logoutsDropped  atomic.Uint64 // connections of whose end logic was not told
+	badPush         atomic.Uint64 // pushes, or frames of them, that cannot be read
+	panics          atomic.Uint64 // that ended a call or a session
+
+	closed      [len(closeReasons)]atomic.Uint64
+	closedOther atomic.Uint64 // with a code that is not in the list
+}
+
+// said bounds what is logged of what peers do.
+type said struct {
+	panics, logic, answers, pushes operate.Seldom
 }
 
 // closeReasons are the codes with which the gateway or logic closes a
@@ -65,13 +79,14 @@ func (c *counters) close(code protocol.Code) {
 			return
 		}
 	}
-	panic("gateway: close reason without a counter: " + code.String())
+	c.closedOther.Add(1) // logic may be newer than this gateway
 }
 
 // Stats gives every counter of the gateway by name: "close.peer" and
 // "close.<code>" for connections that ended, "push.<reason>" for pushes that
-// did not go out, "refused.<reason>" for requests that did not reach logic, and
-// totals. They rise from the start of the process, but for "connections", which
+// did not go out, "refused.<reason>" for requests that did not reach logic,
+// "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
+// and totals. They rise from the start of the process, but for "connections", which
 // is how many there are.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
@@ -95,7 +110,13 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"refused.busy":      c.refusedBusy.Load(),
 		"refused.too_many":  c.refusedTooMany.Load(),
 		"refused.bad_type":  c.refusedType.Load(),
+		"logic.failed":      c.logicFailed.Load(),
+		"logic.unanswered":  c.logicUnanswered.Load(),
+		"logic.logouts":     c.logoutsDropped.Load(),
+		"hostile.push":      c.badPush.Load(),
+		"panics":            c.panics.Load(),
 	}
+	stats["close.other"] = c.closedOther.Load()
 	for i, code := range closeReasons {
 		stats["close."+reasonName(code)] = c.closed[i].Load()
 	}

@@ -1,11 +1,11 @@
-package main
+package command
 
 import (
 	"fmt"
 	"path/filepath"
 	"time"
 
-	"gannet/logic"
+	"gannet/internal/token"
 )
 
 // defaultTTL is how long a token lasts unless told otherwise: a month, as long
@@ -36,7 +36,7 @@ func sign(data string, user uint64, ttl time.Duration) (string, error) {
 	if user == 0 {
 		return "", fmt.Errorf("user 0 does not exist: users are numbers from 1")
 	}
-	keys, err := logic.LoadKeys(filepath.Join(data, "keys"))
+	keys, err := token.LoadKeys(filepath.Join(data, "keys"))
 	if err != nil {
 		return "", fmt.Errorf("no signing key: %w (start the server once, or name its folder with --data)", err)
 	}

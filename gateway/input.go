@@ -1,0 +1,142 @@
+package gateway
+
+import (
+	"gannet/protocol"
+)
+
+// input takes bytes as they came off the socket. It never waits and keeps
+// nothing of p. Netpoll calls a handler that leaves bytes behind again at once,
+// for ever, so everything is taken: whole frames are handled, the beginning of
+// the next one is kept here, bounded by the frame limit.
+func (s *session) input(p []byte) {
+	defer s.survive("input")
+	s.inputs++
+	s.gateway.counters.reads.Add(1)
+	s.gateway.counters.bytesIn.Add(uint64(len(p)))
+	s.heard.Store(s.gateway.wheel.now())
+	if len(s.partial) > 0 {
+		// Only as much as the frame still lacks joins the part, so that the frames
+		// behind it are not copied as well.
+		for len(p) > 0 && len(s.partial) > 0 {
+			need := s.missing()
+			n := min(need, len(p))
+			s.partial = append(s.partial, p[:n]...)
+			p = p[n:]
+			if n < need {
+				return
+			}
+			if taken, ok := s.frames(s.partial); !ok {
+				s.partial = nil
+				return
+			} else if taken > 0 {
+				s.partial = nil
+			}
+		}
+	}
+	taken, ok := s.frames(p)
+	if !ok {
+		s.partial = nil
+		return
+	}
+	if taken < len(p) {
+		s.partial = append(s.partial, p[taken:]...)
+	}
+}
+
+// missing says how many bytes the kept part lacks until its next step: the
+// length field, then the whole frame.
+func (s *session) missing() int {
+	if have := len(s.partial); have < 4 {
+		return 4 - have
+	}
+	n := 4 + int(uint32(s.partial[0])<<24|uint32(s.partial[1])<<16|uint32(s.partial[2])<<8|uint32(s.partial[3]))
+	return n - len(s.partial)
+}
+
+// limit is how long a frame may be just now.
+func (s *session) limit() int {
+	if s.phase.Load() == phaseNew {
+		return protocol.MaxHello
+	}
+	return protocol.MaxFrame
+}
+
+// frames handles the whole frames at the start of p and says how many bytes they
+// took; not ok: the connection ends, and what follows is not looked at.
+func (s *session) frames(p []byte) (taken int, ok bool) {
+	for {
+		if s.phase.Load() == phaseClosing {
+			return taken, false
+		}
+		f, n, err := protocol.Split(p[taken:], s.limit())
+		switch {
+		case err == protocol.ErrFrameTooLarge:
+			s.close(protocol.CodeFrameTooLarge)
+			return taken, false
+		case err != nil:
+			s.close(protocol.CodeBadFrame)
+			return taken, false
+		case n == 0:
+			return taken, true
+		}
+		s.frame(f, p[taken:taken+n])
+		taken += n
+	}
+}
+
+// frame handles one frame of the client, whose bytes are raw.
+func (s *session) frame(f protocol.Frame, raw []byte) {
+	g := s.gateway
+	g.counters.framesIn.Add(1)
+	// What comes together with HELLO was sent before WELCOME, however quick logic is.
+	if s.phase.Load() != phaseOnline || s.greeted == s.inputs {
+		if f.Type == protocol.TypeHello && s.phase.CompareAndSwap(phaseNew, phaseLogin) {
+			s.greeted = s.inputs
+			g.queries.login(s, raw)
+		} else {
+			s.close(protocol.CodeHelloExpected)
+		}
+		return
+	}
+	switch f.Type.Lane() {
+	case protocol.LaneWrite:
+		s.forward(f, raw)
+	case protocol.LaneRead:
+		g.queries.query(s, f, raw)
+	default:
+		switch f.Type {
+		case protocol.TypePing:
+			s.reply(protocol.AppendEmpty(nil, protocol.TypePong, f.Request))
+		case protocol.TypeHello:
+			g.counters.refusedType.Add(1)
+			s.fail(f.Request, protocol.CodeAlreadyLoggedIn)
+		default:
+			g.counters.refusedType.Add(1)
+			s.fail(f.Request, protocol.CodeUnknownType)
+		}
+	}
+}
+
+// forward hands a frame that concerns a conversation to the lane of its queue.
+func (s *session) forward(f protocol.Frame, raw []byte) {
+	g := s.gateway
+	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
+	if f.Type == protocol.TypePushAck {
+		var ack protocol.Cursor
+		if ack.Decode(f.Payload) == nil {
+			s.acked(target, ack.Seq)
+		}
+	}
+	if s.writes.Add(1) > maxWritesInFlight {
+		s.writes.Add(-1)
+		g.counters.refusedTooMany.Add(1)
+		s.fail(f.Request, protocol.CodeTooManyRequests)
+		return
+	}
+	partition := target.Conversation(s.user).Partition()
+	if !g.lanes[partition%len(g.lanes)].add(s, raw) {
+		s.writes.Add(-1)
+		g.counters.refusedBusy.Add(1)
+		s.fail(f.Request, protocol.CodeBusy)
+	}
+}

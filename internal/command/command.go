@@ -1,0 +1,54 @@
+// Package command is the gannet program: one file a subcommand, and the only place
+// where the parts are put together.
+package command
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+type cli struct {
+	Config  kong.ConfigFlag  `placeholder:"FILE" help:"Read flags from this JSON file; keys are flag names."`
+	Version kong.VersionFlag `help:"Print the version and exit."`
+
+	Serve serveCmd `cmd:"" default:"withargs" help:"Start a complete server in one process (the default)."`
+	Chat  chatCmd  `cmd:"" help:"Chat with another user, a line at a time."`
+	Token tokenCmd `cmd:"" help:"Print a token with which a user can log in."`
+	Bench benchCmd `cmd:"" help:"Measure a server, and check that it loses nothing."`
+}
+
+// Main runs the command that the arguments name, and ends the process: with 1 when
+// it failed.
+func Main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	var c cli
+	parser, err := kong.New(&c,
+		kong.Name("gannet"),
+		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag can also be set in the environment (GANNET_LISTEN for --listen) or in a JSON file (--config, ./gannet.json)."),
+		kong.DefaultEnvars("GANNET"),
+		kong.Configuration(readConfiguration, "./gannet.json"),
+		kong.Vars{"version": "gannet " + version()},
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ShortUsageOnError(),
+	)
+	if err != nil {
+		fail(err) // only a configuration file that cannot be read
+	}
+	command, err := parser.Parse(os.Args[1:])
+	parser.FatalIfErrorf(err)
+	if err := command.Run(); err != nil {
+		fail(err)
+	}
+}
+
+func fail(err error) {
+	fmt.Fprintln(os.Stderr, "gannet:", err)
+	os.Exit(1)
+}

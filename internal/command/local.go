@@ -1,0 +1,43 @@
+package command
+
+import (
+	"context"
+	"sync/atomic"
+
+	"gannet/gateway"
+	"gannet/internal/hop"
+	"gannet/protocol"
+	"gannet/transfer"
+)
+
+// localGateway is the only gateway there is, as logic and transfer see it. Until
+// gateway is set there are no connections.
+type localGateway struct {
+	gateway atomic.Pointer[gateway.Gateway]
+}
+
+// of gives the gateway if this is its epoch.
+func (l *localGateway) of(epoch uint64) *gateway.Gateway {
+	if g := l.gateway.Load(); g != nil && g.Epoch() == epoch {
+		return g
+	}
+	return nil
+}
+
+// Kick is logic.Gateways'.
+func (l *localGateway) Kick(_ context.Context, at hop.Address, code protocol.Code) error {
+	if g := l.of(at.Gateway); g != nil {
+		g.Kick(at.Conn, code)
+	}
+	return nil
+}
+
+// Push is transfer.Gateways'. A gateway of this process answers at once.
+func (l *localGateway) Push(ctx context.Context, epoch uint64, push *hop.Push, done func(absent []uint64, err error)) {
+	g := l.of(epoch)
+	if g == nil {
+		done(nil, transfer.ErrEnded)
+		return
+	}
+	done(g.Push(ctx, push), nil)
+}

@@ -1,0 +1,69 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"time"
+)
+
+// stopTimeout is how long a graceful stop may take before connections are cut
+// off: what is acked is durable either way.
+const stopTimeout = 10 * time.Second
+
+// exitTimeout bounds a stop that hangs, as one on a failed disk may.
+const exitTimeout = stopTimeout + 5*time.Second
+
+// serveCmd is gannet alone: every role in this process.
+type serveCmd struct {
+	Listen         string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address for clients. There is no TLS on it: keep it on loopback or behind something that ends TLS."`
+	TLSListen      string `name:"tls-listen" placeholder:"ADDR" help:"Further address for clients, with TLS 1.3; off by default. Needs --tls-cert and --tls-key."`
+	TLSCert        string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
+	TLSKey         string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
+	Data           string `default:"./gannet-data" placeholder:"DIR" help:"Folder for messages and signing keys; created where there is none."`
+	Debug          string `placeholder:"ADDR" help:"Address of the debug endpoint (profiles, counters, memory); off by default. Keep it on loopback."`
+	ReadyFile      string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
+	Lanes          int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
+	Sockets        int    `default:"2" placeholder:"N" help:"Listening sockets; more of them accept a storm of connects faster."`
+	MaxConnections int    `placeholder:"N" help:"Connections at most; by default what the limit on open files allows."`
+	LogLevel       string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
+}
+
+// Help is printed by gannet serve --help.
+func (serveCmd) Help() string {
+	return "Starts a complete server in this process; it needs nothing else. Stop it with Ctrl-C or SIGTERM: it finishes what it has, tells its clients to come back, and ends."
+}
+
+// Run starts the server and stops it when ctx ends.
+func (c *serveCmd) Run(ctx context.Context) error {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return err
+	}
+	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+	slog.SetDefault(log)
+	s, err := c.start(log)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("gannet %s listens on %s, data in %s\n", version(), s.address, c.Data)
+	if s.tlsAddress != "" {
+		fmt.Printf("and with TLS on %s\n", s.tlsAddress)
+	}
+	fmt.Printf("Chat from two other terminals:\n  %s\n  %s\n", s.chatLine(c, 1, 2), s.chatLine(c, 2, 1))
+	select {
+	case <-ctx.Done():
+		fmt.Println("stopping: clients are told to come back")
+	case <-s.store.Failed():
+		// Everything acked is on disk; whoever keeps this process running starts it
+		// again, which is all that helps.
+		fmt.Println("stopping: the store cannot be written to any more")
+	}
+	if c.ReadyFile != "" {
+		_ = os.Remove(c.ReadyFile) // nobody shall take this server for one that is ready
+	}
+	time.AfterFunc(exitTimeout, func() { fail(errors.New("stopping took too long, what was under way is cut off")) })
+	return s.stop()
+}

@@ -1,0 +1,199 @@
+package command
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"path/filepath"
+	"sync/atomic"
+	"syscall"
+
+	"gannet/gateway"
+	"gannet/internal/directory"
+	"gannet/internal/operate"
+	"gannet/internal/token"
+	"gannet/logic"
+	logicstore "gannet/logic/embedded"
+	"gannet/transfer"
+	"gannet/transfer/embedded"
+)
+
+// server is every role in one process, composed.
+type server struct {
+	address    string
+	tlsAddress string // "" without TLS
+	store      *logicstore.Store
+	debug      *operate.Server
+	stopping   atomic.Bool
+	started    []part
+}
+
+// part is something that was started, and how it is stopped.
+type part struct {
+	name string
+	stop func(context.Context) error
+}
+
+// began notes a part, to be stopped before all that began earlier.
+func (s *server) began(name string, stop func(context.Context) error) {
+	s.started = append(s.started, part{name, stop})
+}
+
+// stop ends the parts in the opposite order of their start, whether all of them had
+// begun or not: from the front, where clients are told to come back, to the store.
+// So nothing that was acked is without its push, or at least its place in the store.
+func (s *server) stop() error {
+	s.stopping.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	var errs error
+	for i := len(s.started) - 1; i >= 0; i-- {
+		if err := s.started[i].stop(ctx); err != nil {
+			errs = errors.Join(errs, fmt.Errorf("stopping the %s: %w", s.started[i].name, err))
+		}
+	}
+	s.started = nil
+	return errs
+}
+
+// start brings everything up, the store first: it also keeps a second server off
+// the same data.
+func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
+	s = &server{}
+	defer func() {
+		if err != nil {
+			_ = s.stop() // what began is in order; why the start failed is what counts
+		}
+	}()
+	if err := os.MkdirAll(c.Data, 0o700); err != nil {
+		return s, fmt.Errorf("cannot create the data folder: %w", err)
+	}
+	queues := c.Lanes
+	if queues == 0 {
+		queues = gateway.DefaultLanes()
+	}
+	queue := embedded.NewQueue(queues)
+	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{Queues: queues, Publish: queue.Put, Log: log})
+	if errors.Is(err, logicstore.ErrLocked) {
+		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
+	} else if err != nil {
+		return s, err
+	}
+	s.began("store", func(context.Context) error { return s.store.Close() })
+	s.began("queue", func(context.Context) error { queue.Close(); return nil })
+	s.began("debug endpoint", func(context.Context) error { // here, because it shows how the others stop
+		if s.debug != nil {
+			s.debug.Stop()
+		}
+		return nil
+	})
+	keys, err := token.OpenKeys(filepath.Join(c.Data, "keys"))
+	if err != nil {
+		return s, err
+	}
+	listeners, err := gateway.Listen(c.Listen, c.Sockets)
+	if err != nil {
+		return s, fmt.Errorf("cannot listen for clients: %w (choose another address with --listen)", err)
+	}
+	s.address = listeners[0].Addr().String()
+
+	devices := directory.NewMemory()
+	gate := &localGateway{}
+	pusher := transfer.Start(transfer.Config{
+		Queue: queue, Directory: devices, Gateways: gate, Queues: numbers(queues), Log: log,
+	})
+	s.began("transfer", func(context.Context) error { pusher.Stop(); return nil })
+	identity := s.store.Identity()
+	rules := logic.New(logic.Config{
+		Log: s.store, History: s.store, Inbox: s.store, Social: s.store,
+		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
+		Queues: queues, Server: identity[:], Logger: log,
+	})
+	g := gateway.New(gateway.Config{Logic: rules, Lanes: queues, MaxConnections: c.maxConnections(), Log: log})
+	gate.gateway.Store(g)
+	s.began("gateway", g.Stop)
+	if c.Debug != "" {
+		s.debug, err = operate.Start(c.Debug, operate.Sources{
+			Version: version(),
+			Vars: func() map[string]any {
+				return map[string]any{"gateway": g.Stats(), "logic": rules.Stats(), "transfer": pusher.Stats()}
+			},
+			Unreadable:  func() any { return pusher.Unreadable() },
+			Connections: func() uint64 { return g.Stats()["connections"] },
+			Health:      s.health,
+		})
+		if err != nil {
+			return s, err
+		}
+	}
+	for _, l := range listeners {
+		if err := g.Serve(l); err != nil {
+			return s, err
+		}
+	}
+	if c.TLSListen != "" {
+		if err := s.serveTLS(c, g); err != nil {
+			return s, err
+		}
+	}
+	if c.ReadyFile != "" {
+		if err := s.writeReady(c.ReadyFile); err != nil {
+			return s, err
+		}
+	}
+	return s, nil
+}
+
+// health says why this server should get no more clients, if so.
+func (s *server) health() error {
+	if s.stopping.Load() {
+		return errors.New("stopping")
+	}
+	return s.store.Err()
+}
+
+// serveTLS adds the listener with TLS.
+func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
+	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
+	if err != nil {
+		return fmt.Errorf("cannot read the certificate for --tls-listen: %w (name it with --tls-cert and --tls-key)", err)
+	}
+	ln, err := net.Listen("tcp", c.TLSListen)
+	if err != nil {
+		return fmt.Errorf("cannot listen for clients with TLS: %w", err)
+	}
+	s.tlsAddress = ln.Addr().String()
+	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
+}
+
+// maxConnections leaves a tenth of the open files for the store.
+func (c *serveCmd) maxConnections() int {
+	if c.MaxConnections != 0 {
+		return c.MaxConnections
+	}
+	if files := openFiles(); files > 0 {
+		return files - files/10
+	}
+	return gateway.DefaultMaxConnections
+}
+
+// openFiles gives how many files this process may have open, 0 if unknown.
+func openFiles() int {
+	var limit syscall.Rlimit
+	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
+		return 0
+	}
+	return int(min(limit.Cur, 1<<30))
+}
+
+func numbers(n int) []int {
+	list := make([]int, n)
+	for i := range list {
+		list[i] = i
+	}
+	return list
+}

@@ -1,0 +1,109 @@
+// Package operate is what an operator looks at: counters, profiles, memory, health,
+// and what could not be read.
+package operate
+
+import (
+	"encoding/json"
+	"fmt"
+	"net"
+	"net/http"
+	"net/http/pprof"
+	"os"
+	"runtime"
+	"runtime/debug"
+	"strings"
+)
+
+// Sources is where a Server gets what it shows. All functions are called
+// concurrently.
+type Sources struct {
+	Version     string
+	Vars        func() map[string]any // counters, by part
+	Unreadable  func() any            // records that could not be read
+	Connections func() uint64
+	Health      func() error // nil: everything is as it should be
+}
+
+// Server serves all that over HTTP. It has no authentication and belongs on
+// loopback.
+type Server struct {
+	address string
+	http    *http.Server
+}
+
+// Start listens on the address.
+//
+//	/healthz           200 while all is well, else 503 and why
+//	/debug/vars        counters
+//	/debug/memory      memory; with ?gc=1 after a collection
+//	/debug/unreadable  records that transfer could not read
+//	/debug/pprof/      profiles
+func Start(address string, from Sources) (*Server, error) {
+	ln, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("cannot listen for the debug endpoint: %w", err)
+	}
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) { reply(w, from.Vars()) })
+	mux.HandleFunc("GET /debug/unreadable", func(w http.ResponseWriter, _ *http.Request) { reply(w, from.Unreadable()) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := from.Health(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok", from.Version)
+	})
+	mux.HandleFunc("GET /debug/memory", func(w http.ResponseWriter, r *http.Request) {
+		if r.FormValue("gc") != "" {
+			debug.FreeOSMemory() // collects, and gives back what it can
+		}
+		reply(w, memory(from.Connections()))
+	})
+	s := &Server{address: ln.Addr().String(), http: &http.Server{Handler: mux}}
+	go s.http.Serve(ln) // ends with Stop
+	return s, nil
+}
+
+// Address is where it listens.
+func (s *Server) Address() string { return s.address }
+
+// Stop ends it at once.
+func (s *Server) Stop() { _ = s.http.Close() }
+
+func memory(connections uint64) map[string]uint64 {
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return map[string]uint64{
+		"heap_inuse":  m.HeapInuse,
+		"heap_alloc":  m.HeapAlloc,
+		"stack_inuse": m.StackInuse,
+		"sys":         m.Sys,
+		"rss":         residentBytes(),
+		"goroutines":  uint64(runtime.NumGoroutine()),
+		"connections": connections,
+	}
+}
+
+func reply(w http.ResponseWriter, v any) {
+	w.Header().Set("Content-Type", "application/json")
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	_ = e.Encode(v) // the reader went away: nothing to tell anybody
+}
+
+// residentBytes gives the resident memory of this process, 0 where the system
+// does not say (proc(5), statm).
+func residentBytes() uint64 {
+	b, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	var size, resident uint64
+	if _, err := fmt.Fscan(strings.NewReader(string(b)), &size, &resident); err != nil {
+		return 0
+	}
+	return resident * uint64(os.Getpagesize())
+}

@@ -1,0 +1,21 @@
+package operate
+
+import (
+	"sync/atomic"
+	"time"
+)
+
+// seldomPause is the least time between two log lines for one reason: a peer that
+// does the same thing a thousand times a second fills no disk.
+const seldomPause = time.Second
+
+// Seldom lets one log line a second through. There is one for each reason; what it
+// holds back is counted elsewhere. The zero value is ready to use, by any number of
+// goroutines.
+type Seldom struct{ last atomic.Int64 }
+
+// Now says whether a line may be written now.
+func (s *Seldom) Now() bool {
+	now, last := time.Now().UnixNano(), s.last.Load()
+	return (last == 0 || now-last >= int64(seldomPause)) && s.last.CompareAndSwap(last, now)
+}

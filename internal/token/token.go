@@ -1,0 +1,244 @@
+package token
+
+import (
+	"cmp"
+	"crypto/ed25519"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/hex"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/golang-jwt/jwt/v5"
+)
+
+// Errors of Verify.
+var (
+	ErrInvalid = errors.New("token: the token is malformed, has a wrong signature, or names no user")
+	ErrExpired = errors.New("token: the token is past its time")
+)
+
+// Verifier checks the token of a HELLO. It answers ErrInvalid or ErrExpired
+// for a token that will never do; any other error means that it could not tell.
+type Verifier interface {
+	Verify(token []byte) (user uint64, err error)
+}
+
+// keySuffix ends the name of every key file; what precedes it is the kid.
+const keySuffix = ".pem"
+
+// Keys signs and verifies tokens: JWTs with alg EdDSA (Ed25519), whose header
+// names the key (kid) and whose claims are the user as a decimal sub and exp.
+// Keys do not change after they were loaded; methods may be called concurrently.
+type Keys struct {
+	dir     string
+	public  map[string]ed25519.PublicKey // by kid
+	newest  string                       // the kid that signs
+	private ed25519.PrivateKey           // its key, nil when the folder has public keys only
+}
+
+// LoadKeys reads the keys of a folder: a file <kid>.pem each, with an Ed25519
+// private key in PKCS #8 (mode 0600), which signs and verifies, or a public key,
+// which only verifies. Of several private keys the one whose kid sorts last
+// signs; the kids that OpenKeys makes begin with the date, so that is the newest.
+// A folder without a key is an error.
+func LoadKeys(dir string) (*Keys, error) {
+	k, err := readKeys(dir)
+	if err != nil {
+		return nil, err
+	}
+	if len(k.public) == 0 {
+		return nil, fmt.Errorf("token: there is no key in %s", dir)
+	}
+	return k, nil
+}
+
+// OpenKeys is LoadKeys, but creates the folder (mode 0700) and a first key where
+// there is none. Of several processes only the one that owns the data may call it:
+// two that find no key would each make one that the other does not know.
+func OpenKeys(dir string) (*Keys, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("token: cannot create the folder for keys: %w", err)
+	}
+	k, err := readKeys(dir)
+	if err != nil || len(k.public) > 0 {
+		return k, err
+	}
+	if err := createKey(dir, time.Now()); err != nil {
+		return nil, fmt.Errorf("token: cannot create a key in %s: %w", dir, err)
+	}
+	return readKeys(dir)
+}
+
+func readKeys(dir string) (*Keys, error) {
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		return nil, fmt.Errorf("token: cannot read keys: %w", err)
+	}
+	k := &Keys{dir: dir, public: make(map[string]ed25519.PublicKey)}
+	for _, file := range files { // in the order of their names
+		kid, ok := strings.CutSuffix(file.Name(), keySuffix)
+		if !ok || kid == "" {
+			continue
+		}
+		public, private, err := readKey(filepath.Join(dir, file.Name()))
+		if err != nil {
+			return nil, err
+		}
+		k.public[kid] = public
+		if private != nil {
+			k.newest, k.private = kid, private
+		}
+	}
+	return k, nil
+}
+
+// readKey reads one key file; private is nil when it has a public key only.
+func readKey(path string) (public ed25519.PublicKey, private ed25519.PrivateKey, err error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, fmt.Errorf("token: cannot read a key: %w", err)
+	}
+	block, _ := pem.Decode(data)
+	if block == nil {
+		return nil, nil, fmt.Errorf("token: %s is not a PEM file", path)
+	}
+	var key any
+	switch block.Type {
+	case "PRIVATE KEY":
+		if err := checkMode(path); err != nil {
+			return nil, nil, err
+		}
+		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+	case "PUBLIC KEY":
+		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+	default:
+		err = fmt.Errorf("it holds a %s", block.Type)
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("token: %s is not an Ed25519 key in PKCS #8 or PKIX: %w", path, err)
+	}
+	switch key := key.(type) {
+	case ed25519.PrivateKey:
+		return key.Public().(ed25519.PublicKey), key, nil
+	case ed25519.PublicKey:
+		return key, nil, nil
+	default:
+		return nil, nil, fmt.Errorf("token: %s is not an Ed25519 key but a %T", path, key)
+	}
+}
+
+// checkMode refuses a private key that others than its owner may touch: whoever
+// reads it can log in as anybody.
+func checkMode(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return fmt.Errorf("token: cannot read a key: %w", err)
+	}
+	if mode := info.Mode().Perm(); mode&^0o600 != 0 {
+		return fmt.Errorf("token: the private key %s has mode %04o, so others than its owner may be able to use it; run chmod 0600 on it, or replace the key if it may have been read", path, mode)
+	}
+	return nil
+}
+
+// createKey writes a new private key. The file gets its name only when it is
+// whole and durable, so a crash leaves a key or none.
+func createKey(dir string, now time.Time) (err error) {
+	_, private, err := ed25519.GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		return err
+	}
+	var suffix [4]byte // two keys of one second differ
+	rand.Read(suffix[:])
+	kid := now.UTC().Format("20060102t150405z") + "-" + hex.EncodeToString(suffix[:])
+
+	temp, err := os.CreateTemp(dir, "new-*.tmp") // mode 0600
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			os.Remove(temp.Name())
+		}
+	}()
+	err = pem.Encode(temp, &pem.Block{Type: "PRIVATE KEY", Bytes: der})
+	err = cmp.Or(err, temp.Sync())
+	err = cmp.Or(err, temp.Close())
+	if err != nil {
+		return err
+	}
+	if err := os.Rename(temp.Name(), filepath.Join(dir, kid+keySuffix)); err != nil {
+		return err
+	}
+	return cmp.Or(syncDir(dir), syncDir(filepath.Dir(dir))) // the folder may be new as well
+}
+
+func syncDir(dir string) error {
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Sign makes a token with which user can log in until now plus ttl, signed by
+// the newest private key.
+func (k *Keys) Sign(user uint64, ttl time.Duration, now time.Time) (string, error) {
+	if k.private == nil {
+		return "", fmt.Errorf("token: %s holds public keys only, which cannot sign: %w", k.dir, fs.ErrNotExist)
+	}
+	if user == 0 {
+		return "", errors.New("token: there is no user 0")
+	}
+	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.RegisteredClaims{
+		Subject:   strconv.FormatUint(user, 10),
+		IssuedAt:  jwt.NewNumericDate(now),
+		ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
+	})
+	token.Header["kid"] = k.newest
+	return token.SignedString(k.private)
+}
+
+// parser takes EdDSA and nothing else: the token's own alg must not choose how
+// the token is checked.
+var parser = jwt.NewParser(
+	jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
+	jwt.WithExpirationRequired(),
+)
+
+// Verify checks a token. The error is ErrInvalid or ErrExpired.
+func (k *Keys) Verify(token []byte) (user uint64, err error) {
+	var claims jwt.RegisteredClaims
+	_, err = parser.ParseWithClaims(string(token), &claims, k.find)
+	if errors.Is(err, jwt.ErrTokenExpired) {
+		return 0, ErrExpired
+	}
+	if err != nil {
+		return 0, ErrInvalid
+	}
+	user, err = strconv.ParseUint(claims.Subject, 10, 64)
+	if err != nil || user == 0 {
+		return 0, ErrInvalid
+	}
+	return user, nil
+}
+
+// find gives the key that the token names.
+func (k *Keys) find(token *jwt.Token) (any, error) {
+	kid, _ := token.Header["kid"].(string)
+	if public, ok := k.public[kid]; ok {
+		return public, nil
+	}
+	return nil, jwt.ErrTokenUnverifiable
+}

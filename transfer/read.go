@@ -1,0 +1,67 @@
+package transfer
+
+import (
+	"gannet/internal/hop"
+	"gannet/protocol"
+)
+
+// read takes out of a record what is to be routed. What cannot be read is counted
+// and kept where it can be seen, and left in the store, where SYNC finds it: it
+// must not hold up its queue.
+func (r *router) read(record *hop.Record) {
+	r.entries = r.entries[:0]
+	for i := range record.Entries {
+		e := &record.Entries[i]
+		reason, push := check(record, e)
+		if reason >= 0 {
+			if r.server.unreadable.note(record, i, reason) {
+				r.server.config.Log.Error("transfer: an entry of a record cannot be read", "queue", record.Queue, "mark", record.Mark, "entry", i, "reason", unreadableReasons[reason])
+			}
+		} else if push {
+			r.entries = append(r.entries, i)
+		}
+	}
+	r.server.counters.frames.Add(uint64(len(r.entries)))
+}
+
+// check says why an entry cannot be read (-1: it can), and whether it has a frame
+// to be pushed.
+func check(record *hop.Record, e *hop.RecordEntry) (reason int, push bool) {
+	var want protocol.Type
+	switch e.Op {
+	case hop.OpMessage:
+		want = protocol.TypePush
+	case hop.OpReceipt:
+		want = protocol.TypeReceipt
+	case hop.OpRead, hop.OpAck:
+		return -1, false
+	}
+	if e.Frame.Start > e.Frame.End || uint64(e.Frame.End) > uint64(len(record.Blob)) {
+		return badBounds, false
+	}
+	if want == 0 {
+		return badOp, false
+	}
+	raw := record.Blob[e.Frame.Start:e.Frame.End]
+	f, n, err := protocol.Split(raw, protocol.MaxFrame)
+	if err != nil || n == 0 || n != len(raw) || f.Type != want {
+		return badFrame, false
+	}
+	if members(e.Conversation) == [2]uint64{} {
+		return badConversation, false
+	}
+	return -1, true
+}
+
+// members gives who is entitled to what happens in the conversation; 0 is
+// nobody.
+func members(c protocol.Conversation) [2]uint64 {
+	switch {
+	case c.Kind == protocol.KindDirect && c.A != c.B:
+		return [2]uint64{c.A, c.B}
+	case c.Kind == protocol.KindDirect, c.Kind == protocol.KindSystem:
+		return [2]uint64{c.A}
+	default:
+		return [2]uint64{}
+	}
+}
