@@ -36,6 +36,8 @@ type Client struct {
 	opts   options
 	device uint64
 
+	passing bool // the device was made for this client and is not used again
+
 	life  context.Context // ends when Close will wait no longer
 	end   context.CancelCauseFunc
 	first chan error    // the outcome of the first login, for Dial

@@ -86,6 +86,7 @@ func (c *Client) remember() error {
 	if c.device == 0 {
 		c.device = saved.Device
 	}
+	c.passing = c.device == 0 && c.opts.store == nil
 	for c.device == 0 {
 		c.device = rand.Uint64()
 	}

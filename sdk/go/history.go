@@ -113,6 +113,6 @@ func (c *Client) conversationOf(s *protocol.State) (Conversation, error) {
 		return Conversation{}, err
 	}
 	m := c.message(s.Target, &last, last.Body)
-	v.Last = &m
+	v.Last, v.LastSize = &m, int(s.LastSize)
 	return v, nil
 }

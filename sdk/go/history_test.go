@@ -121,11 +121,11 @@ func TestConversations(t *testing.T) {
 		targets = append(targets, v.Target)
 		switch v.Target {
 		case User(10):
-			if v.Head != 1 || v.Read != 1 || v.Unread != 0 || v.PeerRead != 1 {
+			if v.Head != 1 || v.Read != 1 || v.Unread != 0 || v.PeerRead != 0 {
 				t.Errorf("%+v", v)
 			}
 		case User(12):
-			if v.Head != 3 || v.Read != 2 || v.Unread != 1 || v.Last.Text() != "unread" || v.Last.Conversation != User(12) {
+			if v.Head != 3 || v.Read != 0 || v.Unread != 2 || v.LastSize != len("unread") || v.Last.Text() != "unread" || v.Last.Conversation != User(12) {
 				t.Errorf("%+v", v)
 			}
 		}

@@ -81,6 +81,7 @@ type Conversation struct {
 	Read          uint64   //
 	PeerDelivered uint64   // the other user's cursors, 0 unless it is a direct conversation
 	PeerRead      uint64   //
-	Unread        uint64   // messages by others after Read
-	Last          *Message // the newest message, nil when there is none
+	Unread        uint64   // messages by others after Read, as the server counts them
+	Last          *Message // the newest message, its body cut to a preview of 256 bytes; nil when there is none
+	LastSize      int      // bytes of the newest message's whole body
 }

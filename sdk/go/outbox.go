@@ -39,7 +39,6 @@ type outbox struct {
 	lastID uint64
 	stable uint64 // ids up to here are on disk and may go out
 
-	gated    bool      // nothing goes out before the first sync is answered
 	retryAt  time.Time // nothing goes out before it; zero: at once
 	attempts int       // retries since the last ack
 	answered time.Time // when flying was 0 or an answer came, last
@@ -57,9 +56,6 @@ func (o *outbox) init(saved Saved, window int, clock uint64) {
 		o.stable = m.ClientID
 	}
 	o.live = len(o.entries)
-	// Sending moves this user's delivered cursor past what was not delivered, so
-	// a client that remembers nothing asks for that cursor first.
-	o.gated = saved.Position == 0
 }
 
 // room says whether one more message may be taken. The span counts too, settled
@@ -174,7 +170,7 @@ func (o *outbox) unacked(target Target) uint64 {
 
 // encode appends to dst the frames of what may go out, oldest first.
 func (o *outbox) encode(dst []byte, numbers *counter) []byte {
-	if o.gated || !o.retryAt.IsZero() {
+	if !o.retryAt.IsZero() {
 		return dst
 	}
 	for ; o.next < len(o.entries) && o.flying < o.limit; o.next++ {

@@ -47,6 +47,7 @@ type kept struct {
 	head      uint64 // above the last message when there is a hole behind it
 	changed   uint64
 	delivered map[uint64]uint64
+	acked     map[[2]uint64]uint64 // by user and device
 	read      map[uint64]uint64
 	first     map[string]protocol.Message // by device and client id
 }
@@ -190,7 +191,7 @@ func (s *server) welcome(p *peer, f protocol.Frame) {
 func (s *server) conversation(key protocol.Conversation) *kept {
 	v := s.conversations[key]
 	if v == nil {
-		v = &kept{delivered: map[uint64]uint64{}, read: map[uint64]uint64{}, first: map[string]protocol.Message{}}
+		v = &kept{delivered: map[uint64]uint64{}, acked: map[[2]uint64]uint64{}, read: map[uint64]uint64{}, first: map[string]protocol.Message{}}
 		s.conversations[key] = v
 	}
 	return v
@@ -210,7 +211,10 @@ func (s *server) store(m protocol.Message) (protocol.Message, bool) {
 	v.messages = append(v.messages, m)
 	v.changed = m.Time
 	v.first[try] = m
-	v.delivered[m.Sender], v.read[m.Sender] = m.Seq, m.Seq
+	if device := [2]uint64{m.Sender, m.Device}; m.Seq == v.acked[device]+1 {
+		v.acked[device] = m.Seq
+		v.delivered[m.Sender] = max(v.delivered[m.Sender], m.Seq)
+	}
 	return m, true
 }
 
@@ -242,7 +246,9 @@ func (s *server) cursor(p *peer, f protocol.Frame) {
 	v := s.conversation(in.Target.Conversation(p.user))
 	in.Seq = min(in.Seq, v.head)
 	v.delivered[p.user] = max(v.delivered[p.user], in.Seq)
-	if f.Type == protocol.TypeRead {
+	if device := [2]uint64{p.user, p.device}; f.Type == protocol.TypePushAck {
+		v.acked[device] = max(v.acked[device], in.Seq)
+	} else {
 		v.read[p.user] = max(v.read[p.user], in.Seq)
 	}
 	v.changed = s.tick()
@@ -260,6 +266,9 @@ func (s *server) sync(p *peer, f protocol.Frame) {
 	for key, v := range s.conversations {
 		member := key.Kind == protocol.KindGroup || key.A == p.user || key.B == p.user
 		target := key.Target(p.user)
+		if in.Unacked && v.acked[[2]uint64{p.user, p.device}] >= v.head {
+			continue
+		}
 		if member && v.changed >= in.Since && (in.After.Kind < target.Kind || in.After.Kind == target.Kind && in.After.ID < target.ID) {
 			keys = append(keys, key)
 		}
@@ -277,24 +286,32 @@ func (s *server) sync(p *peer, f protocol.Frame) {
 	}
 	frame := page.AppendFrame(nil, f.Request)
 	for _, key := range keys {
-		frame = s.state(key, p.user).Append(frame)
+		frame = s.state(key, p.user, p.device).Append(frame)
 		page.After = key.Target(p.user)
 		page.Count++
 	}
 	p.write(page.Finish(frame, 0))
 }
 
-func (s *server) state(key protocol.Conversation, user uint64) protocol.State {
+func (s *server) state(key protocol.Conversation, user, device uint64) protocol.State {
 	v, target := s.conversations[key], key.Target(user)
 	state := protocol.State{
 		Target: target, Head: v.head, Delivered: v.delivered[user], Read: v.read[user],
-		Unread: v.head - v.read[user],
+		Acked: v.acked[[2]uint64{user, device}],
 	}
 	if target.Kind == protocol.KindDirect {
 		state.PeerDelivered, state.PeerRead = v.delivered[target.ID], v.read[target.ID]
 	}
+	for _, m := range v.messages {
+		if m.Sender != user && m.Seq > v.read[user] {
+			state.Unread++
+		}
+	}
 	if n := len(v.messages); n > 0 {
-		state.Last = v.messages[n-1].AppendPayload(nil)
+		last := v.messages[n-1]
+		state.LastSize = uint32(len(last.Body))
+		last.Body = last.Body[:min(len(last.Body), protocol.MaxPreview)]
+		state.Last = last.AppendPayload(nil)
 	}
 	return state
 }

@@ -69,10 +69,10 @@ func (c *Client) synced(payload []byte) error {
 	for state := range page.States() {
 		v := c.inbox.lookup(state.Target)
 		if v.next == 0 {
-			c.start(v, state.Delivered)
+			c.start(v, c.known(&state))
 		}
 		v.goal = max(v.goal, state.Head)
-		if state.Delivered < v.received {
+		if state.Acked < v.received {
 			c.mark(v, true) // a PUSHACK was lost with its connection
 		}
 		c.advance(v)
@@ -92,10 +92,20 @@ func (c *Client) synced(payload []byte) error {
 	return nil
 }
 
-// start begins a conversation of which this device knows nothing: after what
-// the user had delivered, or with what was pushed to this device.
-func (c *Client) start(v *conversation, delivered uint64) {
-	v.next = delivered + 1
+// known gives up to where a conversation counts as received that this client
+// knows nothing of: what its device has acked. A device that was made for this
+// client alone has acked nothing; it goes on after the user's other devices.
+func (c *Client) known(state *protocol.State) uint64 {
+	if c.passing {
+		return max(state.Acked, state.Delivered)
+	}
+	return state.Acked
+}
+
+// start begins a conversation of which this client knows nothing: after seq, or
+// with what was pushed to this device.
+func (c *Client) start(v *conversation, seq uint64) {
+	v.next = seq + 1
 	if len(v.stash) > 0 {
 		v.next = min(v.next, v.stash[0].first)
 	}
@@ -103,8 +113,7 @@ func (c *Client) start(v *conversation, delivered uint64) {
 	c.mark(v, false)
 }
 
-// open ends the first sync: what it did not name is new, and messages may be
-// sent.
+// open ends the first sync: what it did not name is new.
 func (c *Client) open() {
 	c.inbox.sync.complete = true
 	for _, v := range c.inbox.conversations {
@@ -113,10 +122,6 @@ func (c *Client) open() {
 			c.advance(v)
 		}
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.out.gated = false
-	c.pump()
 }
 
 // moveOn moves the position of the sync once all that it named is received and

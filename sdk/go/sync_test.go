@@ -157,3 +157,36 @@ func TestLostPushAckIsRepeatedAtTheNextLogin(t *testing.T) {
 	s.cut()
 	s.until("the delivered cursor", func() bool { return s.delivered(2, pair) == 1 })
 }
+
+// A device that stores nothing and starts again goes on where its own acks ended,
+// also when it answered before it had received what came earlier.
+func TestADeviceWithoutAStoreGoesOnWhereItsAcksEnded(t *testing.T) {
+	s := newServer(t)
+	bot := func(d *diary) *Client { return join(t, s, 1, WithDevice(5), WithHandler(d.handler())) }
+	first := newDiary()
+	c := bot(first)
+	s.whisper(2, User(1), "one")
+	first.expect(t, "one")
+	s.until("PUSHACK", func() bool {
+		return s.conversations[Target{Kind: protocol.KindDirect, ID: 2}.Conversation(1)].acked[[2]uint64{1, 5}] == 1
+	})
+	if err := c.Close(testContext(t)); err != nil {
+		t.Fatal(err)
+	}
+	for _, text := range []string{"two", "three", "four"} {
+		s.whisper(2, User(1), text)
+	}
+	// A life of the device that sends and is gone before anything comes.
+	s.play(func(p *peer, f protocol.Frame) bool {
+		return f.Type == protocol.TypeSync || f.Type == protocol.TypePushAck
+	})
+	c = bot(newDiary())
+	if _, err := c.Send(testContext(t), User(2), Text("answer")); err != nil {
+		t.Fatal(err)
+	}
+	c.Close(testContext(t))
+	s.play(nil)
+	second := newDiary()
+	bot(second)
+	second.expect(t, "two", "three", "four")
+}
