@@ -5,22 +5,27 @@ import (
 	"runtime"
 	"testing"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
 // fixedLogic answers every SEND with the same bytes and allocates nothing.
 type fixedLogic struct {
 	*scriptedLogic
-	ack []byte
+	ack      []byte
+	of, ends []uint32
+	acks     []byte
 }
 
-func (l *fixedLogic) Forward(_ context.Context, _ int, batch []protocol.Request, replies []protocol.Reply) []protocol.Reply {
-	for _, r := range batch {
-		if r.Frame.Type == protocol.TypeSend {
-			replies = append(replies, protocol.Reply{Conn: r.Conn, Bytes: l.ack})
+func (l *fixedLogic) Forward(_ context.Context, batch *hop.Batch) (hop.Answers, error) {
+	n := 0
+	for i := range batch.Len() {
+		if f, _ := batch.Frame(i); f.Type == protocol.TypeSend {
+			l.of[n] = uint32(i)
+			n++
 		}
 	}
-	return replies
+	return hop.Answers{Of: l.of[:n], Ends: l.ends[:n], Frames: l.acks[:n*len(l.ack)]}, nil
 }
 
 // The gateway's share of the budget: at most 2 objects for each message that
@@ -28,18 +33,23 @@ func (l *fixedLogic) Forward(_ context.Context, _ int, batch []protocol.Request,
 func TestGatewayStaysWithinItsAllocations(t *testing.T) {
 	l := newLogic()
 	fixed := &fixedLogic{scriptedLogic: l, ack: protocol.SendAck{ClientID: 1, Seq: 1}.AppendFrame(nil, 1)}
+	for i := range uint32(1024) {
+		fixed.acks = append(fixed.acks, fixed.ack...)
+		fixed.of, fixed.ends = append(fixed.of, i), append(fixed.ends, uint32(len(fixed.acks)))
+	}
 	st := newStage(t, l, Config{Logic: fixed, Lanes: 1})
 	sender, receiver := st.login(1), st.login(2)
 	const batch, rounds, budget = 32, 300, 2.0
 	var in []byte
-	deliveries := make([]protocol.Delivery, batch)
+	deliveries := make([]delivery, batch)
 	pushed := 0
 	for i := range deliveries {
-		in = append(in, sendFrame(2, uint64(i+1), "hello, hello, hello")...)
-		deliveries[i] = protocol.Delivery{Frame: pushFrame(1, 2, uint64(i+1), 100), Conns: []uint64{receiver.conn}}
+		in = append(in, protocol.Send{Target: direct(2), ClientID: uint64(i + 1), Content: protocol.ContentText, Body: []byte("hello, hello, hello")}.AppendFrame(nil, 1)...)
+		deliveries[i] = delivery{Frame: pushFrame(1, 2, uint64(i+1), 100), Conns: []uint64{receiver.conn}}
 		pushed += len(deliveries[i].Frame)
 	}
 	ack := protocol.Cursor{Target: direct(1), Seq: batch}.AppendPushAck(nil, 0)
+	push := pushOf(deliveries)
 	buf := make([]byte, 1<<20)
 	exactly := func(p *peer, n int) {
 		for n > 0 {
@@ -53,7 +63,7 @@ func TestGatewayStaysWithinItsAllocations(t *testing.T) {
 	round := func() {
 		sender.send(in)
 		exactly(sender, batch*len(fixed.ack))
-		st.Push(context.Background(), deliveries)
+		st.Push(context.Background(), push)
 		exactly(receiver, pushed)
 		receiver.send(ack)
 	}

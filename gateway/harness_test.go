@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
@@ -9,89 +10,109 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
 // patience bounds every wait of a test; nothing here takes a fraction of it.
 const patience = 20 * time.Second
 
+// request is a frame as logic gets it.
+type request struct {
+	hop.Identity
+	Frame protocol.Frame
+}
+
 // scriptedLogic stands where logic would and lets a test decide.
 type scriptedLogic struct {
 	mu        sync.Mutex
-	batches   [][]protocol.Request // what Forward was given, payloads copied
-	queries   []protocol.Request
-	loggedOut []protocol.Identity
-	loggedIn  chan protocol.Identity
+	batches   [][]request // what Forward was given, copied
+	again     []hop.Redelivery
+	loggedOut []hop.Binding
+	loggedIn  chan hop.Identity
 	gate      chan struct{} // Forward waits for a token, unless nil
 	entered   chan int      // Forward says how large its batch is, unless nil
-	answer    func(protocol.Request) []byte
-	query     func(protocol.Request) []byte
+	answer    func(request) []byte
+	within    func(context.Context) // called in Forward
+	redeliver func(*hop.Redelivery) []byte
 	silence   time.Duration // heartbeat; default 30 s
 }
 
 func newLogic() *scriptedLogic {
-	return &scriptedLogic{loggedIn: make(chan protocol.Identity, 4096)}
+	return &scriptedLogic{loggedIn: make(chan hop.Identity, 4096)}
 }
 
 // Login lets everybody in; the token's first byte is the user.
-func (l *scriptedLogic) Login(_ context.Context, id protocol.Identity, request uint32, hello *protocol.Hello) (protocol.Login, protocol.Code) {
-	if len(hello.Token) == 0 {
-		return protocol.Login{}, protocol.CodeBadToken
+func (l *scriptedLogic) Login(_ context.Context, login *hop.Login) (hop.Welcome, error) {
+	if len(login.Hello.Token) == 0 {
+		return hop.Welcome{Code: protocol.CodeBadToken}, nil
 	}
 	heartbeat := l.silence
 	if heartbeat == 0 {
 		heartbeat = 30 * time.Second
 	}
-	id.User, id.Device = uint64(hello.Token[0]), hello.Device
-	l.loggedIn <- id
-	w := protocol.Welcome{Version: protocol.Version, User: id.User}
-	return protocol.Login{User: id.User, Heartbeat: heartbeat, Welcome: w.AppendFrame(nil, request)}, 0
+	user := uint64(login.Hello.Token[0])
+	l.loggedIn <- hop.Identity{Gateway: login.Gateway, Conn: login.Conn, User: user, Device: login.Hello.Device}
+	w := protocol.Welcome{Version: protocol.Version, User: user}
+	return hop.Welcome{User: user, Number: 1, Heartbeat: uint16(heartbeat / time.Second), Frame: w.AppendFrame(nil, login.Request)}, nil
 }
 
-func (l *scriptedLogic) Logout(_ context.Context, id protocol.Identity) {
+func (l *scriptedLogic) Logout(_ context.Context, over []hop.Binding) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.loggedOut = append(l.loggedOut, id)
+	l.loggedOut = append(l.loggedOut, over...)
+	return nil
 }
 
-func (l *scriptedLogic) Forward(_ context.Context, _ int, batch []protocol.Request, replies []protocol.Reply) []protocol.Reply {
+func (l *scriptedLogic) Forward(ctx context.Context, batch *hop.Batch) (a hop.Answers, err error) {
 	if l.entered != nil {
-		l.entered <- len(batch)
+		l.entered <- batch.Len()
 	}
 	if l.gate != nil {
 		<-l.gate
 	}
-	copied := make([]protocol.Request, len(batch))
-	for i, r := range batch {
-		copied[i] = r
-		copied[i].Frame.Payload = append([]byte(nil), r.Frame.Payload...)
+	if l.within != nil {
+		l.within(ctx)
+	}
+	copied := make([]request, batch.Len())
+	for i := range copied {
+		f, ok := batch.Frame(i)
+		if !ok {
+			panic("the gateway sent what is no frame")
+		}
+		f.Payload = append([]byte(nil), f.Payload...)
+		copied[i] = request{hop.Identity{Gateway: batch.Gateway, Conn: batch.Conns[i], User: batch.Users[i], Device: batch.Devices[i]}, f}
 		if l.answer != nil {
-			if b := l.answer(r); b != nil {
-				replies = append(replies, protocol.Reply{Conn: r.Conn, Bytes: b})
+			if b := l.answer(copied[i]); b != nil {
+				a.Frames = append(a.Frames, b...)
+				a.Close(i)
 			}
 		}
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.batches = append(l.batches, copied)
-	return replies
+	return a, nil
 }
 
-func (l *scriptedLogic) Query(_ context.Context, r protocol.Request) protocol.Reply {
+func (l *scriptedLogic) Query(context.Context, *hop.Query) ([]byte, error) {
+	return nil, errors.New("not part of this test")
+}
+
+func (l *scriptedLogic) Redeliver(_ context.Context, r *hop.Redelivery) ([]byte, error) {
 	l.mu.Lock()
-	l.queries = append(l.queries, r)
+	l.again = append(l.again, *r)
 	l.mu.Unlock()
-	reply := protocol.Reply{Conn: r.Conn}
-	if l.query != nil {
-		reply.Bytes = l.query(r)
+	if l.redeliver == nil {
+		return nil, nil
 	}
-	return reply
+	return l.redeliver(r), nil
 }
 
-func (l *scriptedLogic) requests() []protocol.Request {
+func (l *scriptedLogic) requests() []request {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var all []protocol.Request
+	var all []request
 	for _, b := range l.batches {
 		all = append(all, b...)
 	}
@@ -101,17 +122,34 @@ func (l *scriptedLogic) requests() []protocol.Request {
 func (l *scriptedLogic) redeliveries() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := 0
-	for _, q := range l.queries {
-		if q.Frame.Type == protocol.TypeRedeliver {
-			n++
-		}
+	return len(l.again)
+}
+
+// delivery is one pushed frame and its receivers.
+type delivery struct {
+	Frame []byte
+	Conns []uint64
+}
+
+// pushOf puts deliveries together.
+func pushOf(list []delivery) *hop.Push {
+	p := &hop.Push{}
+	span := func(start, end int) hop.Span { return hop.Span{Start: uint32(start), End: uint32(end)} }
+	for _, d := range list {
+		p.Frames = append(p.Frames, span(len(p.Blob), len(p.Blob)+len(d.Frame)))
+		p.Receivers = append(p.Receivers, span(len(p.Conns), len(p.Conns)+len(d.Conns)))
+		p.Blob = append(p.Blob, d.Frame...)
+		p.Conns = append(p.Conns, d.Conns...)
 	}
-	return n
+	return p
+}
+
+func (st *stage) push(list []delivery) (absent []uint64) {
+	return st.Push(context.Background(), pushOf(list))
 }
 
 // ackSend answers SEND with a SENDACK of seq 1 and nothing else.
-func ackSend(r protocol.Request) []byte {
+func ackSend(r request) []byte {
 	var m protocol.Send
 	if r.Frame.Type != protocol.TypeSend || m.Decode(r.Frame.Payload) != nil {
 		return nil
@@ -290,6 +328,19 @@ func (p *peer) closed() protocol.Code {
 			p.t.Fatalf("frame %#x after CLOSE", f.Type)
 		}
 		return m.Code
+	}
+}
+
+// refused reads an ERROR with this code that answers the request.
+func (p *peer) refused(request uint32, code protocol.Code) {
+	p.t.Helper()
+	f := p.next()
+	var m protocol.Failure
+	if err := m.Decode(f.Payload); err != nil || f.Type != protocol.TypeError || f.Request != request || m.Code != code {
+		p.t.Fatalf("answered %#x %v to %d (%v), want %v to %d", f.Type, m.Code, f.Request, err, code, request)
+	}
+	if code.Action() == protocol.ActionRetry && m.RetryAfter == 0 {
+		p.t.Fatalf("%v does not say when to try again", code)
 	}
 }
 

@@ -114,9 +114,9 @@ func TestTooManyRequestsOfOneConnection(t *testing.T) {
 	close(l.gate)
 }
 
-func TestPanicInLogicEndsNothingElse(t *testing.T) {
+func TestPanicInLogicEndsNothing(t *testing.T) {
 	l := newLogic()
-	l.answer = func(r protocol.Request) []byte {
+	l.answer = func(r request) []byte {
 		if r.User == 1 {
 			panic("a bug")
 		}
@@ -125,12 +125,36 @@ func TestPanicInLogicEndsNothingElse(t *testing.T) {
 	st := newStage(t, l, Config{Lanes: 1})
 	a, b := st.login(1), st.login(2)
 	a.send(sendFrame(2, 1, "x"))
-	if code := a.closed(); code != protocol.CodeInternal {
-		t.Errorf("closed with %v", code)
-	}
+	a.refused(1, protocol.CodeUnavailable)
+	a.alive()
 	b.send(sendFrame(1, 1, "x"))
 	if f := b.next(); f.Type != protocol.TypeSendAck {
 		t.Errorf("answered %#x", f.Type)
+	}
+	if n := st.stat("panics"); n != 1 {
+		t.Errorf("%d panics counted", n)
+	}
+}
+
+// What goes to one connection because of a batch goes out in one write: the answer
+// to its own message, and the pushes that came while logic worked on the batch.
+func TestAnswersAndPushesOfABatchShareAWrite(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	st := newStage(t, l, Config{Lanes: 1})
+	p := st.login(1)
+	l.within = func(ctx context.Context) {
+		st.Push(ctx, pushOf([]delivery{{Frame: pushFrame(2, 1, 1, 10), Conns: []uint64{p.conn}}}))
+	}
+	const rounds = 50
+	before := st.stat("writes")
+	for i := range uint64(rounds) {
+		p.send(sendFrame(2, i+1, "x"))
+		p.next()
+		p.next()
+	}
+	if n := st.stat("writes") - before; n != rounds {
+		t.Errorf("%d writes for %d batches", n, rounds)
 	}
 }
 

@@ -42,7 +42,7 @@ func TestFramesArriveInWhateverPieces(t *testing.T) {
 				if err := m.Decode(r.Frame.Payload); err != nil || string(m.Body) != want[i] {
 					t.Fatalf("frame %d arrived as %d bytes, %v", i, len(m.Body), err)
 				}
-				if r.User != 1 || r.Device != 1 || r.Conn != p.conn || r.Gateway != st.ID() {
+				if r.User != 1 || r.Device != 1 || r.Conn != p.conn || r.Gateway != st.Epoch() {
 					t.Fatalf("frame %d arrived in the name of %+v", i, r.Identity)
 				}
 			}
@@ -122,7 +122,7 @@ func TestWhatTheGatewayAnswersItself(t *testing.T) {
 	}{
 		{0x55, protocol.CodeUnknownType},
 		{protocol.TypePush, protocol.CodeUnknownType},
-		{protocol.TypeRedeliver, protocol.CodeUnknownType},
+		{0x7F, protocol.CodeUnknownType},
 		{protocol.TypeHello, protocol.CodeAlreadyLoggedIn},
 	} {
 		p.send(protocol.Frame{Type: c.typ, Request: 5}.Append(nil))

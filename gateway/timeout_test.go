@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
@@ -56,16 +57,15 @@ func TestClientThatStopsAnswering(t *testing.T) {
 // A push that nobody acks comes three times in all, then it waits in the store.
 func TestPushWithoutAckComesThreeTimes(t *testing.T) {
 	l := newLogic()
-	l.query = func(r protocol.Request) []byte {
-		var again protocol.Range
-		if err := again.Decode(r.Frame.Payload); err != nil || again != (protocol.Range{Target: direct(1), First: 4, Last: 5}) {
-			t.Errorf("asked for %+v, %v", again, err)
+	l.redeliver = func(again *hop.Redelivery) []byte {
+		if again.Range != (protocol.Range{Target: direct(1), First: 4, Last: 5}) {
+			t.Errorf("asked for %+v", again)
 		}
 		return append(pushFrame(1, 2, 4, 10), pushFrame(1, 2, 5, 10)...)
 	}
 	st := newStage(t, l, Config{})
 	p := st.login(2)
-	st.Push(t.Context(), []protocol.Delivery{
+	st.push([]delivery{
 		{Frame: pushFrame(1, 2, 4, 10), Conns: []uint64{p.conn}},
 		{Frame: pushFrame(1, 2, 5, 10), Conns: []uint64{p.conn}},
 	})
@@ -100,15 +100,14 @@ func TestPushAckEndsTheWait(t *testing.T) {
 	st := newStage(t, newLogic(), Config{})
 	p := st.login(2)
 	for seq := uint64(1); seq <= 3; seq++ {
-		st.Push(t.Context(), []protocol.Delivery{{Frame: pushFrame(1, 2, seq, 10), Conns: []uint64{p.conn}}})
+		st.push([]delivery{{Frame: pushFrame(1, 2, seq, 10), Conns: []uint64{p.conn}}})
 	}
 	p.send(protocol.Cursor{Target: direct(1), Seq: 2}.AppendPushAck(nil, 0))
 	p.alive()
 	st.turn(protocol.PushAckTimeout + tick)
 	st.eventually("the third is asked for", func() bool { return st.logic.redeliveries() == 1 })
-	var again protocol.Range
-	if err := again.Decode(st.logic.queries[0].Frame.Payload); err != nil || again.First != 3 || again.Last != 3 {
-		t.Errorf("asked for %+v, %v", again, err)
+	if again := st.logic.again[0]; again.First != 3 || again.Last != 3 {
+		t.Errorf("asked for %+v", again)
 	}
 	p.send(protocol.Cursor{Target: direct(1), Seq: 3}.AppendPushAck(nil, 0))
 	p.alive()
@@ -124,7 +123,7 @@ func TestTooManyUnackedConversationsBecomeHints(t *testing.T) {
 	p := st.login(2)
 	const conversations = maxUnackedConversations + 5
 	for from := uint64(10); from < 10+conversations; from++ {
-		st.Push(t.Context(), []protocol.Delivery{{Frame: pushFrame(from, 2, 1, 10), Conns: []uint64{p.conn}}})
+		st.push([]delivery{{Frame: pushFrame(from, 2, 1, 10), Conns: []uint64{p.conn}}})
 	}
 	hints := 0
 	for hints < 5 {

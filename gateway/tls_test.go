@@ -73,7 +73,7 @@ func TestSessionAboveTLS(t *testing.T) {
 		t.Fatalf("answered %#x", f.Type)
 	}
 	for seq := uint64(1); seq <= 3; seq++ {
-		st.Push(t.Context(), []protocol.Delivery{{Frame: pushFrame(6, 5, seq, protocol.MaxBody), Conns: []uint64{p.conn}}})
+		st.push([]delivery{{Frame: pushFrame(6, 5, seq, protocol.MaxBody), Conns: []uint64{p.conn}}})
 	}
 	st.ticking() // where the transport was full, the wheel tries again
 	for seq := uint64(1); seq <= 3; seq++ {
