@@ -90,9 +90,8 @@ func (l *lane) next() *filling {
 
 // done takes a batch back for the next filling.
 func (l *lane) done(f *filling) {
-	const keep = 1 << 20 // what one burst needed is not kept for ever
-	if cap(f.batch.Frames) > keep {
-		f.batch.Frames = nil
+	if cap(f.batch.Frames) > laneKept && len(f.batch.Frames) < cap(f.batch.Frames)/4 {
+		f.batch.Frames = nil // what one burst needed is not kept for ever
 	}
 	clear(f.sessions)
 	f.sessions = f.sessions[:0]

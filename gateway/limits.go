@@ -46,6 +46,10 @@ const (
 	laneBytes  = 8 << 20
 	laneFrames = 32 << 10
 
+	// laneKept is how much memory a lane keeps for its frames whatever its batches
+	// need: a batch of a few thousand messages.
+	laneKept = 1 << 20
+
 	// queryQueue bounds the logins and queries that wait for a worker.
 	queryQueue = 16 << 10
 

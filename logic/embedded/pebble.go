@@ -35,6 +35,11 @@ const (
 	tableSize = 32 << 20
 	baseSize  = 256 << 20
 
+	// blockSize is what one read takes off the disk: a page of history is a range of
+	// tens of KiB. Smaller blocks cost a write and an index entry each in flushes and
+	// compactions.
+	blockSize = 32 << 10
+
 	// defaultCacheBytes holds the blocks of conversations that are being read.
 	defaultCacheBytes = 64 << 20
 )
@@ -60,6 +65,9 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger) *pebble.Option
 	// the levels below inherit Snappy.
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = blockSize
+	}
 	for i := range o.TargetFileSizes {
 		o.TargetFileSizes[i] = tableSize
 	}

@@ -28,7 +28,14 @@ type queue struct {
 	// Of the caller whose turn it is in the line.
 	made   uint64 // commits
 	record hop.Record
+	order  []placed
 	links  []byte
+}
+
+// placed is a conversation of a change and where it lies in the store.
+type placed struct {
+	place   place
+	changed *ledger.Changed
 }
 
 // Apply implements logic.Log.
@@ -133,13 +140,14 @@ func (s *Store) commit(q *queue, change *ledger.Change) (err error) {
 // encode puts the change into w, in the order of the keys, which the memtable takes
 // in faster than any other.
 func (q *queue) encode(w *pebble.Batch, change *ledger.Change) {
-	slices.SortFunc(change.Conversations, func(x, y ledger.Changed) int {
-		a, b := placeOf(x.Key), placeOf(y.Key)
-		return bytes.Compare(a[:], b[:])
-	})
+	q.order = q.order[:0]
 	for i := range change.Conversations {
 		c := &change.Conversations[i]
-		p := placeOf(c.Key)
+		q.order = append(q.order, placed{placeOf(c.Key), c})
+	}
+	slices.SortFunc(q.order, func(x, y placed) int { return bytes.Compare(x.place[:], y.place[:]) })
+	for i := range q.order {
+		p, c := q.order[i].place, q.order[i].changed
 		for _, m := range change.Messages[c.Messages.Start:c.Messages.End] {
 			q.links = links{m.Previous, m.Count, m.Own, change.Stamp}.append(q.links[:0], m.Seq)
 			op := w.SetDeferred(messageSize, len(q.links)+len(m.Payload))
