@@ -1,6 +1,9 @@
 package gateway
 
 import (
+	"math/rand/v2"
+	"time"
+
 	"gannet/protocol"
 )
 
@@ -137,6 +140,21 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 	if !g.lanes[partition%len(g.lanes)].add(s, raw) {
 		s.writes.Add(-1)
 		g.counters.refusedBusy.Add(1)
-		s.fail(f.Request, protocol.CodeBusy)
+		s.reply(failure(f.Request, protocol.CodeBusy, s.busyFor(g.wheel.now())))
 	}
+}
+
+// busyFor says for how long a client whose frame a full lane refused should wait. All
+// that is refused until then gets the same answer. A client that is refused again
+// soon after waits for twice as long, so that what comes again and again does not
+// crowd out what could be carried.
+func (s *session) busyFor(now int64) time.Duration {
+	if now >= s.busyUntil {
+		if now > s.busyUntil+s.busyTicks {
+			s.busyTicks = 0
+		}
+		s.busyTicks = min(max(2*s.busyTicks, minBusyTicks), maxBusyTicks)
+		s.busyUntil = now + s.busyTicks/2 + rand.Int64N(s.busyTicks/2) + 1
+	}
+	return time.Duration(s.busyUntil-now) * tick
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"slices"
 	"sync"
 
 	"gannet/internal/hop"
@@ -12,18 +13,21 @@ import (
 )
 
 // lane carries the SEND, PUSHACK and READ frames of a queue to logic, in order, one
-// batch at a time: while one is under way the next one fills. There is no timer; an
+// batch at a time: while one is under way the next ones fill. There is no timer; an
 // idle lane sends a frame at once. Each lane has a goroutine, on which logic works
 // where it is in this process.
 type lane struct {
 	index   int
 	gateway *Gateway
 	ctx     context.Context // of the calls: see withinBatch
-	awake   chan struct{}   // holds one token while filling may not be empty
+	awake   chan struct{}   // holds one token while waiting may not be empty
 
-	mu      sync.Mutex
-	filling *filling
-	spare   *filling
+	mu       sync.Mutex
+	waiting  []*filling // in order; all but the last are full
+	bytes    int        // of frames in waiting
+	frames   int        // likewise
+	spare    []*filling
+	underWay bool
 
 	// Of the lane's goroutine.
 	answered []bool     // of each frame of the batch
@@ -39,12 +43,8 @@ type filling struct {
 func newLane(g *Gateway, index int) *lane {
 	return &lane{
 		index: index, gateway: g, ctx: context.WithValue(context.WithoutCancel(g.ctx), withinBatch{}, g),
-		awake: make(chan struct{}, 1), filling: newFilling(g, index), spare: newFilling(g, index),
+		awake: make(chan struct{}, 1),
 	}
-}
-
-func newFilling(g *Gateway, index int) *filling {
-	return &filling{batch: hop.Batch{Gateway: g.epoch, Queue: index}}
 }
 
 // withinBatch is the key under which the context of a Forward carries the gateway
@@ -58,14 +58,16 @@ type withinBatch struct{}
 // full.
 func (l *lane) add(s *session, frame []byte) bool {
 	l.mu.Lock()
-	f := l.filling
-	if len(f.batch.Frames)+len(frame) > laneBytes || f.batch.Len() == laneFrames {
+	if l.bytes+len(frame) > laneBytes || l.frames == laneFrames {
 		l.mu.Unlock()
 		return false
 	}
+	l.bytes += len(frame)
+	l.frames++
+	f := l.filling(len(frame))
 	f.batch.Add(s.id, s.user, s.device, frame)
 	f.sessions = append(f.sessions, s)
-	first := f.batch.Len() == 1
+	first := l.frames == 1
 	l.mu.Unlock()
 	if first {
 		select {
@@ -76,36 +78,56 @@ func (l *lane) add(s *session, frame []byte) bool {
 	return true
 }
 
-// next swaps the batches; nil: nothing waits.
-func (l *lane) next() *filling {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.filling.batch.Len() == 0 {
-		return nil
+// filling gives the batch that has room for so many bytes more. mu is held.
+func (l *lane) filling(size int) *filling {
+	if n := len(l.waiting); n > 0 {
+		if f := l.waiting[n-1]; len(f.batch.Frames)+size <= batchBytes {
+			return f
+		}
 	}
-	f := l.filling
-	l.filling, l.spare = l.spare, nil
+	var f *filling
+	if n := len(l.spare); n > 0 {
+		f, l.spare = l.spare[n-1], l.spare[:n-1]
+	} else {
+		f = &filling{batch: hop.Batch{Gateway: l.gateway.epoch, Queue: l.index}}
+	}
+	l.waiting = append(l.waiting, f)
 	return f
 }
 
-// done takes a batch back for the next filling.
-func (l *lane) done(f *filling) {
-	if cap(f.batch.Frames) > laneKept && len(f.batch.Frames) < cap(f.batch.Frames)/4 {
-		f.batch.Frames = nil // what one burst needed is not kept for ever
+// next takes the oldest batch; nil: nothing waits.
+func (l *lane) next() *filling {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if len(l.waiting) == 0 {
+		return nil
 	}
+	f := l.waiting[0]
+	l.waiting = slices.Delete(l.waiting, 0, 1)
+	l.bytes -= len(f.batch.Frames)
+	l.frames -= f.batch.Len()
+	l.underWay = true
+	return f
+}
+
+// done takes a batch back to be filled again.
+func (l *lane) done(f *filling) {
 	clear(f.sessions)
 	f.sessions = f.sessions[:0]
 	f.batch.Reset()
 	l.mu.Lock()
-	l.spare = f
-	l.mu.Unlock()
+	defer l.mu.Unlock()
+	l.underWay = false
+	if len(l.spare) < laneSpare {
+		l.spare = append(l.spare, f)
+	}
 }
 
 // idle says that nothing waits and nothing is under way.
 func (l *lane) idle() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.filling.batch.Len() == 0 && l.spare != nil
+	return len(l.waiting) == 0 && !l.underWay
 }
 
 func (l *lane) run(stop <-chan struct{}) {
@@ -184,7 +206,7 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 	for i := range n {
 		if frame := f.batch.Bytes(i); !l.answered[i] && wantsAnswer(frame) {
 			missing++
-			l.put(f.sessions[i], failure(requestOf(frame), protocol.CodeUnavailable))
+			l.put(f.sessions[i], failure(requestOf(frame), protocol.CodeUnavailable, busyRetry))
 		}
 	}
 	switch {

@@ -46,9 +46,13 @@ const (
 	laneBytes  = 8 << 20
 	laneFrames = 32 << 10
 
-	// laneKept is how much memory a lane keeps for its frames whatever its batches
-	// need: a batch of a few thousand messages.
-	laneKept = 1 << 20
+	// batchBytes bounds the frames of one batch, but for a single larger frame: a
+	// record of the queue is as large, nobody waits for several of them, and what a
+	// batch touches stays in the cache of a core from the first step to the last.
+	batchBytes = 128 << 10
+
+	// laneSpare is how many batches a lane keeps to be filled again.
+	laneSpare = 2
 
 	// queryQueue bounds the logins and queries that wait for a worker.
 	queryQueue = 16 << 10
@@ -60,9 +64,9 @@ const (
 	// logoutTries is how often logic is told who has gone.
 	logoutTries = 3
 
-	// busyRetry is the retry_after of an answer that says busy, and drainRetry
-	// the longest one of a CLOSE that says draining: clients come back spread
-	// over it.
+	// busyRetry is the retry_after of an answer that something is not possible for
+	// the moment, and drainRetry the longest one of a CLOSE that says draining:
+	// clients come back spread over it.
 	busyRetry  = 100 * time.Millisecond
 	drainRetry = 2 * time.Second
 
@@ -80,6 +84,12 @@ const (
 	// wheelSlots times tick is the wheel's turn, about 20 s; what is due later
 	// goes round more than once.
 	wheelSlots = 1024
+
+	// minBusyTicks and maxBusyTicks bound the wait of a client that a full lane
+	// refuses: a tenth of a second, in which a lane carries what it holds, and what a
+	// hundred times as much takes.
+	minBusyTicks = 5
+	maxBusyTicks = 250
 
 	loginTicks   = int64(protocol.LoginTimeout / tick)
 	pushAckTicks = int64(protocol.PushAckTimeout / tick)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"slices"
 	"sync"
 
 	"gannet/protocol"
@@ -79,6 +80,14 @@ func (o *outbox) add(list **frames, b []byte) {
 	}
 	(*list).list = append((*list).list, b)
 	o.bytes += len(b)
+}
+
+// hinted says whether a hint for the conversation waits to go out. Further pushes
+// of it join the hint: the client fetches them along with what did not fit, and gets
+// none before that.
+func (o *outbox) hinted(t protocol.Target) bool {
+	return o.hintSync || len(o.hints) > 0 &&
+		slices.ContainsFunc(o.hints, func(h protocol.Cursor) bool { return h.Target == t })
 }
 
 // hint remembers that the conversation goes up to seq at least.

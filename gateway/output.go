@@ -1,6 +1,8 @@
 package gateway
 
 import (
+	"time"
+
 	"gannet/protocol"
 )
 
@@ -45,14 +47,15 @@ func (s *session) put(b []byte) (list bool) {
 
 // fail answers a request with an ERROR.
 func (s *session) fail(request uint32, code protocol.Code) {
-	s.reply(failure(request, code))
+	s.reply(failure(request, code, busyRetry))
 }
 
-// failure encodes an ERROR.
-func failure(request uint32, code protocol.Code) []byte {
+// failure encodes an ERROR; retry counts for codes with which the same may be tried
+// again.
+func failure(request uint32, code protocol.Code, retry time.Duration) []byte {
 	f := protocol.Failure{Code: code, Text: []byte(code.Meaning())}
 	if code.Action() == protocol.ActionRetry {
-		f.RetryAfter = uint32(busyRetry.Milliseconds())
+		f.RetryAfter = uint32(retry.Milliseconds())
 	}
 	return f.AppendError(nil, request)
 }

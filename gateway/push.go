@@ -108,24 +108,21 @@ func (s *session) push(frame []byte, h pushHead, now int64) (list bool) {
 	if s.phase.Load() != phaseOnline {
 		return false
 	}
-	kind := h.message.Target.Kind
-	urgent := kind == protocol.KindSystem || kind == protocol.KindBroadcast
-	fits := s.outbox.push(frame, urgent)
 	s.gateway.counters.pushes.Add(1)
-	if !fits {
-		s.gateway.counters.pushOutboxFull.Add(1)
-	}
 	if h.tracked {
 		t := h.message.Conversation().Target(s.user)
-		if fits {
+		urgent := t.Kind == protocol.KindSystem || t.Kind == protocol.KindBroadcast
+		if !s.outbox.hinted(t) && s.outbox.push(frame, urgent) {
 			s.track(t, h.message.Seq, now)
 			s.gateway.wheel.schedule(s, now+pushAckTicks)
 		} else {
+			s.gateway.counters.pushOutboxFull.Add(1)
 			s.outbox.hint(t, h.message.Seq)
 		}
 		return s.list()
 	}
-	if !fits {
+	if !s.outbox.push(frame, false) {
+		s.gateway.counters.pushOutboxFull.Add(1)
 		// A cursor rose, and only SYNC can tell: of a receipt there is no second copy.
 		s.outbox.hint(protocol.Target{}, 0)
 	}
