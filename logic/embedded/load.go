@@ -83,11 +83,15 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 	return it.Close()
 }
 
+// walkSteps is how far apart two messages of a device may be for the iterator to go
+// from one to the other step by step, which costs less than to search.
+const walkSteps = 8
+
 func walk(it *pebble.Iterator, w *ledger.Walk) error {
 	p := placeOf(w.Key)
+	ok := it.SeekGE(messageKey(&p, w.From))
 	for seq := w.From; seq != 0; {
-		key := messageKey(&p, seq)
-		if !it.SeekGE(key) || !bytes.Equal(it.Key(), key) {
+		if !ok || !bytes.Equal(it.Key(), messageKey(&p, seq)) {
 			return errors.Join(errCorrupt, it.Error())
 		}
 		links, m, err := readMessage(it)
@@ -99,6 +103,13 @@ func walk(it *pebble.Iterator, w *ledger.Walk) error {
 		}
 		if !w.Visit(m.ClientID, seq, m.Time, links.previous) {
 			return nil
+		}
+		if distance := seq - links.previous; distance <= walkSteps {
+			for range distance {
+				ok = it.Prev()
+			}
+		} else {
+			ok = it.SeekGE(messageKey(&p, links.previous))
 		}
 		seq = links.previous
 	}

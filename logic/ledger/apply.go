@@ -34,7 +34,7 @@ type asking struct {
 }
 
 // reset ends a batch.
-func (w *work) reset() {
+func (w *work) reset(room int) {
 	clear(w.steps)
 	clear(w.touched)
 	clear(w.wroteMembers)
@@ -46,13 +46,13 @@ func (w *work) reset() {
 	w.wroteMembers, w.wroteDevices = w.wroteMembers[:0], w.wroteDevices[:0]
 	w.loads, w.asking, w.walks = w.loads[:0], w.asking[:0], w.walks[:0]
 	w.repaid = 0
-	if w.known > windowRoom {
-		w.forgetWindows()
+	if w.known > room {
+		w.forgetWindows(room)
 	}
 }
 
 // forgetWindows drops the oldest windows until half of the room is free.
-func (w *work) forgetWindows() {
+func (w *work) forgetWindows(room int) {
 	w.known = 0
 	kept := w.windows[:0]
 	for i := len(w.windows) - 1; i >= 0; i-- { // newest first
@@ -61,7 +61,7 @@ func (w *work) forgetWindows() {
 			continue
 		}
 		w.known += windowCost + len(d.window.known)
-		if w.known > windowRoom/2 {
+		if w.known > room/2 {
 			d.window = nil
 		}
 	}
@@ -72,7 +72,7 @@ func (w *work) forgetWindows() {
 	}
 	clear(w.windows[len(kept):])
 	w.windows = kept
-	w.known = min(w.known, windowRoom/2)
+	w.known = min(w.known, room/2)
 }
 
 // step is an entry on its way.
@@ -232,9 +232,7 @@ func (l *Ledger) recall(ctx context.Context) error {
 			continue
 		}
 		if d.window == nil {
-			d.window = &window{rest: d.next.Last}
-			w.windows = append(w.windows, d)
-			w.known += windowCost
+			w.watch(d)
 		}
 		if !d.window.decided(id) {
 			if len(d.wants) == 0 {
@@ -260,6 +258,13 @@ func (l *Ledger) recall(ctx context.Context) error {
 		}
 	}
 	return err
+}
+
+// watch gives a device its window, which knows every message from now on.
+func (w *work) watch(d *device) {
+	d.window = newWindow(&d.next)
+	w.windows = append(w.windows, d)
+	w.known += windowCost
 }
 
 // message carries out a SEND.
@@ -299,12 +304,13 @@ func (l *Ledger) message(i int) {
 	}
 	c.last = i
 	s.previous, s.count, s.own = d.next.Last, c.next.Count, m.next.Total
+	if d.window == nil {
+		l.work.watch(d)
+	}
 	d.next.send(e.ClientID, e.Seq)
 	c.sends(d)
-	if d.window != nil {
-		d.window.add(sent{e.ClientID, e.Seq, e.Time})
-		l.work.known++
-	}
+	d.window.add(sent{e.ClientID, e.Seq, e.Time})
+	l.work.known++
 }
 
 // ack carries out a PUSHACK.

@@ -43,9 +43,10 @@ const (
 	// looked up again.
 	maxLearned = 1024
 
-	// windowRoom bounds the client ids that a ledger keeps between two batches, at
-	// 24 bytes each: most devices repeat once, after a reconnect.
-	windowRoom = 64 << 10
+	// windowRoom bounds the client ids that all queues of a process remember between
+	// two batches, at 24 bytes each: the newest hundred of ten thousand devices that
+	// send, or all that matter of the five hundred that had to be looked up.
+	windowRoom = 1 << 20
 
 	// windowCost is what a window without ids counts as.
 	windowCost = 8
@@ -197,7 +198,7 @@ func (l *Ledger) Settle() {
 		c.rest()
 	}
 	l.mu.Unlock()
-	w.reset()
+	w.reset(windowRoom / l.options.Queues)
 }
 
 // Abandon undoes what the last Apply worked out, of which nothing was written.
@@ -216,5 +217,5 @@ func (l *Ledger) Abandon() {
 		c.rest()
 	}
 	l.mu.Unlock()
-	w.reset()
+	w.reset(windowRoom / l.options.Queues)
 }

@@ -24,14 +24,25 @@ import (
 // did not keep to its window, or asks far too late, and nothing can be said.
 const windowSize = 2*protocol.MaxUnacked - 1
 
+// recentSize is how many of its newest messages are remembered of a device without
+// looking anything up: those that a client sends while one that was refused comes
+// again.
+const recentSize = 128
+
 // sent is a message of a device.
 type sent struct{ id, seq, time uint64 }
 
-// window is what is known of a device's newest messages in a conversation.
+// window is what is known of a device's newest messages in a conversation: those
+// since it was made, and, once a walk went back further, those before.
 type window struct {
 	known []sent // rising by id
 	rest  uint64 // seq of the newest message that is not known, 0: all are
+	floor uint64 // every id above it that was accepted is known
+	deep  bool   // a walk went back, so windowSize messages are kept
 }
+
+// newWindow makes the window of a device before its next message.
+func newWindow(d *Device) *window { return &window{rest: d.Last, floor: d.MaxID} }
 
 // find looks for a client id.
 func (w *window) find(id uint64) (at int, found bool) {
@@ -41,7 +52,7 @@ func (w *window) find(id uint64) (at int, found bool) {
 // decided says whether what is known suffices to judge an id.
 func (w *window) decided(id uint64) bool {
 	_, found := w.find(id)
-	return found || w.rest == 0 || len(w.known) >= windowSize
+	return found || id > w.floor || w.rest == 0 || len(w.known) >= windowSize
 }
 
 // judge says what an id is: a message that was accepted, or nobody can tell, or
@@ -51,33 +62,46 @@ func (w *window) judge(id uint64) (first sent, repeated, stale bool) {
 	if found {
 		return w.known[at], true, false
 	}
-	return sent{}, false, len(w.known)-at >= protocol.MaxUnacked
+	return sent{}, false, id <= w.floor && len(w.known)-at >= protocol.MaxUnacked
 }
 
 // add takes a newly accepted message in.
 func (w *window) add(m sent) {
 	at, _ := w.find(m.id)
 	w.known = slices.Insert(w.known, at, m)
-	if len(w.known) >= 2*windowSize { // seldom, so that trimming costs little
-		w.trim()
+	if keep := w.keep(); len(w.known) >= 2*keep { // seldom, so that trimming costs little
+		w.trim(keep)
 	}
 }
 
-// trim keeps the newest windowSize messages.
-func (w *window) trim() {
+func (w *window) keep() int {
+	if w.deep {
+		return windowSize
+	}
+	return recentSize
+}
+
+// trim keeps that many of the newest messages.
+func (w *window) trim(keep int) {
 	seqs := make([]uint64, len(w.known))
 	for i, m := range w.known {
 		seqs[i] = m.seq
 	}
 	slices.Sort(seqs)
-	oldest := seqs[len(seqs)-windowSize]
-	w.rest = max(w.rest, seqs[len(seqs)-windowSize-1])
-	w.known = slices.DeleteFunc(w.known, func(m sent) bool { return m.seq < oldest })
+	oldest := seqs[len(seqs)-keep]
+	w.rest = max(w.rest, seqs[len(seqs)-keep-1])
+	w.known = slices.DeleteFunc(w.known, func(m sent) bool {
+		if m.seq < oldest {
+			w.floor = max(w.floor, m.id)
+		}
+		return m.seq < oldest
+	})
 }
 
 // walk gives the walk that reads back what is needed to judge the wanted ids,
 // which it sorts.
 func (w *window) walk(c *conversation, d *device) *Walk {
+	w.deep = true
 	wants := d.wants
 	slices.Sort(wants)
 	wants = slices.Compact(wants)
