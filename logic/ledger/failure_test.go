@@ -74,6 +74,23 @@ func TestRetryThatCannotBeJudgedIsUnknown(t *testing.T) {
 	d.wantRepeated(again[1], e[1])
 }
 
+// TestPanicOfTheSourceLeavesNothingBehind has a source that breaks down while the
+// windows are read; its caller recovers and undoes the batch.
+func TestPanicOfTheSourceLeavesNothingBehind(t *testing.T) {
+	d := newDesk(t, 64, 64)
+	first := d.do(ann.sends(1, 3)...)
+	d.Forget()
+	d.do(ann.ack(0))
+	d.panics(func() {
+		d.store.before = func() { panic("the disk is on fire") }
+		d.apply(ann.send(4), ann.send(2))
+	})
+	d.store.before = nil
+	e := d.do(ann.send(2), ann.send(4))
+	d.wantRepeated(e[0], first[1])
+	d.wantNew(e[1], 4)
+}
+
 // TestPanicOfABatchLeavesNothingBehind has an entry whose frame is not there.
 func TestPanicOfABatchLeavesNothingBehind(t *testing.T) {
 	d := newDesk(t, 64, 64)

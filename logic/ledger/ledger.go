@@ -211,7 +211,7 @@ func (l *Ledger) Abandon() {
 		}
 		for d := c.sent; d != nil; d = d.nextSent {
 			d.next, d.touched = d.shown, false
-			d.window = nil // may know messages that never were
+			d.window, d.wants = nil, d.wants[:0] // may know messages that never were
 		}
 		c.rest()
 	}
