@@ -136,8 +136,10 @@ func (l *Loaded) Replay(m *protocol.Message, count, own, stamp uint64) {
 	if !found {
 		l.Devices = slices.Insert(l.Devices, i, Device{User: m.Sender, Device: m.Device})
 	}
-	l.Devices[i].send(m.ClientID, m.Seq)
-	l.Devices[i].replayed = true
+	if d := &l.Devices[i]; m.Seq > d.Last { // else the record of the device has it, and whether it raised the ack
+		d.send(m.ClientID, m.Seq)
+		d.replayed = true
+	}
 }
 
 // send notes a message that the device sent and that got seq.

@@ -149,6 +149,26 @@ func TestCrashForgetsUnwrittenAcksAlone(t *testing.T) {
 	}
 }
 
+// TestReloadRaisesNoAck has a device that acked what came before a message of its
+// own after it had sent it.
+func TestReloadRaisesNoAck(t *testing.T) {
+	d := newDesk(t, 2, 64)
+	d.do(bob.sends(1, 3)...)
+	d.do(ann.send(1), ann.ack(3))
+	d.writeAcks()
+	for _, how := range []func(){func() {}, d.evict, d.Forget} {
+		how()
+		if got := d.see(ann); got.acked != 3 || got.delivered != 3 {
+			t.Fatalf("nobody acked more than 3: %+v", got)
+		}
+	}
+	d.do(bob.send(4), ann.ack(5), ann.send(2))
+	d.Forget()
+	if got := d.see(ann); got.acked != 3 {
+		t.Fatalf("after a crash only 3 is known: %+v", got)
+	}
+}
+
 func TestTimesNeverFall(t *testing.T) {
 	d := newDesk(t, 2, 64)
 	first := d.do(ann.send(1))[0]
