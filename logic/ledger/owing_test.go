@@ -169,6 +169,20 @@ func TestReloadRaisesNoAck(t *testing.T) {
 	}
 }
 
+// TestReloadOwesNothing loads a conversation whose reader's counts are written and
+// whose newest messages are replayed.
+func TestReloadOwesNothing(t *testing.T) {
+	d := newDesk(t, 2, 64)
+	d.do(bob.send(1), ann.send(1), ann.reads(2), ann.ack(1))
+	d.do(ann.send(2))
+	d.writeAcks()
+	d.Forget()
+	d.do(ann.ack(1))
+	if d.Due(d.now, true) {
+		t.Fatal("a record is to be written for nothing new")
+	}
+}
+
 func TestTimesNeverFall(t *testing.T) {
 	d := newDesk(t, 2, 64)
 	first := d.do(ann.send(1))[0]
