@@ -183,6 +183,24 @@ func TestReloadOwesNothing(t *testing.T) {
 	}
 }
 
+// TestClockSetBackKeepsNoAckWaiting has an ack that waits for most of its second,
+// and another behind it, when the clock is set back.
+func TestClockSetBackKeepsNoAckWaiting(t *testing.T) {
+	d := newDesk(t, 64, 64)
+	other := ann.in(key{Kind: 2, A: 5})
+	d.do(ann.send(1))
+	d.now += 900
+	d.do(other.send(1))
+	d.now -= 800
+	if !d.Due(d.now, false) {
+		t.Fatal("the clock was set back, and nobody knows how long acks have waited")
+	}
+	d.do()
+	if len(d.change.Devices) != 2 {
+		t.Fatalf("%d acks are written, want both", len(d.change.Devices))
+	}
+}
+
 func TestTimesNeverFall(t *testing.T) {
 	d := newDesk(t, 2, 64)
 	first := d.do(ann.send(1))[0]
