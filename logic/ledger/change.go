@@ -149,7 +149,11 @@ func (l *Ledger) Record(batches []*logic.Batch, record *hop.Record) {
 		base += uint32(len(b.Blob))
 	}
 	for _, c := range w.change.Conversations {
-		for _, d := range w.change.Devices[c.Devices.Start:c.Devices.End] {
+		for i := c.Devices.Start; i < c.Devices.End; i++ {
+			d := &w.change.Devices[i]
+			if d.Acked == w.wroteDevices[i].written.Acked {
+				continue // its messages are what is new
+			}
 			record.Entries = append(record.Entries, hop.RecordEntry{
 				Op: hop.OpAck, Conversation: c.Key, User: d.User, Device: d.Device, Seq: d.Acked,
 			})

@@ -158,7 +158,7 @@ func (l *Loaded) conversation() *conversation {
 	for i, m := range l.Members {
 		written := m
 		if m.replayed {
-			m.replayed, written = false, Member{}
+			m.replayed, written = false, Member{Counted: m.Counted} // a total alone is not owing
 		}
 		members[i] = member{next: m, shown: m, written: written}
 		c.members[i] = &members[i]

@@ -119,13 +119,14 @@ func (l *Ledger) Due(now uint64, all bool) bool {
 	return len(l.learned) > 0 || l.due(now, all, 0)
 }
 
-// due says whether the acks of owed[i] are to be written. mu is held.
+// due says whether the acks of owed[i] are to be written. A clock that was set back
+// makes all of them due, for it says nothing about how long they wait. mu is held.
 func (l *Ledger) due(now uint64, all bool, i int) bool {
 	if i >= len(l.owed) {
 		return false
 	}
-	since := l.owed[i].since
-	return all || since > now || now-since >= ackPause || len(l.owed)-i > maxOwing
+	since, newest := l.owed[i].since, l.owed[len(l.owed)-1].since
+	return all || max(since, newest) > now || now-since >= ackPause || len(l.owed)-i > maxOwing
 }
 
 // peek finds a conversation, nil when it is not in memory. mu is held.
@@ -212,7 +213,7 @@ func (l *Ledger) Abandon() {
 		}
 		for d := c.sent; d != nil; d = d.nextSent {
 			d.next, d.touched = d.shown, false
-			d.window = nil // may know messages that never were
+			d.window, d.wants = nil, d.wants[:0] // may know messages that never were
 		}
 		c.rest()
 	}

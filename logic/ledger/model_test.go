@@ -1,0 +1,244 @@
+package ledger_test
+
+import (
+	"maps"
+	"slices"
+
+	"gannet/internal/hop"
+	"gannet/logic"
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+// The model is what ports.go and section 2 of the design promise, in the plainest
+// way: it keeps every message for ever and counts anew whenever a number is wanted.
+
+type key = protocol.Conversation
+
+// origin is the device of a user that makes a change.
+type origin struct{ user, device uint64 }
+
+// said is a message of the model; the one at index i has seq i+1.
+type said struct {
+	by       origin
+	id, time uint64
+	silent   bool
+}
+
+// talk is a conversation of the model.
+type talk struct {
+	messages []said
+	read     map[uint64]uint64
+	counted  map[uint64]bool // the counts as of the read cursor are known
+	acked    map[origin]uint64
+	changed  uint64 // stamp of the last change that is written
+
+	raisedAt  map[uint64]uint64 // by user: stamp of the last READ that raised a cursor
+	writtenAt map[origin]uint64 // by device: stamp under which a new ack was written last
+
+	// What a crash leaves: acks as they were written last, raised by the device's own
+	// messages since, and whether counts were written.
+	kept        map[origin]uint64
+	keptCounted map[uint64]bool
+
+	// Acks and counts that are not written make the conversation owe since then.
+	written map[origin]uint64
+	owes    bool
+	since   uint64
+}
+
+func newTalk() *talk {
+	return &talk{
+		read: map[uint64]uint64{}, counted: map[uint64]bool{}, acked: map[origin]uint64{},
+		raisedAt: map[uint64]uint64{}, writtenAt: map[origin]uint64{},
+		kept: map[origin]uint64{}, keptCounted: map[uint64]bool{}, written: map[origin]uint64{},
+	}
+}
+
+func (t *talk) clone() *talk {
+	c := *t
+	c.messages = slices.Clip(t.messages)
+	c.read, c.counted, c.acked = maps.Clone(t.read), maps.Clone(t.counted), maps.Clone(t.acked)
+	c.raisedAt, c.writtenAt = maps.Clone(t.raisedAt), maps.Clone(t.writtenAt)
+	c.kept, c.keptCounted, c.written = maps.Clone(t.kept), maps.Clone(t.keptCounted), maps.Clone(t.written)
+	return &c
+}
+
+func (t *talk) head() uint64 { return uint64(len(t.messages)) }
+
+// count gives how many messages up to seq count as unread.
+func (t *talk) count(seq uint64) (n uint64) {
+	for _, m := range t.messages[:seq] {
+		if !m.silent {
+			n++
+		}
+	}
+	return n
+}
+
+// own gives how many of those are by the user.
+func (t *talk) own(user, seq uint64) (n uint64) {
+	for _, m := range t.messages[:seq] {
+		if !m.silent && m.by.user == user {
+			n++
+		}
+	}
+	return n
+}
+
+// unread gives how many messages by others after the read cursor count.
+func (t *talk) unread(user uint64) (n uint64) {
+	for _, m := range t.messages[t.read[user]:] {
+		if !m.silent && m.by.user != user {
+			n++
+		}
+	}
+	return n
+}
+
+func (t *talk) delivered(user uint64) uint64 {
+	at := t.read[user]
+	for o, acked := range t.acked {
+		if o.user == user {
+			at = max(at, acked)
+		}
+	}
+	return at
+}
+
+// newest gives the highest client id of a device and the seq of its last message.
+func (t *talk) newest(o origin) (maxID, last uint64) {
+	for i, m := range t.messages {
+		if m.by == o {
+			maxID, last = max(maxID, m.id), uint64(i+1)
+		}
+	}
+	return maxID, last
+}
+
+// progress is the conversation as the ledger should describe it.
+func (t *talk) progress() ledger.Progress {
+	p := ledger.Progress{Head: t.head(), Count: t.count(t.head()), Changed: t.changed}
+	if p.Head > 0 {
+		p.Time = t.messages[p.Head-1].time
+	}
+	return p
+}
+
+// member is a user as the ledger should write it; for readers the acks of the
+// user's devices count as delivered.
+func (t *talk) member(user uint64) ledger.Member {
+	m := ledger.Member{
+		User: user, Delivered: t.read[user], Read: t.read[user], Total: t.own(user, t.head()), Changed: t.raisedAt[user],
+	}
+	if t.counted[user] {
+		m.Counted, m.Count, m.Own = true, t.count(m.Read), t.own(user, m.Read)
+	}
+	return m
+}
+
+// device is a device as the ledger should write it.
+func (t *talk) device(o origin) ledger.Device {
+	maxID, last := t.newest(o)
+	return ledger.Device{User: o.user, Device: o.device, MaxID: maxID, Last: last, Acked: t.acked[o], Changed: t.writtenAt[o]}
+}
+
+// carryOut does an entry, given as it went to the ledger, and gives how it should
+// come back. Of a retry that is older than the device's window the ledger may say
+// two things; got says which it chose.
+func (t *talk) carryOut(e logic.Entry, got logic.Outcome, stamp, now uint64) logic.Entry {
+	switch e.Op {
+	case hop.OpMessage:
+		t.send(&e, got, stamp, now)
+		return e
+	case hop.OpAck:
+		o := origin{e.User, e.Device}
+		before := t.delivered(e.User)
+		e.Seq, e.Outcome = min(e.Seq, t.head()), logic.Repeated
+		if e.Seq > t.acked[o] {
+			t.acked[o], e.Outcome = e.Seq, logic.Applied
+		}
+		e.Rose = t.delivered(e.User) > before
+	case hop.OpRead:
+		e.Seq, e.Outcome = min(e.Seq, t.head()), logic.Repeated
+		if e.Seq > t.read[e.User] {
+			t.read[e.User], e.Outcome, e.Rose = e.Seq, logic.Applied, true
+			t.counted[e.User] = e.Seq == t.head()
+			t.raisedAt[e.User], t.changed = stamp, stamp
+		}
+	}
+	e.Delivered, e.Read = t.delivered(e.User), t.read[e.User]
+	return e
+}
+
+func (t *talk) send(e *logic.Entry, got logic.Outcome, stamp, now uint64) {
+	o := origin{e.User, e.Device}
+	higher := 0 // messages of the device with higher ids, of a retry those that came after it
+	for i := len(t.messages) - 1; i >= 0; i-- {
+		m := t.messages[i]
+		if m.by != o {
+			continue
+		}
+		if m.id == e.ClientID {
+			e.Outcome, e.Seq, e.Time = logic.Repeated, uint64(i+1), m.time
+			if higher >= protocol.MaxUnacked && got == logic.Refused {
+				e.Outcome, e.Code, e.Seq, e.Time = logic.Refused, protocol.CodeStaleClientID, 0, 0
+			}
+			return
+		}
+		if m.id > e.ClientID {
+			higher++
+		}
+	}
+	if higher >= protocol.MaxUnacked {
+		e.Outcome, e.Code = logic.Refused, protocol.CodeStaleClientID
+		return
+	}
+	if h := t.head(); h > 0 {
+		now = max(now, t.messages[h-1].time)
+	}
+	t.messages = append(t.messages, said{o, e.ClientID, now, e.Silent})
+	e.Outcome, e.Seq, e.Time = logic.Applied, t.head(), now
+	if e.Seq == t.acked[o]+1 {
+		t.acked[o] = e.Seq
+	}
+	t.changed = stamp
+}
+
+// write takes in what the change keeps of the conversation, of which from was the
+// head before.
+func (t *talk) write(from uint64, members []ledger.Member, devices []ledger.Device) {
+	for i, m := range t.messages[from:] {
+		if seq := from + uint64(i) + 1; seq == t.kept[m.by]+1 {
+			t.kept[m.by] = seq
+		}
+	}
+	for _, m := range members {
+		t.keptCounted[m.User] = m.Counted
+	}
+	for _, d := range devices {
+		o := origin{d.User, d.Device}
+		t.kept[o], t.written[o] = d.Acked, d.Acked
+	}
+}
+
+// unwritten says whether something soft waits to be written.
+func (t *talk) unwritten() bool {
+	for o, acked := range t.acked {
+		if acked != t.written[o] {
+			return true
+		}
+	}
+	for user, counted := range t.counted {
+		if counted != t.keptCounted[user] {
+			return true
+		}
+	}
+	return false
+}
+
+// crash forgets what is not written.
+func (t *talk) crash() {
+	t.acked, t.written, t.counted = maps.Clone(t.kept), maps.Clone(t.kept), maps.Clone(t.keptCounted)
+	t.owes = false
+}
