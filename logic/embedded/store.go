@@ -48,6 +48,10 @@ var (
 	ErrHole = errors.New("the store has a hole")
 )
 
+// cacheClientIDs takes 24 MB when ten thousand devices send, or when five hundred
+// send again what was refused or not answered a thousand messages ago.
+const cacheClientIDs = 1 << 20
+
 // defaultCacheConversations takes about 70 MB with two devices a conversation.
 const defaultCacheConversations = 1 << 17
 
@@ -170,6 +174,7 @@ func (s *Store) begin(opts Options) error {
 		s.queues = append(s.queues, &queue{index: i, made: made[i], ledger: ledger.New(ledger.Options{
 			Queue: i, Queues: opts.Queues,
 			Conversations: opts.CacheConversations / opts.Queues,
+			ClientIDs:     cacheClientIDs / opts.Queues,
 			Checkpoint:    checkpoint,
 		}, s)})
 	}

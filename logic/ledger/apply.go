@@ -225,6 +225,9 @@ func (l *Ledger) recall(ctx context.Context) error {
 		if !d.touched {
 			d.highest = d.next.MaxID
 			s.conversation.sends(d)
+			if d.window != nil {
+				d.window.trim()
+			}
 		}
 		id := s.entry.ClientID
 		if id > d.highest {
@@ -272,8 +275,8 @@ func (l *Ledger) message(i int) {
 	s := &l.work.steps[i]
 	c, d, e := s.conversation, s.device, s.entry
 	if e.ClientID <= d.next.MaxID {
-		if d.window == nil {
-			e.Outcome = logic.Unknown
+		if d.window == nil || !d.window.decided(e.ClientID) {
+			e.Outcome = logic.Unknown // the walk failed
 			return
 		}
 		first, repeated, stale := d.window.judge(e.ClientID)

@@ -26,7 +26,7 @@ type load struct {
 }
 
 func newLoad(tb testing.TB, acks bool) *load {
-	l := &load{acks: acks, ledger: ledger.New(ledger.Options{Queues: 1, Conversations: 4 * benchTalks, Checkpoint: 64}, newStore(64))}
+	l := &load{acks: acks, ledger: ledger.New(ledger.Options{Queues: 1, Conversations: 4 * benchTalks, ClientIDs: 1 << 20, Checkpoint: 64}, newStore(64))}
 	for range benchBatch {
 		addMessage(&l.batch, ann.in(pair), 1, false)
 	}

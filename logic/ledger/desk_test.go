@@ -32,7 +32,7 @@ var (
 
 func newDesk(t *testing.T, cache int, checkpoint uint64) *desk {
 	d := &desk{t: t, store: newStore(checkpoint), now: 1_700_000_000_000}
-	d.Ledger = ledger.New(ledger.Options{Queues: 1, Conversations: cache, Checkpoint: checkpoint}, d.store)
+	d.Ledger = ledger.New(ledger.Options{Queues: 1, Conversations: cache, Checkpoint: checkpoint, ClientIDs: 1 << 20}, d.store)
 	return d
 }
 

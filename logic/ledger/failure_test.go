@@ -65,7 +65,7 @@ func TestRetryThatCannotBeJudgedIsUnknown(t *testing.T) {
 	e := d.do(ann.send(2), ann.send(4), ann.send(4), bob.send(1), bob.send(1))
 	d.wantOutcome(e[0], logic.Unknown)
 	d.wantNew(e[1], 4)
-	d.wantOutcome(e[2], logic.Unknown)
+	d.wantRepeated(e[2], e[1])
 	d.wantNew(e[3], 5)
 	d.wantRepeated(e[4], e[3])
 	d.store.failDevices = nil

@@ -43,11 +43,6 @@ const (
 	// looked up again.
 	maxLearned = 1024
 
-	// windowRoom bounds the client ids that all queues of a process remember between
-	// two batches, at 24 bytes each: the newest hundred of ten thousand devices that
-	// send, or all that matter of the five hundred that had to be looked up.
-	windowRoom = 1 << 20
-
 	// windowCost is what a window without ids counts as.
 	windowCost = 8
 )
@@ -79,6 +74,11 @@ type Options struct {
 	// of the batch under way and those with unwritten acks; at least 2.
 	Conversations int
 
+	// ClientIDs is about how many client ids of devices are kept in memory, at 24
+	// bytes each: the newest hundred or two of each device that sends, and some two
+	// thousand of one that had to be looked up; at least 4096.
+	ClientIDs int
+
 	// Checkpoint is at which seqs the devices and totals of a conversation are part
 	// of the Change: with the batch that reaches or passes a multiple of it. Source
 	// finds what later messages say in the messages themselves (Loaded.Replay). 1: with
@@ -89,6 +89,7 @@ type Options struct {
 // New makes an empty ledger over a source.
 func New(options Options, source Source) *Ledger {
 	options.Conversations = max(options.Conversations, 2)
+	options.ClientIDs = max(options.ClientIDs, 4096)
 	options.Checkpoint = max(options.Checkpoint, 1)
 	l := &Ledger{options: options, source: source}
 	l.clear()
@@ -199,7 +200,7 @@ func (l *Ledger) Settle() {
 		c.rest()
 	}
 	l.mu.Unlock()
-	w.reset(windowRoom / l.options.Queues)
+	w.reset(l.options.ClientIDs)
 }
 
 // Abandon undoes what the last Apply worked out, of which nothing was written.
@@ -218,5 +219,5 @@ func (l *Ledger) Abandon() {
 		c.rest()
 	}
 	l.mu.Unlock()
-	w.reset(windowRoom / l.options.Queues)
+	w.reset(l.options.ClientIDs)
 }

@@ -69,23 +69,23 @@ func (w *window) judge(id uint64) (first sent, repeated, stale bool) {
 func (w *window) add(m sent) {
 	at, _ := w.find(m.id)
 	w.known = slices.Insert(w.known, at, m)
-	if keep := w.keep(); len(w.known) >= 2*keep { // seldom, so that trimming costs little
-		w.trim(keep)
-	}
 }
 
-func (w *window) keep() int {
+// trim keeps the newest messages, as many as are needed. It comes between two
+// batches, for what one was told must stay known to its end, and seldom, so that it
+// costs little.
+func (w *window) trim() {
+	keep := recentSize
 	if w.deep {
-		return windowSize
+		keep = windowSize
 	}
-	return recentSize
-}
-
-// trim keeps that many of the newest messages.
-func (w *window) trim(keep int) {
-	seqs := make([]uint64, len(w.known))
-	for i, m := range w.known {
-		seqs[i] = m.seq
+	if len(w.known) < 2*keep {
+		return
+	}
+	var few [4 * recentSize]uint64 // room that costs no object, as a rule
+	seqs := few[:0]
+	for _, m := range w.known {
+		seqs = append(seqs, m.seq)
 	}
 	slices.Sort(seqs)
 	oldest := seqs[len(seqs)-keep]
