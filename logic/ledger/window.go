@@ -67,6 +67,10 @@ func (w *window) judge(id uint64) (first sent, repeated, stale bool) {
 
 // add takes a newly accepted message in.
 func (w *window) add(m sent) {
+	if n := len(w.known); n == 0 || w.known[n-1].id < m.id { // nearly always
+		w.known = append(w.known, m)
+		return
+	}
 	at, _ := w.find(m.id)
 	w.known = slices.Insert(w.known, at, m)
 }
