@@ -53,7 +53,7 @@ type Client struct {
 	mu       sync.Mutex
 	closing  bool
 	wire     writer
-	out      outbox
+	out      pending
 	requests []*request
 	numbers  counter
 	err      error // why it stopped for good

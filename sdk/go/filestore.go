@@ -79,7 +79,7 @@ func (s *FileStore) Load() (Saved, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	saved := s.saved
-	saved.Outbox = slices.Clone(saved.Outbox)
+	saved.Outgoing = slices.Clone(saved.Outgoing)
 	for target, seq := range s.cursors {
 		saved.Cursors = append(saved.Cursors, Cursor{Target: target, Seq: seq})
 	}
@@ -91,12 +91,12 @@ func (s *FileStore) SetDevice(id uint64) error {
 	return s.append(change{kind: changeDevice, id: id})
 }
 
-// AddOutgoing appends a message to the outbox.
+// AddOutgoing appends a message to those that are not acked.
 func (s *FileStore) AddOutgoing(m Outgoing) error {
 	return s.append(change{kind: changeOutgoing, id: m.ClientID, target: m.Target, draft: m.Draft})
 }
 
-// RemoveOutgoing takes a message from the outbox.
+// RemoveOutgoing takes a message from those that are not acked.
 func (s *FileStore) RemoveOutgoing(clientID uint64) error {
 	return s.append(change{kind: changeSettled, id: clientID})
 }
@@ -197,13 +197,13 @@ func (s *FileStore) apply(ch change) {
 		s.cursors[ch.target] = ch.id
 	case changeOutgoing:
 		s.saved.LastID = ch.id
-		s.saved.Outbox = append(s.saved.Outbox, Outgoing{ClientID: ch.id, Target: ch.target, Draft: ch.draft})
+		s.saved.Outgoing = append(s.saved.Outgoing, Outgoing{ClientID: ch.id, Target: ch.target, Draft: ch.draft})
 	case changeSettled:
-		i, found := slices.BinarySearchFunc(s.saved.Outbox, ch.id, func(m Outgoing, id uint64) int {
+		i, found := slices.BinarySearchFunc(s.saved.Outgoing, ch.id, func(m Outgoing, id uint64) int {
 			return cmp.Compare(m.ClientID, id)
 		})
 		if found {
-			s.saved.Outbox = slices.Delete(s.saved.Outbox, i, i+1)
+			s.saved.Outgoing = slices.Delete(s.saved.Outgoing, i, i+1)
 		}
 	}
 }
@@ -216,10 +216,10 @@ func (s *FileStore) compact() error {
 	for target, seq := range s.cursors {
 		b = change{kind: changeCursor, target: target, id: seq}.append(b)
 	}
-	for _, m := range s.saved.Outbox {
+	for _, m := range s.saved.Outgoing {
 		b = change{kind: changeOutgoing, id: m.ClientID, target: m.Target, draft: m.Draft}.append(b)
 	}
-	// LastID follows the outbox, above whose last id it may be.
+	// LastID follows the messages that are not acked, above whose last id it may be.
 	b = change{kind: changeLastID, id: s.saved.LastID}.append(b)
 	b = change{kind: changePosition, id: s.saved.Position}.append(b)
 

@@ -58,7 +58,7 @@ func write(t *testing.T, store *FileStore) Saved {
 	}
 	return Saved{
 		Device: 7, LastID: 30, Position: 99,
-		Outbox:  []Outgoing{outgoing(20)},
+		Outgoing: []Outgoing{outgoing(20)},
 		Cursors: []Cursor{{Target: User(1), Seq: 2}, {Target: User(2), Seq: 5}},
 	}
 }
@@ -231,7 +231,7 @@ func TestRestartResendsUnackedUnderTheSameID(t *testing.T) {
 		second[2].ClientID <= second[1].ClientID || string(second[0].Body) != "1" {
 		t.Errorf("sent %+v, then %+v", first, second)
 	}
-	if left := load(t, store).Outbox; len(left) != 0 {
+	if left := load(t, store).Outgoing; len(left) != 0 {
 		t.Errorf("the store keeps %v", left)
 	}
 }

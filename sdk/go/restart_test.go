@@ -57,7 +57,7 @@ func TestManyRestarts(t *testing.T) {
 	store := openStore(t, dir)
 	defer store.Close()
 	bob := join(t, s, 2, WithStore(store))
-	if err := bob.Close(testContext(t)); err != nil { // waits for what is in the outbox
+	if err := bob.Close(testContext(t)); err != nil { // waits for what is not acked
 		t.Fatal(err)
 	}
 	s.mu.Lock()

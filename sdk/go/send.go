@@ -86,7 +86,7 @@ func (c *Client) reserve(ctx context.Context) error {
 	return err
 }
 
-// take puts a message into the outbox, on disk if there is a store, and on the
+// take puts a message into those that are not acked, on disk if there is a store, and on the
 // wire if there is a connection.
 func (c *Client) take(to Target, d Draft, done func(Ack, error), reserved bool) error {
 	c.mu.Lock()
@@ -118,7 +118,7 @@ func (c *Client) take(to Target, d Draft, done func(Ack, error), reserved bool) 
 		// The message may have gone out with a later one whose Sync succeeded,
 		// or been answered already: then it counts as taken.
 		if i := o.find(id); i >= 0 && o.entries[i].state == held && id > o.stable {
-			o.settle(i)
+			o.remove(i)
 			return err
 		}
 		return nil
@@ -163,7 +163,7 @@ func (c *Client) sendAcked(payload []byte) error {
 		c.mu.Unlock()
 		return nil
 	}
-	e := c.out.settle(i)
+	e := c.out.remove(i)
 	c.out.attempts = 0
 	c.out.answered = c.link.now
 	if c.out.next < len(c.out.entries) {
@@ -201,7 +201,7 @@ func (c *Client) sendFailed(request uint32, failure *Error) bool {
 		c.mu.Unlock()
 		return true
 	}
-	e := c.out.settle(i)
+	e := c.out.remove(i)
 	c.mu.Unlock()
 	c.forget(e.id)
 	if e.done != nil {

@@ -5,7 +5,7 @@ import "gannet/protocol"
 // Cursor says how far a conversation was received.
 type Cursor = protocol.Cursor
 
-// Outgoing is a message in the outbox: taken, but not acked yet.
+// Outgoing is a message that was taken and is not acked yet.
 type Outgoing struct {
 	ClientID uint64
 	Target   Target
@@ -17,7 +17,7 @@ type Saved struct {
 	Device   uint64     // 0: none yet
 	LastID   uint64     // the highest client message id ever given to AddOutgoing
 	Position uint64     // of the last complete sync
-	Outbox   []Outgoing // in rising order of ClientID
+	Outgoing []Outgoing // in rising order of ClientID
 	Cursors  []Cursor
 }
 
@@ -32,11 +32,11 @@ type Store interface {
 	// SetDevice remembers the device id.
 	SetDevice(id uint64) error
 
-	// AddOutgoing appends a message to the outbox; ids rise from call to call.
+	// AddOutgoing appends a message to those that are not acked; ids rise from call to call.
 	// The body may be kept, it does not change.
 	AddOutgoing(m Outgoing) error
 
-	// RemoveOutgoing takes a message from the outbox: it was acked, or refused
+	// RemoveOutgoing takes a message from those that are not acked: it was acked, or refused
 	// for good.
 	RemoveOutgoing(clientID uint64) error
 

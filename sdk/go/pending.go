@@ -13,7 +13,7 @@ type sendState uint8
 const (
 	held    sendState = iota // not on the wire of this connection
 	sent                     // on the wire, not answered
-	settled                  // acked or refused
+	ended                  // acked or refused
 )
 
 // outgoing is a message that was taken from the caller.
@@ -26,12 +26,12 @@ type outgoing struct {
 	state   sendState
 }
 
-// outbox has the messages that are not acked, under Client.mu. It does no I/O.
-type outbox struct {
+// pending is the messages that are not acked, under Client.mu. It does no I/O.
+type pending struct {
 	entries []outgoing // from head on in rising order of id
-	head    int        // entries before it are settled and gone
+	head    int        // entries before it are ended and gone
 	next    int        // entries before it are not held
-	live    int        // not settled
+	live    int        // not ended
 	flying  int        // sent
 
 	window int // live at most
@@ -47,26 +47,26 @@ type outbox struct {
 	waiters  []chan struct{} // callers of Send waiting for room, oldest first
 }
 
-// init fills a new outbox from the store. New ids begin above clock.
-func (o *outbox) init(saved Saved, window int, clock uint64) {
+// init begins with what the store has. New ids begin above clock.
+func (o *pending) init(saved Saved, window int, clock uint64) {
 	o.window = window
 	o.lastID = max(saved.LastID, clock)
-	for _, m := range saved.Outbox {
+	for _, m := range saved.Outgoing {
 		o.entries = append(o.entries, outgoing{id: m.ClientID, target: m.Target, draft: m.Draft})
 		o.stable = m.ClientID
 	}
 	o.live = len(o.entries)
 }
 
-// room says whether one more message may be taken. The span counts too, settled
+// room says whether one more message may be taken. The span counts too, ended
 // ones included, because the server tells retries from new messages only
 // within MaxUnacked.
-func (o *outbox) room() bool {
+func (o *pending) room() bool {
 	return o.live+o.reserved < o.window && len(o.entries)-o.head+o.reserved < protocol.MaxUnacked
 }
 
 // grant wakes waiters for whom there is room now.
-func (o *outbox) grant() {
+func (o *pending) grant() {
 	for len(o.waiters) > 0 && o.room() {
 		o.reserved++
 		close(o.waiters[0])
@@ -76,7 +76,7 @@ func (o *outbox) grant() {
 }
 
 // leave takes back what a waiter waited for, or was given.
-func (o *outbox) leave(w chan struct{}) {
+func (o *pending) leave(w chan struct{}) {
 	if i := slices.Index(o.waiters, w); i >= 0 {
 		o.waiters = slices.Delete(o.waiters, i, i+1)
 		return
@@ -86,7 +86,7 @@ func (o *outbox) leave(w chan struct{}) {
 }
 
 // add appends a message; its id is above all before it.
-func (o *outbox) add(e outgoing) {
+func (o *pending) add(e outgoing) {
 	if len(o.entries) == cap(o.entries) && o.head > len(o.entries)/2 {
 		n := copy(o.entries, o.entries[o.head:])
 		clear(o.entries[n:])
@@ -99,20 +99,20 @@ func (o *outbox) add(e outgoing) {
 	o.live++
 }
 
-// find gives the place of an id, -1 when it is not there or settled.
-func (o *outbox) find(id uint64) int {
+// find gives the place of an id, -1 when it is not there or ended.
+func (o *pending) find(id uint64) int {
 	i := o.head
 	if i >= len(o.entries) || o.entries[i].id != id { // acks mostly come in order
 		i += sort.Search(len(o.entries)-o.head, func(k int) bool { return o.entries[o.head+k].id >= id })
 	}
-	if i >= len(o.entries) || o.entries[i].id != id || o.entries[i].state == settled {
+	if i >= len(o.entries) || o.entries[i].id != id || o.entries[i].state == ended {
 		return -1
 	}
 	return i
 }
 
 // findRequest gives the place of what was sent under a request number, or -1.
-func (o *outbox) findRequest(request uint32) int {
+func (o *pending) findRequest(request uint32) int {
 	for i := o.head; i < len(o.entries); i++ {
 		if e := &o.entries[i]; e.state == sent && e.request == request {
 			return i
@@ -121,15 +121,15 @@ func (o *outbox) findRequest(request uint32) int {
 	return -1
 }
 
-// settle takes the entry at i out and gives what it was.
-func (o *outbox) settle(i int) outgoing {
+// remove takes the entry at i out and gives what it was.
+func (o *pending) remove(i int) outgoing {
 	e := o.entries[i]
 	if e.state == sent {
 		o.flying--
 	}
-	o.entries[i] = outgoing{id: e.id, state: settled}
+	o.entries[i] = outgoing{id: e.id, state: ended}
 	o.live--
-	for o.head < len(o.entries) && o.entries[o.head].state == settled {
+	for o.head < len(o.entries) && o.entries[o.head].state == ended {
 		o.head++
 	}
 	o.next = max(o.next, o.head)
@@ -141,14 +141,14 @@ func (o *outbox) settle(i int) outgoing {
 }
 
 // hold puts the entry at i back, to be sent again.
-func (o *outbox) hold(i int) {
+func (o *pending) hold(i int) {
 	o.entries[i].state = held
 	o.flying--
 	o.next = min(o.next, i)
 }
 
 // holdAll puts everything back: the connection is gone.
-func (o *outbox) holdAll() {
+func (o *pending) holdAll() {
 	for i := o.head; i < len(o.entries); i++ {
 		if o.entries[i].state == sent {
 			o.entries[i].state = held
@@ -158,7 +158,7 @@ func (o *outbox) holdAll() {
 }
 
 // unacked counts the messages to the target that are on the wire.
-func (o *outbox) unacked(target Target) uint64 {
+func (o *pending) unacked(target Target) uint64 {
 	var n uint64
 	for i := o.head; i < len(o.entries); i++ {
 		if o.entries[i].state == sent && o.entries[i].target == target {
@@ -169,7 +169,7 @@ func (o *outbox) unacked(target Target) uint64 {
 }
 
 // encode appends to dst the frames of what may go out, oldest first.
-func (o *outbox) encode(dst []byte, numbers *counter) []byte {
+func (o *pending) encode(dst []byte, numbers *counter) []byte {
 	if !o.retryAt.IsZero() {
 		return dst
 	}
@@ -194,8 +194,8 @@ func (o *outbox) encode(dst []byte, numbers *counter) []byte {
 	return dst
 }
 
-// shrink gives back the memory of an outbox that has been empty.
-func (o *outbox) shrink() {
+// shrink gives back the memory when there has been none.
+func (o *pending) shrink() {
 	if o.live == 0 {
 		o.entries, o.head, o.next = nil, 0, 0
 	}
@@ -204,11 +204,11 @@ func (o *outbox) shrink() {
 	}
 }
 
-// abandon empties the outbox and gives what was in it.
-func (o *outbox) abandon() []outgoing {
+// abandon forgets all of them and gives what was in it.
+func (o *pending) abandon() []outgoing {
 	var left []outgoing
 	for i := o.head; i < len(o.entries); i++ {
-		if o.entries[i].state != settled {
+		if o.entries[i].state != ended {
 			left = append(left, o.entries[i])
 		}
 	}
