@@ -59,7 +59,7 @@ func write(t *testing.T, store *FileStore) Saved {
 	return Saved{
 		Device: 7, LastID: 30, Position: 99,
 		Outgoing: []Outgoing{outgoing(20)},
-		Cursors: []Cursor{{Target: User(1), Seq: 2}, {Target: User(2), Seq: 5}},
+		Cursors:  []Cursor{{Target: User(1), Seq: 2}, {Target: User(2), Seq: 5}},
 	}
 }
 

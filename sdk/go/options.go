@@ -97,9 +97,9 @@ func WithPlatform(p Platform) Option {
 	}
 }
 
-// WithStore lets the messages that are not acked, the cursors and the device id survive a restart. A
-// store serves one client at a time, and one user of one server in its life.
-// The client does not close it.
+// WithStore lets the messages that are not acked, the cursors and the device id
+// survive a restart. A store serves one client at a time, and one user of one server
+// in its life. The client does not close it.
 func WithStore(s Store) Option {
 	return func(o *options) error {
 		o.store = s

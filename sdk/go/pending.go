@@ -11,8 +11,8 @@ import (
 type sendState uint8
 
 const (
-	held    sendState = iota // not on the wire of this connection
-	sent                     // on the wire, not answered
+	held  sendState = iota // not on the wire of this connection
+	sent                   // on the wire, not answered
 	ended                  // acked or refused
 )
 

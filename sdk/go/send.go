@@ -86,7 +86,7 @@ func (c *Client) reserve(ctx context.Context) error {
 	return err
 }
 
-// take puts a message into those that are not acked, on disk if there is a store, and on the
+// take makes a message pending and puts it on disk if there is a store, and on the
 // wire if there is a connection.
 func (c *Client) take(to Target, d Draft, done func(Ack, error), reserved bool) error {
 	c.mu.Lock()

@@ -32,12 +32,12 @@ type Store interface {
 	// SetDevice remembers the device id.
 	SetDevice(id uint64) error
 
-	// AddOutgoing appends a message to those that are not acked; ids rise from call to call.
-	// The body may be kept, it does not change.
+	// AddOutgoing appends a message to those that are not acked; ids rise from call
+	// to call. The body may be kept, it does not change.
 	AddOutgoing(m Outgoing) error
 
-	// RemoveOutgoing takes a message from those that are not acked: it was acked, or refused
-	// for good.
+	// RemoveOutgoing takes a message from those that are not acked: it was acked, or
+	// refused for good.
 	RemoveOutgoing(clientID uint64) error
 
 	// SetReceived remembers how far conversations were received. When this is
