@@ -8,6 +8,9 @@ import (
 	"gannet/benchmark/meter"
 )
 
+// Users gives how many users there are.
+func (l *Load) Users() int { return len(l.users) }
+
 // AwaitOnline waits until that many users are logged in.
 func (l *Load) AwaitOnline(ctx context.Context, users int, patience time.Duration) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)

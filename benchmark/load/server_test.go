@@ -27,10 +27,15 @@ type fakeServer struct {
 	push      func(m *protocol.Message) []byte
 	heartbeat uint16 // seconds that WELCOME says
 
+	// says may change what SYNCED tells of a conversation; nil leaves it as it is.
+	says func(s *protocol.State)
+
 	mu            sync.Mutex
 	users         map[uint64]net.Conn
 	devices       map[uint64]uint64                             // by user
 	conversations map[protocol.Conversation][]*protocol.Message // by seq-1; nil where one was lost
+	delivered     map[[2]uint64]uint64                          // by user and peer: seq of the last PUSHACK …
+	read          map[[2]uint64]uint64                          // … and of the last READ
 }
 
 func newFakeServer(t *testing.T, spoil func(m *protocol.Message) bool) *fakeServer {
@@ -42,6 +47,7 @@ func newFakeServer(t *testing.T, spoil func(m *protocol.Message) bool) *fakeServ
 	s := &fakeServer{
 		listener: l, spoil: spoil, heartbeat: 30, users: make(map[uint64]net.Conn), devices: make(map[uint64]uint64),
 		conversations: make(map[protocol.Conversation][]*protocol.Message),
+		delivered:     make(map[[2]uint64]uint64), read: make(map[[2]uint64]uint64),
 	}
 	s.served.Go(func() {
 		for {
@@ -117,8 +123,19 @@ func (s *fakeServer) handle(conn net.Conn, user uint64, f protocol.Frame) (uint6
 	case protocol.TypeSend:
 		return user, s.send(conn, user, f)
 	case protocol.TypeSync:
-		m := protocol.Synced{Next: 1}
-		reply = m.Finish(m.AppendFrame(nil, f.Request), 0)
+		reply = s.sync(user, f.Request)
+	case protocol.TypePushAck, protocol.TypeRead:
+		var m protocol.Cursor
+		if err := m.Decode(f.Payload); err != nil {
+			return 0, err
+		}
+		key := [2]uint64{user, m.Target.ID}
+		s.delivered[key] = max(s.delivered[key], m.Seq)
+		if f.Type == protocol.TypePushAck {
+			return user, nil
+		}
+		s.read[key] = max(s.read[key], m.Seq)
+		reply = protocol.AppendEmpty(nil, protocol.TypeDone, f.Request)
 	case protocol.TypeHistory:
 		var m protocol.History
 		if err := m.Decode(f.Payload); err != nil {
@@ -172,6 +189,31 @@ func (s *fakeServer) history(user uint64, m protocol.History, request uint32) []
 			b = protocol.AppendMessage(b, message.AppendPayload(nil))
 			page.Count++
 		}
+	}
+	return page.Finish(b, 0)
+}
+
+// sync tells of the user's conversations.
+func (s *fakeServer) sync(user uint64, request uint32) []byte {
+	page := protocol.Synced{Next: 1}
+	b := page.AppendFrame(nil, request)
+	for c, messages := range s.conversations {
+		if c.A != user && c.B != user {
+			continue
+		}
+		target := c.Target(user)
+		key := [2]uint64{user, target.ID}
+		state := protocol.State{Target: target, Head: uint64(len(messages)), Delivered: s.delivered[key], Read: s.read[key]}
+		for _, m := range messages {
+			if m != nil && m.Seq > state.Read && m.Sender != user {
+				state.Unread++
+			}
+		}
+		if s.says != nil {
+			s.says(&state)
+		}
+		b = state.Append(b)
+		page.Count++
 	}
 	return page.Finish(b, 0)
 }

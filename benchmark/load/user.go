@@ -32,6 +32,7 @@ type user struct {
 	clientID uint64 // of the last message acked
 
 	acked, delivered atomic.Uint64
+	heard            atomic.Uint64 // with Config.Seqs: seq of the newest message that came
 	again            atomic.Uint64 // messages that a lean client was told to send again
 	online           atomic.Bool
 	ackTimes         meter.Sampler // guarded by mu
@@ -143,6 +144,9 @@ func (u *user) onMessage(seq, sender uint64, body []byte) {
 		u.deliverTimes.Add(u.load.clock.now() - h.Intended)
 	}
 	u.delivered.Add(1)
+	if u.load.config.Seqs {
+		u.heard.Store(max(u.heard.Load(), seq))
+	}
 }
 
 // onState follows whether the user is logged in.

@@ -3,6 +3,7 @@ package report
 import (
 	"fmt"
 	"os"
+	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"strings"
@@ -42,6 +43,19 @@ func (c Conditions) Machine() string {
 		parts = append(parts, "GOMEMLIMIT "+c.GOMEMLIMIT)
 	}
 	return strings.Join(parts, ", ")
+}
+
+// Command gives the line by which this process was called, to be repeated in a
+// shell; the program goes by its name alone.
+func Command() string {
+	words := []string{filepath.Base(os.Args[0])}
+	for _, a := range os.Args[1:] {
+		if a == "" || strings.ContainsAny(a, " \t\n'\"\\$`*?[]{}()<>|&;#~") {
+			a = "'" + strings.ReplaceAll(a, "'", `'\''`) + "'"
+		}
+		words = append(words, a)
+	}
+	return strings.Join(words, " ")
 }
 
 // Here gives the conditions of this process.

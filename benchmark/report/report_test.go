@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"io"
+	"os"
 	"reflect"
 	"strings"
 	"testing"
@@ -85,5 +86,14 @@ func TestConditionsTellTheSettingsOfGo(t *testing.T) {
 	t.Setenv("GOMEMLIMIT", "1GiB")
 	if s := Here().Machine(); !strings.HasSuffix(s, ", GOGC 400, GOMEMLIMIT 1GiB") {
 		t.Errorf("with settings: %s", s)
+	}
+}
+
+func TestTheCommandCanBePasted(t *testing.T) {
+	before := os.Args
+	defer func() { os.Args = before }()
+	os.Args = []string{"/usr/local/bin/gannet", "bench", "pairs", "--server-flags", "--lanes 2", "--data", "it's", "--seed=1"}
+	if got, want := Command(), `gannet bench pairs --server-flags '--lanes 2' --data 'it'\''s' --seed=1`; got != want {
+		t.Errorf("%s, want %s", got, want)
 	}
 }

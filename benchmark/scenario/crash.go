@@ -1,4 +1,4 @@
-package benchmark
+package scenario
 
 import (
 	"context"
@@ -8,13 +8,17 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"gannet/benchmark/load"
+	"gannet/benchmark/meter"
+	"gannet/benchmark/report"
 	gannet "gannet/sdk/go"
 )
 
 // Crash kills a server again and again under load and checks that nothing acked
-// is lost, nothing comes twice and nothing in a wrong order. A killed process
-// leaves to the system what it has written, so this says nothing about a loss of
-// power. Its fields are flags.
+// is lost, nothing comes twice to a device that remembers what it has, and nothing
+// in a wrong order; that READ is where it was when its answer came, and that what
+// came is delivered in the end. A killed process leaves to the system what it has
+// written, so this says nothing about a loss of power. Its fields are flags.
 type Crash struct {
 	Rounds      int    `help:"How often the server is killed." default:"20"`
 	Users       int    `help:"How many users; every two are a pair, and both write." default:"100"`
@@ -52,13 +56,14 @@ func (c *Crash) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	if c.Rounds < 1 {
 		return fmt.Errorf("benchmark: %d rounds", c.Rounds)
 	}
-	line := newProgress(progress)
-	defer line.end()
-	l, err := newLoad(c.Users, c.Window, c.Size, 0, c.Seed)
+	line := report.NewProgress(progress)
+	defer line.End()
+	l, err := load.New(load.Config{
+		Users: c.Users, Window: c.Window, Size: c.Size, Seed: c.Seed, SDK: true, Seqs: true,
+	})
 	if err != nil {
 		return err
 	}
-	l.sdk, l.keepSeqs = true, true
 	// What is begun is ended, so that there is something to check.
 	whole := context.WithoutCancel(ctx)
 	server := Server{ServerFlags: c.ServerFlags, Data: c.Data, Keep: c.Keep}
@@ -67,52 +72,56 @@ func (c *Crash) Run(ctx context.Context, out, progress io.Writer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, t.close()) }()
-	defer l.close()
-	if err := l.open(ctx, t, line, gannet.WithBackoff(crashBackoffMin, crashBackoffMax)); err != nil {
+	defer l.Close()
+	if err := l.Open(ctx, t.Server, line, gannet.WithBackoff(crashBackoffMin, crashBackoffMax)); err != nil {
 		return err
 	}
-	report := newReport("crash", append([]Setting{
-		setting("rounds", c.Rounds), setting("users", c.Users), setting("window", c.Window),
-		setting("size", c.Size), setting("seed", c.Seed),
+	r := report.New("crash", append([]report.Setting{
+		report.Set("rounds", c.Rounds), report.Set("users", c.Users), report.Set("window", c.Window),
+		report.Set("size", c.Size), report.Set("seed", c.Seed),
 	}, t.settings()...)...)
 
 	moments := rand.New(rand.NewPCG(c.Seed, 2))
-	l.start(0, forever)
-	l.send(whole)
+	l.Start(0, 0)
+	l.Send(whole)
+	readers := l.StartReaders(whole)
+	defer readers.End()
 	var slowest crashRound
 	rounds := 0
 	for ; rounds < c.Rounds && ctx.Err() == nil; rounds++ {
-		r, err := playRound(whole, l, t, minLife+time.Duration(moments.Int64N(int64(maxLife-minLife))))
+		r, err := playRound(whole, l, readers, t, minLife+time.Duration(moments.Int64N(int64(maxLife-minLife))))
 		if err != nil {
 			return err
 		}
 		slowest.restart = max(slowest.restart, r.restart)
 		slowest.reconnect = max(slowest.reconnect, r.reconnect)
-		line.end()
-		line.showf("round %d: killed after %.2f s, %d messages acked, %d in flight, restarted in %.2f s, all users back in %.2f s",
+		line.End()
+		line.Showf("round %d: killed after %.2f s, %d messages acked, %d in flight, restarted in %.2f s, all users back in %.2f s",
 			rounds+1, r.life.Seconds(), r.acked, r.inFlight, r.restart.Seconds(), r.reconnect.Seconds())
 	}
-	line.end()
-	line.showf("waiting for the last messages")
-	l.until.Store(l.clock.now())
-	l.settle(whole)
-	line.showf("reading every conversation")
-	l.checkHistories(whole)
-	l.close()
-	l.verify()
-	line.end()
+	line.End()
+	line.Showf("waiting for the last messages")
+	l.Stop()
+	l.Settle(whole)
+	line.Showf("reading every conversation")
+	l.CheckHistories(whole)
+	if err := errors.Join(readers.Check(whole), l.CheckCursors(whole)); err != nil {
+		return err
+	}
+	read := readers.End()
+	l.Close()
+	l.Verify()
+	line.End()
 
-	n := l.counts()
-	report.figure("kills survived", float64(rounds), "")
-	report.figure("acked", float64(n.acked), "messages")
-	report.figure("delivered", float64(n.delivered), "messages")
-	report.figure("longest restart", slowest.restart.Seconds()*1e3, "ms")
-	report.figure("longest reconnect of all users", slowest.reconnect.Seconds()*1e3, "ms")
-	return report.finish(out, c.JSON, &l.faults)
+	n := l.Counts()
+	r.Add("kills survived", float64(rounds), "")
+	r.Add("acked", float64(n.Acked), "messages")
+	r.Add("delivered", float64(n.Delivered), "messages")
+	r.Add("READs answered", float64(read), "")
+	r.Add("longest restart", slowest.restart.Seconds()*1e3, "ms")
+	r.Add("longest reconnect of all users", slowest.reconnect.Seconds()*1e3, "ms")
+	return r.Finish(out, c.JSON, &l.Faults)
 }
-
-// forever is longer than any run.
-const forever = 1000 * time.Hour
 
 // crashRound is one life of the server and its end.
 type crashRound struct {
@@ -123,20 +132,23 @@ type crashRound struct {
 	reconnect time.Duration // from then until all users were back
 }
 
-// playRound lets the server live, kills it, starts it again and waits until all
-// users are back.
-func playRound(ctx context.Context, l *load, t *target, life time.Duration) (r crashRound, err error) {
+// playRound lets the server live, kills it, starts it again, waits until all users
+// are back, and asks how far each has read. Half of the users do not read from just
+// before the kill: what they read last must be there exactly.
+func playRound(ctx context.Context, l *load.Load, readers *load.Readers, t *target, life time.Duration) (r crashRound, err error) {
 	r.life = life
-	before := l.counts().acked
-	if err := rest(ctx, life); err != nil {
+	before := l.Counts().Acked
+	if err := meter.Rest(ctx, life); err != nil {
 		return r, err
 	}
-	t.process.kill()
-	r.acked = l.counts().acked - before
-	for _, u := range l.users {
-		r.inFlight += u.pending()
+	if err := readers.Hold(ctx); err != nil {
+		return r, err
 	}
-	if err := l.awaitOnline(ctx, 0); err != nil {
+	defer readers.Release()
+	t.process.Kill()
+	r.acked = l.Counts().Acked - before
+	r.inFlight = l.Pending()
+	if err := l.AwaitOnline(ctx, 0, reconnectTimeout); err != nil {
 		return r, err
 	}
 	began := time.Now()
@@ -145,9 +157,9 @@ func playRound(ctx context.Context, l *load, t *target, life time.Duration) (r c
 	}
 	r.restart = time.Since(began)
 	began = time.Now()
-	if err := l.awaitOnline(ctx, len(l.users)); err != nil {
+	if err := l.AwaitOnline(ctx, l.Users(), reconnectTimeout); err != nil {
 		return r, err
 	}
 	r.reconnect = time.Since(began)
-	return r, nil
+	return r, readers.Check(ctx)
 }

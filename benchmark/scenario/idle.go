@@ -1,4 +1,4 @@
-package benchmark
+package scenario
 
 import (
 	"context"
@@ -11,6 +11,9 @@ import (
 	"syscall"
 	"time"
 
+	"gannet/benchmark/load"
+	"gannet/benchmark/meter"
+	"gannet/benchmark/report"
 	gannet "gannet/sdk/go"
 )
 
@@ -51,8 +54,8 @@ func (c *Idle) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	if err := c.enoughFiles(); err != nil {
 		return err
 	}
-	line := newProgress(progress)
-	defer line.end()
+	line := report.NewProgress(progress)
+	defer line.End()
 	t, err := c.Server.open(ctx, &c.Program, "--debug", "127.0.0.1:0")
 	if err != nil {
 		return err
@@ -81,34 +84,34 @@ func (c *Idle) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	if err != nil {
 		return err
 	}
-	line.end()
+	line.End()
 
-	report := newReport("idle", append([]Setting{
-		setting("connections", c.Connections), setting("connect rate", c.ConnectRate),
-		setting("heartbeat", c.Heartbeat), setting("hold", c.Hold),
+	r := report.New("idle", append([]report.Setting{
+		report.Set("connections", c.Connections), report.Set("connect rate", c.ConnectRate),
+		report.Set("heartbeat", c.Heartbeat), report.Set("hold", c.Hold),
 	}, t.settings()...)...)
-	report.figure("logged in", float64(c.Connections)/login.Seconds(), "connections/s")
+	r.Add("logged in", float64(c.Connections)/login.Seconds(), "connections/s")
 	n := float64(c.Connections)
 	for _, at := range []struct {
 		when string
 		memory
 	}{{"settled", settled}, {"held", held}} {
 		if at.RSS > 0 {
-			report.figure("resident, "+at.when, (float64(at.RSS)-float64(before.RSS))/n, "bytes/connection")
+			r.Add("resident, "+at.when, (float64(at.RSS)-float64(before.RSS))/n, "bytes/connection")
 		}
 		if at.HeapInUse > 0 {
-			report.figure("heap and stacks in use after a collection, "+at.when,
+			r.Add("heap and stacks in use after a collection, "+at.when,
 				(float64(at.HeapInUse+at.StackInUse)-float64(before.HeapInUse+before.StackInUse))/n, "bytes/connection")
 		}
 	}
 	if held.HeapInUse > 0 {
-		report.figure("goroutines of the server", float64(held.Goroutines), "")
+		r.Add("goroutines of the server", float64(held.Goroutines), "")
 		if held.Connections != uint64(c.Connections) {
-			o.faults.addf("the server counts %d connections, there are %d", held.Connections, c.Connections)
+			o.faults.Addf("the server counts %d connections, there are %d", held.Connections, c.Connections)
 		}
 	}
-	report.figure("server memory", float64(held.RSS)/1e6, "MB")
-	return report.finish(out, c.JSON, &o.faults)
+	r.Add("server memory", float64(held.RSS)/1e6, "MB")
+	return r.Finish(out, c.JSON, &o.faults)
 }
 
 // enoughFiles sees that this process, and a server with the same limit, may
@@ -128,20 +131,20 @@ func (c *Idle) enoughFiles() error {
 // idlers are the clients of an idle run.
 type idlers struct {
 	target  *target
-	faults  faults
+	faults  report.Faults
 	online  atomic.Int64
 	clients []*gannet.Client
 }
 
 // open logs the clients in, no faster than asked for.
-func (o *idlers) open(ctx context.Context, c *Idle, line *progress) error {
+func (o *idlers) open(ctx context.Context, c *Idle, line *report.Progress) error {
 	o.clients = make([]*gannet.Client, c.Connections)
-	first, began := firstUser(), time.Now()
+	first, began := load.FirstUser(), time.Now()
 	opened := make(chan error, 1)
 	go func() {
-		opened <- inParallel(ctx, maxIdleLogins, c.Connections, func(ctx context.Context, i int) error {
+		opened <- load.InParallel(ctx, maxIdleLogins, c.Connections, func(ctx context.Context, i int) error {
 			turn := time.Duration(i) * time.Second / time.Duration(c.ConnectRate)
-			if err := rest(ctx, turn-time.Since(began)); err != nil {
+			if err := meter.Rest(ctx, turn-time.Since(began)); err != nil {
 				return err
 			}
 			return o.dial(ctx, first+uint64(i), i, c.Heartbeat)
@@ -154,26 +157,26 @@ func (o *idlers) open(ctx context.Context, c *Idle, line *progress) error {
 		case err := <-opened:
 			return err
 		case <-second.C:
-			line.showf("%d of %d connections logged in", o.online.Load(), c.Connections)
+			line.Showf("%d of %d connections logged in", o.online.Load(), c.Connections)
 		}
 	}
 }
 
 // dial logs connection i in; it is counted as long as it holds.
 func (o *idlers) dial(ctx context.Context, user uint64, i int, heartbeat time.Duration) error {
-	token, err := o.target.token(user)
+	token, err := o.target.Token(user)
 	if err != nil {
 		return fmt.Errorf("benchmark: token of user %d: %w", user, err)
 	}
-	dialer, err := dialerFor(o.target.address, i)
+	dialer, err := load.DialerFor(o.target.Address, i)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
+	ctx, cancel := context.WithTimeout(ctx, load.LoginTimeout)
 	defer cancel()
 	var online atomic.Bool
-	o.clients[i], err = gannet.Dial(ctx, o.target.address, token,
-		gannet.WithDialer(dialer.DialContext), gannet.WithHeartbeat(heartbeat), gannet.WithName("gannet benchmark"),
+	o.clients[i], err = gannet.Dial(ctx, o.target.Address, token,
+		gannet.WithDialer(dialer.DialContext), gannet.WithHeartbeat(heartbeat), gannet.WithName(load.ClientName),
 		gannet.WithHandler(gannet.Handler{State: func(s gannet.State, err error) {
 			is := s == gannet.Online
 			switch was := online.Swap(is); {
@@ -182,7 +185,7 @@ func (o *idlers) dial(ctx context.Context, user uint64, i int, heartbeat time.Du
 			case was && !is:
 				o.online.Add(-1)
 				if err != nil {
-					o.faults.addf("user %d: the connection was lost: %v", user, err)
+					o.faults.Addf("user %d: the connection was lost: %v", user, err)
 				}
 			}
 		}}))
@@ -193,23 +196,23 @@ func (o *idlers) dial(ctx context.Context, user uint64, i int, heartbeat time.Du
 }
 
 // hold keeps the connections for d, or until ctx is done.
-func (o *idlers) hold(ctx context.Context, d time.Duration, line *progress) error {
+func (o *idlers) hold(ctx context.Context, d time.Duration, line *report.Progress) error {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		line.showf("holding %d connections, %.0f s to go", o.online.Load(), time.Until(end).Seconds())
-		if err := rest(ctx, min(time.Second, time.Until(end))); err != nil {
+		line.Showf("holding %d connections, %.0f s to go", o.online.Load(), time.Until(end).Seconds())
+		if err := meter.Rest(ctx, min(time.Second, time.Until(end))); err != nil {
 			return err
 		}
 	}
 	if n := o.online.Load(); n != int64(len(o.clients)) {
-		o.faults.addf("%d of %d connections are logged in at the end", n, len(o.clients))
+		o.faults.Addf("%d of %d connections are logged in at the end", n, len(o.clients))
 	}
 	return nil
 }
 
 func (o *idlers) close() {
-	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), load.CloseTimeout)
 	defer cancel()
-	_ = inParallel(ctx, maxLogins, len(o.clients), func(_ context.Context, i int) error {
+	_ = load.InParallel(ctx, load.MaxLogins, len(o.clients), func(_ context.Context, i int) error {
 		if c := o.clients[i]; c != nil {
 			_ = c.Close(ctx) // nothing was sent
 		}
@@ -229,7 +232,7 @@ type memory struct {
 
 func (t *target) memory(ctx context.Context) (m memory, err error) {
 	if t.process == nil || t.process.Debug == "" {
-		u, err := readUsage(t.pid)
+		u, err := meter.ReadUsage(t.pid)
 		if err != nil {
 			return m, fmt.Errorf("benchmark: memory of the server: %w (name its process with --server-pid)", err)
 		}

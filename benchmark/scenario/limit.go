@@ -1,4 +1,4 @@
-package benchmark
+package scenario
 
 import (
 	"context"
@@ -7,6 +7,10 @@ import (
 	"io"
 	"os"
 	"time"
+
+	"gannet/benchmark/meter"
+	"gannet/benchmark/report"
+	"gannet/benchmark/yardstick"
 )
 
 // Limit measures what the machine gives without gannet: how long it stops at
@@ -31,7 +35,7 @@ func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
 	if l.Connections < 1 {
 		return fmt.Errorf("benchmark: %d connections", l.Connections)
 	}
-	executable, err := l.executable()
+	echo, err := l.command(l.EchoCommand)
 	if err != nil {
 		return err
 	}
@@ -39,59 +43,63 @@ func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
 	if dir == "" {
 		dir = os.TempDir()
 	}
-	report := newReport("limit", setting("connections", l.Connections), setting("frame", l.Size),
-		setting("record", l.RecordSize), setting("file system", fileSystem(dir)), setting("duration", l.Duration))
-	line := newProgress(progress)
-	defer line.end()
-	line.showf("%s", pausesName)
+	r := report.New("limit", report.Set("connections", l.Connections), report.Set("frame", l.Size),
+		report.Set("record", l.RecordSize), report.Set("file system", report.FileSystem(dir)), report.Set("duration", l.Duration))
+	line := report.NewProgress(progress)
+	defer line.End()
+	line.Showf("%s", yardstick.PausesName)
 	if paused, err := l.pauses(ctx); err == nil {
-		report.Latencies = append(report.Latencies, Distribution{pausesName, paused})
+		r.Latencies = append(r.Latencies, report.Distribution{Name: yardstick.PausesName, Latency: paused})
 	} else if ctx.Err() != nil {
 		return err
 	} else {
-		report.Notes = append(report.Notes, fmt.Sprintf("The %s are not known: %v", pausesName, err))
+		r.Notes = append(r.Notes, fmt.Sprintf("The %s are not known: %v", yardstick.PausesName, err))
 	}
 	for _, depth := range l.Depths {
 		name := fmt.Sprintf("echo at depth %d", depth)
-		line.showf("%s", name)
-		r, err := echoRun{
-			executable: executable, command: l.EchoCommand, connections: l.Connections,
-			depth: depth, size: l.Size, warmup: l.Warmup, duration: l.Duration,
-		}.run(ctx)
+		line.Showf("%s", name)
+		e, err := yardstick.EchoRun{
+			Server: echo, Connections: l.Connections,
+			Depth: depth, Size: l.Size, Warmup: l.Warmup, Duration: l.Duration,
+		}.Run(ctx)
 		if err != nil {
 			return err
 		}
-		report.figure(name, r.frames, "frames/s")
-		report.figure(name+": reads", r.reads, "reads/s")
-		report.figure(name+": server CPU", r.serverCPU, "µs/frame")
-		report.figure(name+": client CPU", r.clientCPU, "µs/frame")
-		report.Latencies = append(report.Latencies, Distribution{name, r.latency})
+		r.Add(name, e.Frames, "frames/s")
+		r.Add(name+": reads", e.Reads, "reads/s")
+		r.Add(name+": server CPU", e.ServerCPU, "µs/frame")
+		r.Add(name+": client CPU", e.ClientCPU, "µs/frame")
+		r.Latencies = append(r.Latencies, report.Distribution{Name: name, Latency: e.Latency})
 	}
 	for _, records := range l.Batches {
 		name := fmt.Sprintf("Pebble Sync, %d a batch", records)
-		line.showf("%s", name)
-		r, err := commitRun{dir: dir, records: records, size: l.RecordSize, duration: l.Duration}.run(ctx)
+		line.Showf("%s", name)
+		c, err := yardstick.CommitRun{Dir: dir, Records: records, Size: l.RecordSize, Duration: l.Duration}.Run(ctx)
 		if err != nil {
 			return err
 		}
-		report.figure(name, r.records, "records/s")
-		report.figure(name+": commits", r.commits, "commits/s")
-		report.Latencies = append(report.Latencies, Distribution{name, r.latency})
+		r.Add(name, c.Records, "records/s")
+		r.Add(name+": commits", c.Commits, "commits/s")
+		r.Latencies = append(r.Latencies, report.Distribution{Name: name, Latency: c.Latency})
 	}
-	line.end()
-	return report.finish(out, l.JSON, new(faults))
+	line.End()
+	return r.Finish(out, l.JSON, new(report.Faults))
 }
 
 // pauses watches the machine while nothing runs.
-func (l *Limit) pauses(ctx context.Context) (Latency, error) {
-	if err := mayComeFirst(); err != nil {
-		return Latency{}, err
+func (l *Limit) pauses(ctx context.Context) (meter.Latency, error) {
+	if err := yardstick.MayWatchPauses(); err != nil {
+		return meter.Latency{}, err
 	}
-	w, err := startPauses(ctx, &l.Program)
+	command, err := l.command(l.PausesCommand)
 	if err != nil {
-		return Latency{}, err
+		return meter.Latency{}, err
 	}
-	rested := rest(ctx, l.Duration)
-	found, err := w.stop()
+	w, err := yardstick.WatchPauses(ctx, command)
+	if err != nil {
+		return meter.Latency{}, err
+	}
+	rested := meter.Rest(ctx, l.Duration)
+	found, err := w.Stop()
 	return found, errors.Join(rested, err)
 }

@@ -1,44 +1,46 @@
-package benchmark
+package scenario
 
 import (
 	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"strings"
 	"testing"
 	"time"
+
+	"gannet/benchmark/report"
+	"gannet/benchmark/yardstick"
 )
 
 func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	l := Limit{
 		Connections: 10, Depths: []int{1, 16}, Size: 128, Batches: []int{1, 32}, RecordSize: 200,
 		Data: t.TempDir(), Duration: 50 * time.Millisecond, JSON: true,
-		Program: Program{EchoCommand: []string{echoArgument}, PausesCommand: []string{pausesArgument}},
+		Program: program(),
 	}
 	var out, progress bytes.Buffer
-	if err := l.Run(context.Background(), &out, &progress); err != nil {
+	if err := l.Run(t.Context(), &out, &progress); err != nil {
 		t.Fatal(err)
 	}
-	var report Report
-	if err := json.Unmarshal(out.Bytes(), &report); err != nil {
+	var r report.Report
+	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}
 	for _, name := range []string{"echo at depth 1", "echo at depth 16", "Pebble Sync, 1 a batch", "Pebble Sync, 32 a batch"} {
-		if v, ok := report.Figure(name); !ok || v <= 0 {
+		if v, ok := r.Figure(name); !ok || v <= 0 {
 			t.Errorf("%s: %v, %v", name, v, ok)
 		}
 		if !strings.Contains(progress.String(), name) {
 			t.Errorf("%q does not show in the progress %q", name, progress.String())
 		}
 	}
-	latencies := report.Latencies
-	if may := len(latencies) > 0 && latencies[0].Name == pausesName; may {
+	latencies := r.Latencies
+	if may := len(latencies) > 0 && latencies[0].Name == yardstick.PausesName; may {
 		latencies = latencies[1:]
-	} else if len(report.Notes) != 1 || !strings.Contains(report.Notes[0], pausesName) {
-		t.Errorf("nothing is said of pauses: %+v", report)
+	} else if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], yardstick.PausesName) {
+		t.Errorf("nothing is said of pauses: %+v", r)
 	}
 	if len(latencies) != 4 {
 		t.Fatalf("latencies of echoes and commits: %+v", latencies)
@@ -51,9 +53,9 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 }
 
 func TestLimitEndsWithItsContext(t *testing.T) {
-	ctx, cancel := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	l := Limit{Connections: 1, Depths: []int{1}, Size: 128, Duration: time.Hour, Program: Program{EchoCommand: []string{echoArgument}}}
+	l := Limit{Connections: 1, Depths: []int{1}, Size: 128, Duration: time.Hour, Program: program()}
 	if err := l.Run(ctx, io.Discard, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled run ended with %v", err)
 	}

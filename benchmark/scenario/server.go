@@ -1,4 +1,4 @@
-package benchmark
+package scenario
 
 import (
 	"context"
@@ -7,9 +7,13 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
+
+	"gannet/benchmark/load"
+	"gannet/benchmark/process"
+	"gannet/benchmark/report"
+	"gannet/benchmark/yardstick"
 )
 
 // Server says which server a scenario measures. Its fields are flags.
@@ -21,7 +25,8 @@ type Server struct {
 	Data        string `help:"Folder for the data of the server that is started; a temporary one without it." placeholder:"DIR"`
 	Keep        bool   `help:"Keep the temporary folder of the server that was started."`
 
-	bare bool // start a BareServer
+	bare bool   // start a yardstick.BareServer
+	temp string // where temporary folders go; "": where the system says
 }
 
 // Signer opens a folder of keys and gives the function that signs tokens with
@@ -34,44 +39,37 @@ type Program struct {
 	// --listen and --ready-file; empty means the running one.
 	Executable string
 
-	// EchoCommand is the arguments that make Executable an EchoServer.
-	EchoCommand []string
-
-	// BareCommand is the arguments that make Executable a BareServer.
-	BareCommand []string
-
-	// PausesCommand is the arguments that make Executable a PauseWatch.
-	PausesCommand []string
+	// The arguments that make Executable one of the yardsticks.
+	EchoCommand, BareCommand, PausesCommand []string
 
 	Signer Signer
 }
 
-func (p *Program) executable() (string, error) {
+// command gives how Executable is called with these arguments.
+func (p *Program) command(args []string) (process.Command, error) {
 	if p.Executable != "" {
-		return p.Executable, nil
+		return process.Command{Executable: p.Executable, Args: args}, nil
 	}
 	own, err := os.Executable()
 	if err != nil {
-		return "", fmt.Errorf("benchmark: %w", err)
+		return process.Command{}, fmt.Errorf("benchmark: %w", err)
 	}
-	return own, nil
+	return process.Command{Executable: own, Args: args}, nil
 }
 
 // target is a server that is being measured.
 type target struct {
-	address string
-	pid     int // 0 when it is not known
-	token   func(user uint64) (string, error)
+	load.Server
+	pid int // 0 when it is not known
 
 	// These are for a server that was started for the run.
-	process    *process
-	executable string
-	command    []string // of the executable: becomes a BareServer; nil: a server
-	flags      []string // beside those that every start needs
-	asked      string   // the part of flags that was asked for
-	dir        string   // holds the ready file, and the data unless they are elsewhere
-	data       string
-	keep       bool
+	process *process.Process
+	command process.Command // without what every start needs
+	bare    bool
+	asked   string // the flags that were asked for
+	dir     string // holds the ready file, and the data unless they are elsewhere
+	data    string
+	keep    bool
 }
 
 // open gives the server at Address, or starts one. extra are flags for that one.
@@ -84,32 +82,36 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 		if err != nil {
 			return nil, fmt.Errorf("benchmark: keys: %w", err)
 		}
-		return &target{address: s.Address, pid: s.ServerPID, token: token}, nil
+		return &target{Server: load.Server{Address: s.Address, Token: token}, pid: s.ServerPID}, nil
 	}
-	executable, err := p.executable()
+	var role []string
+	if s.bare {
+		role = p.BareCommand
+	}
+	command, err := p.command(role)
 	if err != nil {
 		return nil, err
 	}
-	t := &target{executable: executable, flags: append(strings.Fields(s.ServerFlags), extra...), asked: s.ServerFlags, data: s.Data, keep: s.Keep}
-	if s.bare {
-		t.command = p.BareCommand
+	t := &target{
+		command: command.With(strings.Fields(s.ServerFlags)...).With(extra...),
+		bare:    s.bare, asked: s.ServerFlags, data: s.Data, keep: s.Keep,
 	}
-	if t.dir, err = os.MkdirTemp("", "gannet-bench-"); err != nil {
+	if t.dir, err = os.MkdirTemp(s.temp, "gannet-bench-"); err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
 	}
 	if t.data == "" {
 		t.data = filepath.Join(t.dir, "data")
 	}
 	// The port stays the same when the server is started anew.
-	if t.address, err = freeAddress(); err == nil {
+	if t.Address, err = freeAddress(); err == nil {
 		err = t.start(ctx)
 	}
 	switch {
 	case err != nil:
 	case s.bare:
-		t.token = bareToken
+		t.Token = yardstick.BareToken
 	default:
-		if t.token, err = p.Signer(filepath.Join(t.data, "keys")); err != nil {
+		if t.Token, err = p.Signer(filepath.Join(t.data, "keys")); err != nil {
 			err = fmt.Errorf("benchmark: keys: %w", err)
 		}
 	}
@@ -125,8 +127,7 @@ func (t *target) start(ctx context.Context) error {
 	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("benchmark: %w", err)
 	}
-	args := slices.Concat(t.command, []string{"--data", t.data, "--listen", t.address, "--ready-file", readyFile}, t.flags)
-	p, err := startProcess(ctx, t.executable, args, readyFile)
+	p, err := process.Start(ctx, t.command.With("--data", t.data, "--listen", t.Address, "--ready-file", readyFile), readyFile)
 	if err != nil {
 		return err
 	}
@@ -139,7 +140,7 @@ func (t *target) start(ctx context.Context) error {
 func (t *target) close() error {
 	var err error
 	if t.process != nil {
-		err = t.process.stop()
+		err = t.process.Stop()
 	}
 	if t.dir != "" && !t.keep {
 		err = errors.Join(err, os.RemoveAll(t.dir))
@@ -148,20 +149,20 @@ func (t *target) close() error {
 }
 
 // settings describes the server for a report.
-func (t *target) settings() []Setting {
+func (t *target) settings() []report.Setting {
 	if t.process == nil {
-		return []Setting{setting("server", t.address)}
+		return []report.Setting{report.Set("server", t.Address)}
 	}
 	kind := "own"
-	if t.command != nil {
+	if t.bare {
 		kind = "bare"
 	}
-	s := []Setting{setting("server", kind), setting("file system", fileSystem(t.data))}
+	s := []report.Setting{report.Set("server", kind), report.Set("file system", report.FileSystem(t.data))}
 	if t.asked != "" {
-		s = append(s, setting("server flags", t.asked))
+		s = append(s, report.Set("server flags", t.asked))
 	}
 	if t.keep {
-		s = append(s, setting("data", t.data))
+		s = append(s, report.Set("data", t.data))
 	}
 	return s
 }
