@@ -88,7 +88,7 @@ type turns struct {
 // when a promise was broken.
 func (c *comparison) takeTurns(ctx context.Context, under compared) (t turns, err error) {
 	for round := range c.pairs.Runs {
-		c.show(under.name, round, "bare echo", "")
+		c.show(under.name, round, "bare echo")
 		echo := c.pairs.under(under, false)
 		e, err := echo.echo(ctx, min(echoDuration, c.pairs.Duration))
 		if err != nil {
@@ -121,7 +121,7 @@ func (c *comparison) measure(ctx context.Context, under compared, round int, bar
 	if bare {
 		who = "bare server"
 	}
-	c.show(under.name, round, who, "")
+	c.show(under.name, round, who)
 	// What the run before has left behind, here and for the disk, is none of the
 	// next one's business.
 	runtime.GC()
@@ -134,8 +134,8 @@ func (c *comparison) measure(ctx context.Context, under compared, round int, bar
 	if err != nil {
 		return nil, err
 	}
-	c.show(under.name, round, who, fmt.Sprintf(": %s acked messages/s, send→deliver p50 %.2f ms, p99 %.2f ms",
-		report.Number(m.perSecond(m.counts.Acked)), m.Deliver.P50/1e3, m.Deliver.P99/1e3))
+	c.line.Showf("%s, run %d of %d, %s: %s acked messages/s, send→deliver p50 %.2f ms, p99 %.2f ms", under.name, round+1, c.pairs.Runs,
+		who, report.Number(m.perSecond(m.counts.Acked)), m.Deliver.P50/1e3, m.Deliver.P99/1e3)
 	c.line.End()
 	for _, note := range m.notes {
 		c.Notes = append(c.Notes, fmt.Sprintf("%s, %s, run %d: %s", under.name, who, round+1, note))
@@ -217,13 +217,13 @@ func (c *comparison) add(under compared, t turns) {
 }
 
 // show says what is being measured, and how long all of it will still take.
-func (c *comparison) show(load string, round int, who, result string) {
+func (c *comparison) show(load string, round int, who string) {
 	total := len(comparisons) * c.pairs.Runs
 	left := time.Duration(total-c.rounds) * c.pairs.roundTime()
 	if c.rounds > 0 {
 		left = time.Since(c.began) / time.Duration(c.rounds) * time.Duration(total-c.rounds)
 	}
-	c.line.Showf("about %v left; %s, run %d of %d, %s%s", left.Round(time.Second), load, round+1, c.pairs.Runs, who, result)
+	c.line.Showf("%s, run %d of %d, %s … (about %v to go)", load, round+1, c.pairs.Runs, who, left.Round(time.Second))
 }
 
 // roundTime is about how long an echo and two runs take.

@@ -19,6 +19,7 @@ const (
 	echoArgument   = "echo-server"
 	pausesArgument = "pause-watch"
 	bareArgument   = "bare-server"
+	liarArgument   = "liar"
 )
 
 // child gives what the test binary is to be, nil for the tests themselves.
@@ -37,8 +38,12 @@ func child(args []string) interface {
 		return &yardstick.EchoServer{ReadyFile: flags["--ready-file"]}
 	case pausesArgument:
 		return &yardstick.PauseWatch{ReadyFile: flags["--ready-file"], ResultFile: flags["--result-file"]}
-	case bareArgument, "--data": // as a server it is a bare one too
+	case bareArgument:
 		return &yardstick.BareServer{Data: flags["--data"], Listen: flags["--listen"], ReadyFile: flags["--ready-file"]}
+	case liarArgument:
+		return &liar{data: flags["--data"], listen: flags["--listen"], readyFile: flags["--ready-file"]}
+	case "--data": // a server, which is a bare one too
+		return child(append([]string{bareArgument}, args...))
 	}
 	return nil
 }
@@ -61,5 +66,6 @@ func TestMain(m *testing.M) {
 func program() Program {
 	return Program{
 		EchoCommand: []string{echoArgument}, PausesCommand: []string{pausesArgument}, BareCommand: []string{bareArgument},
+		Signer: func(string) (func(user uint64) (string, error), error) { return yardstick.BareToken, nil },
 	}
 }
