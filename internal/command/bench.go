@@ -6,7 +6,8 @@ import (
 	"os"
 	"time"
 
-	"gannet/benchmark"
+	"gannet/benchmark/scenario"
+	"gannet/benchmark/yardstick"
 	"gannet/internal/token"
 )
 
@@ -25,25 +26,25 @@ type benchCmd struct {
 
 type (
 	benchPairs struct {
-		benchmark.Pairs `embed:""`
+		scenario.Pairs `embed:""`
 	}
 	benchIdle struct {
-		benchmark.Idle `embed:""`
+		scenario.Idle `embed:""`
 	}
 	benchCrash struct {
-		benchmark.Crash `embed:""`
+		scenario.Crash `embed:""`
 	}
 	benchLimit struct {
-		benchmark.Limit `embed:""`
+		scenario.Limit `embed:""`
 	}
 	benchEcho struct {
-		benchmark.EchoServer `embed:""`
+		yardstick.EchoServer `embed:""`
 	}
 	benchBare struct {
-		benchmark.BareServer `embed:""`
+		yardstick.BareServer `embed:""`
 	}
 	benchPauses struct {
-		benchmark.PauseWatch `embed:""`
+		yardstick.PauseWatch `embed:""`
 	}
 )
 
@@ -80,8 +81,8 @@ func bench(ctx context.Context, run func(ctx context.Context, out, progress io.W
 
 // benchProgram tells the benchmark, which knows only the protocol and the SDK, how to
 // start a server and how to sign tokens.
-func benchProgram() benchmark.Program {
-	return benchmark.Program{
+func benchProgram() scenario.Program {
+	return scenario.Program{
 		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
 		PausesCommand: []string{"bench", "pauses"}, Signer: signer,
 	}

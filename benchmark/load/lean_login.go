@@ -1,0 +1,102 @@
+package load
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"syscall"
+	"time"
+
+	"gannet/protocol"
+	gannet "gannet/sdk/go"
+)
+
+// dialLean logs the user in and reads nothing more.
+func dialLean(ctx context.Context, u *user, address, token string) (client, error) {
+	dialed, err := u.wire.dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("benchmark: user %d: %w", u.id, err)
+	}
+	defer dialed.Close()
+	conn := dialed.(*net.TCPConn)
+	// Whoever interrupts the logins need not wait for a server that does not answer.
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	heartbeat, rest, err := login(conn, token)
+	if err != nil {
+		if ctx.Err() != nil {
+			err = ctx.Err()
+		}
+		return nil, fmt.Errorf("benchmark: user %d: login: %w", u.id, err)
+	}
+	fd, err := detach(conn)
+	if err != nil {
+		return nil, fmt.Errorf("benchmark: user %d: %w", u.id, err)
+	}
+	now := u.load.clock.now()
+	c := &leanClient{
+		user: u, peer: protocol.Target{Kind: protocol.KindDirect, ID: u.check.peer}, fd: fd,
+		partial: rest, first: uint64(time.Now().UnixMicro()), heartbeat: int64(heartbeat), wrote: now,
+		// Clients that begin together shall not ack together.
+		acked: now - rand.Int64N(leanAckPause),
+	}
+	u.onState(gannet.Online, nil)
+	return c, nil
+}
+
+// detach gives a descriptor of the connection that the runtime does not know:
+// with one that it polls, each arrival would wake a thread of its as well.
+func detach(conn *net.TCPConn) (fd int, err error) {
+	raw, err := conn.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	failed := raw.Control(func(own uintptr) { fd, err = syscall.Dup(int(own)) })
+	if failed == nil && err == nil {
+		syscall.CloseOnExec(fd)
+	}
+	return fd, errors.Join(failed, err)
+}
+
+// login says HELLO and gives what WELCOME says of heartbeats, and what came
+// after it.
+func login(conn net.Conn, token string) (heartbeat time.Duration, rest []byte, err error) {
+	hello := protocol.Hello{
+		Version: protocol.Version, Token: []byte(token), Device: 1 + rand.Uint64()>>1, Platform: protocol.PlatformBot,
+		Heartbeat: uint16(protocol.MaxHeartbeat / time.Second), Name: []byte(ClientName),
+	}
+	if _, err := conn.Write(hello.AppendFrame(nil, 1)); err != nil {
+		return 0, nil, err
+	}
+	for buf := make([]byte, 1024); ; {
+		n, err := conn.Read(buf)
+		if err != nil {
+			return 0, nil, err
+		}
+		rest = append(rest, buf[:n]...)
+		f, taken, err := protocol.Split(rest, protocol.MaxFrame)
+		switch {
+		case err != nil:
+			return 0, nil, err
+		case taken == 0:
+		case f.Type == protocol.TypeWelcome:
+			var m protocol.Welcome
+			err := m.Decode(f.Payload)
+			return time.Duration(m.Heartbeat) * time.Second, rest[taken:], err
+		case f.Type == protocol.TypeClose:
+			return 0, nil, failure(f.Payload)
+		default:
+			return 0, nil, fmt.Errorf("a frame of type %#x instead of WELCOME", uint8(f.Type))
+		}
+	}
+}
+
+// failure is what an ERROR or CLOSE says.
+func failure(payload []byte) error {
+	var m protocol.Failure
+	if err := m.Decode(payload); err != nil {
+		return err
+	}
+	return fmt.Errorf("%v: %s", m.Code, m.Text)
+}

@@ -1,0 +1,255 @@
+// Package load is what makes load and checks it: users in pairs who write to each
+// other, through the Go SDK or through lean clients that leave the machine to the
+// server. Every message is checked on its way: none may be lost, repeated,
+// corrupted or out of order.
+package load
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"gannet/benchmark/meter"
+	"gannet/benchmark/report"
+	"gannet/protocol"
+	gannet "gannet/sdk/go"
+)
+
+// Limits of a load.
+const (
+	// MaxLogins bounds the logins under way at once.
+	MaxLogins = 64
+
+	// LoginTimeout is how long one login may take, with all its attempts.
+	LoginTimeout = 30 * time.Second
+
+	// settlePatience is how long nothing may move at the end of a run before what
+	// is missing Counts as lost. It is longer than the server waits before it
+	// pushes a third time.
+	settlePatience = 20 * time.Second
+
+	// settlePoll is how often that is looked at.
+	settlePoll = 10 * time.Millisecond
+
+	// CloseTimeout is how long all clients together may take to close.
+	CloseTimeout = 10 * time.Second
+)
+
+// Config says what a load is.
+type Config struct {
+	Users  int    // every two of them are a pair
+	Window int    // messages that each has on the way, or with a Rate may have
+	Size   int    // of a body
+	Rate   uint64 // messages per second of an open loop; 0: every window is kept full
+	Seed   uint64
+	SDK    bool // users talk through the SDK, which survives a lost connection
+	Seqs   bool // remember every ack, for CheckHistories and CheckCursors
+}
+
+// Server is where a load goes. Token signs for a user; it must be safe for
+// concurrent use.
+type Server struct {
+	Address string
+	Token   func(user uint64) (string, error)
+}
+
+// Load is users in pairs who write to each other.
+type Load struct {
+	Faults report.Faults // the promises that were seen broken
+
+	config   Config
+	run      uint64 // marks the messages of this run
+	users    []*user
+	fill     filling
+	patience time.Duration // settlePatience
+
+	clock  clock
+	begin  int64        // when the run began
+	from   atomic.Int64 // latencies of what was due from here on count
+	until  atomic.Int64 // no message is due after this
+	online atomic.Int64 // users logged in now
+	gaps   *gaps        // when acks came; nil with a run that has no end of its own
+
+	order []int   // in which users send on a timetable
+	loops []*loop // that serve lean clients; none with the SDK
+
+	ackTimes, deliverTimes *meter.Recorder
+	lag                    *meter.Recorder // of the timetable: from when a message was due until it was sent
+
+	mu        sync.Mutex
+	lostConns int    // how often a user lost the connection
+	firstLost string // and why the first time
+}
+
+// firstUserBits leaves room for this many users after the first of a run.
+const firstUserBits = 20
+
+// FirstUser gives the id of a run's first user. Chance gives every run its own,
+// so that its conversations are new and begin at seq 1.
+func FirstUser() uint64 { return rand.Uint64()>>1>>firstUserBits<<firstUserBits + 1 }
+
+// New makes users in pairs, not logged in yet.
+func New(c Config) (*Load, error) {
+	switch {
+	case c.Users < 2 || c.Users%2 != 0 || c.Users > 1<<firstUserBits:
+		return nil, fmt.Errorf("benchmark: %d users are not pairs, of which there may be %d", c.Users, 1<<firstUserBits/2)
+	case c.Window < 1 || c.Window > protocol.MaxUnacked:
+		return nil, fmt.Errorf("benchmark: a window of %d is not 1 to %d", c.Window, protocol.MaxUnacked)
+	case c.Size < minBody || c.Size > protocol.MaxBody:
+		return nil, fmt.Errorf("benchmark: a size of %d is not %d to %d", c.Size, minBody, protocol.MaxBody)
+	}
+	c.SDK = c.SDK || !HaveLean
+	l := &Load{
+		config: c, clock: clock{time.Now()}, run: rand.Uint64(), fill: filling(c.Seed), patience: settlePatience,
+		ackTimes: meter.NewRecorder(), deliverTimes: meter.NewRecorder(), lag: meter.NewRecorder(),
+		// Everybody takes turns, pairs and sides of a pair mixed.
+		order: rand.New(rand.NewPCG(c.Seed, 1)).Perm(c.Users),
+	}
+	first := FirstUser()
+	for i := range c.Users {
+		id, peer := first+uint64(i), first+uint64(i^1)
+		l.users = append(l.users, &user{
+			load: l, id: id, slots: make([]slot, c.Window),
+			check:        checker{run: l.run, self: id, peer: peer, faults: &l.Faults},
+			ackTimes:     l.ackTimes.Sampler(),
+			deliverTimes: l.deliverTimes.Sampler(),
+		})
+	}
+	for i, u := range l.users {
+		u.check.again = &l.users[i^1].again
+	}
+	return l, nil
+}
+
+// Open logs all users in.
+func (l *Load) Open(ctx context.Context, s Server, line *report.Progress, opts ...gannet.Option) error {
+	began := time.Now()
+	err := InParallel(ctx, MaxLogins, len(l.users), func(ctx context.Context, i int) error {
+		u := l.users[i]
+		token, err := s.Token(u.id)
+		if err != nil {
+			return fmt.Errorf("benchmark: token of user %d: %w", u.id, err)
+		}
+		if u.wire.dialer, err = DialerFor(s.Address, i); err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, LoginTimeout)
+		defer cancel()
+		return u.dial(ctx, s.Address, token, opts...)
+	})
+	if err != nil {
+		return err
+	}
+	line.Showf("%d users logged in in %.1f s", len(l.users), time.Since(began).Seconds())
+	if l.config.SDK {
+		return nil
+	}
+	return l.startLoops()
+}
+
+// startLoops hands the users to the threads that serve them, in turn as they
+// stand on the timetable.
+func (l *Load) startLoops() error {
+	n := min(max(1, runtime.NumCPU()/2), len(l.users)) // the server has the other cores
+	for i := range n {
+		o := newLoop(l, l.share(i, n))
+		for at := i; at < len(l.order); at += n {
+			o.clients = append(o.clients, l.users[l.order[at]].client.(*leanClient))
+		}
+		if err := o.start(); err != nil {
+			return err
+		}
+		l.loops = append(l.loops, o)
+	}
+	return nil
+}
+
+// Start begins a run: latencies and acks count after the warm-up, and no message
+// is due after warm-up and duration. With a duration of 0 it goes on until Stop.
+func (l *Load) Start(warmup, duration time.Duration) {
+	l.begin = l.clock.now()
+	l.from.Store(l.begin + int64(warmup))
+	if duration == 0 {
+		l.until.Store(math.MaxInt64)
+		return
+	}
+	l.until.Store(l.begin + int64(warmup+duration))
+	l.gaps = newGaps(l.begin+int64(warmup), l.begin+int64(warmup+duration))
+}
+
+// Stop ends the run, maybe earlier than planned; what is on its way goes on.
+func (l *Load) Stop() { l.until.Store(min(l.until.Load(), l.clock.now())) }
+
+// Now gives the time on the load's own clock.
+func (l *Load) Now() time.Duration { return time.Duration(l.clock.now()) }
+
+// Send keeps messages coming until the run ends or ctx is done.
+func (l *Load) Send(ctx context.Context) {
+	switch {
+	case !l.config.SDK:
+		for _, o := range l.loops {
+			o.begun.Store(true)
+		}
+		for _, o := range l.loops {
+			<-o.sent
+		}
+	case l.config.Rate == 0:
+		for _, u := range l.users {
+			u.fillWindow(l.clock.now())
+		}
+	default:
+		l.sendOnTime(ctx)
+	}
+}
+
+// Settle waits until every message is acked and delivered, or nothing has moved
+// for long.
+func (l *Load) Settle(ctx context.Context) {
+	moved, last := time.Now(), l.Counts()
+	for {
+		pending := l.Pending()
+		now := l.Counts()
+		if pending == 0 && now.Delivered >= now.Acked {
+			return
+		}
+		if now.Acked != last.Acked || now.Delivered != last.Delivered {
+			moved, last = time.Now(), now
+		}
+		if time.Since(moved) > l.patience || meter.Rest(ctx, settlePoll) != nil {
+			l.Faults.Addf("%d messages were not acked and %d acked ones not delivered when nothing had moved for %.0f s",
+				pending, int64(now.Acked-now.Delivered), time.Since(moved).Seconds())
+			return
+		}
+	}
+}
+
+// Close ends all clients. After it nothing calls their handlers any more.
+func (l *Load) Close() {
+	ctx, cancel := context.WithTimeout(context.Background(), CloseTimeout)
+	defer cancel()
+	for _, o := range l.loops {
+		o.end()
+	}
+	_ = InParallel(ctx, MaxLogins, len(l.users), func(_ context.Context, i int) error {
+		if c := l.users[i].client; c != nil {
+			// What was not acked has been told by settle.
+			_ = c.close(ctx)
+		}
+		return nil
+	})
+}
+
+// verify compares, after close, what was acked with what was delivered, and
+// completes the latencies.
+func (l *Load) Verify() {
+	for i, u := range l.users {
+		u.ackTimes.Flush()
+		u.deliverTimes.Flush()
+		u.check.finish(l.users[i^1].acked.Load())
+	}
+}

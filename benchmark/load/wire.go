@@ -1,0 +1,76 @@
+package load
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync/atomic"
+)
+
+// wire Counts what goes over the connections of one client, all of them that it
+// ever has. Its zero value is ready.
+type wire struct {
+	in, out       atomic.Uint64 // bytes
+	reads, writes atomic.Uint64 // calls that moved something
+	dialer        net.Dialer
+}
+
+// dial is for gannet.WithDialer.
+func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	c, err := w.dialer.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, err
+	}
+	return &countedConn{Conn: c, wire: w}, nil
+}
+
+// countedConn has of a TCP connection no more than the client uses, so that
+// nothing goes past the counters.
+type countedConn struct {
+	net.Conn
+	wire *wire
+}
+
+// CloseWrite ends the sending half, as that of net.TCPConn does.
+func (c *countedConn) CloseWrite() error { return c.Conn.(*net.TCPConn).CloseWrite() }
+
+func (c *countedConn) Read(b []byte) (int, error) {
+	n, err := c.Conn.Read(b)
+	if n > 0 {
+		c.wire.in.Add(uint64(n))
+		c.wire.reads.Add(1)
+	}
+	return n, err
+}
+
+func (c *countedConn) Write(b []byte) (int, error) {
+	n, err := c.Conn.Write(b)
+	if n > 0 {
+		c.wire.out.Add(uint64(n))
+		c.wire.writes.Add(1)
+	}
+	return n, err
+}
+
+// portsPerSource is how many connections to one address a loopback address is
+// asked to make. The usual range of local ports holds 28,232, but the system
+// searches ever longer for one that is free once half of them are taken.
+const portsPerSource = 10_000
+
+// DialerFor gives the dialer of connection i. To a server on this machine it
+// goes from 127.0.0.1 at first, and from the next address when its ports run
+// out; elsewhere the system chooses.
+func DialerFor(server string, i int) (net.Dialer, error) {
+	addr, err := net.ResolveTCPAddr("tcp", server)
+	if err != nil {
+		return net.Dialer{}, fmt.Errorf("benchmark: %w", err)
+	}
+	if ip := addr.IP.To4(); ip == nil || !ip.IsLoopback() {
+		return net.Dialer{}, nil
+	}
+	n := 1 + i/portsPerSource
+	return net.Dialer{
+		LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(n>>8), byte(n))},
+		Control:   choosePortLate,
+	}, nil
+}

@@ -1,0 +1,71 @@
+package scenario
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"gannet/benchmark/yardstick"
+)
+
+// These make the test binary one of the yardsticks.
+const (
+	echoArgument   = "echo-server"
+	pausesArgument = "pause-watch"
+	bareArgument   = "bare-server"
+	liarArgument   = "liar"
+)
+
+// child gives what the test binary is to be, nil for the tests themselves.
+func child(args []string) interface {
+	Run(ctx context.Context, out, progress io.Writer) error
+} {
+	if len(args) == 0 {
+		return nil
+	}
+	flags := map[string]string{}
+	for i := 1; i+1 < len(args); i += 2 {
+		flags[args[i]] = args[i+1]
+	}
+	switch args[0] {
+	case echoArgument:
+		return &yardstick.EchoServer{ReadyFile: flags["--ready-file"]}
+	case pausesArgument:
+		return &yardstick.PauseWatch{ReadyFile: flags["--ready-file"], ResultFile: flags["--result-file"]}
+	case bareArgument:
+		return &yardstick.BareServer{Data: flags["--data"], Listen: flags["--listen"], ReadyFile: flags["--ready-file"]}
+	case liarArgument:
+		return &liar{data: flags["--data"], listen: flags["--listen"], readyFile: flags["--ready-file"]}
+	case "--data": // a server, which is a bare one too
+		return child(append([]string{bareArgument}, args...))
+	}
+	return nil
+}
+
+func TestMain(m *testing.M) {
+	if c := child(os.Args[1:]); c != nil {
+		ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+		defer stop()
+		if err := c.Run(ctx, io.Discard, io.Discard); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		return
+	}
+	// netpoll's pollers live as long as the process.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/cloudwego/netpoll.(*defaultPoll).Wait"))
+}
+
+// program is the test binary as a program with all children.
+func program() Program {
+	return Program{
+		EchoCommand: []string{echoArgument}, PausesCommand: []string{pausesArgument}, BareCommand: []string{bareArgument},
+		Signer: func(string) (func(user uint64) (string, error), error) { return yardstick.BareToken, nil },
+	}
+}
