@@ -15,12 +15,11 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"runtime"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"gannet/protocol"
 )
@@ -57,10 +56,11 @@ type Gateway struct {
 	logouts  *logouts
 	writers  writers
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	stop   chan struct{}
-	wg     sync.WaitGroup
+	ctx      context.Context
+	cancel   context.CancelFunc
+	draining atomic.Bool // Stop has begun
+	stop     chan struct{}
+	wg       sync.WaitGroup
 
 	mu        sync.Mutex
 	listeners []listener
@@ -150,7 +150,13 @@ func (g *Gateway) open(t transport) *session {
 	s := &session{gateway: g, transport: t, opened: g.wheel.now()}
 	s.heard.Store(s.opened)
 	g.counters.accepted.Add(1)
-	if g.sessions.add(s) > g.max {
+	n := g.sessions.add(s)
+	if g.draining.Load() { // came too late for the CLOSE that Stop says to everybody
+		s.closeAfter(protocol.CodeDraining, drainDelay())
+		s.hangUp()
+		return s
+	}
+	if n > g.max {
 		s.closeAfter(protocol.CodeTooManyConnections, drainDelay())
 		return s
 	}
@@ -168,58 +174,4 @@ func (g *Gateway) fire(s *session) {
 // drainDelay gives a retry_after that spreads those who come back.
 func drainDelay() uint32 {
 	return uint32(mathrand.Int64N(drainRetry.Milliseconds()))
-}
-
-// Stop ends the gateway so that nobody loses anything: it accepts no more, lets
-// the lanes finish what they have, says CLOSE draining to every connection and
-// waits until they are gone. When ctx ends first the rest is cut off, and
-// that is the error.
-func (g *Gateway) Stop(ctx context.Context) error {
-	g.mu.Lock()
-	if g.stopping {
-		g.mu.Unlock()
-		return ErrStopped
-	}
-	g.stopping = true
-	listeners := g.listeners
-	g.mu.Unlock()
-	for _, l := range listeners {
-		l.refuse()
-	}
-	err := g.finish(ctx)
-	for _, s := range g.sessions.all() {
-		s.closeAfter(protocol.CodeDraining, drainDelay())
-	}
-	select {
-	case <-g.sessions.empty():
-	case <-ctx.Done():
-		err = fmt.Errorf("gateway: %d connections were cut off: %w", g.sessions.len(), ctx.Err())
-	}
-	close(g.stop)
-	g.wg.Wait()
-	g.queries.workers.Wait()
-	g.logouts.tell() // of logins that ended too late
-	g.cancel()
-	for _, l := range listeners {
-		if cerr := l.close(ctx); cerr != nil && err == nil {
-			err = cerr
-		}
-	}
-	return err
-}
-
-// finish waits until no lane has anything under way.
-func (g *Gateway) finish(ctx context.Context) error {
-	poll := time.NewTicker(tick)
-	defer poll.Stop()
-	for _, l := range g.lanes {
-		for !l.idle() {
-			select {
-			case <-poll.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
 }

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"sync"
+	"sync/atomic"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -21,9 +21,12 @@ type lane struct {
 	ctx     context.Context // of the calls: see withinBatch
 	awake   chan struct{}   // holds one token while filling may not be empty
 
+	carrying atomic.Bool // a batch is under way, at whose end the writers are woken
+
 	mu      sync.Mutex
 	filling *filling
-	spare   *filling
+	spare   *filling // nil while a batch is under way
+	carried uint64   // batches that are done
 
 	// Of the lane's goroutine.
 	answered []bool     // of each frame of the batch
@@ -37,22 +40,30 @@ type filling struct {
 }
 
 func newLane(g *Gateway, index int) *lane {
-	return &lane{
-		index: index, gateway: g, ctx: context.WithValue(context.WithoutCancel(g.ctx), withinBatch{}, g),
+	l := &lane{
+		index: index, gateway: g,
 		awake: make(chan struct{}, 1), filling: newFilling(g, index), spare: newFilling(g, index),
 	}
+	l.ctx = context.WithValue(g.ctx, withinBatch{}, l)
+	return l
 }
 
 func newFilling(g *Gateway, index int) *filling {
 	return &filling{batch: hop.Batch{Gateway: g.epoch, Queue: index}}
 }
 
-// withinBatch is the key under which the context of a Forward carries the gateway
-// that called it. Where logic and transfer are in this process, the pushes of a
-// batch come with that context, before Forward returns: they wait for the batch's
-// answers, so that one write carries both. From anywhere else, contexts do not carry
-// it, and pushes are written at once.
+// withinBatch is the key under which the context of a Forward carries its lane. A
+// push that comes with that context, before Forward returns, is a push of the batch:
+// it waits for the batch's answers, so that one write carries both. A call that has
+// travelled between processes has lost the context, and is written at once.
 type withinBatch struct{}
+
+// within says whether the context is that of a batch of this gateway that is under
+// way. What is on the writers' lists by then is written to at its end.
+func (g *Gateway) within(ctx context.Context) bool {
+	l, _ := ctx.Value(withinBatch{}).(*lane)
+	return l != nil && l.gateway == g && l.carrying.Load()
+}
 
 // add copies an encoded frame into the batch that is filling; false: the lane is
 // full.
@@ -99,14 +110,29 @@ func (l *lane) done(f *filling) {
 	f.batch.Reset()
 	l.mu.Lock()
 	l.spare = f
+	l.carried++
 	l.mu.Unlock()
 }
 
-// idle says that nothing waits and nothing is under way.
-func (l *lane) idle() bool {
+// newest gives the number of the batch that has the newest frame, and reached says
+// whether that many are done.
+func (l *lane) newest() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.filling.batch.Len() == 0 && l.spare != nil
+	n := l.carried
+	if l.spare == nil {
+		n++
+	}
+	if l.filling.batch.Len() > 0 {
+		n++
+	}
+	return n
+}
+
+func (l *lane) reached(batch uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.carried >= batch
 }
 
 func (l *lane) run(stop <-chan struct{}) {
@@ -127,6 +153,8 @@ func (l *lane) run(stop <-chan struct{}) {
 // the writers, for the pushes of the batch too.
 func (l *lane) carry(f *filling) {
 	g := l.gateway
+	l.carrying.Store(true)
+	defer l.end(f)
 	g.counters.batches.Add(1)
 	g.counters.requests.Add(uint64(f.batch.Len()))
 	answers, err := l.forward(&f.batch)
@@ -137,6 +165,20 @@ func (l *lane) carry(f *filling) {
 		s.writes.Add(-1)
 	}
 	l.answer(f, &answers, err)
+}
+
+// end has everybody written to whom the batch concerns. A panic on the way here is a
+// bug of this batch alone; its sessions are closed, for nobody knows which of their
+// frames were answered.
+func (l *lane) end(f *filling) {
+	g := l.gateway
+	if cause := recover(); cause != nil {
+		g.panicked("lane", cause)
+		for _, s := range f.sessions {
+			s.close(protocol.CodeInternal)
+		}
+	}
+	l.carrying.Store(false) // before the writers are woken: see within
 	g.writers.add(l.touched...)
 	g.writers.wake()
 	clear(l.touched)
@@ -160,10 +202,7 @@ func (g *Gateway) surviveLogic(err *error) {
 		return
 	}
 	*err = fmt.Errorf("%w: %v", errPanic, cause)
-	g.counters.panics.Add(1)
-	if g.said.panics.Now() {
-		g.log.Error("gateway: logic panicked", "panic", cause, "stack", string(debug.Stack()))
-	}
+	g.panicked("logic", cause)
 }
 
 // answer puts the answers into the outboxes. Whoever waits for one that did not
@@ -203,6 +242,7 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 }
 
 func (l *lane) put(s *session, b []byte) {
+	defer s.survive("answer")
 	if s.put(b) {
 		l.touched = append(l.touched, s)
 	}
