@@ -137,8 +137,12 @@ func newEpoch() uint64 {
 // Epoch names this life of this gateway in addresses.
 func (g *Gateway) Epoch() uint64 { return g.epoch }
 
-// Kick closes the connection with the code; one that is gone is no error.
+// Kick closes the connection with the code; one that is gone is no error. Code 0
+// says nothing, so internal stands for it.
 func (g *Gateway) Kick(conn uint64, code protocol.Code) {
+	if code == 0 {
+		code = protocol.CodeInternal
+	}
 	if s := g.sessions.get(conn); s != nil {
 		s.close(code)
 	}

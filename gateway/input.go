@@ -121,12 +121,6 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 func (s *session) forward(f protocol.Frame, raw []byte) {
 	g := s.gateway
 	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
-	if f.Type == protocol.TypePushAck {
-		var ack protocol.Cursor
-		if ack.Decode(f.Payload) == nil {
-			s.acked(target, ack.Seq)
-		}
-	}
 	if s.writes.Add(1) > maxWritesInFlight {
 		s.writes.Add(-1)
 		g.counters.refusedTooMany.Add(1)
@@ -138,5 +132,12 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 		s.writes.Add(-1)
 		g.counters.refusedBusy.Add(1)
 		s.fail(f.Request, protocol.CodeBusy)
+		return
+	}
+	if f.Type == protocol.TypePushAck { // one that logic does not get ends no wait for it
+		var ack protocol.Cursor
+		if ack.Decode(f.Payload) == nil {
+			s.acked(target, ack.Seq)
+		}
 	}
 }

@@ -210,20 +210,22 @@ func (g *Gateway) surviveLogic(err *error) {
 func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 	g := l.gateway
 	n := f.batch.Len()
+	wrong := 0
 	l.answered = append(l.answered[:0], make([]bool, n)...)
 	if err == nil {
 		for i := range answers.Of {
 			of := int(answers.Of[i])
-			if b := answers.Bytes(i); answersFrame(f.batch.Bytes(of), b) {
+			if b, frame := answers.Bytes(i), f.batch.Bytes(of); answersFrame(frame, b) {
 				l.put(f.sessions[of], b)
 				l.answered[of] = true
+			} else if !wantsAnswer(frame) {
+				wrong++ // of the others it is counted that they lack one
 			}
 		}
 	}
-	missing := 0
 	for i := range n {
 		if frame := f.batch.Bytes(i); !l.answered[i] && wantsAnswer(frame) {
-			missing++
+			wrong++
 			l.put(f.sessions[i], failure(requestOf(frame), protocol.CodeUnavailable))
 		}
 	}
@@ -233,10 +235,10 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 		if g.said.logic.Now() {
 			g.log.Warn("gateway: a batch was not answered", "queue", l.index, "frames", n, "error", err)
 		}
-	case missing > 0:
-		g.counters.logicUnanswered.Add(uint64(missing))
+	case wrong > 0:
+		g.counters.logicUnanswered.Add(uint64(wrong))
 		if g.said.answers.Now() {
-			g.log.Error("gateway: logic did not answer every frame", "queue", l.index, "frames", n, "missing", missing)
+			g.log.Error("gateway: logic left frames without an answer, or gave one that is none", "queue", l.index, "frames", n, "of them", wrong)
 		}
 	}
 }
@@ -267,7 +269,14 @@ func answersFrame(frame, b []byte) bool {
 	return err == nil && n == len(b) && n > 0 && f.Request == requestOf(frame) && isAnswer(f.Type)
 }
 
-// isAnswer says whether servers answer requests with such a frame.
+// isAnswer says whether logic answers requests with such a frame. WELCOME comes by
+// Login alone, and PONG is the gateway's.
 func isAnswer(t protocol.Type) bool {
-	return t >= protocol.TypeDone && t < protocol.TypePush || t == protocol.TypeError
+	switch t {
+	case protocol.TypeWelcome, protocol.TypePong:
+		return false
+	case protocol.TypeError:
+		return true
+	}
+	return t >= protocol.TypeDone && t < protocol.TypePush
 }
