@@ -29,7 +29,7 @@ import (
 type Config struct {
 	Logic          Logic
 	Lanes          int // as many as the log has queues; default DefaultLanes()
-	Readers        int // logins and queries under way at once; default twice the cores
+	QueryWorkers   int // logins and queries under way at once; default twice the cores
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
 
@@ -89,8 +89,8 @@ func build(c Config) *Gateway {
 	if c.Lanes == 0 {
 		c.Lanes = DefaultLanes()
 	}
-	if c.Readers == 0 {
-		c.Readers = 2 * runtime.GOMAXPROCS(0)
+	if c.QueryWorkers == 0 {
+		c.QueryWorkers = 2 * runtime.GOMAXPROCS(0)
 	}
 	if c.Writers == 0 {
 		c.Writers = max(1, runtime.GOMAXPROCS(0)/2)
@@ -122,7 +122,7 @@ func build(c Config) *Gateway {
 	g.logouts = newLogouts(g)
 	g.wg.Go(func() { g.logouts.run(g.stop) })
 	g.queries = newQueries(g)
-	g.queries.start(c.Readers, g.stop)
+	g.queries.start(c.QueryWorkers, g.stop)
 	return g
 }
 
