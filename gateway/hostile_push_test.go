@@ -81,11 +81,7 @@ func TestGatewayBearsAHostileTransfer(t *testing.T) {
 	const times = 3
 	for _, c := range stranges {
 		t.Run(c.name, func(t *testing.T) {
-			l := newLogic()
-			l.answer = ackSend
-			l.gate, l.entered = make(chan struct{}, 10), make(chan int, 10)
-			h := &hostile{stage: newStage(t, l, Config{Lanes: 1})}
-			h.victim, h.neighbour = h.login(1), h.login(2)
+			h := newHostile(t)
 			conns := []uint64{h.victim.conn, h.neighbour.conn}
 			begin, before := time.Now(), h.Stats()
 			for range times {
@@ -127,11 +123,7 @@ func TestGatewayBearsAHostileTransfer(t *testing.T) {
 }
 
 func TestGatewayBearsStrangeKicks(t *testing.T) {
-	l := newLogic()
-	l.answer = ackSend
-	l.gate, l.entered = make(chan struct{}, 10), make(chan int, 10)
-	h := &hostile{stage: newStage(t, l, Config{Lanes: 1})}
-	h.neighbour = h.login(2)
+	h := newHostile(t)
 	for _, c := range []struct {
 		code, told protocol.Code
 		counted    string
@@ -142,7 +134,7 @@ func TestGatewayBearsStrangeKicks(t *testing.T) {
 		{1<<16 - 1, 1<<16 - 1, "close.other"},
 	} {
 		before := h.stat(c.counted)
-		p := h.login(1)
+		p := h.login(3)
 		h.Kick(p.conn, c.code)
 		h.Kick(p.conn, c.code+1) // the first one counts
 		if code := p.closed(); code != c.told {

@@ -15,6 +15,15 @@ type hostile struct {
 	victim, neighbour *peer
 }
 
+func newHostile(t *testing.T) *hostile {
+	l := newLogic()
+	l.answer = ackSend
+	l.gate, l.entered = make(chan struct{}, 10), make(chan int, 10)
+	h := &hostile{stage: newStage(t, l, Config{Lanes: 1, Writers: 1})}
+	h.victim, h.neighbour = h.login(1), h.login(2)
+	return h
+}
+
 // misdoing is one thing that a peer may do wrong, and what comes of it.
 type misdoing struct {
 	name    string
@@ -192,15 +201,11 @@ func TestGatewayBearsAHostileLogic(t *testing.T) {
 	const times = 3
 	for _, m := range misdoings {
 		t.Run(m.name, func(t *testing.T) {
-			l := newLogic()
-			l.answer = ackSend
-			l.gate, l.entered = make(chan struct{}, 10), make(chan int, 10)
-			h := &hostile{stage: newStage(t, l, Config{Lanes: 1})}
-			h.victim, h.neighbour = h.login(1), h.login(2)
+			h := newHostile(t)
 			begin, before := time.Now(), h.Stats()
 			for range times {
 				m.meet(h, &m)
-				l.does(misdeed{})
+				h.logic.does(misdeed{})
 			}
 			for name, n := range m.counted {
 				h.eventually("it is counted as "+name, func() bool { return h.stat(name) == before[name]+times*n })

@@ -14,6 +14,10 @@ func (s *session) input(p []byte) {
 	s.gateway.counters.reads.Add(1)
 	s.gateway.counters.bytesIn.Add(uint64(len(p)))
 	s.heard.Store(s.gateway.wheel.now())
+	if s.phase.Load() == phaseClosing { // nothing of it counts any more
+		s.partial = nil
+		return
+	}
 	if len(s.partial) > 0 {
 		// Only as much as the frame still lacks joins the part, so that the frames
 		// behind it are not copied as well.
