@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"runtime/debug"
 	"sync/atomic"
 
 	"gannet/internal/operate"
@@ -48,6 +49,14 @@ type counters struct {
 // said bounds what is logged of what peers do.
 type said struct {
 	panics, logic, answers, pushes operate.Seldom
+}
+
+// panicked counts and logs a bug that concerns one call, batch or session alone.
+func (g *Gateway) panicked(where string, cause any) {
+	g.counters.panics.Add(1)
+	if g.said.panics.Now() {
+		g.log.Error("gateway: a panic was survived", "where", where, "panic", cause, "stack", string(debug.Stack()))
+	}
 }
 
 // closeReasons are the codes with which the gateway or logic closes a

@@ -15,12 +15,11 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"errors"
-	"fmt"
 	"log/slog"
 	mathrand "math/rand/v2"
 	"runtime"
 	"sync"
-	"time"
+	"sync/atomic"
 
 	"gannet/protocol"
 )
@@ -30,7 +29,7 @@ import (
 type Config struct {
 	Logic          Logic
 	Lanes          int // as many as the log has queues; default DefaultLanes()
-	Readers        int // logins and queries under way at once; default twice the cores
+	QueryWorkers   int // logins and queries under way at once; default twice the cores
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
 
@@ -57,10 +56,11 @@ type Gateway struct {
 	logouts  *logouts
 	writers  writers
 
-	ctx    context.Context
-	cancel context.CancelFunc
-	stop   chan struct{}
-	wg     sync.WaitGroup
+	ctx      context.Context
+	cancel   context.CancelFunc
+	draining atomic.Bool // Stop has begun
+	stop     chan struct{}
+	wg       sync.WaitGroup
 
 	mu        sync.Mutex
 	listeners []listener
@@ -89,8 +89,8 @@ func build(c Config) *Gateway {
 	if c.Lanes == 0 {
 		c.Lanes = DefaultLanes()
 	}
-	if c.Readers == 0 {
-		c.Readers = 2 * runtime.GOMAXPROCS(0)
+	if c.QueryWorkers == 0 {
+		c.QueryWorkers = 2 * runtime.GOMAXPROCS(0)
 	}
 	if c.Writers == 0 {
 		c.Writers = max(1, runtime.GOMAXPROCS(0)/2)
@@ -122,7 +122,7 @@ func build(c Config) *Gateway {
 	g.logouts = newLogouts(g)
 	g.wg.Go(func() { g.logouts.run(g.stop) })
 	g.queries = newQueries(g)
-	g.queries.start(c.Readers, g.stop)
+	g.queries.start(c.QueryWorkers, g.stop)
 	return g
 }
 
@@ -137,8 +137,12 @@ func newEpoch() uint64 {
 // Epoch names this life of this gateway in addresses.
 func (g *Gateway) Epoch() uint64 { return g.epoch }
 
-// Kick closes the connection with the code; one that is gone is no error.
+// Kick closes the connection with the code; one that is gone is no error. Code 0
+// says nothing, so internal stands for it.
 func (g *Gateway) Kick(conn uint64, code protocol.Code) {
+	if code == 0 {
+		code = protocol.CodeInternal
+	}
 	if s := g.sessions.get(conn); s != nil {
 		s.close(code)
 	}
@@ -150,7 +154,13 @@ func (g *Gateway) open(t transport) *session {
 	s := &session{gateway: g, transport: t, opened: g.wheel.now()}
 	s.heard.Store(s.opened)
 	g.counters.accepted.Add(1)
-	if g.sessions.add(s) > g.max {
+	n := g.sessions.add(s)
+	if g.draining.Load() { // came too late for the CLOSE that Stop says to everybody
+		s.closeAfter(protocol.CodeDraining, drainDelay())
+		s.hangUp()
+		return s
+	}
+	if n > g.max {
 		s.closeAfter(protocol.CodeTooManyConnections, drainDelay())
 		return s
 	}
@@ -168,58 +178,4 @@ func (g *Gateway) fire(s *session) {
 // drainDelay gives a retry_after that spreads those who come back.
 func drainDelay() uint32 {
 	return uint32(mathrand.Int64N(drainRetry.Milliseconds()))
-}
-
-// Stop ends the gateway so that nobody loses anything: it accepts no more, lets
-// the lanes finish what they have, says CLOSE draining to every connection and
-// waits until they are gone. When ctx ends first the rest is cut off, and
-// that is the error.
-func (g *Gateway) Stop(ctx context.Context) error {
-	g.mu.Lock()
-	if g.stopping {
-		g.mu.Unlock()
-		return ErrStopped
-	}
-	g.stopping = true
-	listeners := g.listeners
-	g.mu.Unlock()
-	for _, l := range listeners {
-		l.refuse()
-	}
-	err := g.finish(ctx)
-	for _, s := range g.sessions.all() {
-		s.closeAfter(protocol.CodeDraining, drainDelay())
-	}
-	select {
-	case <-g.sessions.empty():
-	case <-ctx.Done():
-		err = fmt.Errorf("gateway: %d connections were cut off: %w", g.sessions.len(), ctx.Err())
-	}
-	close(g.stop)
-	g.wg.Wait()
-	g.queries.workers.Wait()
-	g.logouts.tell() // of logins that ended too late
-	g.cancel()
-	for _, l := range listeners {
-		if cerr := l.close(ctx); cerr != nil && err == nil {
-			err = cerr
-		}
-	}
-	return err
-}
-
-// finish waits until no lane has anything under way.
-func (g *Gateway) finish(ctx context.Context) error {
-	poll := time.NewTicker(tick)
-	defer poll.Stop()
-	for _, l := range g.lanes {
-		for !l.idle() {
-			select {
-			case <-poll.C:
-			case <-ctx.Done():
-				return ctx.Err()
-			}
-		}
-	}
-	return nil
 }

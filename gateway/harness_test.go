@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"io"
 	"log/slog"
 	"net"
 	"sync"
@@ -16,114 +14,6 @@ import (
 
 // patience bounds every wait of a test; nothing here takes a fraction of it.
 const patience = 20 * time.Second
-
-// request is a frame as logic gets it.
-type request struct {
-	hop.Identity
-	Frame protocol.Frame
-}
-
-// scriptedLogic stands where logic would and lets a test decide.
-type scriptedLogic struct {
-	mu        sync.Mutex
-	batches   [][]request // what Forward was given, copied
-	again     []hop.Redelivery
-	loggedOut []hop.Binding
-	loggedIn  chan hop.Identity
-	gate      chan struct{} // Forward waits for a token, unless nil
-	entered   chan int      // Forward says how large its batch is, unless nil
-	answer    func(request) []byte
-	within    func(context.Context) // called in Forward
-	redeliver func(*hop.Redelivery) []byte
-	silence   time.Duration // heartbeat; default 30 s
-}
-
-func newLogic() *scriptedLogic {
-	return &scriptedLogic{loggedIn: make(chan hop.Identity, 4096)}
-}
-
-// Login lets everybody in; the token's first byte is the user.
-func (l *scriptedLogic) Login(_ context.Context, login *hop.Login) (hop.Welcome, error) {
-	if len(login.Hello.Token) == 0 {
-		return hop.Welcome{Code: protocol.CodeBadToken}, nil
-	}
-	heartbeat := l.silence
-	if heartbeat == 0 {
-		heartbeat = 30 * time.Second
-	}
-	user := uint64(login.Hello.Token[0])
-	l.loggedIn <- hop.Identity{Gateway: login.Gateway, Conn: login.Conn, User: user, Device: login.Hello.Device}
-	w := protocol.Welcome{Version: protocol.Version, User: user}
-	return hop.Welcome{User: user, Number: 1, Heartbeat: uint16(heartbeat / time.Second), Frame: w.AppendFrame(nil, login.Request)}, nil
-}
-
-func (l *scriptedLogic) Logout(_ context.Context, over []hop.Binding) error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.loggedOut = append(l.loggedOut, over...)
-	return nil
-}
-
-func (l *scriptedLogic) Forward(ctx context.Context, batch *hop.Batch) (a hop.Answers, err error) {
-	if l.entered != nil {
-		l.entered <- batch.Len()
-	}
-	if l.gate != nil {
-		<-l.gate
-	}
-	if l.within != nil {
-		l.within(ctx)
-	}
-	copied := make([]request, batch.Len())
-	for i := range copied {
-		f, ok := batch.Frame(i)
-		if !ok {
-			panic("the gateway sent what is no frame")
-		}
-		f.Payload = append([]byte(nil), f.Payload...)
-		copied[i] = request{hop.Identity{Gateway: batch.Gateway, Conn: batch.Conns[i], User: batch.Users[i], Device: batch.Devices[i]}, f}
-		if l.answer != nil {
-			if b := l.answer(copied[i]); b != nil {
-				a.Frames = append(a.Frames, b...)
-				a.Close(i)
-			}
-		}
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.batches = append(l.batches, copied)
-	return a, nil
-}
-
-func (l *scriptedLogic) Query(context.Context, *hop.Query) ([]byte, error) {
-	return nil, errors.New("not part of this test")
-}
-
-func (l *scriptedLogic) Redeliver(_ context.Context, r *hop.Redelivery) ([]byte, error) {
-	l.mu.Lock()
-	l.again = append(l.again, *r)
-	l.mu.Unlock()
-	if l.redeliver == nil {
-		return nil, nil
-	}
-	return l.redeliver(r), nil
-}
-
-func (l *scriptedLogic) requests() []request {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	var all []request
-	for _, b := range l.batches {
-		all = append(all, b...)
-	}
-	return all
-}
-
-func (l *scriptedLogic) redeliveries() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return len(l.again)
-}
 
 // delivery is one pushed frame and its receivers.
 type delivery struct {
@@ -148,13 +38,31 @@ func (st *stage) push(list []delivery) (absent []uint64) {
 	return st.Push(context.Background(), pushOf(list))
 }
 
-// ackSend answers SEND with a SENDACK of seq 1 and nothing else.
-func ackSend(r request) []byte {
-	var m protocol.Send
-	if r.Frame.Type != protocol.TypeSend || m.Decode(r.Frame.Payload) != nil {
-		return nil
+// lines counts what was logged, by message.
+type lines struct {
+	mu    sync.Mutex
+	count map[string]int
+}
+
+func (l *lines) Enabled(_ context.Context, level slog.Level) bool { return level >= slog.LevelInfo }
+func (l *lines) WithAttrs([]slog.Attr) slog.Handler               { return l }
+func (l *lines) WithGroup(string) slog.Handler                    { return l }
+
+func (l *lines) Handle(_ context.Context, r slog.Record) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.count[r.Message]++
+	return nil
+}
+
+// most gives how often the message that was logged most often was.
+func (l *lines) most() (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, count := range l.count {
+		n = max(n, count)
 	}
-	return protocol.SendAck{ClientID: m.ClientID, Seq: 1}.AppendFrame(nil, r.Frame.Request)
+	return n
 }
 
 // stage is a gateway on a free port. Its wheel stands still until turn.
@@ -163,6 +71,7 @@ type stage struct {
 	t       *testing.T
 	logic   *scriptedLogic
 	address string
+	lines   *lines
 }
 
 func newStage(t *testing.T, l *scriptedLogic, c Config) *stage {
@@ -170,7 +79,8 @@ func newStage(t *testing.T, l *scriptedLogic, c Config) *stage {
 	if c.Logic == nil {
 		c.Logic = l
 	}
-	c.Log = slog.New(slog.NewTextHandler(io.Discard, nil))
+	said := &lines{count: map[string]int{}}
+	c.Log = slog.New(said)
 	g := build(c)
 	listeners, err := Listen("127.0.0.1:0", 1)
 	if err != nil {
@@ -179,7 +89,7 @@ func newStage(t *testing.T, l *scriptedLogic, c Config) *stage {
 	if err := g.Serve(listeners[0]); err != nil {
 		t.Fatal(err)
 	}
-	st := &stage{Gateway: g, t: t, logic: l, address: listeners[0].Addr().String()}
+	st := &stage{Gateway: g, t: t, logic: l, address: listeners[0].Addr().String(), lines: said}
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -17,6 +17,10 @@ func (s *session) input(p []byte) {
 	s.gateway.counters.reads.Add(1)
 	s.gateway.counters.bytesIn.Add(uint64(len(p)))
 	s.heard.Store(s.gateway.wheel.now())
+	if s.phase.Load() == phaseClosing { // nothing of it counts any more
+		s.partial = nil
+		return
+	}
 	if len(s.partial) > 0 {
 		// Only as much as the frame still lacks joins the part, so that the frames
 		// behind it are not copied as well.
@@ -124,12 +128,6 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 func (s *session) forward(f protocol.Frame, raw []byte) {
 	g := s.gateway
 	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
-	if f.Type == protocol.TypePushAck {
-		var ack protocol.Cursor
-		if ack.Decode(f.Payload) == nil {
-			s.acked(target, ack.Seq)
-		}
-	}
 	if s.writes.Add(1) > maxWritesInFlight {
 		s.writes.Add(-1)
 		g.counters.refusedTooMany.Add(1)
@@ -141,6 +139,13 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 		s.writes.Add(-1)
 		g.counters.refusedBusy.Add(1)
 		s.reply(failure(f.Request, protocol.CodeBusy, s.busyFor(g.wheel.now())))
+		return
+	}
+	if f.Type == protocol.TypePushAck { // one that logic does not get ends no wait for it
+		var ack protocol.Cursor
+		if ack.Decode(f.Payload) == nil {
+			s.acked(target, ack.Seq)
+		}
 	}
 }
 

@@ -4,9 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -22,12 +22,15 @@ type lane struct {
 	ctx     context.Context // of the calls: see withinBatch
 	awake   chan struct{}   // holds one token while waiting may not be empty
 
+	carrying atomic.Bool // a batch is under way, at whose end the writers are woken
+
 	mu       sync.Mutex
 	waiting  []*filling // in order; all but the last are full
 	bytes    int        // of frames in waiting
 	frames   int        // likewise
 	spare    []*filling
 	underWay bool
+	carried  uint64 // batches that are done
 
 	// Of the lane's goroutine.
 	answered []bool     // of each frame of the batch
@@ -41,18 +44,26 @@ type filling struct {
 }
 
 func newLane(g *Gateway, index int) *lane {
-	return &lane{
-		index: index, gateway: g, ctx: context.WithValue(context.WithoutCancel(g.ctx), withinBatch{}, g),
+	l := &lane{
+		index: index, gateway: g,
 		awake: make(chan struct{}, 1),
 	}
+	l.ctx = context.WithValue(g.ctx, withinBatch{}, l)
+	return l
 }
 
-// withinBatch is the key under which the context of a Forward carries the gateway
-// that called it. Where logic and transfer are in this process, the pushes of a
-// batch come with that context, before Forward returns: they wait for the batch's
-// answers, so that one write carries both. From anywhere else, contexts do not carry
-// it, and pushes are written at once.
+// withinBatch is the key under which the context of a Forward carries its lane. A
+// push that comes with that context, before Forward returns, is a push of the batch:
+// it waits for the batch's answers, so that one write carries both. A call that has
+// travelled between processes has lost the context, and is written at once.
 type withinBatch struct{}
+
+// within says whether the context is that of a batch of this gateway that is under
+// way. What is on the writers' lists by then is written to at its end.
+func (g *Gateway) within(ctx context.Context) bool {
+	l, _ := ctx.Value(withinBatch{}).(*lane)
+	return l != nil && l.gateway == g && l.carrying.Load()
+}
 
 // add copies an encoded frame into the batch that is filling; false: the lane is
 // full.
@@ -118,16 +129,28 @@ func (l *lane) done(f *filling) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.underWay = false
+	l.carried++
 	if len(l.spare) < laneSpare {
 		l.spare = append(l.spare, f)
 	}
 }
 
-// idle says that nothing waits and nothing is under way.
-func (l *lane) idle() bool {
+// newest gives the number of the batch that has the newest frame, and reached says
+// whether that many are done.
+func (l *lane) newest() uint64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return len(l.waiting) == 0 && !l.underWay
+	n := l.carried + uint64(len(l.waiting))
+	if l.underWay {
+		n++
+	}
+	return n
+}
+
+func (l *lane) reached(batch uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.carried >= batch
 }
 
 func (l *lane) run(stop <-chan struct{}) {
@@ -148,6 +171,8 @@ func (l *lane) run(stop <-chan struct{}) {
 // the writers, for the pushes of the batch too.
 func (l *lane) carry(f *filling) {
 	g := l.gateway
+	l.carrying.Store(true)
+	defer l.end(f)
 	g.counters.batches.Add(1)
 	g.counters.requests.Add(uint64(f.batch.Len()))
 	answers, err := l.forward(&f.batch)
@@ -158,6 +183,20 @@ func (l *lane) carry(f *filling) {
 		s.writes.Add(-1)
 	}
 	l.answer(f, &answers, err)
+}
+
+// end has everybody written to whom the batch concerns. A panic on the way here is a
+// bug of this batch alone; its sessions are closed, for nobody knows which of their
+// frames were answered.
+func (l *lane) end(f *filling) {
+	g := l.gateway
+	if cause := recover(); cause != nil {
+		g.panicked("lane", cause)
+		for _, s := range f.sessions {
+			s.close(protocol.CodeInternal)
+		}
+	}
+	l.carrying.Store(false) // before the writers are woken: see within
 	g.writers.add(l.touched...)
 	g.writers.wake()
 	clear(l.touched)
@@ -181,10 +220,7 @@ func (g *Gateway) surviveLogic(err *error) {
 		return
 	}
 	*err = fmt.Errorf("%w: %v", errPanic, cause)
-	g.counters.panics.Add(1)
-	if g.said.panics.Now() {
-		g.log.Error("gateway: logic panicked", "panic", cause, "stack", string(debug.Stack()))
-	}
+	g.panicked("logic", cause)
 }
 
 // answer puts the answers into the outboxes. Whoever waits for one that did not
@@ -192,20 +228,22 @@ func (g *Gateway) surviveLogic(err *error) {
 func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 	g := l.gateway
 	n := f.batch.Len()
+	wrong := 0
 	l.answered = append(l.answered[:0], make([]bool, n)...)
 	if err == nil {
 		for i := range answers.Of {
 			of := int(answers.Of[i])
-			if b := answers.Bytes(i); answersFrame(f.batch.Bytes(of), b) {
+			if b, frame := answers.Bytes(i), f.batch.Bytes(of); answersFrame(frame, b) {
 				l.put(f.sessions[of], b)
 				l.answered[of] = true
+			} else if !wantsAnswer(frame) {
+				wrong++ // of the others it is counted that they lack one
 			}
 		}
 	}
-	missing := 0
 	for i := range n {
 		if frame := f.batch.Bytes(i); !l.answered[i] && wantsAnswer(frame) {
-			missing++
+			wrong++
 			l.put(f.sessions[i], failure(requestOf(frame), protocol.CodeUnavailable, busyRetry))
 		}
 	}
@@ -215,15 +253,16 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 		if g.said.logic.Now() {
 			g.log.Warn("gateway: a batch was not answered", "queue", l.index, "frames", n, "error", err)
 		}
-	case missing > 0:
-		g.counters.logicUnanswered.Add(uint64(missing))
+	case wrong > 0:
+		g.counters.logicUnanswered.Add(uint64(wrong))
 		if g.said.answers.Now() {
-			g.log.Error("gateway: logic did not answer every frame", "queue", l.index, "frames", n, "missing", missing)
+			g.log.Error("gateway: logic left frames without an answer, or gave one that is none", "queue", l.index, "frames", n, "of them", wrong)
 		}
 	}
 }
 
 func (l *lane) put(s *session, b []byte) {
+	defer s.survive("answer")
 	if s.put(b) {
 		l.touched = append(l.touched, s)
 	}
@@ -248,7 +287,14 @@ func answersFrame(frame, b []byte) bool {
 	return err == nil && n == len(b) && n > 0 && f.Request == requestOf(frame) && isAnswer(f.Type)
 }
 
-// isAnswer says whether servers answer requests with such a frame.
+// isAnswer says whether logic answers requests with such a frame. WELCOME comes by
+// Login alone, and PONG is the gateway's.
 func isAnswer(t protocol.Type) bool {
-	return t >= protocol.TypeDone && t < protocol.TypePush || t == protocol.TypeError
+	switch t {
+	case protocol.TypeWelcome, protocol.TypePong:
+		return false
+	case protocol.TypeError:
+		return true
+	}
+	return t >= protocol.TypeDone && t < protocol.TypePush
 }

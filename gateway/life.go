@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"log/slog"
-	"runtime/debug"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -11,24 +10,27 @@ import (
 // welcome ends the login; false: the connection closed meanwhile, and the caller
 // takes the device out of the directory again.
 func (s *session) welcome(w *hop.Welcome, hello *protocol.Hello) bool {
-	s.mu.Lock()
-	if s.phase.Load() == phaseClosing {
-		s.mu.Unlock()
+	list, ok := s.enter(w, hello)
+	if !ok {
 		return false
+	}
+	s.write(list)
+	s.gateway.wheel.schedule(s, s.gateway.wheel.now()+s.silence)
+	return true
+}
+
+func (s *session) enter(w *hop.Welcome, hello *protocol.Hello) (list, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase.Load() == phaseClosing {
+		return false, false
 	}
 	s.user, s.device, s.platform, s.number = w.User, hello.Device, hello.Platform, w.Number
 	s.silence = 2*heartbeatTicks(w.Heartbeat) + 1
 	s.entered = true
 	s.outbox.first(w.Frame)
 	s.phase.Store(phaseOnline)
-	list := s.list()
-	s.mu.Unlock()
-	if list {
-		s.gateway.writers.add(s)
-		s.gateway.writers.wake()
-	}
-	s.gateway.wheel.schedule(s, s.gateway.wheel.now()+s.silence)
-	return true
+	return s.list(), true
 }
 
 // binding names the connection as the directory knows it.
@@ -45,20 +47,31 @@ func (s *session) close(code protocol.Code) {
 // closeAfter is close with a time, in milliseconds, before which the client should
 // not come back.
 func (s *session) closeAfter(code protocol.Code, retryAfter uint32) {
+	f := protocol.Failure{Code: code, RetryAfter: retryAfter, Text: []byte(code.Meaning())}
+	s.write(s.last(code, f.AppendClose(nil)))
+}
+
+// last puts the CLOSE behind what waits, unless there is one already; true asks the
+// caller to add the session to its writer's list.
+func (s *session) last(code protocol.Code, frame []byte) (list bool) {
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if s.phase.Swap(phaseClosing) == phaseClosing {
-		s.mu.Unlock()
-		return
+		return false
 	}
 	s.reason = code
-	f := protocol.Failure{Code: code, RetryAfter: retryAfter, Text: []byte(code.Meaning())}
-	s.outbox.last(f.AppendClose(nil))
-	list := !s.listed // also when the socket is blocked: one more try
+	s.outbox.last(frame)
+	list = !s.listed // also when the socket is blocked: one more try
 	s.listed = true
-	s.mu.Unlock()
-	if list {
-		s.gateway.writers.add(s)
-		s.gateway.writers.wake()
+	return list
+}
+
+// hangUp ends the connection without a word.
+func (s *session) hangUp() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if !s.released {
+		s.transport.shutdown()
 	}
 }
 
@@ -110,19 +123,13 @@ func (s *session) due(now int64) (next int64) {
 		s.close(protocol.CodeHeartbeatTimeout)
 		return 0
 	}
-	s.mu.Lock()
-	stuck := s.outbox.blocked && now-s.stuck >= writeTicks
-	list := !s.outbox.empty() && !stuck && !s.listed // a blocked socket, or receipts that waited
-	s.listed = s.listed || list
-	again, redeliver := s.overdue(now)
-	s.mu.Unlock()
+	stuck, list, again, redeliver := s.waits(now)
 	if stuck {
 		s.close(protocol.CodeWriteTimeout)
 		return 0
 	}
 	if list {
-		s.gateway.writers.add(s)
-		s.gateway.writers.wake()
+		s.write(list)
 	}
 	for _, r := range redeliver {
 		s.gateway.queries.redeliver(s, r)
@@ -133,23 +140,32 @@ func (s *session) due(now int64) (next int64) {
 	return next
 }
 
+// waits says whether the socket has taken nothing for too long, whether the session
+// has to be added to its writer's list (a blocked socket, or receipts that waited),
+// and what of its pushes is overdue, as overdue does.
+func (s *session) waits(now int64) (stuck, list bool, again int64, redeliver []protocol.Range) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	stuck = s.outbox.blocked && now-s.stuck >= writeTicks
+	list = !s.outbox.empty() && !stuck && !s.listed
+	s.listed = s.listed || list
+	again, redeliver = s.overdue(now)
+	return stuck, list, again, redeliver
+}
+
 // survive is deferred where a session works on a goroutine that it shares with
-// others: a bug that one session meets ends that session and nothing else.
+// others: a bug that one session meets ends that session and nothing else. What
+// panics has released the session's locks, because every Unlock of them is deferred.
 func (s *session) survive(where string) {
 	cause := recover()
 	if cause == nil {
 		return
 	}
-	g := s.gateway
-	g.counters.panics.Add(1)
-	if g.said.panics.Now() {
-		g.log.Error("gateway: a session panicked", "where", where, "panic", cause, "stack", string(debug.Stack()))
+	s.gateway.panicked(where, cause)
+	s.mu.Lock()
+	if s.phase.Swap(phaseClosing) != phaseClosing {
+		s.reason = protocol.CodeInternal
 	}
-	s.phase.Store(phaseClosing)
-	if s.writing.TryLock() { // the outbox cannot be trusted any more, so there is no CLOSE
-		if !s.released {
-			s.transport.shutdown()
-		}
-		s.writing.Unlock()
-	}
+	s.mu.Unlock()
+	s.hangUp() // the outbox cannot be trusted any more, so there is no CLOSE
 }

@@ -1,7 +1,6 @@
 package gateway
 
 import (
-	"context"
 	"sync"
 
 	"gannet/internal/hop"
@@ -78,5 +77,5 @@ func (l *logouts) tell() {
 
 func (l *logouts) logout(over []hop.Binding) (err error) {
 	defer l.gateway.surviveLogic(&err)
-	return l.gateway.logic.Logout(context.WithoutCancel(l.gateway.ctx), over)
+	return l.gateway.logic.Logout(l.gateway.ctx, over)
 }

@@ -22,27 +22,37 @@ func (s *session) list() bool {
 
 // reply puts encoded frames that answer the client into the outbox and has them
 // written.
-func (s *session) reply(b []byte) {
-	if s.put(b) {
+func (s *session) reply(b []byte) { s.write(s.put(b)) }
+
+// write has what waits in the outbox written; list is what list said. The writers
+// are woken in any case: a session that a lane has listed would wait for the end
+// of its batch otherwise.
+func (s *session) write(list bool) {
+	if list {
 		s.gateway.writers.add(s)
-		s.gateway.writers.wake()
 	}
+	s.gateway.writers.wake()
 }
 
 // put is reply without the writer: true asks the caller to add the session.
 func (s *session) put(b []byte) (list bool) {
-	s.mu.Lock()
-	if s.phase.Load() == phaseClosing {
-		s.mu.Unlock()
-		return false
-	}
-	ok := s.outbox.reply(b)
-	list = ok && s.list()
-	s.mu.Unlock()
-	if !ok {
+	list, fits := s.keep(b)
+	if !fits {
 		s.close(protocol.CodeNotReading)
 	}
 	return list
+}
+
+func (s *session) keep(b []byte) (list, fits bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase.Load() == phaseClosing {
+		return false, true
+	}
+	if !s.outbox.reply(b) {
+		return false, false
+	}
+	return s.list(), true
 }
 
 // fail answers a request with an ERROR.
@@ -71,14 +81,7 @@ func (s *session) flush(scratch []byte) {
 	}
 	g := s.gateway
 	for {
-		s.mu.Lock()
-		s.listed = false
-		closing := s.phase.Load() == phaseClosing
-		p := s.outbox.take(scratch[:0])
-		if len(p) == 0 {
-			s.outbox.blocked = false
-		}
-		s.mu.Unlock()
+		p, closing := s.take(scratch[:0])
 		if len(p) == 0 {
 			if closing {
 				s.transport.shutdown()
@@ -102,6 +105,18 @@ func (s *session) flush(scratch []byte) {
 	}
 }
 
+// take moves what goes out next into scratch.
+func (s *session) take(scratch []byte) (p []byte, closing bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.listed = false
+	p = s.outbox.take(scratch)
+	if len(p) == 0 {
+		s.outbox.blocked = false
+	}
+	return p, s.phase.Load() == phaseClosing
+}
+
 // drained says that nothing waits after a complete write; the outbox counts as
 // not blocked then.
 func (s *session) drained() bool {
@@ -118,11 +133,11 @@ func (s *session) drained() bool {
 func (s *session) block(rest []byte, progress bool) {
 	w := &s.gateway.wheel
 	s.mu.Lock()
+	defer s.mu.Unlock()
 	if progress || !s.outbox.blocked {
 		s.stuck = w.now()
 	}
 	s.outbox.untake(rest)
 	s.outbox.detach()
-	s.mu.Unlock()
 	w.schedule(s, w.now()+1)
 }

@@ -22,9 +22,8 @@ type Logic interface {
 	// not 0. Calls for one queue come one after the other. The batch is valid until
 	// it returns; the answers' bytes are the gateway's from then on.
 	//
-	// Where logic is in this process, the pushes of the batch come through
-	// Gateway.Push before Forward returns and with its context, so they and the
-	// answers go out in one write.
+	// Pushes that come through Gateway.Push with this context, before Forward
+	// returns, go out in one write with the answers.
 	Forward(ctx context.Context, batch *hop.Batch) (hop.Answers, error)
 
 	// Query answers a SYNC or HISTORY frame with one encoded frame.

@@ -20,11 +20,13 @@ func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
 		return nil
 	}
 	touched := touchedPool.Get().(*[]*session)
+	defer g.touch(ctx, touched)
 	if push.Everything {
 		*touched = g.hintAll(*touched)
 	}
 	now := g.wheel.now()
 	g.sessions.mu.RLock()
+	defer g.sessions.mu.RUnlock()
 	for i := range push.Frames {
 		frame := push.Bytes(i)
 		head, ok := peek(frame)
@@ -44,15 +46,18 @@ func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
 			}
 		}
 	}
-	g.sessions.mu.RUnlock()
+	return absent
+}
+
+// touch has the sessions written to, and takes their list back.
+func (g *Gateway) touch(ctx context.Context, touched *[]*session) {
 	g.writers.add(*touched...)
-	if ctx.Value(withinBatch{}) != g {
+	if !g.within(ctx) { // asked after add, so that one of the two sees them
 		g.writers.wake()
 	}
 	clear(*touched)
 	*touched = (*touched)[:0]
 	touchedPool.Put(touched)
-	return absent
 }
 
 var touchedPool = sync.Pool{New: func() any { return new([]*session) }}
@@ -68,16 +73,22 @@ func (g *Gateway) badPush(what string) {
 // that have to be written to.
 func (g *Gateway) hintAll(touched []*session) []*session {
 	for _, s := range g.sessions.all() {
-		s.mu.Lock()
-		if s.phase.Load() == phaseOnline {
-			s.outbox.hint(protocol.Target{}, 0)
-			if s.list() {
-				touched = append(touched, s)
-			}
+		if s.hintEverything() {
+			touched = append(touched, s)
 		}
-		s.mu.Unlock()
 	}
 	return touched
+}
+
+func (s *session) hintEverything() (list bool) {
+	defer s.survive("push")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.phase.Load() != phaseOnline {
+		return false
+	}
+	s.outbox.hint(protocol.Target{}, 0)
+	return s.list()
 }
 
 // pushHead is what the gateway needs to know of a push.
@@ -103,6 +114,7 @@ func peek(frame []byte) (h pushHead, ok bool) {
 // push puts a frame into the outbox, or remembers a hint for it; true asks the
 // caller to add the session to its writer's list.
 func (s *session) push(frame []byte, h pushHead, now int64) (list bool) {
+	defer s.survive("push")
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase.Load() != phaseOnline {

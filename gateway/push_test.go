@@ -68,7 +68,7 @@ func flood(st *stage, p *peer) uint64 {
 	return last
 }
 
-func TestReaderThatNeverReads(t *testing.T) {
+func TestClientThatNeverReads(t *testing.T) {
 	st := newStage(t, newLogic(), Config{})
 	stuck, neighbour := st.login(2), st.login(3)
 	last := flood(st, stuck)

@@ -83,6 +83,10 @@ func (q *queries) redeliver(s *session, again protocol.Range) {
 
 func (q *queries) do(j job) {
 	s := j.session
+	defer s.survive("query")
+	if s.phase.Load() == phaseClosing {
+		return // nobody hears the answer; above all, who is gone does not replace who is here
+	}
 	if j.frame == nil {
 		q.doRedeliver(s, j.again)
 		return
@@ -155,13 +159,23 @@ func (q *queries) doLogin(s *session, f protocol.Frame) {
 	case w.User == 0 || !isWelcome(w.Frame, f.Request):
 		q.hostile("logic answered a login with something else", f.Type)
 		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
+		q.undoLogin(&login, &w)
 	case !s.welcome(&w, &login.Hello):
-		g.logouts.add(hop.Binding{
-			Identity: hop.Identity{Gateway: g.epoch, Conn: s.id, User: w.User, Device: login.Hello.Device},
-			Platform: login.Hello.Platform,
-			Number:   w.Number,
-		})
+		q.undoLogin(&login, &w)
 	}
+}
+
+// undoLogin takes a device out of the directory that logic let in, and whose
+// connection is not to be used.
+func (q *queries) undoLogin(login *hop.Login, w *hop.Welcome) {
+	if w.User == 0 {
+		return
+	}
+	q.gateway.logouts.add(hop.Binding{
+		Identity: hop.Identity{Gateway: login.Gateway, Conn: login.Conn, User: w.User, Device: login.Hello.Device},
+		Platform: login.Hello.Platform,
+		Number:   w.Number,
+	})
 }
 
 func isWelcome(b []byte, request uint32) bool {
@@ -185,13 +199,13 @@ func (q *queries) doRedeliver(s *session, r protocol.Range) {
 		q.hostile("logic gave something else to be pushed again", protocol.TypePush)
 		return
 	}
+	s.write(s.pushAgain(pushes))
+}
+
+func (s *session) pushAgain(pushes []byte) (list bool) {
 	s.mu.Lock()
-	list := s.phase.Load() == phaseOnline && s.outbox.push(pushes, false) && s.list()
-	s.mu.Unlock()
-	if list {
-		q.gateway.writers.add(s)
-		q.gateway.writers.wake()
-	}
+	defer s.mu.Unlock()
+	return s.phase.Load() == phaseOnline && s.outbox.push(pushes, false) && s.list()
 }
 
 // allPushes says whether the bytes are whole PUSH frames.

@@ -13,8 +13,9 @@ type Push struct {
 	Conns     []uint64
 
 	// Everything says that pushes were lost on the way, and nobody knows of which
-	// conversations: every connection of the gateway gets a HINT of kind 0, before
-	// the frames.
+	// conversations: every connection of the gateway gets a HINT of kind 0. It goes
+	// out, like every hint, once nothing else waits for the connection; a client that
+	// meets the gap before it asks for what is missing all the same.
 	Everything bool
 }
 

@@ -1,0 +1,103 @@
+package gateway
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"gannet/protocol"
+)
+
+// stopPatience is how long Stop, once its time is up, waits for connections to take
+// their CLOSE, and for calls of logic that it has cancelled to return.
+const stopPatience = time.Second
+
+// Stop ends the gateway so that nobody loses anything: it accepts no more, lets
+// the lanes finish what they have, says CLOSE draining to every connection and
+// waits until they are gone. Whatever arrives meanwhile gets its answer or the
+// CLOSE. When ctx ends first, connections and calls of logic are cut off, and that
+// is the error.
+func (g *Gateway) Stop(ctx context.Context) error {
+	g.mu.Lock()
+	if g.stopping {
+		g.mu.Unlock()
+		return ErrStopped
+	}
+	g.stopping = true
+	listeners := g.listeners
+	g.mu.Unlock()
+	defer context.AfterFunc(ctx, g.cancel)()
+	for _, l := range listeners {
+		l.refuse()
+	}
+	err := g.finish(ctx)
+	g.draining.Store(true)
+	for _, s := range g.sessions.all() {
+		s.closeAfter(protocol.CodeDraining, drainDelay())
+	}
+	if cerr := await(ctx, g.sessions.empty()); cerr != nil {
+		left := g.sessions.all()
+		for _, s := range left {
+			s.hangUp()
+		}
+		err = fmt.Errorf("gateway: %d connections were cut off: %w", len(left), cerr)
+	}
+	close(g.stop)
+	if werr := await(ctx, g.ended()); werr != nil && err == nil {
+		err = fmt.Errorf("gateway: logic does not let go: %w", werr)
+	}
+	g.cancel()
+	for _, l := range listeners {
+		if cerr := l.close(ctx); cerr != nil && err == nil {
+			err = cerr
+		}
+	}
+	return err
+}
+
+// finish waits until the lanes are done with everything that they have now.
+func (g *Gateway) finish(ctx context.Context) error {
+	poll := time.NewTicker(tick)
+	defer poll.Stop()
+	newest := make([]uint64, len(g.lanes))
+	for i, l := range g.lanes {
+		newest[i] = l.newest()
+	}
+	for i, l := range g.lanes {
+		for !l.reached(newest[i]) {
+			select {
+			case <-poll.C:
+			case <-ctx.Done():
+				return fmt.Errorf("gateway: logic has not answered everything: %w", ctx.Err())
+			}
+		}
+	}
+	return nil
+}
+
+// ended is closed once the goroutines have ended.
+func (g *Gateway) ended() <-chan struct{} {
+	ended := make(chan struct{})
+	go func() {
+		g.wg.Wait()
+		g.queries.workers.Wait()
+		g.logouts.tell() // of logins that ended too late
+		close(ended)
+	}()
+	return ended
+}
+
+// await waits until done is closed; the error is that of ctx, which ended first.
+func await(ctx context.Context, done <-chan struct{}) error {
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+	}
+	select {
+	case <-done:
+		return nil
+	case <-time.After(stopPatience):
+		return ctx.Err()
+	}
+}
