@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"time"
 
@@ -191,5 +192,65 @@ func TestStopLosesNothing(t *testing.T) {
 	}
 	if err := st.Stop(context.Background()); err != ErrStopped {
 		t.Errorf("a second stop: %v", err)
+	}
+}
+
+// A batch is no larger than a record, whatever waits.
+func TestBatchIsCutAtItsBytes(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	l.gate, l.entered = make(chan struct{}, 100), make(chan int, 100)
+	st := newStage(t, l, Config{Lanes: 1})
+	a := st.login(1)
+	a.send(sendFrame(2, 1, "first"))
+	<-l.entered
+	const n = 100
+	body := strings.Repeat("x", batchBytes/10)
+	for i := range uint64(n) {
+		a.send(sendFrame(2, i+2, body))
+	}
+	a.send(sendFrame(2, n+2, strings.Repeat("x", protocol.MaxBody)))
+	st.eventually("all have arrived", func() bool { return st.stat("frames_in") == 1+2+n })
+	close(l.gate)
+	sizes := []int{}
+	for got := 0; got < n+1; got += sizes[len(sizes)-1] {
+		sizes = append(sizes, <-l.entered)
+	}
+	for _, size := range sizes {
+		if size > 9 {
+			t.Errorf("a batch has %d frames of a tenth of its bytes and their heads", size)
+		}
+	}
+	if len(sizes) > n/9+3 {
+		t.Errorf("%d frames went in %d batches", n+1, len(sizes))
+	}
+	for i := range n + 2 {
+		if f := a.next(); f.Type != protocol.TypeSendAck || f.Request != uint32(i+1) {
+			t.Fatalf("answer %d is %#x to request %d", i, f.Type, f.Request)
+		}
+	}
+}
+
+// Who is refused again and again is told to wait longer each time, and who was not
+// for a while begins anew.
+func TestRefusedAgainWaitsLonger(t *testing.T) {
+	s := &session{}
+	now, before := int64(1000), time.Duration(0)
+	for range 12 {
+		wait := s.busyFor(now)
+		if again := s.busyFor(now + 1); again != wait-tick {
+			t.Fatalf("a frame of the same time is told %v, the one before %v", again, wait)
+		}
+		if wait < before || wait > maxBusyTicks*tick {
+			t.Fatalf("told to wait %v, and before that %v", wait, before)
+		}
+		before = wait / 2 // half of it is chance
+		now = s.busyUntil
+	}
+	if before < maxBusyTicks*tick/4 {
+		t.Errorf("at last told to wait %v", 2*before)
+	}
+	if wait := s.busyFor(s.busyUntil + s.busyTicks + 1); wait > minBusyTicks*tick {
+		t.Errorf("after a pause told to wait %v", wait)
 	}
 }

@@ -154,3 +154,29 @@ func TestBlockedOutboxOwnsItsMemory(t *testing.T) {
 		t.Errorf("took %q: it shares memory with the batch", got)
 	}
 }
+
+// While a hint of a conversation waits, its further pushes are part of it: what
+// comes behind what did not fit must not come before it.
+func TestPushesJoinAWaitingHint(t *testing.T) {
+	st := newStage(t, newLogic(), Config{})
+	p := st.login(2)
+	flood(st, p)
+	s := st.sessions.get(p.conn)
+	s.mu.Lock()
+	full := s.outbox.hints[0]
+	s.outbox.bytes -= 32 << 10 // as if the socket had taken so much
+	s.mu.Unlock()
+	st.push([]delivery{
+		{Frame: pushFrame(1, 2, full.Seq+1, 100), Conns: []uint64{p.conn}},
+		{Frame: pushFrame(9, 2, 1, 100), Conns: []uint64{p.conn}},
+	})
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.outbox.bytes += 32 << 10
+	if got := s.outbox.hints; len(got) != 1 || got[0].Target != full.Target || got[0].Seq != full.Seq+1 {
+		t.Errorf("hints are %v, want one up to %d", got, full.Seq+1)
+	}
+	if last := s.outbox.normal.list[len(s.outbox.normal.list)-1]; !bytes.Equal(last, pushFrame(9, 2, 1, 100)) {
+		t.Error("the push of another conversation did not go out")
+	}
+}
