@@ -11,15 +11,20 @@ import (
 // counters counts, by name, why connections ended and pushes did not go out,
 // and what went through.
 type counters struct {
+	// Of every message; each line of the processor's cache has what one goroutine
+	// writes, since lines that go from core to core cost more than the message.
 	accepted atomic.Uint64
 	reads    atomic.Uint64 // times that a socket brought something
 	bytesIn  atomic.Uint64
 	framesIn atomic.Uint64
+	_        cacheLine
 	requests atomic.Uint64 // frames handed to logic
 	batches  atomic.Uint64 // in which they went
-	pushes   atomic.Uint64 // pushes put into an outbox
+	pushes   atomic.Uint64 // frames to a connection, put into its outbox or made a hint
+	_        cacheLine
 	writes   atomic.Uint64 // write calls
 	bytesOut atomic.Uint64
+	_        cacheLine
 
 	handshakes atomic.Uint64 // TLS handshakes that failed
 
@@ -45,6 +50,9 @@ type counters struct {
 	closed      [len(closeReasons)]atomic.Uint64
 	closedOther atomic.Uint64 // with a code that is not in the list
 }
+
+// cacheLine keeps its neighbours on different lines of the processor's cache.
+type cacheLine [64]byte
 
 // said bounds what is logged of what peers do.
 type said struct {

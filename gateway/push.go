@@ -27,6 +27,7 @@ func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
 	now := g.wheel.now()
 	g.sessions.mu.RLock()
 	defer g.sessions.mu.RUnlock()
+	pushed := uint64(0)
 	for i := range push.Frames {
 		frame := push.Bytes(i)
 		head, ok := peek(frame)
@@ -41,11 +42,13 @@ func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
 				g.counters.pushAbsent.Add(1)
 				continue
 			}
+			pushed++
 			if s.push(frame, head, now) {
 				*touched = append(*touched, s)
 			}
 		}
 	}
+	g.counters.pushes.Add(pushed)
 	return absent
 }
 
@@ -120,7 +123,6 @@ func (s *session) push(frame []byte, h pushHead, now int64) (list bool) {
 	if s.phase.Load() != phaseOnline {
 		return false
 	}
-	s.gateway.counters.pushes.Add(1)
 	if h.tracked {
 		t := h.message.Conversation().Target(s.user)
 		urgent := t.Kind == protocol.KindSystem || t.Kind == protocol.KindBroadcast

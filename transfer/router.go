@@ -117,6 +117,7 @@ func (r *router) locate(ctx context.Context, record *hop.Record) error {
 // pack makes a parcel for each gateway that holds receivers. The frames stay where
 // they are, in the record's blob.
 func (r *router) pack(record *hop.Record) {
+	deliveries := uint64(0)
 	for _, i := range r.entries {
 		e := &record.Entries[i]
 		for _, user := range members(e.Conversation) {
@@ -129,10 +130,11 @@ func (r *router) pack(record *hop.Record) {
 					continue // it knows
 				}
 				r.parcel(d.At.Gateway).add(record.Blob, e.Frame, d.At.Conn)
-				r.server.counters.deliveries.Add(1)
+				deliveries++
 			}
 		}
 	}
+	r.server.counters.deliveries.Add(deliveries)
 }
 
 func (r *router) parcel(epoch uint64) *parcel {
