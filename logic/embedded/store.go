@@ -165,7 +165,7 @@ func (s *Store) begin(opts Options) error {
 	if err != nil {
 		return err
 	}
-	s.stamps.last, s.stamps.underWay = stamp, make([]uint64, opts.Queues)
+	s.stamps = stamps{last: stamp, durable: stamp, underWay: make([]uint64, opts.Queues)}
 	for i := range opts.Queues {
 		s.queues = append(s.queues, &queue{index: i, made: made[i], ledger: ledger.New(ledger.Options{
 			Queue: i, Queues: opts.Queues,

@@ -78,19 +78,21 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 		return err
 	}
 	stamp := s.stamps.draw(q.index)
-	defer s.stamps.settle(q.index)
 	change, err := s.workOut(ctx, q, ledger.Input{Batches: batches, Stamp: stamp, Now: uint64(s.now().UnixMilli()), Acks: acks})
 	if err != nil {
+		s.stamps.settle(q.index, false)
 		return unavailable(err)
 	}
-	if !change.Empty() { // else nothing is new; what was repeated is durable, as its batch had returned
+	wrote := !change.Empty()
+	if wrote { // else nothing is new; what was repeated is durable, as its batch had returned
 		if err := s.commit(q, change); err != nil {
-			return err
+			return err // the stamp stays under way: the next Open may find what was written
 		}
 	}
 	q.ledger.Record(batches, &q.record)
 	q.record.Mark = stamp
 	q.ledger.Settle()
+	s.stamps.settle(q.index, wrote)
 	if s.publish != nil && slices.ContainsFunc(q.record.Entries, func(e hop.RecordEntry) bool { return e.Frame.Len() > 0 }) {
 		s.publish(ctx, &q.record)
 	}
