@@ -51,12 +51,19 @@ func (s *Store) Apply(ctx context.Context, batches []*logic.Batch) error {
 
 func (s *Store) apply(ctx context.Context, b *logic.Batch) {
 	if b.Queue < 0 || b.Queue >= len(s.queues) {
-		b.Err = unavailable(fmt.Errorf("there is no queue %d", b.Queue))
+		failBatch(b, unavailable(fmt.Errorf("there is no queue %d", b.Queue)))
 		return
 	}
 	q := s.queues[b.Queue]
 	if err := q.line.Do(ctx, b, func(batches []*logic.Batch) { s.write(ctx, q, batches, false) }); err != nil {
-		b.Err = unavailable(err)
+		failBatch(b, unavailable(err))
+	}
+}
+
+func failBatch(b *logic.Batch, err error) {
+	b.Err = err
+	for i := range b.Entries {
+		b.Entries[i].Outcome = logic.Unknown
 	}
 }
 
@@ -65,10 +72,7 @@ func (s *Store) apply(ctx context.Context, b *logic.Batch) {
 func (s *Store) write(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) {
 	if err := s.work(ctx, q, batches, acks); err != nil {
 		for _, b := range batches {
-			b.Err = err
-			for i := range b.Entries {
-				b.Entries[i].Outcome = logic.Unknown
-			}
+			failBatch(b, err)
 		}
 	}
 }
