@@ -55,7 +55,8 @@ func (s *Store) apply(ctx context.Context, b *logic.Batch) {
 		return
 	}
 	q := s.queues[b.Queue]
-	if err := q.line.Do(ctx, b, func(batches []*logic.Batch) { s.write(ctx, q, batches, false) }); err != nil {
+	// The one who writes does so for others as well, who go on if its call ends.
+	if err := q.line.Do(ctx, b, func(batches []*logic.Batch) { s.write(context.WithoutCancel(ctx), q, batches, false) }); err != nil {
 		failBatch(b, unavailable(err))
 	}
 }
