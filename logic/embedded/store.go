@@ -60,8 +60,8 @@ type Options struct {
 
 	// Publish takes each record that carries frames once it is durable, in the order
 	// of its queue; the queue waits for it to return. The record is valid until
-	// then, the bytes of its blob stay as they are. The context is that of the call
-	// that wrote the record. nil: nobody follows.
+	// then, the bytes of its blob stay as they are. The context has the values of the
+	// call that wrote the record, and no end. nil: nobody follows.
 	Publish func(ctx context.Context, record *hop.Record)
 
 	FS  vfs.FS           // nil: the disk

@@ -56,7 +56,7 @@ func (s *Store) apply(ctx context.Context, b *logic.Batch) {
 	}
 	q := s.queues[b.Queue]
 	// The one who writes does so for others as well, who go on if its call ends.
-	if err := q.line.Do(ctx, b, func(batches []*logic.Batch) { s.write(context.WithoutCancel(ctx), q, batches, false) }); err != nil {
+	if err := q.line.Do(ctx, b, func(batches []*logic.Batch) { _ = s.write(context.WithoutCancel(ctx), q, batches, false) }); err != nil {
 		failBatch(b, unavailable(err))
 	}
 }
@@ -70,12 +70,14 @@ func failBatch(b *logic.Batch, err error) {
 
 // write makes the next record of a queue: all batches that waited, worked out,
 // durable, shown to readers and published. A failure is that of all of them.
-func (s *Store) write(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) {
-	if err := s.work(ctx, q, batches, acks); err != nil {
+func (s *Store) write(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) error {
+	err := s.work(ctx, q, batches, acks)
+	if err != nil {
 		for _, b := range batches {
 			failBatch(b, err)
 		}
 	}
+	return err
 }
 
 func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) (err error) {
@@ -193,9 +195,15 @@ func putInbox(w *pebble.Batch, c protocol.Conversation) {
 	}
 }
 
-// ackTick is how often acks that wait are looked for: a quarter of the second that
-// they may wait.
-const ackTick = 250 * time.Millisecond
+const (
+	// ackTick is how often acks that wait are looked for: a quarter of the second that
+	// they may wait.
+	ackTick = 250 * time.Millisecond
+
+	// tickRecords bounds the records of a queue in one tick, so that no other queue
+	// waits for long: that is four times the acks that a ledger lets wait.
+	tickRecords = 64
+)
 
 // writeAcks writes acks that no batch has taken along, until the store closes.
 func (s *Store) writeAcks() {
@@ -213,11 +221,15 @@ func (s *Store) writeAcks() {
 	}
 }
 
-// flushAcks writes the acks of every queue that are due, or all of them.
+// flushAcks writes the acks of every queue that are due, or all of them. A record
+// takes a bounded number of them, so it may take several.
 func (s *Store) flushAcks(all bool) {
 	for _, q := range s.queues {
-		if q.ledger.Due(uint64(s.now().UnixMilli()), all) {
-			_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) { s.write(context.Background(), q, batches, all) })
+		var err error
+		for n := 0; n < tickRecords && err == nil && q.ledger.Due(uint64(s.now().UnixMilli()), all); n++ {
+			_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) {
+				err = s.write(context.Background(), q, batches, all)
+			})
 		}
 	}
 }
