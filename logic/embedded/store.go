@@ -204,8 +204,8 @@ func (s *Store) checkFormat() error {
 		return fmt.Errorf("%w: %x, this gannet reads format %d; use the gannet that wrote it, or another folder", ErrFormat, format, formatVersion)
 	}
 	identity, err := s.get(keyIdentity)
-	if err == nil && len(identity) != len(s.identity) {
-		err = errCorrupt
+	if errors.Is(err, pebble.ErrNotFound) || err == nil && len(identity) != len(s.identity) {
+		err = fmt.Errorf("%w: the store has lost its name", errCorrupt)
 	}
 	copy(s.identity[:], identity)
 	return err
