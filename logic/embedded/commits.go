@@ -95,7 +95,8 @@ func readAllCommits(db *pebble.DB) (made map[int]uint64, stamp uint64, err error
 // which of them are under way.
 type stamps struct {
 	mu       sync.Mutex
-	last     uint64
+	last     uint64   // drawn
+	durable  uint64   // the highest that the store would know after a crash
 	underWay []uint64 // by queue; 0: none
 }
 
@@ -108,19 +109,24 @@ func (s *stamps) draw(queue int) uint64 {
 	return s.last
 }
 
-// settle says that readers see all of the queue's batch, or that there is nothing
-// to see.
-func (s *stamps) settle(queue int) {
+// settle says that readers see all of the queue's batch, which was written, or
+// that nothing was and there is nothing to see.
+func (s *stamps) settle(queue int, written bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if written {
+		s.durable = max(s.durable, s.underWay[queue])
+	}
 	s.underWay[queue] = 0
 }
 
-// next gives the lowest stamp of which readers may not see everything yet.
+// next gives the lowest stamp of which readers may not see everything yet. It is
+// never past what is durable: the stamps that were drawn for nothing are drawn once
+// more after a crash, and what comes under them then is new to those who asked.
 func (s *stamps) next() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	next := s.last + 1
+	next := s.durable + 1
 	for _, stamp := range s.underWay {
 		if stamp != 0 {
 			next = min(next, stamp)

@@ -86,6 +86,9 @@ func readPage(ctx context.Context, it *pebble.Iterator, page *logic.Page) error 
 		}
 		seq := keySeq(it.Key())
 		_, message, err := splitMessage(seq, value)
+		if err == nil {
+			err = checkMessage(seq, message)
+		}
 		if err != nil {
 			return err
 		}

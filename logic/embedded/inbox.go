@@ -90,7 +90,7 @@ func (s *Store) state(ctx context.Context, q *logic.InboxQuery, target protocol.
 		}
 		state.Unread, known = v.Unread(own)
 		count, total = v.Count, own.Total
-		changed = v.Head > 0 && v.Changed >= q.Since && !(q.Unacked && state.Acked >= v.Head)
+		changed = v.Head > 0 && (v.Changed >= q.Since || v.Owes) && !(q.Unacked && state.Acked >= v.Head)
 	})
 	if err != nil || !changed {
 		return state, false, err

@@ -152,6 +152,18 @@ func splitMessage(seq uint64, value []byte) (l links, message []byte, err error)
 	return l, value, nil
 }
 
+// checkMessage says whether the bytes are the message with this seq.
+func checkMessage(seq uint64, message []byte) error {
+	var m protocol.Message
+	if err := m.Decode(message); err != nil {
+		return err
+	}
+	if m.Seq != seq {
+		return errCorrupt
+	}
+	return nil
+}
+
 // decodeMessage reads the value of a message; the body is valid as long as value
 // is.
 func decodeMessage(seq uint64, value []byte) (l links, m protocol.Message, err error) {

@@ -21,7 +21,8 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 			c.Err = load(it, c)
 		}
 	}
-	return it.Close()
+	_ = it.Close() // what went wrong is the error of a conversation already
+	return nil
 }
 
 func load(it *pebble.Iterator, c *ledger.Loaded) error {
@@ -33,6 +34,10 @@ func load(it *pebble.Iterator, c *ledger.Loaded) error {
 			return err
 		}
 		c.Progress = ledger.Progress{Head: m.Seq, Time: m.Time, Count: links.count, Changed: links.stamp}
+	}
+	// A seek forgets the error of what came before it.
+	if err := it.Error(); err != nil {
+		return err
 	}
 	for ok := it.SeekGE(members); ok; ok = it.Next() {
 		key := it.Key()
@@ -58,6 +63,9 @@ func load(it *pebble.Iterator, c *ledger.Loaded) error {
 		}
 		c.Devices, c.Changed = append(c.Devices, d), max(c.Changed, d.Changed)
 	}
+	if err := it.Error(); err != nil {
+		return err
+	}
 	first := c.Head/checkpoint*checkpoint + 1
 	for ok := it.SeekGE(messageKey(&p, first)); ok && bytes.HasPrefix(it.Key(), messages); ok = it.Next() {
 		links, m, err := readMessage(it)
@@ -80,7 +88,8 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 			w.Err = walk(it, w)
 		}
 	}
-	return it.Close()
+	_ = it.Close() // what went wrong is the error of a walk already
+	return nil
 }
 
 // walkSteps is how far apart two messages of a device may be for the iterator to go

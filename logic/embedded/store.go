@@ -64,8 +64,8 @@ type Options struct {
 
 	// Publish takes each record that carries frames once it is durable, in the order
 	// of its queue; the queue waits for it to return. The record is valid until
-	// then, the bytes of its blob stay as they are. The context is that of the call
-	// that wrote the record. nil: nobody follows.
+	// then, the bytes of its blob stay as they are. The context has the values of the
+	// call that wrote the record, and no end. nil: nobody follows.
 	Publish func(ctx context.Context, record *hop.Record)
 
 	FS  vfs.FS           // nil: the disk
@@ -169,7 +169,7 @@ func (s *Store) begin(opts Options) error {
 	if err != nil {
 		return err
 	}
-	s.stamps.last, s.stamps.underWay = stamp, make([]uint64, opts.Queues)
+	s.stamps = stamps{last: stamp, durable: stamp, underWay: make([]uint64, opts.Queues)}
 	for i := range opts.Queues {
 		s.queues = append(s.queues, &queue{index: i, made: made[i], ledger: ledger.New(ledger.Options{
 			Queue: i, Queues: opts.Queues,
@@ -209,8 +209,8 @@ func (s *Store) checkFormat() error {
 		return fmt.Errorf("%w: %x, this gannet reads format %d; use the gannet that wrote it, or another folder", ErrFormat, format, formatVersion)
 	}
 	identity, err := s.get(keyIdentity)
-	if err == nil && len(identity) != len(s.identity) {
-		err = errCorrupt
+	if errors.Is(err, pebble.ErrNotFound) || err == nil && len(identity) != len(s.identity) {
+		err = fmt.Errorf("%w: the store has lost its name", errCorrupt)
 	}
 	copy(s.identity[:], identity)
 	return err

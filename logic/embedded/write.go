@@ -58,26 +58,33 @@ func (s *Store) Apply(ctx context.Context, batches []*logic.Batch) error {
 
 func (s *Store) apply(ctx context.Context, b *logic.Batch) {
 	if b.Queue < 0 || b.Queue >= len(s.queues) {
-		b.Err = unavailable(fmt.Errorf("there is no queue %d", b.Queue))
+		failBatch(b, unavailable(fmt.Errorf("there is no queue %d", b.Queue)))
 		return
 	}
 	q := s.queues[b.Queue]
-	if err := q.line.Do(ctx, b, func(batches []*logic.Batch) { s.write(ctx, q, batches, false) }); err != nil {
-		b.Err = unavailable(err)
+	// The one who writes does so for others as well, who go on if its call ends.
+	if err := q.line.Do(ctx, b, func(batches []*logic.Batch) { _ = s.write(context.WithoutCancel(ctx), q, batches, false) }); err != nil {
+		failBatch(b, unavailable(err))
+	}
+}
+
+func failBatch(b *logic.Batch, err error) {
+	b.Err = err
+	for i := range b.Entries {
+		b.Entries[i].Outcome = logic.Unknown
 	}
 }
 
 // write makes the next record of a queue: all batches that waited, worked out,
 // durable, shown to readers and published. A failure is that of all of them.
-func (s *Store) write(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) {
-	if err := s.work(ctx, q, batches, acks); err != nil {
+func (s *Store) write(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) error {
+	err := s.work(ctx, q, batches, acks)
+	if err != nil {
 		for _, b := range batches {
-			b.Err = err
-			for i := range b.Entries {
-				b.Entries[i].Outcome = logic.Unknown
-			}
+			failBatch(b, err)
 		}
 	}
+	return err
 }
 
 func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) (err error) {
@@ -85,19 +92,21 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 		return err
 	}
 	stamp := s.stamps.draw(q.index)
-	defer s.stamps.settle(q.index)
 	change, err := s.workOut(ctx, q, ledger.Input{Batches: batches, Stamp: stamp, Now: uint64(s.now().UnixMilli()), Acks: acks})
 	if err != nil {
+		s.stamps.settle(q.index, false)
 		return unavailable(err)
 	}
-	if !change.Empty() { // else nothing is new; what was repeated is durable, as its batch had returned
+	wrote := !change.Empty()
+	if wrote { // else nothing is new; what was repeated is durable, as its batch had returned
 		if err := s.commit(q, change); err != nil {
-			return err
+			return err // the stamp stays under way: the next Open may find what was written
 		}
 	}
 	q.ledger.Record(batches, &q.record)
 	q.record.Mark = stamp
 	q.ledger.Settle()
+	s.stamps.settle(q.index, wrote)
 	if s.publish != nil && slices.ContainsFunc(q.record.Entries, func(e hop.RecordEntry) bool { return e.Frame.Len() > 0 }) {
 		s.publish(ctx, &q.record)
 	}
@@ -194,9 +203,15 @@ func putInbox(w *pebble.Batch, c protocol.Conversation) {
 	}
 }
 
-// ackTick is how often acks that wait are looked for: a quarter of the second that
-// they may wait.
-const ackTick = 250 * time.Millisecond
+const (
+	// ackTick is how often acks that wait are looked for: a quarter of the second that
+	// they may wait.
+	ackTick = 250 * time.Millisecond
+
+	// tickRecords bounds the records of a queue in one tick, so that no other queue
+	// waits for long: that is four times the acks that a ledger lets wait.
+	tickRecords = 64
+)
 
 // writeAcks writes acks that no batch has taken along, until the store closes.
 func (s *Store) writeAcks() {
@@ -214,11 +229,15 @@ func (s *Store) writeAcks() {
 	}
 }
 
-// flushAcks writes the acks of every queue that are due, or all of them.
+// flushAcks writes the acks of every queue that are due, or all of them. A record
+// takes a bounded number of them, so it may take several.
 func (s *Store) flushAcks(all bool) {
 	for _, q := range s.queues {
-		if q.ledger.Due(uint64(s.now().UnixMilli()), all) {
-			_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) { s.write(context.Background(), q, batches, all) })
+		var err error
+		for n := 0; n < tickRecords && err == nil && q.ledger.Due(uint64(s.now().UnixMilli()), all); n++ {
+			_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) {
+				err = s.write(context.Background(), q, batches, all)
+			})
 		}
 	}
 }

@@ -9,6 +9,11 @@ import (
 // View is a conversation as readers may see it.
 type View struct {
 	Progress
+
+	// Owes says that a cursor may have risen which is not written: Changed does not
+	// tell of it yet.
+	Owes bool
+
 	c *conversation
 }
 
@@ -65,7 +70,7 @@ func (l *Ledger) View(ctx context.Context, key protocol.Conversation, see func(V
 		}
 	}
 	defer l.mu.Unlock()
-	see(View{Progress: c.shown, c: c})
+	see(View{Progress: c.shown, Owes: l.owing[key] != nil, c: c})
 	return nil
 }
 

@@ -1,0 +1,103 @@
+package embedded
+
+import (
+	"encoding/binary"
+	"errors"
+	"slices"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"gannet/logic"
+	"gannet/protocol"
+)
+
+// TestDamage: a record that does not have the form in which it was written is an
+// error for its conversation, and for no other.
+func TestDamage(t *testing.T) {
+	bad, good := direct(1, 2), direct(1, 3)
+	p := placeOf(bad)
+	cut := func(value []byte) []byte { return value[:len(value)-1] }
+	for _, c := range []struct {
+		name   string
+		key    []byte
+		damage func(value []byte) []byte
+		paged  bool // a page that has the message is an error as well
+	}{
+		{"a message that is cut", messageKey(&p, 70), cut, true},
+		{"a message without a byte", messageKey(&p, 70), func([]byte) []byte { return nil }, true},
+		{"a message with its links alone", messageKey(&p, 70), func(value []byte) []byte { return value[:4] }, true},
+		{"a message under another seq", messageKey(&p, 70), func(value []byte) []byte {
+			at := slices.Index(value, byte(protocol.KindDirect)) // the target begins the message
+			binary.BigEndian.PutUint64(value[at+9:], 71)
+			return value
+		}, true},
+		{"a message that points past its beginning", messageKey(&p, 70), func(value []byte) []byte { return append([]byte{70}, value[1:]...) }, true},
+		{"a message that counts more than there are", messageKey(&p, 70), func(value []byte) []byte { value[1] = 71; return value }, true},
+		{"a message with a count that has no end", messageKey(&p, 70), func([]byte) []byte { return []byte{0x80, 0x80, 0x80} }, true},
+		{"a member that is cut", append(prefix(&p, sectionMember), binary.BigEndian.AppendUint64(nil, 1)...), cut, false},
+		{"a device that is cut", append(prefix(&p, sectionDevice), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 1), 1)...), cut, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			disk := vfs.NewMem()
+			s := mustOpen(t, Options{Queues: 1, FS: disk})
+			for id := uint64(1); id <= 70; id++ {
+				new(entries).send(1, 1, 2, id).send(1, 1, 3, id).mustApply(t, s)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			s = mustOpen(t, Options{Queues: 1, FS: disk})
+			value, err := s.get(string(c.key))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := s.db.Set(c.key, c.damage(slices.Clone(value)), pebble.Sync); err != nil {
+				t.Fatal(err)
+			}
+
+			b := new(entries).send(1, 1, 3, 71).send(1, 1, 2, 71).send(1, 1, 3, 72)
+			b.mustApply(t, s)
+			if got := [...]logic.Outcome{b.Entries[0].Outcome, b.Entries[1].Outcome, b.Entries[2].Outcome}; got != [...]logic.Outcome{logic.Applied, logic.Unknown, logic.Applied} {
+				t.Errorf("a batch came to %v, want that only its second entry is unknown", got)
+			}
+			pages := []*logic.Page{{Conversation: bad, Limit: 1, Room: 1}, {Conversation: good, Limit: 100, Room: 1 << 20}, {Conversation: bad, Limit: 100, Room: 1 << 20}}
+			if err := s.Pages(t.Context(), pages); err != nil {
+				t.Fatal(err)
+			}
+			for i, page := range pages {
+				if broken := page.Conversation == bad; broken != (page.Err != nil) || broken && !errors.Is(page.Err, logic.ErrUnavailable) || !broken && page.Count != 72 {
+					t.Errorf("page %d has %d messages and the error %v", i, page.Count, page.Err)
+				}
+			}
+			if _, err := s.Changed(t.Context(), logic.InboxQuery{User: 2, Device: 1, Limit: 9, Room: 1 << 20}); !errors.Is(err, logic.ErrUnavailable) {
+				t.Errorf("the inbox with it gives %v", err)
+			}
+			if state := stateOf(t, s, 3, 1, 1); state.Head != 72 || state.Unread != 72 {
+				t.Errorf("the inbox without it gives %+v", state)
+			}
+
+			if err := s.db.Set(c.key, value, pebble.Sync); err != nil { // from a backup
+				t.Fatal(err)
+			}
+			if e := mustSend(t, s, 1, 1, 2, 71); e.Outcome != logic.Applied || e.Seq != 71 {
+				t.Errorf("once it was mended the next message got %+v, want seq 71", e)
+			}
+			if c.paged {
+				if err := s.db.Set(c.key, c.damage(slices.Clone(value)), pebble.Sync); err != nil {
+					t.Fatal(err)
+				}
+				// The conversation is in memory and its newest message is whole.
+				page := logic.Page{Conversation: bad, From: 60, Limit: 100, Room: 1 << 20}
+				if err := s.Pages(t.Context(), []*logic.Page{&page}); err != nil || !errors.Is(page.Err, logic.ErrUnavailable) {
+					t.Errorf("a page with it in its middle gives %v and %v", err, page.Err)
+				}
+				page = logic.Page{Conversation: bad, From: 69, Backward: true, Limit: 100, Room: 1 << 20}
+				if err := s.Pages(t.Context(), []*logic.Page{&page}); err != nil || page.Err != nil || page.Count != 69 {
+					t.Errorf("a page without it has %d messages, %v and %v", page.Count, err, page.Err)
+				}
+			}
+		})
+	}
+}
