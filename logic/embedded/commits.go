@@ -108,9 +108,9 @@ func (s *stamps) draw(queue int) uint64 {
 	return s.last
 }
 
-// settle says that readers see all of the queue's batch, or that there is nothing
+// finished says that readers see all of the queue's batch, or that there is nothing
 // to see.
-func (s *stamps) settle(queue int) {
+func (s *stamps) finished(queue int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.underWay[queue] = 0

@@ -78,7 +78,7 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 		return err
 	}
 	stamp := s.stamps.draw(q.index)
-	defer s.stamps.settle(q.index)
+	defer s.stamps.finished(q.index)
 	change, err := s.workOut(ctx, q, ledger.Input{Batches: batches, Stamp: stamp, Now: uint64(s.now().UnixMilli()), Acks: acks})
 	if err != nil {
 		return unavailable(err)
