@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -92,13 +93,12 @@ func TestReceiptsGoPastTheQueue(t *testing.T) {
 // answering is a directory that answers as the test says.
 type answering struct {
 	transfer.Directory
-	calls  int
+	calls  atomic.Int32
 	answer func(call int, lookups []directory.Lookup) ([]directory.Answer, []directory.Device, error)
 }
 
 func (d *answering) Devices(ctx context.Context, lookups []directory.Lookup, answers []directory.Answer, devices []directory.Device) ([]directory.Answer, []directory.Device, error) {
-	d.calls++
-	if a, dev, err := d.answer(d.calls, lookups); a != nil || err != nil {
+	if a, dev, err := d.answer(int(d.calls.Add(1)), lookups); a != nil || err != nil {
 		return a, dev, err
 	}
 	return d.Directory.Devices(ctx, lookups, answers, devices)
@@ -122,9 +122,9 @@ func directed(t *testing.T, answer func(call int, lookups []directory.Lookup) ([
 // into a load of its own, and says so once a second at most.
 func TestDirectoryThatDoesNotAnswer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		down := true
+		var up atomic.Bool
 		s, d := directed(t, func(int, []directory.Lookup) ([]directory.Answer, []directory.Device, error) {
-			if down {
+			if !up.Load() {
 				return nil, nil, errors.New("no answer")
 			}
 			return nil, nil, nil
@@ -132,17 +132,18 @@ func TestDirectoryThatDoesNotAnswer(t *testing.T) {
 		s.queue.put(0, message(1, 10, 2, "a"))
 		time.Sleep(20 * time.Second)
 		synctest.Wait()
-		if d.calls < 10 || d.calls > 20 {
-			t.Errorf("asked %d times in 20 s", d.calls)
+		calls := d.calls.Load()
+		if calls < 10 || calls > 20 {
+			t.Errorf("asked %d times in 20 s", calls)
 		}
-		s.stat("retry.lookup", uint64(d.calls))
+		s.stat("retry.lookup", uint64(calls))
 		if n := s.lines.with("directory"); n < 5 || n > 20 {
 			t.Errorf("%d lines in 20 s", n)
 		}
 		if err := s.server.Receipts(t.Context(), record(0, 0, receipt(2, 10, 1))); err == nil {
 			t.Error("receipts went out without a directory")
 		}
-		down = false
+		up.Store(true)
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		s.queue.put(0, message(1, 10, 2, "b"))
