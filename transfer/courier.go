@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"gannet/internal/operate"
 )
 
 const (
@@ -27,100 +29,130 @@ const (
 // courier takes pushes to one epoch of one gateway, in order and one at a time.
 // What comes meanwhile waits in its queue, so a gateway that fails or hangs holds up
 // nobody else.
+//
+// Whoever finds it idle makes it busy and pushes (run); it stays busy until nothing
+// waits, or a try has failed. Only a try that takes too long is taken out of the
+// hands of whoever made it. While it is neither busy nor pausing, nothing waits.
 type courier struct {
 	couriers *couriers
 	epoch    uint64
+	said     operate.Seldom // that a push failed
 
 	mu         sync.Mutex
 	waiting    []*parcel // behind current, oldest first
-	bytes      int       // of the frames in waiting
+	bytes      int       // of waiting
 	everything bool      // pushes were dropped: say so before the next one
 	current    *parcel   // under way, or to be tried again
-	try        uint64    // the push under way; an answer to an earlier one is late
-	underWay   bool
-	resumes    bool // Push has returned without an answer: whoever answers goes on
-	tainted    bool // a try of current may still be read by the gateway
-	since      time.Time
-	pause      time.Duration // before the next try; 0: the last one did not fail
-	idle       time.Time     // when there was nothing to do any more
+	over       *parcel   // the first of those that end when mu is released
+	busy       bool      // somebody pushes, or the gateway has not answered
+	try        uint64    // the newest try; an answer to an earlier one is late
+	underWay   bool      // it is not answered
+	resumes    bool      // Push has returned without an answer: whoever answers goes on
+	since      time.Time // when the try began, or failed
+	pause      time.Duration
+	idle       time.Time // when there was nothing to do any more
 	ended      bool
 }
 
-// send hands the courier a parcel; false: its epoch has ended.
+// unlock releases mu and then ends the parcels that are over: whoever waits for one
+// may do anything when it hears of it, even come back here.
+func (c *courier) unlock() {
+	p := c.over
+	c.over = nil
+	c.mu.Unlock()
+	for p != nil {
+		next := p.over
+		p.over = nil
+		p.finish()
+		p = next
+	}
+}
+
+// end has a parcel end with the next unlock.
+func (c *courier) end(p *parcel) {
+	p.over, c.over = c.over, p
+}
+
+// send hands the courier a parcel; false: its epoch has ended. The push may be made
+// under ctx, if it is made at once.
 func (c *courier) send(ctx context.Context, p *parcel) bool {
 	c.mu.Lock()
-	if c.ended {
-		c.mu.Unlock()
+	switch {
+	case c.ended:
+		c.unlock()
 		return false
+	case !c.busy && c.pause == 0:
+		c.current = p
+		c.run(ctx)
+		return true
 	}
+	p.keep()
 	if len(c.waiting) == courierParcels || len(c.waiting) > 0 && c.bytes+p.bytes > courierBytes {
 		c.overflow(p)
 	} else {
 		c.waiting = append(c.waiting, p)
 		c.bytes += p.bytes
 	}
-	if c.underWay || c.pause != 0 {
-		c.mu.Unlock()
-		return true
-	}
-	c.run(ctx)
+	c.unlock()
 	return true
 }
 
 // overflow turns everything that waits, and p, into one hint. mu is held.
 func (c *courier) overflow(p *parcel) {
-	n := len(c.waiting) + 1
+	n := p.deliveries()
+	c.end(p)
 	for _, w := range c.waiting {
-		w.finish()
+		n += w.deliveries()
+		c.end(w)
 	}
-	p.finish()
-	clear(c.waiting)
-	c.waiting, c.bytes, c.everything = c.waiting[:0], 0, true
+	c.waiting, c.bytes, c.everything = nil, 0, true
 	if c.current != nil && !c.underWay { // waits for its next try: the hint stands for it too
-		c.drop(c.current)
+		n += c.current.deliveries()
+		c.end(c.current)
 		c.current = nil
-		n++
 	}
-	c.couriers.server.counters.everything.Add(uint64(n))
-}
-
-// drop ends current.
-func (c *courier) drop(p *parcel) {
-	if c.tainted {
-		p.abandon()
-	} else {
-		p.finish()
-	}
+	c.couriers.server.counters.everything.Add(n)
 }
 
 // run pushes what waits, one after the other, for as long as the gateway answers at
-// once. mu is held, and released.
+// once; the first under ctx, the others are not of its caller. mu is held, and
+// released.
 func (c *courier) run(ctx context.Context) {
+	server := c.couriers.server.ctx
+	c.busy = true
 	for c.next() {
+		if server.Err() != nil {
+			c.unlock() // busy for ever: a server that has stopped pushes nothing
+			return
+		}
 		c.try++
 		c.underWay, c.resumes, c.since = true, false, time.Now()
 		try, p := c.try, c.current
-		c.mu.Unlock()
+		c.unlock()
 		c.push(ctx, p, func(absent []uint64, err error) { c.answered(try, absent, err) })
 		c.mu.Lock()
-		if c.underWay && c.try == try {
+		if c.try != try { // it took too long, and is in other hands
+			c.unlock()
+			return
+		}
+		if c.underWay {
 			c.resumes = true
-			break
+			c.unlock()
+			return
 		}
 		if c.pause != 0 || c.ended {
 			break
 		}
+		ctx = server
 	}
-	c.mu.Unlock()
+	c.busy = false
+	c.unlock()
 }
 
 // next makes what waits first current; false: nothing does. mu is held.
 func (c *courier) next() bool {
-	if c.current != nil {
-		return true
-	}
-	c.tainted = false
 	switch {
+	case c.current != nil:
 	case c.everything:
 		c.everything = false
 		c.current = newParcel(c.epoch)
@@ -139,11 +171,18 @@ func (c *courier) next() bool {
 	return true
 }
 
+var (
+	// errTimeout is the failure of a push that was not answered in time.
+	errTimeout = errors.New("transfer: the gateway did not answer in time")
+
+	errPanicked = errors.New("transfer: pushing panicked")
+)
+
 // push calls the port. A panic there is an error like any other.
 func (c *courier) push(ctx context.Context, p *parcel, done func(absent []uint64, err error)) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			done(nil, fmt.Errorf("transfer: pushing panicked: %v", cause))
+			done(nil, fmt.Errorf("%w: %v", errPanicked, cause))
 		}
 	}()
 	c.couriers.server.config.Gateways.Push(ctx, c.epoch, &p.push, done)
@@ -153,47 +192,51 @@ func (c *courier) push(ctx context.Context, p *parcel, done func(absent []uint64
 func (c *courier) answered(try uint64, absent []uint64, err error) {
 	c.mu.Lock()
 	if try != c.try || !c.underWay {
-		c.mu.Unlock()
+		c.unlock()
 		c.couriers.server.counters.late.Add(1)
 		return
 	}
-	c.underWay = false
-	c.settle(absent, err)
-	if c.resumes && c.pause == 0 && !c.ended {
+	c.conclude(absent, err)
+	switch {
+	case !c.resumes:
+		c.unlock() // run is about to look
+	case c.pause == 0 && !c.ended:
 		c.run(c.couriers.server.ctx)
-		return
+	default:
+		c.busy = false
+		c.unlock()
 	}
-	c.mu.Unlock()
 }
 
-// settle ends a try. mu is held.
-func (c *courier) settle(absent []uint64, err error) {
+// conclude ends a try. mu is held.
+func (c *courier) conclude(absent []uint64, err error) {
 	s := c.couriers.server
+	c.underWay = false
 	switch {
 	case err == nil:
-		s.counters.absent.Add(uint64(len(absent)))
-		c.drop(c.current)
+		s.counters.absent.Add(min(uint64(len(absent)), c.current.deliveries()))
+		c.end(c.current)
 		c.current, c.pause = nil, 0
 	case errors.Is(err, ErrEnded):
-		n := 1 + len(c.waiting)
-		c.drop(c.current)
+		n := c.current.deliveries()
+		c.end(c.current)
 		for _, p := range c.waiting {
-			p.finish()
+			n += p.deliveries()
+			c.end(p)
 		}
 		c.current, c.waiting, c.bytes, c.everything, c.ended = nil, nil, 0, false, true
-		s.counters.ended.Add(uint64(n))
+		s.counters.ended.Add(n)
 	default:
-		if c.pause == 0 { // one line for each time that a gateway fails, not for each try
-			s.config.Log.Warn("transfer: a push failed, it is repeated", "gateway", c.epoch, "error", err)
-		}
+		// A try that was given up, or broke off, may still be read.
+		c.current.read = c.current.read || err == errTimeout || errors.Is(err, errPanicked)
 		c.pause = min(max(2*c.pause, pushPause), pushPauseMost)
 		c.since = time.Now()
 		s.counters.pushes.Add(1)
+		if c.said.Now() {
+			s.config.Log.Warn("transfer: a push failed, it is repeated", "gateway", c.epoch, "error", err)
+		}
 	}
 }
-
-// errTimeout is the failure of a push that was not answered in time.
-var errTimeout = errors.New("transfer: the gateway did not answer in time")
 
 // tick gives a push that takes too long up, tries a failed one again, and says
 // whether the courier is not needed any more.
@@ -201,22 +244,20 @@ func (c *courier) tick(now time.Time) (over bool) {
 	c.mu.Lock()
 	switch {
 	case c.ended:
-		over = true
 	case c.underWay && now.Sub(c.since) >= pushTimeout:
-		c.underWay, c.tainted = false, true
-		c.settle(nil, errTimeout)
-	case !c.underWay && c.pause != 0 && now.Sub(c.since) >= c.pause:
+		c.try++ // what is answered from here on is late
+		c.busy = false
+		c.conclude(nil, errTimeout)
+	case !c.busy && c.pause != 0 && now.Sub(c.since) >= c.pause:
+		c.busy = true
 		go func() { // the port may hang, and there are other couriers
 			c.mu.Lock()
-			if c.underWay || c.ended {
-				c.mu.Unlock()
-				return
-			}
 			c.run(c.couriers.server.ctx)
 		}()
-	case !c.underWay && c.pause == 0 && now.Sub(c.idle) >= courierIdle:
-		c.ended, over = true, true
+	case !c.busy && c.pause == 0 && now.Sub(c.idle) >= courierIdle:
+		c.ended = true
 	}
-	c.mu.Unlock()
+	over = c.ended
+	c.unlock()
 	return over
 }

@@ -19,8 +19,8 @@ const (
 	stopPatience = 2 * time.Second
 )
 
-// couriers has one courier for each epoch that anything goes to. Locks, in the
-// order in which they are taken: courier.mu, never couriers.mu within.
+// couriers has one courier for each epoch that anything goes to. courier.mu may be
+// taken under couriers.mu, never the other way round.
 type couriers struct {
 	server *Server
 

@@ -20,8 +20,12 @@ type Queue interface {
 	// take returns, the bytes of its blob stay as they are for ever. take may wait:
 	// the queue holds what comes meanwhile.
 	//
+	// Bytes of the queue that are no record come as one without entries whose blob
+	// they are.
+	//
 	// take sees to it that done is called once for each record, when nothing more
-	// is to be done for it. A queue has one follower. One that takes a queue over
+	// is to be done for it: before it returns or later, from any goroutine. A queue
+	// has one follower. One that takes a queue over
 	// begins with the first record that is not done, so a record may come twice, and
 	// receivers are idempotent.
 	//

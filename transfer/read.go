@@ -10,18 +10,24 @@ import (
 // must not hold up its queue.
 func (r *router) read(record *hop.Record) {
 	r.entries = r.entries[:0]
+	if len(record.Entries) == 0 && len(record.Blob) > 0 {
+		r.unreadable(record, wholeRecord, badRecord)
+	}
 	for i := range record.Entries {
-		e := &record.Entries[i]
-		reason, push := check(record, e)
+		reason, push := check(record, &record.Entries[i])
 		if reason >= 0 {
-			if r.server.unreadable.note(record, i, reason) {
-				r.server.config.Log.Error("transfer: an entry of a record cannot be read", "queue", record.Queue, "mark", record.Mark, "entry", i, "reason", unreadableReasons[reason])
-			}
+			r.unreadable(record, i, reason)
 		} else if push {
 			r.entries = append(r.entries, i)
 		}
 	}
 	r.server.counters.frames.Add(uint64(len(r.entries)))
+}
+
+func (r *router) unreadable(record *hop.Record, entry, reason int) {
+	if r.server.unreadable.note(record, entry, reason) {
+		r.server.config.Log.Error("transfer: what a record holds cannot be read", "queue", record.Queue, "mark", record.Mark, "entry", entry, "reason", unreadableReasons[reason])
+	}
 }
 
 // check says why an entry cannot be read (-1: it can), and whether it has a frame

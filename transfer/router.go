@@ -3,6 +3,7 @@ package transfer
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
@@ -53,7 +54,9 @@ func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
 			break
 		}
 		r.server.counters.lookups.Add(1)
-		r.server.config.Log.Warn("transfer: the directory does not answer, it is asked again", "queue", record.Queue, "after", pause, "error", err)
+		if r.server.said.Now() {
+			r.server.config.Log.Warn("transfer: the directory does not answer, it is asked again", "queue", record.Queue, "after", pause, "error", err)
+		}
 		select {
 		case <-r.server.ctx.Done():
 			return // not done: it comes again to the next follower
@@ -98,20 +101,34 @@ func (r *router) locate(ctx context.Context, record *hop.Record) error {
 	if len(r.lookups) == 0 {
 		return nil
 	}
-	var err error
-	r.answers, r.devices, err = r.server.config.Directory.Devices(ctx, r.lookups, r.answers[:0], r.devices[:0])
-	if err != nil {
+	if err := r.ask(ctx); err != nil {
 		return err
 	}
 	if len(r.answers) != len(r.lookups) {
 		return errAnswers
 	}
-	for _, a := range r.answers {
+	for i, a := range r.answers {
 		if a.Devices.Start > a.Devices.End || uint64(a.Devices.End) > uint64(len(r.devices)) || a.Same {
 			return errAnswers
 		}
+		for _, d := range r.devices[a.Devices.Start:a.Devices.End] {
+			if d.User != r.lookups[i].User {
+				return errAnswers // it would get what it is not entitled to
+			}
+		}
 	}
 	return nil
+}
+
+// ask calls the port. A panic there is an error like any other.
+func (r *router) ask(ctx context.Context) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("transfer: the directory panicked: %v", cause)
+		}
+	}()
+	r.answers, r.devices, err = r.server.config.Directory.Devices(ctx, r.lookups, r.answers[:0], r.devices[:0])
+	return err
 }
 
 // pack makes a parcel for each gateway that holds receivers. The frames stay where

@@ -10,12 +10,19 @@ package transfer
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 )
+
+// followPause is how long a queue that could not be followed any further is left
+// alone.
+const followPause = time.Second
 
 // Config says what a transfer server works with. All ports are required.
 type Config struct {
@@ -36,6 +43,7 @@ type Server struct {
 	couriers   couriers
 	routers    sync.Pool
 	unreadable unreadable
+	said       operate.Seldom // that the directory does not answer
 	counters   counters
 }
 
@@ -45,6 +53,7 @@ type counters struct {
 	frames     atomic.Uint64
 	deliveries atomic.Uint64 // a frame to a connection
 	receipts   atomic.Uint64 // records of receipts
+	follows    atomic.Uint64 // times that a queue could not be followed any further
 	lookups    atomic.Uint64 // that the directory did not answer, and were repeated
 	absent     atomic.Uint64 // the connection was gone
 	pushes     atomic.Uint64 // that failed, and were repeated
@@ -69,16 +78,36 @@ func Start(c Config) *Server {
 	return s
 }
 
-// follow routes the records of one queue.
+// follow routes the records of one queue, until the server stops.
 func (s *Server) follow(queue int) {
 	r := &router{server: s}
-	err := s.config.Queue.Follow(s.ctx, queue, func(ctx context.Context, record *hop.Record, done func()) {
+	take := func(ctx context.Context, record *hop.Record, done func()) {
 		s.counters.records.Add(1)
 		r.route(ctx, record, done)
-	})
-	if s.ctx.Err() == nil {
-		s.config.Log.Error("transfer: a queue cannot be followed any more", "queue", queue, "error", err)
 	}
+	for {
+		err := s.followQueue(queue, take)
+		if s.ctx.Err() != nil {
+			return
+		}
+		s.counters.follows.Add(1)
+		s.config.Log.Error("transfer: a queue could not be followed any further, it is tried again", "queue", queue, "error", err)
+		select {
+		case <-s.ctx.Done():
+			return
+		case <-time.After(followPause):
+		}
+	}
+}
+
+// followQueue calls the port. A panic there is an error like any other.
+func (s *Server) followQueue(queue int, take func(ctx context.Context, record *hop.Record, done func())) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("transfer: following panicked: %v", cause)
+		}
+	}()
+	return s.config.Queue.Follow(s.ctx, queue, take)
 }
 
 // Receipts routes a record of RECEIPT frames at once, past the queues. It is best
@@ -91,8 +120,8 @@ func (s *Server) Receipts(ctx context.Context, record *hop.Record) error {
 	return r.receipts(ctx, record)
 }
 
-// Stop ends following, and waits a little for gateways that have not answered;
-// what was not done comes again to the next follower.
+// Stop ends following and pushing, after it has waited a little for gateways that
+// have not answered; what was not done comes again to the next follower.
 func (s *Server) Stop() {
 	s.couriers.drain(stopPatience)
 	s.cancel()
@@ -108,6 +137,7 @@ func (s *Server) Stats() map[string]uint64 {
 		"frames":          c.frames.Load(),
 		"deliveries":      c.deliveries.Load(),
 		"receipts":        c.receipts.Load(),
+		"retry.follow":    c.follows.Load(),
 		"retry.lookup":    c.lookups.Load(),
 		"retry.push":      c.pushes.Load(),
 		"drop.absent":     c.absent.Load(),

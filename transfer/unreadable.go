@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 )
 
 const (
@@ -18,9 +19,6 @@ const (
 	// maxSample is how many bytes of each are kept: a header and what names its
 	// conversation.
 	maxSample = 128
-
-	// sayPause is the least time between two log lines for one reason.
-	sayPause = time.Second
 )
 
 // Unreadable is a record, or an entry of one, that could not be read. What it
@@ -28,26 +26,30 @@ const (
 type Unreadable struct {
 	Queue  int
 	Mark   uint64
-	Entry  int // -1: the whole record
+	Entry  int // wholeRecord: the whole record
 	Reason string
 	Time   time.Time
-	Sample []byte // the first bytes of the frame
+	Sample []byte // the first bytes of the frame, or of the record
 }
 
+// wholeRecord stands for the index of an entry.
+const wholeRecord = -1
+
 // The reasons.
-var unreadableReasons = [...]string{"op", "bounds", "frame", "conversation"}
+var unreadableReasons = [...]string{"op", "bounds", "frame", "conversation", "record"}
 
 const (
 	badOp           = iota // an operation that nobody knows
 	badBounds              // outside the record's bytes
 	badFrame               // not one whole frame of the type that the operation demands
 	badConversation        // of a kind that nobody is entitled to
+	badRecord              // bytes that are no record
 )
 
 // unreadable counts and keeps what could not be read.
 type unreadable struct {
 	counts [len(unreadableReasons)]atomic.Uint64
-	said   [len(unreadableReasons)]atomic.Int64 // when it was logged last, Unix nanoseconds
+	said   [len(unreadableReasons)]operate.Seldom
 
 	mu   sync.Mutex
 	kept []Unreadable
@@ -56,19 +58,22 @@ type unreadable struct {
 // note keeps entry i of a record; say asks the caller to log it.
 func (u *unreadable) note(record *hop.Record, i, reason int) (say bool) {
 	u.counts[reason].Add(1)
-	now := time.Now()
-	x := Unreadable{Queue: record.Queue, Mark: record.Mark, Entry: i, Reason: unreadableReasons[reason], Time: now}
-	if f := record.Entries[i].Frame; reason != badBounds {
-		x.Sample = bytes.Clone(record.Blob[f.Start:min(f.End, f.Start+maxSample)])
+	x := Unreadable{Queue: record.Queue, Mark: record.Mark, Entry: i, Reason: unreadableReasons[reason], Time: time.Now()}
+	raw := record.Blob
+	switch {
+	case reason == badBounds:
+		raw = nil
+	case i != wholeRecord:
+		raw = record.Bytes(i)
 	}
+	x.Sample = bytes.Clone(raw[:min(len(raw), maxSample)])
 	u.mu.Lock()
 	if len(u.kept) == maxUnreadable {
 		u.kept = slices.Delete(u.kept, 0, 1)
 	}
 	u.kept = append(u.kept, x)
 	u.mu.Unlock()
-	last := u.said[reason].Load()
-	return now.UnixNano()-last >= int64(sayPause) && u.said[reason].CompareAndSwap(last, now.UnixNano())
+	return u.said[reason].Now()
 }
 
 func (u *unreadable) list() []Unreadable {

@@ -109,9 +109,9 @@ func (s *stamps) draw(queue int) uint64 {
 	return s.last
 }
 
-// settle says that readers see all of the queue's batch, which was written, or
+// finished says that readers see all of the queue's batch, which was written, or
 // that nothing was and there is nothing to see.
-func (s *stamps) settle(queue int, written bool) {
+func (s *stamps) finished(queue int, written bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if written {

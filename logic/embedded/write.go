@@ -94,7 +94,7 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 	stamp := s.stamps.draw(q.index)
 	change, err := s.workOut(ctx, q, ledger.Input{Batches: batches, Stamp: stamp, Now: uint64(s.now().UnixMilli()), Acks: acks})
 	if err != nil {
-		s.stamps.settle(q.index, false)
+		s.stamps.finished(q.index, false)
 		return unavailable(err)
 	}
 	wrote := !change.Empty()
@@ -106,7 +106,7 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 	q.ledger.Record(batches, &q.record)
 	q.record.Mark = stamp
 	q.ledger.Settle()
-	s.stamps.settle(q.index, wrote)
+	s.stamps.finished(q.index, wrote)
 	if s.publish != nil && slices.ContainsFunc(q.record.Entries, func(e hop.RecordEntry) bool { return e.Frame.Len() > 0 }) {
 		s.publish(ctx, &q.record)
 	}

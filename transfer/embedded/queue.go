@@ -4,6 +4,7 @@ package embedded
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"gannet/internal/hop"
@@ -27,8 +28,50 @@ type queue struct {
 	room   sync.Cond // records were taken, or the queue was closed
 	take   func(ctx context.Context, record *hop.Record, done func())
 	kept   []*hop.Record // that came while nobody followed
-	bytes  int
+	bytes  int           // of kept
+	undone []*handed     // taken, and not done when take returned: for the next follower
 	closed bool
+}
+
+// handed is a record that a follower has. Its fields are the queue's, under mu.
+type handed struct {
+	queue  *queue
+	record *hop.Record // the queue's own; nil while take has it
+	over   bool
+}
+
+// done is what a follower calls for a record.
+func (h *handed) done() {
+	x := h.queue
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	h.over = true
+	if i := slices.Index(x.undone, h); i >= 0 {
+		x.undone = slices.Delete(x.undone, i, i+1)
+	}
+}
+
+// hand gives the follower a record, which is the queue's own or only lent until
+// hand returns.
+func (x *queue) hand(ctx context.Context, take func(ctx context.Context, record *hop.Record, done func()), record *hop.Record, own bool) {
+	h := &handed{queue: x}
+	take(ctx, record, h.done)
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if h.over {
+		return
+	}
+	if !own {
+		record = copyOf(record)
+	}
+	h.record = record
+	x.undone = append(x.undone, h)
+}
+
+func copyOf(record *hop.Record) *hop.Record {
+	own := *record
+	own.Entries = slices.Clone(record.Entries)
+	return &own
 }
 
 // NewQueue makes a Queue with this many queues.
@@ -56,11 +99,9 @@ func (q *Queue) Put(ctx context.Context, record *hop.Record) {
 		x.mu.Unlock()
 		return
 	}
-	if x.take == nil || len(x.kept) > 0 {
-		kept := *record
-		kept.Entries = append([]hop.RecordEntry(nil), record.Entries...)
-		x.kept = append(x.kept, &kept)
-		x.bytes += len(kept.Blob)
+	if x.take == nil {
+		x.kept = append(x.kept, copyOf(record))
+		x.bytes += len(record.Blob)
 		x.mu.Unlock()
 		return
 	}
@@ -68,12 +109,8 @@ func (q *Queue) Put(ctx context.Context, record *hop.Record) {
 	take := x.take
 	x.mu.Unlock()
 	defer x.taking.Unlock()
-	take(ctx, record, done)
+	x.hand(ctx, take, record, false)
 }
-
-// done is what a follower calls for each record. What it has taken nobody needs any
-// more: after a crash every device syncs.
-func done() {}
 
 // Follow is transfer.Queue's.
 func (q *Queue) Follow(ctx context.Context, queue int, take func(ctx context.Context, record *hop.Record, done func())) error {
@@ -88,10 +125,19 @@ func (q *Queue) Follow(ctx context.Context, queue int, take func(ctx context.Con
 	return ctx.Err()
 }
 
-// catchUp takes what was kept, and then has Put hand records over.
+// catchUp takes what the follower before was not done with and what was kept, and
+// then has Put hand records over.
 func (x *queue) catchUp(ctx context.Context, take func(ctx context.Context, record *hop.Record, done func())) {
 	x.taking.Lock()
 	defer x.taking.Unlock()
+	x.mu.Lock()
+	again := make([]*hop.Record, 0, len(x.undone)+len(x.kept))
+	for _, h := range x.undone {
+		again = append(again, h.record)
+		x.bytes += len(h.record.Blob)
+	}
+	x.kept, x.undone = append(again, x.kept...), nil
+	x.mu.Unlock()
 	for ctx.Err() == nil {
 		x.mu.Lock()
 		if len(x.kept) == 0 {
@@ -106,7 +152,7 @@ func (x *queue) catchUp(ctx context.Context, take func(ctx context.Context, reco
 		x.bytes -= len(record.Blob)
 		x.room.Broadcast()
 		x.mu.Unlock()
-		take(ctx, record, done)
+		x.hand(ctx, take, record, true)
 	}
 }
 

@@ -1,0 +1,11 @@
+package transfer
+
+// What tests see of the bounds of a courier's queue.
+const (
+	CourierBytes   = courierBytes
+	CourierParcels = courierParcels
+	MaxUnreadable  = maxUnreadable
+)
+
+// Couriers gives how many couriers there are.
+func (s *Server) Couriers() int { return len(s.couriers.all()) }
