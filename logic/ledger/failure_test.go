@@ -144,3 +144,26 @@ func TestEntriesOfAnotherQueueAreLeftAlone(t *testing.T) {
 		}
 	}
 }
+
+// TestReaderThatLoadsStaysBehindABatch has a batch begin, and be written, while a
+// reader loads its conversation: what it loaded is ahead of what is settled.
+func TestReaderThatLoadsStaysBehindABatch(t *testing.T) {
+	d := newDesk(t, 2, 64)
+	d.do(bob.send(1))
+	d.Forget()
+	began := false
+	d.store.before = func() {
+		if !began {
+			began = true
+			d.apply(bob.send(2), ann.reads(2))
+			d.store.commit(d.change)
+		}
+	}
+	d.want(ann, state{head: 1, unread: 1, counted: true})
+	d.store.before = nil
+	if !began {
+		t.Fatal("the reader loaded nothing")
+	}
+	d.Settle()
+	d.want(ann, state{head: 2, delivered: 2, read: 2, counted: true})
+}

@@ -138,7 +138,7 @@ func TestRetryAtTheEndOfTheWindow(t *testing.T) {
 // messages than a window holds.
 func TestRetryPastTheWindowGetsNoSecondSeq(t *testing.T) {
 	d := newDesk(t, 64, 64)
-	const n = 5 * protocol.MaxUnacked
+	const n = 4 * protocol.MaxUnacked // the window was trimmed a moment ago
 	d.do(ann.send(1))
 	d.do(ann.send(1)) // the window is in memory from here on, and is trimmed
 	firsts := map[uint64]logic.Entry{}

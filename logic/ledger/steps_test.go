@@ -1,7 +1,6 @@
 package ledger_test
 
 import (
-	"encoding/binary"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -134,7 +133,11 @@ func (c *choices) below(n int) int {
 // oneIn is true once in n times.
 func (c *choices) oneIn(n int) bool { return c.below(n) == n-1 }
 
-const maxSteps = 120
+// A game has at most maxSteps steps and maxLong bursts that fill a window.
+const (
+	maxSteps = 120
+	maxLong  = 10
+)
 
 // newGame makes a game from bytes. With bursts the devices come past the end of
 // their windows.
@@ -147,6 +150,7 @@ func newGame(data []byte, bursts bool) game {
 	}
 	near := 1 + c.below(len(talks)) // how many conversations the game is about
 	first := c.below(len(talks))
+	long := 0
 	for len(c) > 0 && len(g.steps) < maxSteps {
 		s := step{elapse: []int64{0, 1, 90, 400, 700, 1000, 2500, -300, -5000}[c.below(9)]}
 		for range c.below(3) {
@@ -164,8 +168,9 @@ func newGame(data []byte, bursts bool) game {
 				}
 				if a.verb == sendBurst {
 					a.n = 3 + a.n
-					if bursts {
-						a.n, a.who = 90*a.n, a.who%2
+					if bursts && long < maxLong {
+						long++
+						a.n, a.who = 90*a.n, a.who/4
 					}
 				}
 				batch = append(batch, a)
@@ -185,21 +190,19 @@ func newGame(data []byte, bursts bool) game {
 	return g
 }
 
-// seededGame makes the game of a seed; every sixteenth has bursts.
-func seededGame(seed uint64) game {
+// seededBytes gives the bytes of a seed's game; every sixteenth has bursts.
+func seededBytes(seed uint64) (data []byte, bursts bool) {
 	r := rand.New(rand.NewPCG(seed, 10))
-	bursts := seed%16 == 15
-	data := make([]byte, 400+r.IntN(1200))
-	if bursts {
-		data = data[:400]
-	}
+	bursts = seed%16 == 15
+	data = make([]byte, 400+r.IntN(1200))
 	for i := range data {
 		data[i] = byte(r.Uint32())
 	}
 	if bursts {
-		binary.BigEndian.PutUint16(data[3:], 0) // about one conversation
+		data = data[:400]
+		data[3], data[4] = 0, 0 // about one conversation
 	}
-	return newGame(data, bursts)
+	return data, bursts
 }
 
 // smaller gives a game that fails still, with as few steps and actions as leaving
