@@ -44,7 +44,7 @@ func TestVectors(t *testing.T) {
 			if got := fieldsOf(p); !reflect.DeepEqual(got, want) {
 				t.Fatalf("decoded\n%+v, want\n%+v", got, want)
 			}
-			got := encode(nil, f.Type, v.Request, want)
+			got := encodeBehind(t, f.Type, v.Request, want)
 			if same := bytes.Equal(got, v.Bytes); same == v.DecodeOnly {
 				t.Errorf("encoding the fields gives\n%.400x, decode_only is %v for\n%.400x", got, v.DecodeOnly, v.Bytes)
 			}
@@ -55,6 +55,20 @@ func TestVectors(t *testing.T) {
 			}
 		})
 	}
+}
+
+// encodeBehind encodes the frame behind another one, into a buffer that was used
+// before.
+func encodeBehind(t *testing.T, kind Type, request uint32, fields any) []byte {
+	t.Helper()
+	used := bytes.Repeat([]byte{0xee}, 2*MaxFrame)
+	before := AppendEmpty(used[:0], TypeDone, 7)
+	first := bytes.Clone(before)
+	got := encode(before, kind, request, fields)
+	if !bytes.HasPrefix(got, first) {
+		t.Errorf("the frame before became %x", got[:len(first)])
+	}
+	return got[len(first):]
 }
 
 // TestReusedPayloads decodes every vector of a type into the same value, one after
