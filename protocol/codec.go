@@ -3,74 +3,33 @@ package protocol
 import (
 	"encoding/binary"
 	"errors"
+	"slices"
 )
 
 // ErrPayload says that a payload ended before its fields did, or that a length
-// in it points past its end. What was decoded up to there means nothing.
+// in it points past its end.
 var ErrPayload = errors.New("protocol: payload is shorter than its fields")
 
-// reader takes fields off a payload. After a field that is not there it stays
-// bad and gives zeros; fields that it does not know, at the end, are ignored.
-type reader struct {
-	b   []byte
-	bad bool
+// This file has what the generated codec is made of.
+
+// room makes dst n bytes longer and gives these bytes as well; what is in them is
+// not known.
+func room(dst []byte, n int) (longer, added []byte) {
+	dst = slices.Grow(dst, n)
+	longer = dst[:len(dst)+n]
+	return longer, longer[len(dst):]
 }
 
-func (r *reader) take(n int) []byte {
-	if n < 0 || n > len(r.b) {
-		r.bad, r.b = true, nil
-		return nil
+// cut takes a length-prefixed run of bytes off p, not copied.
+func cut(p []byte) (b, rest []byte, ok bool) {
+	if len(p) < 4 {
+		return nil, nil, false
 	}
-	p := r.b[:n:n]
-	r.b = r.b[n:]
-	return p
-}
-
-func (r *reader) u8() uint8 {
-	if p := r.take(1); p != nil {
-		return p[0]
+	n := binary.BigEndian.Uint32(p)
+	if p = p[4:]; uint64(n) > uint64(len(p)) {
+		return nil, nil, false
 	}
-	return 0
-}
-
-func (r *reader) u16() uint16 {
-	if p := r.take(2); p != nil {
-		return binary.BigEndian.Uint16(p)
-	}
-	return 0
-}
-
-func (r *reader) u32() uint32 {
-	if p := r.take(4); p != nil {
-		return binary.BigEndian.Uint32(p)
-	}
-	return 0
-}
-
-func (r *reader) u64() uint64 {
-	if p := r.take(8); p != nil {
-		return binary.BigEndian.Uint64(p)
-	}
-	return 0
-}
-
-// bytes reads a length-prefixed run of bytes, not copied.
-func (r *reader) bytes() []byte {
-	n := r.u32()
-	if uint64(n) > uint64(len(r.b)) {
-		r.bad, r.b = true, nil
-		return nil
-	}
-	return r.take(int(n))
-}
-
-func (r *reader) target() Target { return Target{Kind: Kind(r.u8()), ID: r.u64()} }
-
-func (r *reader) err() error {
-	if r.bad {
-		return ErrPayload
-	}
-	return nil
+	return p[:n:n], p[n:], true
 }
 
 func appendBytes(dst, b []byte) []byte {
@@ -78,6 +37,9 @@ func appendBytes(dst, b []byte) []byte {
 	return append(dst, b...)
 }
 
-func appendTarget(dst []byte, t Target) []byte {
-	return binary.BigEndian.AppendUint64(append(dst, byte(t.Kind)), t.ID)
+func flag(b bool) byte {
+	if b {
+		return 1
+	}
+	return 0
 }

@@ -1,19 +1,5 @@
 package protocol
 
-// Kind says what sort of conversation a target names.
-type Kind uint8
-
-// The kinds of conversation. KindNone appears only in a HINT, where it means
-// every conversation, and in SYNC's and SYNCED's After, where it stands before
-// the first one.
-const (
-	KindNone      Kind = 0
-	KindDirect    Kind = 1 // two users; the target's id is the other user
-	KindGroup     Kind = 2 // the target's id is the group
-	KindSystem    Kind = 3 // system messages to one user; the id is that user
-	KindBroadcast Kind = 4 // system messages to everyone; the id is 0
-)
-
 // Target is a conversation as a sender addresses it.
 type Target struct {
 	Kind Kind

@@ -1,6 +1,6 @@
-// Package protocol is the wire of gannet: frames, payloads, codes and limits,
-// and the types in which frames travel between gateway, logic and transfer.
-// SPEC.md beside this file is the normative text.
+// Package protocol is the wire of gannet: frames, payloads, codes and limits.
+// SPEC.md beside this file is the normative text. What every frame has in it is
+// described in frames.json, from which the codec is generated (frames_gen.go).
 //
 // Decoding copies nothing: every byte slice in a decoded value points into the
 // buffer that it was decoded from and is valid as long as that buffer is.
@@ -17,31 +17,11 @@ import (
 // is its request with the high bit set, pushes begin at 0xC0.
 type Type uint8
 
-// The frame types.
-const (
-	TypeHello   Type = 0x01 // client: who I am; the first frame
-	TypePing    Type = 0x02 // client: are you there
-	TypeSend    Type = 0x10 // client: a message
-	TypePushAck Type = 0x11 // client: this device has all up to seq
-	TypeRead    Type = 0x12 // client: the user has read up to seq
-	TypeSync    Type = 0x13 // client: which conversations changed
-	TypeHistory Type = 0x14 // client: a page of a conversation
-
-	TypeDone     Type = 0x80 // server: what was asked is done; no payload
-	TypeWelcome  Type = 0x81 // server: answers HELLO
-	TypePong     Type = 0x82 // server: answers PING
-	TypeSendAck  Type = 0x90 // server: the message has its seq and is durable
-	TypeSynced   Type = 0x93 // server: a page of conversations
-	TypeMessages Type = 0x94 // server: a page of messages
-
-	TypePush    Type = 0xC0 // server: a message
-	TypeHint    Type = 0xC1 // server: sync this conversation
-	TypeReceipt Type = 0xC2 // server: a cursor rose
-	TypeHole    Type = 0xC3 // server: these seqs will never exist
-
-	TypeError Type = 0xFE // server: the request failed
-	TypeClose Type = 0xFF // server: the connection ends, and why
-)
+// unknownType names a type that is not described: 0x7F.
+func unknownType(t Type) string {
+	const digits = "0123456789ABCDEF"
+	return string([]byte{'0', 'x', digits[t>>4], digits[t&0xf]})
+}
 
 // Frame is one unit on the wire, its payload still encoded.
 type Frame struct {
@@ -56,6 +36,9 @@ var (
 	ErrFrameTooShort = errors.New("protocol: frame length is below the header's")
 	ErrFrameTooLarge = errors.New("protocol: frame length is over the limit")
 )
+
+// HeaderSize is the length field and the fixed fields after it.
+const HeaderSize = 10
 
 // frameFixed is the part of the header that the length field counts.
 const frameFixed = HeaderSize - 4
@@ -96,9 +79,10 @@ func (f Frame) Append(dst []byte) []byte {
 	return append(dst, f.Payload...)
 }
 
-// begin appends a header whose length end sets.
-func begin(dst []byte, t Type, request uint32) []byte {
-	dst = append(dst, 0, 0, 0, 0, byte(t), 0)
+// AppendEmpty encodes a frame without payload (PING, PONG, DONE) at the end of
+// dst.
+func AppendEmpty(dst []byte, t Type, request uint32) []byte {
+	dst = append(dst, 0, 0, 0, frameFixed, byte(t), 0)
 	return binary.BigEndian.AppendUint32(dst, request)
 }
 

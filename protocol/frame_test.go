@@ -80,8 +80,8 @@ func TestDecodedSlicesStayInTheirPlace(t *testing.T) {
 	}
 }
 
-// TestPatchesAfterEncoding does what logic does: it encodes first and learns seq,
-// time and cursors later.
+// TestPatchesAfterEncoding does what logic does: it encodes first and learns seq
+// and time later.
 func TestPatchesAfterEncoding(t *testing.T) {
 	push := Message{Target: Target{KindDirect, 1}, Sender: 2, Device: 3, ClientID: 4, Content: ContentText, Body: []byte("hi")}
 	frame := push.AppendFrame([]byte("before"))[len("before"):]
@@ -89,14 +89,6 @@ func TestPatchesAfterEncoding(t *testing.T) {
 	push.Seq, push.Time = 5, 6
 	if want := push.AppendFrame(nil); !bytes.Equal(frame, want) {
 		t.Errorf("the message is %x, want %x", frame, want)
-	}
-
-	receipt := Receipt{Target: Target{KindDirect, 1}, User: 2, Device: 3}
-	frame = receipt.AppendFrame(nil)
-	SetCursors(frame[HeaderSize:], 9, 8)
-	receipt.Delivered, receipt.Read = 9, 8
-	if want := receipt.AppendFrame(nil); !bytes.Equal(frame, want) {
-		t.Errorf("the receipt is %x, want %x", frame, want)
 	}
 }
 
@@ -119,32 +111,53 @@ func TestPeekTarget(t *testing.T) {
 			t.Fatal(err)
 		}
 		if got, ok := PeekTarget(f.Payload); !ok || got != target {
-			t.Errorf("type %#x: target %v, %v", f.Type, got, ok)
+			t.Errorf("%s: target %v, %v", f.Type, got, ok)
 		}
 		if _, ok := PeekTarget(f.Payload[:8]); ok {
-			t.Errorf("type %#x: a target was found in 8 bytes", f.Type)
+			t.Errorf("%s: a target was found in 8 bytes", f.Type)
 		}
 	}
 }
 
-// TestLanes says of every frame type which way it takes behind the gateway.
+// TestLanes says of every number which way a frame with it takes behind the
+// gateway.
 func TestLanes(t *testing.T) {
 	want := map[Type]LaneClass{
 		TypeSend: LaneWrite, TypePushAck: LaneWrite, TypeRead: LaneWrite,
 		TypeSync: LaneRead, TypeHistory: LaneRead,
 	}
-	for _, number := range wireTypes(t) {
-		if got := number.Lane(); got != want[number] {
-			t.Errorf("type %#x: lane %d, want %d", number, got, want[number])
+	for number, class := range want {
+		if got := number.Lane(); got != class {
+			t.Errorf("%s: lane %d, want %d", number, got, class)
 		}
+	}
+	for _, d := range described {
+		if got := d.kind.Lane(); got != d.lane {
+			t.Errorf("%s: lane %d, want %d", d.name, got, d.lane)
+		}
+		want[d.kind] = d.lane
 	}
 	for n := range 256 {
 		if class, ok := want[Type(n)]; !ok && Type(n).Lane() != LaneNone {
-			t.Errorf("type %#x travels: lane %d", n, class)
+			t.Errorf("%s travels: lane %d", Type(n), class)
 		}
 	}
-	if newPayload(TypeRedeliver) != nil {
-		t.Error("TypeRedeliver is taken by a frame of the wire")
+}
+
+// TestTypesHaveNames holds the names in logs to those of the specification.
+func TestTypesHaveNames(t *testing.T) {
+	for kind, want := range map[Type]string{
+		TypeSend: "SEND", TypePushAck: "PUSHACK", TypeClose: "CLOSE",
+		0x00: "0x00", 0x7F: "0x7F", 0xCA: "0xCA",
+	} {
+		if got := kind.String(); got != want {
+			t.Errorf("%#x is called %s, want %s", uint8(kind), got, want)
+		}
+	}
+	for _, d := range described {
+		if got := d.kind.String(); got != d.name {
+			t.Errorf("%#x is called %s, want %s", uint8(d.kind), got, d.name)
+		}
 	}
 }
 

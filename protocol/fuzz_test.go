@@ -108,7 +108,7 @@ func FuzzSplit(f *testing.F) {
 
 // FuzzPayloads gives any bytes to the payload of any type. What can be decoded
 // must say the same after it was encoded and decoded again, and must not hold
-// more than it was decoded from.
+// more than it was decoded from, unless fields were missing.
 func FuzzPayloads(f *testing.F) {
 	for _, v := range loadVectors(f) {
 		if frame, n, err := Split(v.Bytes, MaxFrame); err == nil && n > 0 {
@@ -134,7 +134,7 @@ func FuzzPayloads(f *testing.F) {
 		}
 		fields := fieldsOf(p)
 		encoded := encode(nil, kind, 7, fields)
-		if n := len(encoded) - HeaderSize; n > len(data) {
+		if n := len(encoded) - HeaderSize; n > len(data) && !grown(kind) {
 			t.Fatalf("%d bytes were decoded into fields of %d", len(data), n)
 		}
 		frame, n, err := Split(encoded, len(encoded))

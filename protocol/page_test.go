@@ -61,7 +61,7 @@ func decodeSecond(t *testing.T, b, before []byte, want Type, p payload) {
 	}
 	f, n, err := Split(b[len(before):], MaxFrame)
 	if err != nil || n != len(b)-len(before) || f.Type != want {
-		t.Fatalf("type %#x, took %d of %d bytes, error is %v", f.Type, n, len(b)-len(before), err)
+		t.Fatalf("%s, took %d of %d bytes, error is %v", f.Type, n, len(b)-len(before), err)
 	}
 	if err := p.Decode(f.Payload); err != nil {
 		t.Fatal(err)

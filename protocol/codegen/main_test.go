@@ -2,11 +2,17 @@ package main
 
 import (
 	"bytes"
-	"encoding/json"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+)
+
+// inputs and generated are what the generator reads and writes; it also writes
+// SPEC.md.
+var (
+	inputs    = []string{"codes.json", "limits.json", "frames.json", "SPEC.md"}
+	generated = []string{"codes_gen.go", "limits_gen.go", "frames_gen.go", "frames_gen_test.go"}
 )
 
 // inCopy makes a folder with the inputs and outputs of the generator and goes
@@ -14,7 +20,7 @@ import (
 func inCopy(t *testing.T) {
 	t.Helper()
 	dir := t.TempDir()
-	for _, name := range []string{"codes.json", "codes_gen.go", "SPEC.md"} {
+	for _, name := range append(inputs, generated...) {
 		if err := os.WriteFile(filepath.Join(dir, name), read(t, "../"+name), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -31,85 +37,84 @@ func read(t *testing.T, name string) []byte {
 	return data
 }
 
-// TestGeneratedFilesAreFresh fails when codes.json was changed and go generate
-// was not run.
+// TestGeneratedFilesAreFresh fails when an input was changed and go generate was
+// not run.
 func TestGeneratedFilesAreFresh(t *testing.T) {
-	source, spec := read(t, "../codes_gen.go"), read(t, "../SPEC.md")
+	want := make(map[string][]byte)
+	for _, name := range append(generated, "SPEC.md") {
+		want[name] = read(t, "../"+name)
+	}
 	inCopy(t)
 	if err := generate(); err != nil {
 		t.Fatal(err)
 	}
-	if !bytes.Equal(read(t, "codes_gen.go"), source) {
-		t.Error("codes_gen.go is stale: run go generate ./protocol")
-	}
-	if !bytes.Equal(read(t, "SPEC.md"), spec) {
-		t.Error("the code table of SPEC.md is stale: run go generate ./protocol")
+	for name, content := range want {
+		if !bytes.Equal(read(t, name), content) {
+			t.Errorf("%s is stale: run go generate ./protocol", name)
+		}
 	}
 }
 
-func TestNewCodeIsGenerated(t *testing.T) {
-	codes := []code{{1007, "client_id_odd", "retry", "the id is odd"}}
-	source, err := goSource(codes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, want := range []string{
-		"CodeClientIDOdd Code = 1007 // retry: the id is odd",
-		`CodeClientIDOdd: {"client_id_odd", ActionRetry, "the id is odd"},`,
-	} {
-		if !strings.Contains(string(source), want) {
-			t.Errorf("no %q in\n%s", want, source)
-		}
-	}
-	spec, err := replaceTable([]byte("before\n"+tableBegin+"old\n"+tableEnd+"after\n"), codes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	want := "before\n" + tableBegin + "| number | name | the client must | meaning |\n|---|---|---|---|\n" +
-		"| 1007 | `client_id_odd` | retry | the id is odd |\n" + tableEnd + "after\n"
-	if string(spec) != want {
-		t.Errorf("the specification became\n%s", spec)
-	}
-}
-
-func TestBadCodesAreRefused(t *testing.T) {
-	good := code{1000, "busy", "retry", "a queue is full"}
-	for want, codes := range map[string][]code{
-		"there are no codes":      {},
-		"unknown action":          {{1000, "busy", "wait", "x"}},
-		"not in the range":        {{2000, "busy", "retry", "x"}},
-		"1000 follows 1000":       {good, {1000, "other", "retry", "x"}},
-		"1000 follows 1001":       {{1001, "other", "retry", "x"}, good},
-		"the name is taken":       {good, {1001, "busy", "retry", "x"}},
-		"is not words":            {{1000, "very__busy", "retry", "x"}},
-		"is not one line":         {{1000, "busy", "retry", ""}},
-		"is not one line without": {{1000, "busy", "retry", "a | b"}},
-	} {
-		raw, err := json.Marshal(map[string]any{"comment": "c", "codes": codes})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := parse(raw); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%v: error is %v, want %q", codes, err, want)
-		}
-	}
-	if _, err := parse([]byte(`{"codes": [{"nr": 1000}]}`)); err == nil {
-		t.Error("an unknown member was accepted")
-	}
-}
-
-// TestNothingIsWrittenHalf breaks the second output: the first must stay too.
+// TestNothingIsWrittenHalf breaks each input in turn: no output changes.
 func TestNothingIsWrittenHalf(t *testing.T) {
-	inCopy(t)
-	for name, content := range map[string]string{"SPEC.md": "no markers\n", "codes_gen.go": "old\n"} {
-		if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
+	for name, content := range map[string]string{
+		"SPEC.md":     "no markers\n",
+		"codes.json":  `{"codes": []}`,
+		"limits.json": `{"limits": []}`,
+		"frames.json": `{"frames": []}`,
+	} {
+		t.Run(name, func(t *testing.T) {
+			inCopy(t)
+			if err := os.WriteFile(name, []byte(content), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			for _, output := range generated {
+				if err := os.WriteFile(output, []byte("old\n"), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if err := generate(); err == nil || !strings.HasPrefix(err.Error(), name+": ") {
+				t.Errorf("error is %v, want one of %s", err, name)
+			}
+			for _, output := range generated {
+				if got := read(t, output); string(got) != "old\n" {
+					t.Errorf("%s became\n%s", output, got)
+				}
+			}
+		})
+	}
+}
+
+func TestMarkersOfTheSpecification(t *testing.T) {
+	spec := "before\n<!-- codes: generated from codes.json by go generate -->\nold\n<!-- codes: end -->\nafter\n"
+	got, err := replace([]byte(spec), "codes", "codes.json", "new\n")
+	if want := strings.Replace(spec, "old", "new", 1); err != nil || string(got) != want {
+		t.Errorf("error is %v, the specification became\n%s", err, got)
+	}
+	for _, bad := range []string{"", strings.Replace(spec, "end", "stop", 1), strings.Replace(spec, "codes.json", "code.json", 1)} {
+		if _, err := replace([]byte(bad), "codes", "codes.json", "new\n"); err == nil {
+			t.Errorf("replaced a part of\n%s", bad)
 		}
 	}
-	if err := generate(); err == nil {
-		t.Fatal("generated into a specification without markers")
+}
+
+func TestTexts(t *testing.T) {
+	for name, want := range map[string]string{"bad_client_id": "BadClientID", "id": "ID", "send": "Send", "push_ack": "PushAck"} {
+		if got := camel(name); got != want {
+			t.Errorf("%s is %s in Go, want %s", name, got, want)
+		}
 	}
-	if got := read(t, "codes_gen.go"); string(got) != "old\n" {
-		t.Errorf("codes_gen.go became\n%s", got)
+	for want, words := range map[string][]string{"": nil, "a": {"a"}, "a and b": {"a", "b"}, "a, b and c": {"a", "b", "c"}} {
+		if got := list(words); got != want {
+			t.Errorf("%q are listed as %q, want %q", words, got, want)
+		}
+	}
+	for text, want := range map[string]string{"a message": "A message.", "are you there?": "Are you there?", "Done.": "Done."} {
+		if got := sentence(text); got != want {
+			t.Errorf("%q becomes %q, want %q", text, got, want)
+		}
+	}
+	if got := wrap("one two three fourteen", 9); strings.Join(got, "|") != "one two|three|fourteen" {
+		t.Errorf("wrapped as %q", got)
 	}
 }
