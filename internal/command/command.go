@@ -28,24 +28,29 @@ func Main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the process at once
 	var c cli
-	parser, err := kong.New(&c,
-		kong.Name("gannet"),
-		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag can also be set in the environment (GANNET_LISTEN for --listen) or in a JSON file (--config, ./gannet.json)."),
-		kong.DefaultEnvars("GANNET"),
-		kong.Configuration(readConfiguration, "./gannet.json"),
-		kong.Vars{"version": "gannet " + version()},
-		kong.BindTo(ctx, (*context.Context)(nil)),
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.ShortUsageOnError(),
-	)
+	parser, err := newParser(&c, kong.BindTo(ctx, (*context.Context)(nil)))
 	if err != nil {
-		fail(err) // only a configuration file that cannot be read
+		fail(err)
 	}
 	command, err := parser.Parse(os.Args[1:])
 	parser.FatalIfErrorf(err)
 	if err := command.Run(); err != nil {
 		fail(err)
 	}
+}
+
+// newParser gives the parser that fills c. It fails only over a configuration file
+// that cannot be read.
+func newParser(c *cli, further ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append([]kong.Option{
+		kong.Name("gannet"),
+		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag can also be set in the environment (GANNET_LISTEN for --listen) or in a JSON file (--config, ./gannet.json)."),
+		kong.DefaultEnvars("GANNET"),
+		kong.Configuration(readConfiguration, "./gannet.json"),
+		kong.Vars{"version": "gannet " + version()},
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ShortUsageOnError(),
+	}, further...)...)
 }
 
 func fail(err error) {

@@ -1,4 +1,4 @@
-package main
+package endtoend
 
 import (
 	"encoding/json"
@@ -7,25 +7,32 @@ import (
 	"path/filepath"
 	"testing"
 	"time"
-
-	"gannet/benchmark"
 )
 
+// benchReport is what the tests look at of a report.
+type benchReport struct {
+	Figures []struct {
+		Name  string
+		Value float64
+	}
+	Latencies []struct{ Count uint64 }
+}
+
 // report runs a scenario to its end and reads its report.
-func report(t *testing.T, args ...string) benchmark.Report {
+func report(t *testing.T, args ...string) benchReport {
 	t.Helper()
 	out, stderr, err := run(t, append(append([]string{"bench"}, args...), "--json")...)
 	if err != nil {
 		t.Fatalf("gannet bench %v: %v\n%s%s", args, err, out, stderr)
 	}
-	var r benchmark.Report
+	var r benchReport
 	if err := json.Unmarshal([]byte(out), &r); err != nil {
 		t.Fatalf("not a report: %v\n%s", err, out)
 	}
 	return r
 }
 
-func figure(t *testing.T, r benchmark.Report, name string) float64 {
+func figure(t *testing.T, r benchReport, name string) float64 {
 	t.Helper()
 	for _, f := range r.Figures {
 		if f.Name == name {
@@ -48,7 +55,7 @@ func TestNothingAckedIsLostInACrash(t *testing.T) {
 // Whoever presses Ctrl-C twice leaves no server behind.
 func TestAnImpatientInterruptLeavesNoServer(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	c := command(t, "bench", "pairs", "--users", "2", "--duration", "1m", "--data", data)
+	c := prepare(t.Context(), t, "bench", "pairs", "--users", "2", "--duration", "1m", "--data", data)
 	stderr, err := c.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

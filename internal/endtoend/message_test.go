@@ -1,4 +1,4 @@
-package main
+package endtoend
 
 import (
 	"encoding/binary"
@@ -21,8 +21,8 @@ type exchange struct {
 }
 
 func newExchange(t testing.TB, batch, size int) *exchange {
-	s, c := startServer(t)
-	x := &exchange{t: t, from: loginRaw(t, s, c, 1), to: loginRaw(t, s, c, 2), batch: batch}
+	s := startServer(t)
+	x := &exchange{t: t, from: s.login(t, 1), to: s.login(t, 2), batch: batch}
 	body := make([]byte, size)
 	for i := range batch {
 		x.out = protocol.Send{
@@ -81,7 +81,7 @@ func (x *exchange) await(p *rawClient, t protocol.Type, n int) {
 // BenchmarkMessage is the path of a message through the whole server, sockets
 // and fsync included, by how many travel together.
 //
-//	go test -bench Message -benchmem .
+//	go test -bench Message -benchmem ./internal/endtoend
 func BenchmarkMessage(b *testing.B) {
 	for _, batch := range []int{1, 32, 256} {
 		b.Run(fmt.Sprint("batch-", batch), func(b *testing.B) {

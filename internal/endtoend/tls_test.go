@@ -1,4 +1,4 @@
-package main
+package endtoend
 
 import (
 	"context"
@@ -8,8 +8,6 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"io"
-	"log/slog"
 	"math/big"
 	"net"
 	"os"
@@ -23,16 +21,7 @@ import (
 // A client chats over TLS with one that does not use it.
 func TestChatOverTLS(t *testing.T) {
 	cert, key, pool := writeCertificate(t)
-	c := &serveCmd{Listen: "127.0.0.1:0", TLSListen: "127.0.0.1:0", TLSCert: cert, TLSKey: key, Data: t.TempDir(), Sockets: 1}
-	s, err := c.start(slog.New(slog.NewTextHandler(io.Discard, nil)))
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := s.stop(); err != nil {
-			t.Errorf("stop: %v", err)
-		}
-	}()
+	s := startServer(t, "--tls-listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	secure := gannet.WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -40,17 +29,13 @@ func TestChatOverTLS(t *testing.T) {
 		return d.DialContext(ctx, network, addr)
 	})
 	dial := func(user uint64, address string, opts ...gannet.Option) *gannet.Client {
-		token, err := sign(c.Data, user, time.Hour)
-		if err != nil {
-			t.Fatal(err)
-		}
-		client, err := gannet.Dial(ctx, address, token, opts...)
+		client, err := gannet.Dial(ctx, address, sign(t, s.data, user), opts...)
 		if err != nil {
 			t.Fatal(err)
 		}
 		return client
 	}
-	alice, bob := dial(1, s.tlsAddress, secure), dial(2, s.address)
+	alice, bob := dial(1, s.TLSAddress(), secure), dial(2, s.Address())
 	if _, err := alice.Send(ctx, gannet.User(2), gannet.Text("from behind TLS")); err != nil {
 		t.Fatal(err)
 	}

@@ -1,0 +1,90 @@
+package architecture
+
+import (
+	"fmt"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+var (
+	named  = regexp.MustCompile("`([A-Za-z0-9._-]*/[A-Za-z0-9._/-]*)`")
+	linked = regexp.MustCompile(`\]\(([^)\s]+)\)`)
+	fenced = regexp.MustCompile("(?ms)^```.*?^```")
+)
+
+// What the documents name exists: every file or folder in backticks that has a slash
+// in its name, beside the document or at the root, and the target of every relative
+// link.
+func TestDocumentsNameWhatExists(t *testing.T) {
+	seen := 0
+	walk(t, func(document string, content []byte) {
+		seen++
+		for _, missing := range missing(root, document, string(content)) {
+			t.Errorf("%s names %s, which does not exist", document, missing)
+		}
+	}, ".md")
+	if seen < 3 {
+		t.Errorf("only %d documents were looked at", seen)
+	}
+}
+
+// missing gives what a document names and is not there. Of a changelog only the
+// newest section counts: the others tell of what was.
+func missing(root, document, content string) (names []string) {
+	folder := path.Dir(document)
+	exists := func(name string) bool {
+		_, err := os.Stat(filepath.Join(root, name))
+		return err == nil
+	}
+	content = fenced.ReplaceAllString(content, "")
+	if path.Base(document) == "CHANGELOG.md" {
+		sections := strings.SplitN(content, "\n## ", 3)
+		content = strings.Join(sections[:min(2, len(sections))], "\n## ")
+	}
+	for _, m := range linked.FindAllStringSubmatch(content, -1) {
+		target, _, _ := strings.Cut(m[1], "#")
+		if target == "" || strings.Contains(target, ":") {
+			continue // in this document, or elsewhere
+		}
+		if !exists(path.Join(folder, target)) {
+			names = append(names, fmt.Sprintf("(%s)", m[1]))
+		}
+	}
+	for _, m := range named.FindAllStringSubmatch(content, -1) {
+		name := m[1]
+		if strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./gannet") {
+			continue // a path of the debug endpoint, or what the program makes
+		}
+		if !exists(name) && !exists(path.Join(folder, name)) {
+			names = append(names, "`"+name+"`")
+		}
+	}
+	return names
+}
+
+func TestMissingNamesAreFound(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"docs/figures.md", "logic/forward.go"} {
+		if err := os.MkdirAll(filepath.Join(dir, path.Dir(name)), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	content := "`logic/forward.go`, `logic/`, `/healthz`, `./gannet-data`, `go test ./...`, `SEND`, [a](figures.md#top),\n" +
+		"[b](https://example.com/x), [c](#here), [d](../logic/forward.go)\n```\n`in/a/fence.go`\n```\n" +
+		"`logic/append.go`, `gone/`, [e](gone.md), [f](../docs/gone.md#x)\n"
+	got := strings.Join(missing(dir, "docs/guide.md", content), " ")
+	if want := "(gone.md) (../docs/gone.md#x) `logic/append.go` `gone/`"; got != want {
+		t.Errorf("missing: %s\nwant:    %s", got, want)
+	}
+	changes := "# Changes\n\n## Next\n`logic/forward.go` `gone/a.go`\n\n## 0.1\n`gone/b.go`\n"
+	if got := missing(dir, "CHANGELOG.md", changes); len(got) != 1 || got[0] != "`gone/a.go`" {
+		t.Errorf("missing of a changelog: %v", got)
+	}
+}
