@@ -1,4 +1,4 @@
-.PHONY: build test race check crash bench generate
+.PHONY: build test race check mutants crash bench generate
 
 build: ## the gannet command
 	go build -o gannet .
@@ -15,6 +15,9 @@ check: ## what has to be clean before a commit
 	go tool staticcheck ./...
 	go mod tidy -diff
 	go generate ./... && git diff --exit-code -- protocol
+
+mutants: ## break the ledger in every way that matters; its tests have to notice
+	go run ./logic/ledger/mutate
 
 crash: build ## kill the server twenty times under load
 	./gannet bench crash --rounds 20

@@ -25,6 +25,9 @@ func OpenStore(dir string) (*pebble.DB, error) {
 	}
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
 	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	for i := range o.Levels {
+		o.Levels[i].BlockSize = 32 << 10
+	}
 	for i := range o.TargetFileSizes {
 		o.TargetFileSizes[i] = 32 << 20
 	}
