@@ -24,7 +24,7 @@ func quickly(runs int) *Pairs {
 
 func TestAComparisonHasEveryFigureAndBar(t *testing.T) {
 	p := quickly(1)
-	p.JSON = true
+	p.JSON, p.Duration = true, 500*time.Millisecond
 	p.Data = t.TempDir()
 	var out, progress bytes.Buffer
 	if err := p.Run(t.Context(), &out, &progress); err != nil {
