@@ -18,7 +18,7 @@ import (
 func quickly(runs int) *Pairs {
 	return &Pairs{
 		Users: 10, Size: 128, Warmup: 10 * time.Millisecond, Duration: 100 * time.Millisecond,
-		CompareBare: true, Runs: runs, Program: program(),
+		CompareBare: true, Runs: runs, Memtable: 64, Program: program(),
 	}
 }
 
