@@ -141,7 +141,7 @@ func TestALostLeanConnectionIsAFault(t *testing.T) {
 				t.Errorf("faults:\n%s", all)
 			}
 			if n, _ := l.LostConnections(); n == 0 {
-				t.Error("no connection Counts as lost")
+				t.Error("no connection counts as lost")
 			}
 		})
 	}

@@ -29,7 +29,7 @@ const (
 	LoginTimeout = 30 * time.Second
 
 	// settlePatience is how long nothing may move at the end of a run before what
-	// is missing Counts as lost. It is longer than the server waits before it
+	// is missing counts as lost. It is longer than the server waits before it
 	// pushes a third time.
 	settlePatience = 20 * time.Second
 
@@ -244,7 +244,7 @@ func (l *Load) Close() {
 	})
 }
 
-// verify compares, after close, what was acked with what was delivered, and
+// Verify compares, after Close, what was acked with what was delivered, and
 // completes the latencies.
 func (l *Load) Verify() {
 	for i, u := range l.users {

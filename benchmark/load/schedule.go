@@ -9,7 +9,7 @@ import (
 // minWake is how long an open loop rests between two wakes at the least: the
 // server shares the cores, and a wake for every message would take them away
 // from it. What became due meanwhile goes out late by up to this much, and its
-// latency Counts from when it was due.
+// latency counts from when it was due.
 const minWake = 500 * time.Microsecond
 
 // maxRest bounds one rest, so that a cancelled run ends soon.
@@ -55,7 +55,7 @@ func (s *share) sendDue(now, end int64, send func(k uint64, due int64)) (next in
 	}
 }
 
-// clock Counts nanoseconds from the epoch of a run, monotonically.
+// clock counts nanoseconds from the epoch of a run, monotonically.
 type clock struct{ epoch time.Time }
 
 func (c clock) now() int64 { return int64(time.Since(c.epoch)) }

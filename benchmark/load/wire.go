@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 )
 
-// wire Counts what goes over the connections of one client, all of them that it
+// wire counts what goes over the connections of one client, all of them that it
 // ever has. Its zero value is ready.
 type wire struct {
 	in, out       atomic.Uint64 // bytes

@@ -167,7 +167,7 @@ func (p *Pairs) under(c compared, bare bool) *Pairs {
 
 // compareSettings gives what all runs have in common; those of gannet know more.
 func (p *Pairs) compareSettings(run []report.Setting) []report.Setting {
-	s := []report.Setting{report.Set("runs", p.Runs)}
+	s := []report.Setting{report.Set("runs", p.Runs), report.Set("bare memtable", fmt.Sprint(p.Memtable, " MiB"))}
 	for _, of := range run {
 		switch of.Name {
 		case "users", "client", "size", "warmup", "duration", "seed", "file system", "server flags":

@@ -18,13 +18,13 @@ import (
 func quickly(runs int) *Pairs {
 	return &Pairs{
 		Users: 10, Size: 128, Warmup: 10 * time.Millisecond, Duration: 100 * time.Millisecond,
-		CompareBare: true, Runs: runs, Program: program(),
+		CompareBare: true, Runs: runs, Memtable: 64, Program: program(),
 	}
 }
 
 func TestAComparisonHasEveryFigureAndBar(t *testing.T) {
 	p := quickly(1)
-	p.JSON = true
+	p.JSON, p.Duration = true, 500*time.Millisecond
 	p.Data = t.TempDir()
 	var out, progress bytes.Buffer
 	if err := p.Run(t.Context(), &out, &progress); err != nil {

@@ -28,7 +28,7 @@ func (l *liar) Run(ctx context.Context, out, progress io.Writer) error {
 		return err
 	}
 	p, err := process.Start(ctx, process.Command{Executable: own, Args: []string{
-		bareArgument, "--data", honest.Data, "--listen", honest.Listen, "--ready-file", behind,
+		bareArgument, "--memtable", "64", "--data", honest.Data, "--listen", honest.Listen, "--ready-file", behind,
 	}}, behind)
 	if err != nil {
 		return err

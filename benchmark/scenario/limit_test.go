@@ -17,7 +17,7 @@ import (
 func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	l := Limit{
 		Connections: 10, Depths: []int{1, 16}, Size: 128, Batches: []int{1, 32}, RecordSize: 200,
-		Data: t.TempDir(), Duration: 50 * time.Millisecond, JSON: true,
+		Data: t.TempDir(), Duration: 200 * time.Millisecond, JSON: true,
 		Program: program(),
 	}
 	var out, progress bytes.Buffer

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"testing"
 
@@ -39,11 +40,15 @@ func child(args []string) interface {
 	case pausesArgument:
 		return &yardstick.PauseWatch{ReadyFile: flags["--ready-file"], ResultFile: flags["--result-file"]}
 	case bareArgument:
-		return &yardstick.BareServer{Data: flags["--data"], Listen: flags["--listen"], ReadyFile: flags["--ready-file"]}
+		memtable, err := strconv.Atoi(flags["--memtable"])
+		if err != nil {
+			panic(err)
+		}
+		return &yardstick.BareServer{Data: flags["--data"], Listen: flags["--listen"], ReadyFile: flags["--ready-file"], Memtable: memtable}
 	case liarArgument:
 		return &liar{data: flags["--data"], listen: flags["--listen"], readyFile: flags["--ready-file"]}
 	case "--data": // a server, which is a bare one too
-		return child(append([]string{bareArgument}, args...))
+		return child(append([]string{bareArgument, "--memtable", "64"}, args...))
 	}
 	return nil
 }

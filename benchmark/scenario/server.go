@@ -7,6 +7,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -25,8 +26,9 @@ type Server struct {
 	Data        string `help:"Folder for the data of the server that is started; a temporary one without it." placeholder:"DIR"`
 	Keep        bool   `help:"Keep the temporary folder of the server that was started."`
 
-	bare bool   // start a yardstick.BareServer
-	temp string // where temporary folders go; "": where the system says
+	bare     bool   // start a yardstick.BareServer
+	memtable int    // MiB, of that one
+	temp     string // where temporary folders go; "": where the system says
 }
 
 // Signer opens a folder of keys and gives the function that signs tokens with
@@ -63,13 +65,14 @@ type target struct {
 	pid int // 0 when it is not known
 
 	// These are for a server that was started for the run.
-	process *process.Process
-	command process.Command // without what every start needs
-	bare    bool
-	asked   string // the flags that were asked for
-	dir     string // holds the ready file, and the data unless they are elsewhere
-	data    string
-	keep    bool
+	process  *process.Process
+	command  process.Command // without what every start needs
+	bare     bool
+	memtable int    // MiB, of a bare one
+	asked    string // the flags that were asked for
+	dir      string // holds the ready file, and the data unless they are elsewhere
+	data     string
+	keep     bool
 }
 
 // open gives the server at Address, or starts one. extra are flags for that one.
@@ -86,7 +89,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 	}
 	var role []string
 	if s.bare {
-		role = p.BareCommand
+		role = slices.Concat(p.BareCommand, []string{"--memtable", strconv.Itoa(s.memtable)})
 	}
 	command, err := p.command(role)
 	if err != nil {
@@ -94,7 +97,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 	}
 	t := &target{
 		command: command.With(strings.Fields(s.ServerFlags)...).With(extra...),
-		bare:    s.bare, asked: s.ServerFlags, data: s.Data, keep: s.Keep,
+		bare:    s.bare, memtable: s.memtable, asked: s.ServerFlags, data: s.Data, keep: s.Keep,
 	}
 	if t.dir, err = os.MkdirTemp(s.temp, "gannet-bench-"); err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
@@ -158,6 +161,9 @@ func (t *target) settings() []report.Setting {
 		kind = "bare"
 	}
 	s := []report.Setting{report.Set("server", kind), report.Set("file system", report.FileSystem(t.data))}
+	if t.bare {
+		s = append(s, report.Set("memtable", fmt.Sprint(t.memtable, " MiB")))
+	}
 	if t.asked != "" {
 		s = append(s, report.Set("server flags", t.asked))
 	}

@@ -27,6 +27,7 @@ type BareServer struct {
 	Data      string `help:"Folder for the store." required:""`
 	Listen    string `help:"Address for clients." default:"127.0.0.1:0"`
 	ReadyFile string `help:"Where to write the address once it listens." required:""`
+	Memtable  int    `help:"MiB that Pebble gathers before it writes a table." default:"1024"`
 }
 
 // BareToken is what a BareServer takes for a token: the user's id.
@@ -37,7 +38,7 @@ func (s *BareServer) Run(ctx context.Context, _, _ io.Writer) error {
 	if err := os.MkdirAll(s.Data, 0o700); err != nil {
 		return fmt.Errorf("benchmark: %w", err)
 	}
-	db, err := OpenStore(filepath.Join(s.Data, "db"))
+	db, err := OpenStore(filepath.Join(s.Data, "db"), uint64(s.Memtable)<<20)
 	if err != nil {
 		return err
 	}

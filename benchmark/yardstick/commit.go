@@ -36,7 +36,7 @@ func (r CommitRun) Run(ctx context.Context) (result CommitResult, err error) {
 		return result, fmt.Errorf("benchmark: %w", err)
 	}
 	defer os.RemoveAll(dir)
-	db, err := OpenStore(dir)
+	db, err := OpenStore(dir, StoreMemtable)
 	if err != nil {
 		return result, err
 	}

@@ -8,7 +8,7 @@ import (
 
 func TestAnEchoIsMeasured(t *testing.T) {
 	r, err := EchoRun{
-		Server: child(t, echoArgument), Connections: 10, Depth: 16, Size: 128, Duration: 50 * time.Millisecond,
+		Server: child(t, echoArgument), Connections: 10, Depth: 16, Size: 128, Duration: 300 * time.Millisecond,
 	}.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)

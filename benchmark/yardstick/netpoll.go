@@ -1,3 +1,5 @@
+// Package yardstick has what the machine gives without gannet: a bare netpoll echo, a
+// bare server, bare commits of Pebble, and the pauses of the machine itself.
 package yardstick
 
 import (

@@ -30,8 +30,8 @@ const PausesName = "pauses of the machine"
 // every pausePeriod and notes by how much that was late. On a machine of one's
 // own that is some microseconds. Longer ones come from a host that gives the core
 // to somebody else, and from work that the kernel does not interrupt, also where
-// the load caused it. Cyclictest and jHiccup measure the same. Its fields are
-// flags.
+// the load caused it. Cyclictest and jHiccup measure the same. WatchPauses starts it
+// with the environment that it needs. Its fields are flags.
 type PauseWatch struct {
 	ReadyFile  string `help:"Where to say that the measurement has begun." required:""`
 	ResultFile string `help:"Where to write the result at the end." required:""`

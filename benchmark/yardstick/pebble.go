@@ -7,16 +7,19 @@ import (
 	"github.com/cockroachdb/pebble/v2/sstable"
 )
 
-// OpenStore opens the store of a yardstick. Its settings are those of the server's
-// store (logic/embedded, which nothing here may import), so that a comparison shows
-// what the server does and not how Pebble was set. A test of the program compares
-// what the two write into their OPTIONS files.
-func OpenStore(dir string) (*pebble.DB, error) {
+// StoreMemtable is the size of the server's memtables.
+const StoreMemtable = 64 << 20
+
+// OpenStore opens the store of a yardstick. With StoreMemtable its settings are
+// those of the server's store (logic/embedded, which nothing here may import), so
+// that a comparison shows what the server does and not how Pebble was set. A test
+// of the program compares what the two write into their OPTIONS files.
+func OpenStore(dir string, memtable uint64) (*pebble.DB, error) {
 	o := &pebble.Options{
 		Logger:                      silent{},
 		CacheSize:                   64 << 20,
 		FormatMajorVersion:          pebble.FormatNewest,
-		MemTableSize:                64 << 20,
+		MemTableSize:                memtable,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       8,
 		L0StopWritesThreshold:       128,

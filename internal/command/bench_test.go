@@ -23,7 +23,7 @@ func TestTheYardsticksHaveTheStoresSettings(t *testing.T) {
 	if err := store.Close(); err != nil {
 		t.Fatal(err)
 	}
-	db, err := yardstick.OpenStore(theirs)
+	db, err := yardstick.OpenStore(theirs, yardstick.StoreMemtable)
 	if err != nil {
 		t.Fatal(err)
 	}
