@@ -36,13 +36,13 @@ func (p *player) checkEntries(asked, got []logic.Entry, denied calls) {
 	}
 }
 
-// untold says whether an entry is a retry, perhaps, of a device whose messages
-// could not be gone through.
+// untold says whether an entry is a retry, perhaps, of a device whose messages could
+// not be gone through. Those of the record itself are known all the same.
 func (p *player) untold(e logic.Entry, l lane, denied calls) bool {
 	if e.Op != hop.OpMessage || !denied.failedDevices[l] {
 		return false
 	}
-	maxID, _ := p.pending(l.key).newest(l.by)
+	maxID, _ := p.talk(l.key).newest(l.by)
 	return e.ClientID <= maxID
 }
 
