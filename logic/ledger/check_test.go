@@ -216,8 +216,8 @@ func (p *player) look(when string) {
 		seen := false
 		err := p.ledger.View(context.Background(), k, func(v ledger.View) {
 			seen = true
-			if want := t.progress(); v.Progress != want {
-				failf("%s: %v is seen as %+v, want %+v", when, k, v.Progress, want)
+			if want := t.progress(); v.Progress != want || v.Owes != t.owes {
+				failf("%s: %v is seen as %+v (owes: %v), want %+v (%v)", when, k, v.Progress, v.Owes, want, t.owes)
 			}
 			for _, user := range append(usersOf(k), 99) {
 				p.lookAs(when, v, k, t, user)

@@ -202,7 +202,7 @@ func seededBytes(seed uint64) (data []byte, bursts bool) {
 	}
 	if bursts {
 		data = data[:400]
-		data[3], data[4] = 0, 0 // about one conversation
+		data[2], data[3], data[4] = 0, 0, 0 // one queue, one conversation
 	}
 	return data, bursts
 }

@@ -90,6 +90,7 @@ var mutants = []mutant{
 
 	// view.go: readers.
 	{"view.go", "if c = l.peek(key); c == nil {", "if l.peek(key) != c || c == nil {", "what a reader loaded ahead of a batch is not shown"},
+	{"view.go", "Owes: l.owing[key] != nil", "Owes: false", "readers know that a cursor rose which is not written"},
 	{"view.go", "delivered(m, shownAck)", "delivered(m, nextAck)", "readers see acks that are settled"},
 	{"view.go", "return v.Count - m.Total, true", "return v.Count, true", "who has read nothing has sent nothing unread"},
 	{"view.go", "- (m.Total - m.Own)", "- m.Total", "one's own messages before a READ are counted once"},
