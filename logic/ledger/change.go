@@ -113,9 +113,9 @@ func (w *work) write(c *conversation, d *device) {
 	w.wroteDevices = append(w.wroteDevices, d)
 }
 
-// Record fills in what the last Apply hands onward to the queue: an entry for
-// each message and each READ that was applied, in order, and one for each ack
-// that is written. The memory of Entries is used again.
+// Record fills in what the last Apply hands onward to the queue, and comes before
+// Settle: an entry for each message and each READ that was applied, in order, and
+// one for each ack that is written. The memory of Entries is used again.
 func (l *Ledger) Record(batches []*logic.Batch, record *hop.Record) {
 	w := &l.work
 	record.Queue, record.Time = l.options.Queue, w.change.now

@@ -36,13 +36,13 @@ func (p *player) checkEntries(asked, got []logic.Entry, denied calls) {
 	}
 }
 
-// untold says whether an entry is a retry, perhaps, of a device whose messages
-// could not be gone through.
+// untold says whether an entry is a retry, perhaps, of a device whose messages could
+// not be gone through. Those of the record itself are known all the same.
 func (p *player) untold(e logic.Entry, l lane, denied calls) bool {
 	if e.Op != hop.OpMessage || !denied.failedDevices[l] {
 		return false
 	}
-	maxID, _ := p.pending(l.key).newest(l.by)
+	maxID, _ := p.talk(l.key).newest(l.by)
 	return e.ClientID <= maxID
 }
 
@@ -216,8 +216,8 @@ func (p *player) look(when string) {
 		seen := false
 		err := p.ledger.View(context.Background(), k, func(v ledger.View) {
 			seen = true
-			if want := t.progress(); v.Progress != want {
-				failf("%s: %v is seen as %+v, want %+v", when, k, v.Progress, want)
+			if want := t.progress(); v.Progress != want || v.Owes != t.owes {
+				failf("%s: %v is seen as %+v (owes: %v), want %+v (%v)", when, k, v.Progress, v.Owes, want, t.owes)
 			}
 			for _, user := range append(usersOf(k), 99) {
 				p.lookAs(when, v, k, t, user)

@@ -62,12 +62,13 @@ func TestRetryThatCannotBeJudgedIsUnknown(t *testing.T) {
 	first := d.do(ann.sends(1, 3)...)
 	d.Forget()
 	d.store.failDevices = map[origin]bool{ann: true}
-	e := d.do(ann.send(2), ann.send(4), ann.send(4), bob.send(1), bob.send(1))
+	e := d.do(ann.send(2), ann.send(4), ann.send(4), bob.send(1), bob.send(1), ann.send(1))
 	d.wantOutcome(e[0], logic.Unknown)
 	d.wantNew(e[1], 4)
 	d.wantRepeated(e[2], e[1])
 	d.wantNew(e[3], 5)
 	d.wantRepeated(e[4], e[3])
+	d.wantOutcome(e[5], logic.Unknown)
 	d.store.failDevices = nil
 	again := d.do(ann.send(2), ann.send(4))
 	d.wantRepeated(again[0], first[1])

@@ -203,7 +203,8 @@ func (l *Ledger) Settle() {
 	w.reset(l.options.ClientIDs)
 }
 
-// Abandon undoes what the last Apply worked out, of which nothing was written.
+// Abandon undoes what the last Apply worked out, of which nothing was written. What
+// Apply said in the entries is left there; the writer says Unknown in its place.
 func (l *Ledger) Abandon() {
 	w := &l.work
 	l.mu.Lock()

@@ -144,8 +144,8 @@ func (t *talk) device(o origin) ledger.Device {
 }
 
 // carryOut does an entry, given as it went to the ledger, and gives how it should
-// come back. Of a retry that is older than the device's window the ledger may say
-// two things; got says which it chose.
+// come back. An id that is older than the device's window may be refused or not; got
+// says which the ledger chose.
 func (t *talk) carryOut(e logic.Entry, got logic.Outcome, stamp, now uint64) logic.Entry {
 	switch e.Op {
 	case hop.OpMessage:
@@ -190,7 +190,7 @@ func (t *talk) send(e *logic.Entry, got logic.Outcome, stamp, now uint64) {
 			higher++
 		}
 	}
-	if higher >= protocol.MaxUnacked {
+	if higher >= protocol.MaxUnacked && got == logic.Refused {
 		e.Outcome, e.Code = logic.Refused, protocol.CodeStaleClientID
 		return
 	}

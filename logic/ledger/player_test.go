@@ -42,7 +42,7 @@ func play(g game, trace *strings.Builder) (err error) {
 		now: 1_700_000_000_000, ids: map[origin]uint64{}, tried: map[lane][]uint64{}, learned: map[lane]bool{}, trace: trace,
 	}
 	p.ledger = ledger.New(ledger.Options{
-		Queue: 0, Queues: g.queues, Conversations: g.cache, Checkpoint: g.checkpoint,
+		Queue: 0, Queues: g.queues, Conversations: g.cache, ClientIDs: g.clientIDs, Checkpoint: g.checkpoint,
 	}, p.store)
 	at := 0
 	defer func() {

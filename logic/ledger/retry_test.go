@@ -76,6 +76,9 @@ func TestIDsInTheWrongOrder(t *testing.T) {
 	six := d.do(ann.send(4), ann.send(6))[1] // 5 was rejected for overload
 	five := d.do(ann.send(5))[0]
 	d.wantNew(five, 3)
+	if n := d.store.calls.walks; n != 0 {
+		t.Fatalf("an id that was refused a moment ago is looked up %d times", n)
+	}
 	d.evict()
 	e := d.do(ann.send(5), ann.send(6), ann.send(7))
 	d.wantRepeated(e[0], five)
@@ -185,5 +188,25 @@ func TestWindowsAreForgottenOldestFirst(t *testing.T) {
 	}
 	if n := walks(1); n != 0 {
 		t.Errorf("a window that was just looked up is looked up %d times", n)
+	}
+}
+
+// TestOnlyTheNewestIDsAreRemembered has a device that sends much and asks again
+// seldom.
+func TestOnlyTheNewestIDsAreRemembered(t *testing.T) {
+	d := newDesk(t, 64, 64)
+	const n = 2000
+	var all []logic.Entry
+	for id := uint64(1); id <= n; id += 10 {
+		all = append(all, d.do(ann.sends(id, id+9)...)...)
+	}
+	for _, c := range []struct {
+		id    uint64
+		walks int
+	}{{n, 0}, {n - 100, 0}, {n - 900, 1}, {n - 800, 0}, {n - 1000, 1}} {
+		d.wantRepeated(d.do(ann.send(c.id))[0], all[c.id-1])
+		if got := d.store.calls.walks; got != c.walks {
+			t.Errorf("id %d of %d is looked up %d times, want %d", c.id, n, got, c.walks)
+		}
 	}
 }

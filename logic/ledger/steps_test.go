@@ -14,6 +14,7 @@ import (
 type game struct {
 	checkpoint uint64
 	cache      int
+	clientIDs  int
 	queues     int
 	steps      []step
 }
@@ -150,6 +151,7 @@ func newGame(data []byte, bursts bool) game {
 	}
 	near := 1 + c.below(len(talks)) // how many conversations the game is about
 	first := c.below(len(talks))
+	g.clientIDs = []int{0, 1 << 20}[c.below(2)] // the least, or enough for all
 	long := 0
 	for len(c) > 0 && len(g.steps) < maxSteps {
 		s := step{elapse: []int64{0, 1, 90, 400, 700, 1000, 2500, -300, -5000}[c.below(9)]}
@@ -200,7 +202,7 @@ func seededBytes(seed uint64) (data []byte, bursts bool) {
 	}
 	if bursts {
 		data = data[:400]
-		data[3], data[4] = 0, 0 // about one conversation
+		data[2], data[3], data[4] = 0, 0, 0 // one queue, one conversation
 	}
 	return data, bursts
 }
@@ -263,5 +265,5 @@ func (g *game) try(fails func(game) bool, i int, simpler func(*step)) bool {
 }
 
 func (g game) String() string {
-	return fmt.Sprintf("checkpoint %d, cache %d, queues %d, %d steps", g.checkpoint, g.cache, g.queues, len(g.steps))
+	return fmt.Sprintf("checkpoint %d, cache %d, client ids %d, queues %d, %d steps", g.checkpoint, g.cache, g.clientIDs, g.queues, len(g.steps))
 }

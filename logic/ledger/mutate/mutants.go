@@ -27,7 +27,9 @@ var mutants = []mutant{
 	{"apply.go", "\t\tm.raised = true\n", "", "READ is durable"},
 	{"apply.go", "return e.Conversation.Partition()%l.options.Queues == l.options.Queue", "return true", "a queue leaves the conversations of others alone"},
 	{"apply.go", "if !seen[c.Key] {", "if true {", "a conversation is loaded once"},
-	{"apply.go", "if w.known > windowRoom {", "if w.known < 0 {", "windows do not stay for ever"},
+	{"apply.go", "d.window == nil || !d.window.decided(e.ClientID)", "d.window == nil", "a retry whose window could not be read is not judged by what came since"},
+	{"apply.go", "\t\t\t\td.window.trim()\n", "\t\t\t\t_ = d\n", "only the newest ids of a device stay in memory"},
+	{"apply.go", "if w.known > room {", "if w.known < 0 {", "windows do not stay for ever"},
 	{"apply.go", "for i := len(w.windows) - 1; i >= 0; i-- {", "for i := range w.windows {", "the oldest windows go first"},
 
 	// ledger.go: settle, abandon, the cache, acks that wait.
@@ -75,7 +77,12 @@ var mutants = []mutant{
 	// window.go: retries.
 	{"window.go", "len(w.known)-at >= protocol.MaxUnacked", "len(w.known)-at > protocol.MaxUnacked", "an id past the window is stale"},
 	{"window.go", "len(w.known)-at >= protocol.MaxUnacked", "len(w.known)-at >= protocol.MaxUnacked-1", "an id within the window is not stale"},
-	{"window.go", "found || w.rest == 0 ||", "found || true ||", "a retry is not judged before its window is read"},
+	{"window.go", "|| w.rest == 0 ||", "|| true ||", "a retry is not judged before its window is read"},
+	{"window.go", "found || id > w.floor ||", "found ||", "what was refused a moment ago is not looked up"},
+	{"window.go", "floor: d.MaxID", "floor: 0", "what was accepted before a window was made is looked up"},
+	{"window.go", "w.floor = max(w.floor, m.id)", "_ = m", "what a window let go is looked up"},
+	{"window.go", "w.rest = max(w.rest, seqs[len(seqs)-keep-1])", "_ = seqs", "what a window let go is not thought of as known"},
+	{"window.go", "n == 0 || w.known[n-1].id < m.id {", "n >= 0 {", "a window finds ids in whichever order they came"},
 	{"window.go", "const windowSize = 2*protocol.MaxUnacked - 1", "const windowSize = protocol.MaxUnacked - 1", "a whole window in the wrong order has no second seqs"},
 	{"window.go", "w.known = slices.Insert(w.known, at, m)", "_ = at", "a repeat within a batch is one"},
 	{"window.go", "return m.seq < oldest", "return m.seq > oldest", "the newest messages of a window are kept"},
@@ -83,6 +90,7 @@ var mutants = []mutant{
 
 	// view.go: readers.
 	{"view.go", "if c = l.peek(key); c == nil {", "if l.peek(key) != c || c == nil {", "what a reader loaded ahead of a batch is not shown"},
+	{"view.go", "Owes: l.owing[key] != nil", "Owes: false", "readers know that a cursor rose which is not written"},
 	{"view.go", "delivered(m, shownAck)", "delivered(m, nextAck)", "readers see acks that are settled"},
 	{"view.go", "return v.Count - m.Total, true", "return v.Count, true", "who has read nothing has sent nothing unread"},
 	{"view.go", "- (m.Total - m.Own)", "- m.Total", "one's own messages before a READ are counted once"},
