@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -164,6 +165,13 @@ func (l *scriptedLogic) requests() []request {
 		all = append(all, b...)
 	}
 	return all
+}
+
+// over gives who was logged out.
+func (l *scriptedLogic) over() []hop.Binding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.loggedOut)
 }
 
 func (l *scriptedLogic) redeliveries() int {

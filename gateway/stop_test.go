@@ -126,6 +126,7 @@ func TestStopWhileLogicHangs(t *testing.T) {
 				name = c.name + " for ever"
 			}
 			t.Run(name, func(t *testing.T) {
+				t.Parallel()
 				l := newLogic()
 				st := newStage(t, l, Config{Lanes: 1})
 				p := st.login(1)
