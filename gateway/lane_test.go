@@ -5,6 +5,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
@@ -157,6 +158,75 @@ func TestAnswersAndPushesOfABatchShareAWrite(t *testing.T) {
 	if n := st.stat("writes") - 1; n != rounds {
 		t.Errorf("%d writes for %d batches", n, rounds)
 	}
+}
+
+// While logic hangs over one lane, the others go on, and so do PING, queries and
+// pushes, for everybody.
+func TestLaneThatHangsHoldsUpNoOther(t *testing.T) {
+	l := newLogic()
+	st := newStage(t, l, Config{Lanes: 2})
+	lane := func(other uint64) int { return direct(other).Conversation(1).Partition() % 2 }
+	hung, free := uint64(2), uint64(3)
+	for lane(free) == lane(hung) {
+		free++
+	}
+	hangs, goOn := make(chan struct{}, 10), make(chan struct{})
+	l.does(misdeed{forward: func(b *hop.Batch) (hop.Answers, error) {
+		if b.Queue == lane(hung) {
+			hangs <- struct{}{}
+			<-goOn
+		}
+		return well(b, nil), nil
+	}})
+	p := st.login(1)
+	p.send(sendFrame(hung, 1, "x"))
+	<-hangs
+	p.send(sendFrame(hung, 2, "x"))
+	for request := uint64(10); request < 20; request++ {
+		p.send(sendFrame(free, request, "x"))
+		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != uint32(request) {
+			t.Fatalf("answered %#x to %d", f.Type, f.Request)
+		}
+		p.nothing()
+		p.send(protocol.Sync{}.AppendFrame(nil, 5))
+		if f := p.next(); f.Type != protocol.TypeSynced {
+			t.Fatalf("answered %#x", f.Type)
+		}
+		st.push([]delivery{{pushFrame(hung, 1, request, 10), []uint64{p.conn}}})
+		if f := p.next(); f.Type != protocol.TypePush {
+			t.Fatalf("came %#x", f.Type)
+		}
+	}
+	close(goOn)
+	for request := range uint32(2) {
+		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != request+1 {
+			t.Fatalf("answered %#x to %d", f.Type, f.Request)
+		}
+	}
+}
+
+// A PUSHACK that a full lane refuses ends no wait for it: logic has not heard of it.
+func TestRefusedPushAckEndsNoWait(t *testing.T) {
+	l := newLogic()
+	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
+	st := newStage(t, l, Config{Lanes: 1})
+	p := st.login(1)
+	st.push([]delivery{{pushFrame(2, 1, 1, 10), []uint64{p.conn}}})
+	p.next()
+	p.send(sendFrame(2, 1, "holds the lane"))
+	<-l.entered
+	st.lanes[0].mu.Lock()
+	full := make([]byte, laneBytes)
+	st.lanes[0].filling.batch.Frames = full
+	st.lanes[0].mu.Unlock()
+	p.send(protocol.Cursor{Target: direct(2), Seq: 1}.AppendPushAck(nil, 4))
+	p.refused(4, protocol.CodeBusy)
+	st.lanes[0].mu.Lock()
+	st.lanes[0].filling.batch.Frames = full[:0]
+	st.lanes[0].mu.Unlock()
+	close(l.gate)
+	st.turn(protocol.PushAckTimeout + tick)
+	st.eventually("logic is asked for the push", func() bool { return l.redeliveries() == 1 })
 }
 
 // A stop answers what is under way before it says CLOSE.
