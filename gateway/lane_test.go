@@ -142,19 +142,27 @@ func TestPanicInLogicEndsNothing(t *testing.T) {
 func TestAnswersAndPushesOfABatchShareAWrite(t *testing.T) {
 	l := newLogic()
 	l.answer = ackSend
-	st := newStage(t, l, Config{Lanes: 1})
+	st := newStage(t, l, Config{Lanes: 1, Writers: 1})
 	p := st.login(1)
 	l.within(func(ctx context.Context) {
 		st.Push(ctx, pushOf([]delivery{{Frame: pushFrame(2, 1, 1, 10), Conns: []uint64{p.conn}}}))
+		w := st.writers[0]
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.waiting) != 1 || len(w.awake) != 0 {
+			t.Error("the writer does not wait for the end of the batch")
+		}
 	})
 	const rounds = 50
-	st.eventually("the write of WELCOME is counted", func() bool { return st.stat("writes") == 1 })
+	st.eventually("the write of WELCOME is counted", func() bool { return st.stat("bytes_out") > 0 })
+	welcome := st.stat("bytes_out")
 	for i := range uint64(rounds) {
 		p.send(sendFrame(2, i+1, "x"))
 		p.next()
 		p.next()
 	}
-	st.eventually("the last write is counted", func() bool { return st.stat("writes") > rounds })
+	each := uint64(len(pushFrame(2, 1, 1, 10)) + len(ackSend(request{Frame: protocol.Frame{Type: protocol.TypeSend, Payload: sendFrame(2, 1, "x")[protocol.HeaderSize:]}})))
+	st.eventually("all is counted", func() bool { return st.stat("bytes_out") == welcome+rounds*each })
 	if n := st.stat("writes") - 1; n != rounds {
 		t.Errorf("%d writes for %d batches", n, rounds)
 	}
