@@ -5,38 +5,14 @@ import (
 	"runtime"
 	"testing"
 
-	"gannet/internal/hop"
 	"gannet/protocol"
 )
-
-// fixedLogic answers every SEND with the same bytes and allocates nothing.
-type fixedLogic struct {
-	*scriptedLogic
-	ack      []byte
-	of, ends []uint32
-	acks     []byte
-}
-
-func (l *fixedLogic) Forward(_ context.Context, batch *hop.Batch) (hop.Answers, error) {
-	n := 0
-	for i := range batch.Len() {
-		if f, _ := batch.Frame(i); f.Type == protocol.TypeSend {
-			l.of[n] = uint32(i)
-			n++
-		}
-	}
-	return hop.Answers{Of: l.of[:n], Ends: l.ends[:n], Frames: l.acks[:n*len(l.ack)]}, nil
-}
 
 // The gateway's share of the budget: at most 2 objects for each message that
 // comes in, is acked, and goes out to its receiver, at a batch of 32.
 func TestGatewayStaysWithinItsAllocations(t *testing.T) {
 	l := newLogic()
-	fixed := &fixedLogic{scriptedLogic: l, ack: protocol.SendAck{ClientID: 1, Seq: 1}.AppendFrame(nil, 1)}
-	for i := range uint32(1024) {
-		fixed.acks = append(fixed.acks, fixed.ack...)
-		fixed.of, fixed.ends = append(fixed.of, i), append(fixed.ends, uint32(len(fixed.acks)))
-	}
+	fixed := newFixedLogic(l)
 	st := newStage(t, l, Config{Logic: fixed, Lanes: 1})
 	sender, receiver := st.login(1), st.login(2)
 	const batch, rounds, budget = 32, 300, 2.0
@@ -51,20 +27,11 @@ func TestGatewayStaysWithinItsAllocations(t *testing.T) {
 	ack := protocol.Cursor{Target: direct(1), Seq: batch}.AppendPushAck(nil, 0)
 	push := pushOf(deliveries)
 	buf := make([]byte, 1<<20)
-	exactly := func(p *peer, n int) {
-		for n > 0 {
-			got, err := p.Read(buf)
-			if err != nil {
-				t.Fatal(err)
-			}
-			n -= got
-		}
-	}
 	round := func() {
 		sender.send(in)
-		exactly(sender, batch*len(fixed.ack))
+		sender.exactly(buf, batch*len(fixed.ack))
 		st.Push(context.Background(), push)
-		exactly(receiver, pushed)
+		receiver.exactly(buf, pushed)
 		receiver.send(ack)
 	}
 	for range 20 {

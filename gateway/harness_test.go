@@ -68,13 +68,13 @@ func (l *lines) most() (n int) {
 // stage is a gateway on a free port. Its wheel stands still until turn.
 type stage struct {
 	*Gateway
-	t       *testing.T
+	t       testing.TB
 	logic   *scriptedLogic
 	address string
 	lines   *lines
 }
 
-func newStage(t *testing.T, l *scriptedLogic, c Config) *stage {
+func newStage(t testing.TB, l *scriptedLogic, c Config) *stage {
 	t.Helper()
 	if c.Logic == nil {
 		c.Logic = l
@@ -150,7 +150,7 @@ func (st *stage) stat(name string) uint64 {
 // peer is a client of bytes.
 type peer struct {
 	net.Conn
-	t    *testing.T
+	t    testing.TB
 	conn uint64 // its id at the gateway, after login
 	in   []byte
 }

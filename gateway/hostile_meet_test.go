@@ -80,9 +80,7 @@ func meetQuery(h *hostile, m *misdoing) {
 func meetLogin(h *hostile, m *misdoing) {
 	h.t.Helper()
 	h.logic.does(m.misdeed)
-	h.logic.mu.Lock()
-	over := len(h.logic.loggedOut)
-	h.logic.mu.Unlock()
+	before := len(h.logic.over())
 	p := h.dial()
 	p.send(hello(7))
 	if m.closed != 0 {
@@ -107,9 +105,8 @@ func meetLogin(h *hostile, m *misdoing) {
 	h.eventually("it is gone", func() bool { return h.stat("connections") == 2 })
 	if m.undone {
 		h.eventually("logic is told", func() bool {
-			h.logic.mu.Lock()
-			defer h.logic.mu.Unlock()
-			return len(h.logic.loggedOut) == over+1 && h.logic.loggedOut[over].User == 7 && h.logic.loggedOut[over].Device == 7
+			over := h.logic.over()
+			return len(over) == before+1 && over[before].User == 7 && over[before].Device == 7
 		})
 	}
 }

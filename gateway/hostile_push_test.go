@@ -155,7 +155,7 @@ func TestOnlyPushesOfABatchWaitForIt(t *testing.T) {
 		l := newLogic()
 		l.answer = ackSend
 		batches = make(chan context.Context)
-		l.within = func(ctx context.Context) { batches <- ctx; <-batches }
+		l.within(func(ctx context.Context) { batches <- ctx; <-batches })
 		st = newStage(t, l, Config{Lanes: 1})
 		p = st.login(1)
 		p.send(sendFrame(2, 1, "x"))

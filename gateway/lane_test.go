@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
@@ -142,21 +143,99 @@ func TestPanicInLogicEndsNothing(t *testing.T) {
 func TestAnswersAndPushesOfABatchShareAWrite(t *testing.T) {
 	l := newLogic()
 	l.answer = ackSend
-	st := newStage(t, l, Config{Lanes: 1})
+	st := newStage(t, l, Config{Lanes: 1, Writers: 1})
 	p := st.login(1)
-	l.within = func(ctx context.Context) {
+	l.within(func(ctx context.Context) {
 		st.Push(ctx, pushOf([]delivery{{Frame: pushFrame(2, 1, 1, 10), Conns: []uint64{p.conn}}}))
-	}
+		w := st.writers[0]
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if len(w.waiting) != 1 || len(w.awake) != 0 {
+			t.Error("the writer does not wait for the end of the batch")
+		}
+	})
 	const rounds = 50
-	before := st.stat("writes")
+	st.eventually("the write of WELCOME is counted", func() bool { return st.stat("bytes_out") > 0 })
+	welcome := st.stat("bytes_out")
 	for i := range uint64(rounds) {
 		p.send(sendFrame(2, i+1, "x"))
 		p.next()
 		p.next()
 	}
-	if n := st.stat("writes") - before; n != rounds {
+	each := uint64(len(pushFrame(2, 1, 1, 10)) + len(ackSend(request{Frame: protocol.Frame{Type: protocol.TypeSend, Payload: sendFrame(2, 1, "x")[protocol.HeaderSize:]}})))
+	st.eventually("all is counted", func() bool { return st.stat("bytes_out") == welcome+rounds*each })
+	if n := st.stat("writes") - 1; n != rounds {
 		t.Errorf("%d writes for %d batches", n, rounds)
 	}
+}
+
+// While logic hangs over one lane, the others go on, and so do PING, queries and
+// pushes, for everybody.
+func TestLaneThatHangsHoldsUpNoOther(t *testing.T) {
+	l := newLogic()
+	st := newStage(t, l, Config{Lanes: 2})
+	lane := func(other uint64) int { return direct(other).Conversation(1).Partition() % 2 }
+	hung, free := uint64(2), uint64(3)
+	for lane(free) == lane(hung) {
+		free++
+	}
+	hangs, goOn := make(chan struct{}, 10), make(chan struct{})
+	l.does(misdeed{forward: func(b *hop.Batch) (hop.Answers, error) {
+		if b.Queue == lane(hung) {
+			hangs <- struct{}{}
+			<-goOn
+		}
+		return well(b, nil), nil
+	}})
+	p := st.login(1)
+	p.send(sendFrame(hung, 1, "x"))
+	<-hangs
+	p.send(sendFrame(hung, 2, "x"))
+	for request := uint64(10); request < 20; request++ {
+		p.send(sendFrame(free, request, "x"))
+		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != uint32(request) {
+			t.Fatalf("answered %#x to %d", f.Type, f.Request)
+		}
+		p.nothing()
+		p.send(protocol.Sync{}.AppendFrame(nil, 5))
+		if f := p.next(); f.Type != protocol.TypeSynced {
+			t.Fatalf("answered %#x", f.Type)
+		}
+		st.push([]delivery{{pushFrame(hung, 1, request, 10), []uint64{p.conn}}})
+		if f := p.next(); f.Type != protocol.TypePush {
+			t.Fatalf("came %#x", f.Type)
+		}
+	}
+	close(goOn)
+	for request := range uint32(2) {
+		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != request+1 {
+			t.Fatalf("answered %#x to %d", f.Type, f.Request)
+		}
+	}
+}
+
+// A PUSHACK that a full lane refuses ends no wait for it: logic has not heard of it.
+func TestRefusedPushAckEndsNoWait(t *testing.T) {
+	l := newLogic()
+	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
+	st := newStage(t, l, Config{Lanes: 1})
+	p := st.login(1)
+	st.push([]delivery{{pushFrame(2, 1, 1, 10), []uint64{p.conn}}})
+	p.next()
+	p.send(sendFrame(2, 1, "holds the lane"))
+	<-l.entered
+	st.lanes[0].mu.Lock()
+	full := make([]byte, laneBytes)
+	st.lanes[0].filling.batch.Frames = full
+	st.lanes[0].mu.Unlock()
+	p.send(protocol.Cursor{Target: direct(2), Seq: 1}.AppendPushAck(nil, 4))
+	p.refused(4, protocol.CodeBusy)
+	st.lanes[0].mu.Lock()
+	st.lanes[0].filling.batch.Frames = full[:0]
+	st.lanes[0].mu.Unlock()
+	close(l.gate)
+	st.turn(protocol.PushAckTimeout + tick)
+	st.eventually("logic is asked for the push", func() bool { return l.redeliveries() == 1 })
 }
 
 // A stop answers what is under way before it says CLOSE.

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,11 +26,11 @@ type scriptedLogic struct {
 	gate      chan struct{} // Forward waits for a token, unless nil
 	entered   chan int      // Forward says how large its batch is, unless nil
 	answer    func(request) []byte
-	within    func(context.Context) // called in Forward
 	redeliver func(*hop.Redelivery) []byte
 	silence   time.Duration // heartbeat; default 30 s
 
-	misdeed misdeed // what it does in place of its part
+	misdeed   misdeed               // what it does in place of its part
+	meanwhile func(context.Context) // called in Forward
 }
 
 // misdeed is what a peer does that does not keep to the port; nil: nothing.
@@ -39,6 +40,13 @@ type misdeed struct {
 	login     func(*hop.Login) (hop.Welcome, error)
 	logout    func([]hop.Binding) error
 	redeliver func(*hop.Redelivery) ([]byte, error)
+}
+
+// within has logic call f in each Forward from now on.
+func (l *scriptedLogic) within(f func(context.Context)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.meanwhile = f
 }
 
 // does has logic do this from now on.
@@ -96,8 +104,11 @@ func (l *scriptedLogic) Forward(ctx context.Context, batch *hop.Batch) (a hop.An
 	if m := l.doing(); m.forward != nil {
 		return m.forward(batch)
 	}
-	if l.within != nil {
-		l.within(ctx)
+	l.mu.Lock()
+	meanwhile := l.meanwhile
+	l.mu.Unlock()
+	if meanwhile != nil {
+		meanwhile(ctx)
 	}
 	copied := make([]request, batch.Len())
 	for i := range copied {
@@ -154,6 +165,13 @@ func (l *scriptedLogic) requests() []request {
 		all = append(all, b...)
 	}
 	return all
+}
+
+// over gives who was logged out.
+func (l *scriptedLogic) over() []hop.Binding {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return slices.Clone(l.loggedOut)
 }
 
 func (l *scriptedLogic) redeliveries() int {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"sync"
 	"testing"
 	"time"
@@ -211,5 +212,89 @@ func TestEveryCloseReasonHasACounter(t *testing.T) {
 	c.close(protocol.CodeBusy) // none of these; logic may be newer
 	if n := c.closedOther.Load(); n != 1 {
 		t.Errorf("a code that is not in the list was counted %d times", n)
+	}
+}
+
+func receiptFrame(user, delivered uint64) []byte {
+	return protocol.Receipt{Target: direct(1), User: user, Delivered: delivered}.AppendFrame(nil)
+}
+
+// A receipt waits for a write that happens anyway, and after a moment goes alone.
+func TestReceiptsGoWithOtherWrites(t *testing.T) {
+	st := newStage(t, newLogic(), Config{})
+	p := st.login(1)
+	st.eventually("the write of WELCOME is counted", func() bool { return st.stat("bytes_out") > 0 })
+	welcome := st.stat("bytes_out")
+	deliver := func(frame []byte) { st.push([]delivery{{frame, []uint64{p.conn}}}) }
+	comes := func(want ...protocol.Type) {
+		t.Helper()
+		for _, typ := range want {
+			if f := p.next(); f.Type != typ {
+				t.Fatalf("came %#x, want %#x", f.Type, typ)
+			}
+		}
+	}
+	deliver(receiptFrame(2, 1))
+	head, _ := peek(receiptFrame(2, 2))
+	if st.sessions.get(p.conn).push(receiptFrame(2, 2), head, st.wheel.now()) {
+		t.Error("a receipt asks for a write")
+	}
+	st.turn((receiptTicks - 1) * tick)
+	deliver(pushFrame(2, 1, 3, 10))
+	comes(protocol.TypeReceipt, protocol.TypeReceipt, protocol.TypePush)
+	all := uint64(2*len(receiptFrame(2, 1)) + len(pushFrame(2, 1, 3, 10)))
+	st.eventually("all is counted", func() bool { return st.stat("bytes_out") == welcome+all })
+	if n := st.stat("writes"); n != 2 {
+		t.Errorf("%d writes, want 2", n)
+	}
+	deliver(receiptFrame(2, 3))
+	st.turn(receiptTicks * tick)
+	comes(protocol.TypeReceipt)
+}
+
+// Of a receipt there is no second copy, so where it does not fit a hint says that
+// anything may have changed.
+func TestReceiptThatDoesNotFit(t *testing.T) {
+	st := newStage(t, newLogic(), Config{})
+	p := st.login(1)
+	s := st.sessions.get(p.conn)
+	s.mu.Lock()
+	s.outbox.bytes += outboxBytes // as if it were full
+	s.mu.Unlock()
+	st.push([]delivery{{receiptFrame(2, 1), []uint64{p.conn}}})
+	s.mu.Lock()
+	s.outbox.bytes -= outboxBytes
+	s.mu.Unlock()
+	st.turn(receiptTicks * tick)
+	var hint protocol.Cursor
+	if f := p.next(); f.Type != protocol.TypeHint || hint.Decode(f.Payload) != nil || hint != (protocol.Cursor{}) {
+		t.Fatalf("came %#x, %+v", f.Type, hint)
+	}
+	if n := st.stat("push.outbox_full"); n != 1 {
+		t.Errorf("%d counted", n)
+	}
+}
+
+// Frames to one connection go out in the order of the pushes, urgent ones before
+// what waits, whichever goroutine brings them.
+func TestUrgentPushesOvertake(t *testing.T) {
+	l := newLogic()
+	st := newStage(t, l, Config{Lanes: 1})
+	p := st.login(2)
+	notice := protocol.Message{Target: protocol.Target{Kind: protocol.KindSystem, ID: 2}, Seq: 1, Content: protocol.ContentText}.AppendFrame(nil)
+	l.within(func(ctx context.Context) { // nothing is written until the batch is over
+		for seq := uint64(1); seq <= 3; seq++ {
+			st.Push(ctx, pushOf([]delivery{{pushFrame(1, 2, seq, 10), []uint64{p.conn}}}))
+		}
+		st.Push(ctx, pushOf([]delivery{{notice, []uint64{p.conn}}}))
+	})
+	st.login(1).send(sendFrame(2, 1, "x"))
+	for _, want := range []protocol.Message{
+		{Target: protocol.Target{Kind: protocol.KindSystem, ID: 2}, Seq: 1}, {Target: direct(2), Seq: 1}, {Target: direct(2), Seq: 2}, {Target: direct(2), Seq: 3},
+	} {
+		var m protocol.Message
+		if f := p.next(); f.Type != protocol.TypePush || m.Decode(f.Payload) != nil || m.Target != want.Target || m.Seq != want.Seq {
+			t.Fatalf("came %#x %+v %d, want %+v %d", f.Type, m.Target, m.Seq, want.Target, want.Seq)
+		}
 	}
 }

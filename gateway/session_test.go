@@ -204,12 +204,8 @@ func TestEndOfAConnectionIsALogout(t *testing.T) {
 	st.dial().Close() // never logged in
 	p := st.login(7)
 	p.Close()
-	st.eventually("logout", func() bool {
-		st.logic.mu.Lock()
-		defer st.logic.mu.Unlock()
-		return len(st.logic.loggedOut) == 1
-	})
-	if id := st.logic.loggedOut[0]; id.User != 7 || id.Conn != p.conn {
+	st.eventually("logout", func() bool { return len(st.logic.over()) == 1 })
+	if id := st.logic.over()[0]; id.User != 7 || id.Conn != p.conn {
 		t.Errorf("logged out: %+v", id)
 	}
 	st.eventually("both are counted", func() bool { return st.stat("close.peer") == 2 })

@@ -115,16 +115,3 @@ func TestPanicOfALaneEndsItsBatch(t *testing.T) {
 		t.Errorf("%d connections were closed", n)
 	}
 }
-
-// A connection that is accepted while the gateway stops is not forgotten.
-func TestConnectionThatComesDuringStop(t *testing.T) {
-	h := newHostile(t)
-	h.draining.Store(true)
-	b := &bench{down: make(chan struct{}, 1)}
-	s := h.open(b)
-	<-b.down
-	s.ended()
-	if n := h.stat("close.draining"); n != 1 {
-		t.Errorf("%d counted", n)
-	}
-}

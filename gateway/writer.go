@@ -72,12 +72,12 @@ func (w *writer) run(stop <-chan struct{}) {
 			return
 		case <-w.awake:
 		}
-		for list = w.take(list); len(list) > 0; list = w.take(list) {
-			for i, s := range list {
-				s.flush(scratch)
-				list[i] = nil
-			}
-			list = list[:0]
+		// What is added from here on waits for the next wake, so that the pushes of a
+		// batch are not written while it is under way.
+		list = w.take(list[:0])
+		for i, s := range list {
+			s.flush(scratch)
+			list[i] = nil
 		}
 	}
 }
