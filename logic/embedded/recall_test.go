@@ -61,7 +61,7 @@ func TestStalePastTheWindow(t *testing.T) {
 func TestRecallManyDevices(t *testing.T) {
 	const devices, each = 300, 250
 	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem()})
-	for try := range 3 {
+	for try := range 2 {
 		for device := uint64(1); device <= devices; device++ {
 			b := new(entries)
 			for id := uint64(1); id <= each; id++ {
