@@ -211,7 +211,8 @@ func (l *Ledger) Abandon() {
 		}
 		for d := c.sent; d != nil; d = d.nextSent {
 			d.next, d.touched = d.shown, false
-			d.window = nil // may know messages that never were
+			d.window = nil        // may know messages that never were
+			d.wants = d.wants[:0] // that were not read back, after a panic
 		}
 		c.rest()
 	}
