@@ -27,8 +27,8 @@ type Sources struct {
 // Server serves all that over HTTP. It has no authentication and belongs on
 // loopback.
 type Server struct {
-	address string
-	http    *http.Server
+	listener net.Listener
+	http     *http.Server
 }
 
 // Start listens on the address.
@@ -62,16 +62,19 @@ func Start(address string, from Sources) (*Server, error) {
 		}
 		reply(w, memory(from.Connections()))
 	})
-	s := &Server{address: ln.Addr().String(), http: &http.Server{Handler: mux}}
+	s := &Server{listener: ln, http: &http.Server{Handler: mux}}
 	go s.http.Serve(ln) // ends with Stop
 	return s, nil
 }
 
 // Address is where it listens.
-func (s *Server) Address() string { return s.address }
+func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Stop ends it at once.
-func (s *Server) Stop() { _ = s.http.Close() }
+// Stop ends it at once, also if it has not begun to serve.
+func (s *Server) Stop() {
+	_ = s.http.Close()
+	_ = s.listener.Close()
+}
 
 func memory(connections uint64) map[string]uint64 {
 	var m runtime.MemStats

@@ -37,6 +37,7 @@ func TestCrash(t *testing.T) {
 			w.name = fmt.Sprintf("seed %d, round %d, life %d", seed, round, life)
 			w.live()
 			w.die()
+			w.checkSeen()
 			w.check()
 		}
 		if err := w.store.Close(); err != nil {
@@ -70,6 +71,7 @@ type crashWorld struct {
 
 	taken    []atomic.Int64 // by queue: acks up to here, by the clock, went with a batch that returned
 	keptAcks int            // acks that were looked for after a crash
+	seen     *crashSeen
 }
 
 type crashDevice struct {
@@ -97,7 +99,7 @@ type crashAck struct {
 const crashUsers = 4
 
 func newCrashWorld(t *testing.T, rng *rand.Rand) *crashWorld {
-	w := &crashWorld{t: t, rng: rng, fs: vfs.NewCrashableMem(), clock: newClock()}
+	w := &crashWorld{t: t, rng: rng, fs: vfs.NewCrashableMem(), clock: newClock(), seen: newCrashSeen()}
 	w.opts = Options{
 		CacheConversations: []int{1, 100}[rng.IntN(2)],
 		Now:                w.clock.now,
@@ -135,6 +137,10 @@ func (w *crashWorld) live() {
 	for _, d := range w.devices {
 		d.rng = rand.New(rand.NewPCG(w.rng.Uint64(), d.user))
 		wg.Go(func() { w.work(d) })
+	}
+	for range 2 {
+		rng := rand.New(rand.NewPCG(w.rng.Uint64(), 0))
+		wg.Go(func() { w.readAlong(rng) })
 	}
 	<-w.crashed
 	w.mu.Lock()

@@ -56,13 +56,19 @@ func (b *entries) mustApply(t *testing.T, s *Store) []logic.Entry {
 	return b.Entries
 }
 
+// mustOpen opens a store and closes it when the test ends, which fails if an
+// iterator was left open.
 func mustOpen(t *testing.T, opts Options) *Store {
 	t.Helper()
 	s, err := Open("data", opts)
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Errorf("Close: %v", err)
+		}
+	})
 	return s
 }
 

@@ -1,0 +1,134 @@
+package embedded
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"testing"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+
+	"gannet/logic"
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+// hooked is a store as its ledger reads it, with something that happens before a read.
+type hooked struct {
+	*Store
+	load, walk func()
+}
+
+func (h *hooked) Load(ctx context.Context, conversations []*ledger.Loaded) error {
+	if h.load != nil {
+		h.load()
+	}
+	return h.Store.Load(ctx, conversations)
+}
+
+func (h *hooked) Walk(ctx context.Context, walks []*ledger.Walk) error {
+	if h.walk != nil {
+		h.walk()
+	}
+	return h.Store.Walk(ctx, walks)
+}
+
+// hook gives the store of one queue an empty ledger that reads through hooks.
+func hook(s *Store) *hooked {
+	h := &hooked{Store: s}
+	s.queues[0].ledger = ledger.New(ledger.Options{Queues: 1, Conversations: 100, Checkpoint: checkpoint}, h)
+	return h
+}
+
+// TestReadBesideCommit: a reader that finds a conversation not in memory, and then on
+// the disk with a commit that is not durable yet, is not shown it.
+func TestReadBesideCommit(t *testing.T) {
+	var armed atomic.Bool
+	release := make(chan struct{})
+	s := mustOpen(t, Options{Queues: 1, FS: onLogSync(vfs.NewMem(), &armed, func() error { <-release; return nil })})
+	mustSend(t, s, 1, 1, 2, 1)
+	h := hook(s)
+	done := make(chan error, 1)
+	h.load = func() {
+		h.load = nil
+		armed.Store(true)
+		go func() { done <- new(entries).send(2, 1, 1, 1).read(1, 1, 2, 2).applyTo(t, s) }()
+		shown(t, s, direct(1, 2), 2)
+	}
+	before := sight{head: 1, there: 1, delivered: 1, acked: 1, inbox: 1, next: 2}
+	if got := look(t, s, 2); got != before {
+		t.Errorf("during the commit a reader sees %+v, want %+v", got, before)
+	}
+	armed.Store(false)
+	close(release)
+	if err := <-done; err != nil {
+		t.Fatal(err)
+	}
+	if got, want := look(t, s, 2), (sight{head: 2, there: 2, delivered: 2, read: 2, acked: 1, inbox: 1, next: 3}); got != want {
+		t.Errorf("after the commit a reader sees %+v, want %+v", got, want)
+	}
+}
+
+// TestReadBesideRead: counts that were looked up for a read cursor that has moved on
+// are not kept.
+func TestReadBesideRead(t *testing.T) {
+	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem()})
+	for id := uint64(1); id <= 10; id++ {
+		mustSend(t, s, 1, 1, 2, id)
+	}
+	new(entries).read(2, 1, 1, 4).mustApply(t, s)
+	if state := stateOf(t, s, 2, 1, 1); state.Unread != 6 { // what it learned waits for the next record
+		t.Fatalf("%d are unread, want 6", state.Unread)
+	}
+	new(entries).read(2, 1, 1, 7).mustApply(t, s)
+	for range 2 {
+		if state := stateOf(t, s, 2, 1, 1); state.Unread != 3 {
+			t.Fatalf("%d are unread, want 3", state.Unread)
+		}
+		s.flushAcks(true)
+	}
+}
+
+// TestPanicInSource: a panic below the ledger costs the record, and nothing after it.
+func TestPanicInSource(t *testing.T) {
+	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem(), Log: slog.New(slog.DiscardHandler)})
+	for id := uint64(1); id <= 10; id++ {
+		mustSend(t, s, 1, 1, 2, id)
+	}
+	h := hook(s)
+	once := func(hook *func()) func() {
+		return func() {
+			*hook = nil
+			panic("a bug of the database")
+		}
+	}
+	for name, arm := range map[string]func(){
+		"load": func() { h.load = once(&h.load) },
+		"walk": func() { h.walk = once(&h.walk) },
+	} {
+		arm()
+		if err := new(entries).send(1, 1, 3, 1).send(1, 1, 2, 5).ack(2, 1, 1, 3).applyTo(t, s); !errors.Is(err, logic.ErrUnavailable) {
+			t.Fatalf("%s: the error is %v, want ErrUnavailable", name, err)
+		}
+		e := new(entries).send(1, 1, 2, 5).send(1, 1, 2, 4).mustApply(t, s)
+		for i, want := range []uint64{5, 4} {
+			if e[i].Outcome != logic.Repeated || e[i].Seq != want {
+				t.Fatalf("%s: after the panic the retry got %+v, want seq %d again", name, e[i], want)
+			}
+		}
+		if got := stateOf(t, s, 2, 1, 1); got.Head != 10 || got.Acked != 0 {
+			t.Fatalf("%s: after the panic a reader sees %+v", name, got)
+		}
+		h = hook(s)
+	}
+	if err := s.Err(); err != nil {
+		t.Fatalf("the store has failed: %v", err)
+	}
+	if e := mustSend(t, s, 1, 1, 3, 1); e.Outcome != logic.Applied || e.Seq != 1 {
+		t.Fatalf("the message that never was got %+v", e)
+	}
+	if page, err := s.Changed(t.Context(), logic.InboxQuery{User: 3, Device: 1, Limit: 1, Room: protocol.MaxFrame}); err != nil || len(page.States) != 1 {
+		t.Fatalf("%+v, %v", page, err)
+	}
+}
