@@ -11,8 +11,9 @@ import (
 func (s *Service) access(ctx context.Context, asks []Ask, dst []Rights) ([]Rights, error) {
 	dst, err := s.Social.Rights(ctx, asks, dst)
 	if err != nil || len(dst) != len(asks) {
-		s.counters.access.Add(1)
-		s.Logger.Warn("logic: nobody could say who may do what", "asked", len(asks), "answered", len(dst), "error", err)
+		if s.troubles.access.note() {
+			s.Logger.Warn("logic: nobody could say who may do what", "asked", len(asks), "answered", len(dst), "error", err)
+		}
 		return dst, ErrUnavailable
 	}
 	for i, a := range asks {

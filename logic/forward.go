@@ -16,6 +16,7 @@ type forwarding struct {
 	frames  []inbound // of each frame of the batch
 	asks    []Ask
 	rights  []Rights
+	entries []Entry // of batch, whatever the log does with that
 	batch   Batch
 	batches [1]*Batch
 	cursors map[cursorKey]int // the cursor entry of this batch
@@ -28,7 +29,7 @@ type inbound struct {
 	frame protocol.Frame
 	code  protocol.Code
 	ask   int // in asks; -1: none
-	entry int // in batch.Entries
+	entry int // in entries
 
 	send   protocol.Send   // SEND
 	cursor protocol.Cursor // PUSHACK, READ
@@ -59,7 +60,9 @@ func (s *Service) Forward(ctx context.Context, in *hop.Batch) (hop.Answers, erro
 		err = fmt.Errorf("there is no queue %d", in.Queue)
 	}
 	if err != nil {
-		s.counters.badBatches.Add(1)
+		if s.troubles.batch.note() {
+			s.Logger.Error("logic: a batch that no gateway sends", "gateway", in.Gateway, "queue", in.Queue, "error", err)
+		}
 		return hop.Answers{}, fmt.Errorf("logic: a batch that no gateway sends: %w", err)
 	}
 	f := forwardings.Get().(*forwarding)
@@ -67,7 +70,7 @@ func (s *Service) Forward(ctx context.Context, in *hop.Batch) (hop.Answers, erro
 	f.read()
 	f.permit(ctx)
 	f.enter()
-	if len(f.batch.Entries) > 0 {
+	if len(f.entries) > 0 {
 		f.apply(ctx)
 	}
 	answers := f.answer()
@@ -94,7 +97,7 @@ func (f *forwarding) read() {
 func (f *forwarding) readFrame(i int, x *inbound) (t protocol.Target, ok bool) {
 	var whole bool
 	if x.frame, whole = f.in.Frame(i); !whole || f.in.Users[i] == 0 || f.in.Devices[i] == 0 {
-		f.service.counters.badFrames.Add(1)
+		f.badFrame(i)
 		x.code = protocol.CodeUnavailable
 		return t, false
 	}
@@ -115,10 +118,18 @@ func (f *forwarding) readFrame(i int, x *inbound) (t protocol.Target, ok bool) {
 		x.code = protocol.CodeUnknownType
 	}
 	if x.code == 0 && t.Conversation(f.in.Users[i]).Partition()%f.service.Queues != f.in.Queue {
-		f.service.counters.badFrames.Add(1)
+		f.badFrame(i)
 		x.code = protocol.CodeUnavailable
 	}
 	return t, true
+}
+
+// badFrame notes a frame that no gateway sends.
+func (f *forwarding) badFrame(i int) {
+	if s := f.service; s.troubles.frame.note() {
+		s.Logger.Error("logic: a frame that no gateway sends", "gateway", f.in.Gateway, "queue", f.in.Queue,
+			"conn", f.in.Conns[i], "user", f.in.Users[i], "device", f.in.Devices[i])
+	}
 }
 
 func checkSend(m *protocol.Send) protocol.Code {
@@ -171,7 +182,7 @@ func (f *forwarding) enter() {
 			size += len(f.in.Bytes(i)) + pushOverhead
 		}
 	}
-	f.batch.Queue, f.batch.Err = f.in.Queue, nil
+	f.batch.Queue = f.in.Queue
 	f.batch.Blob = make([]byte, 0, size)
 	for i := range f.frames {
 		x := &f.frames[i]
@@ -215,7 +226,7 @@ func (f *forwarding) enterCursor(x *inbound, user, device uint64) {
 		key.op = hop.OpRead
 	}
 	if i, ok := f.cursors[key]; ok {
-		e := &f.batch.Entries[i]
+		e := &f.entries[i]
 		e.Seq = max(e.Seq, x.cursor.Seq)
 		x.entry = i
 		return
@@ -225,26 +236,52 @@ func (f *forwarding) enterCursor(x *inbound, user, device uint64) {
 }
 
 func (f *forwarding) add(e Entry) int {
-	f.batch.Entries = append(f.batch.Entries, e)
-	return len(f.batch.Entries) - 1
+	f.entries = append(f.entries, e)
+	return len(f.entries) - 1
 }
 
-// apply hands the batch to the log.
+// apply hands the batch to the log, and looks at what it says of the entries.
 func (f *forwarding) apply(ctx context.Context) {
-	if err := f.service.Log.Apply(ctx, f.batches[:]); err != nil {
+	s := f.service
+	f.batch.Entries = f.entries
+	if err := s.Log.Apply(ctx, f.batches[:]); err != nil {
 		f.batch.Err = err
 	}
 	if f.batch.Err != nil {
-		f.service.counters.logFailed.Add(1)
-		f.service.Logger.Warn("logic: a batch was not carried out", "queue", f.batch.Queue, "entries", len(f.batch.Entries), "error", f.batch.Err)
+		if s.troubles.log.note() {
+			s.Logger.Warn("logic: a batch was not carried out", "queue", f.in.Queue, "entries", len(f.entries), "error", f.batch.Err)
+		}
+		return
 	}
+	for i := range f.entries {
+		e := &f.entries[i]
+		if e.Outcome != Unknown && !e.makesSense() {
+			if s.troubles.outcome.note() {
+				s.Logger.Error("logic: the log says something impossible of an entry", "queue", f.in.Queue, "op", e.Op,
+					"outcome", e.Outcome, "seq", e.Seq, "code", e.Code)
+			}
+			e.Outcome = Unknown
+		} else if e.Outcome == Unknown && s.troubles.entry.note() {
+			s.Logger.Warn("logic: the log does not know what became of an entry", "queue", f.in.Queue, "op", e.Op, "conversation", e.Conversation)
+		}
+	}
+}
+
+// makesSense says whether the results of an entry can be told to its sender.
+func (e *Entry) makesSense() bool {
+	switch e.Outcome {
+	case Applied, Repeated:
+		return e.Op != hop.OpMessage || e.Seq != 0
+	case Refused:
+		return e.Code.Meaning() != ""
+	}
+	return false
 }
 
 func (f *forwarding) reset() {
 	clear(f.frames)
 	clear(f.cursors)
 	f.service, f.in = nil, nil
-	f.batch.Blob, f.batch.Err = nil, nil // the blob is the log's
-	f.frames, f.asks, f.rights = f.frames[:0], f.asks[:0], f.rights[:0]
-	f.batch.Entries = f.batch.Entries[:0]
+	f.batch = Batch{} // the blob is the log's
+	f.frames, f.asks, f.rights, f.entries = f.frames[:0], f.asks[:0], f.rights[:0], f.entries[:0]
 }

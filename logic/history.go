@@ -2,7 +2,6 @@ package logic
 
 import (
 	"context"
-	"encoding/binary"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -46,36 +45,30 @@ func (s *Service) page(ctx context.Context, page *Page) bool {
 		err = page.Err
 	}
 	if err != nil {
-		s.counters.readFailed.Add(1)
-		s.Logger.Warn("logic: history could not be read", "conversation", page.Conversation, "error", err)
+		if s.troubles.read.note() {
+			s.Logger.Warn("logic: history could not be read", "conversation", page.Conversation, "error", err)
+		}
 		return false
 	}
-	if !wholeItems(page.Items, page.Count) || page.Count > page.Limit || page.Count > 1 && len(page.Items) > page.Room {
-		s.counters.badReads.Add(1)
-		s.Logger.Error("logic: a page of history is damaged", "conversation", page.Conversation, "first", page.First, "last", page.Last)
+	if fault := page.fault(); fault != "" {
+		if s.troubles.page.note() {
+			s.Logger.Error("logic: a page of history is none", "conversation", page.Conversation, "first", page.First, "last", page.Last, "why", fault)
+		}
 		return false
 	}
 	return true
 }
 
-// wholeItems says whether the bytes are exactly so many items.
-func wholeItems(items []byte, count int) bool {
-	for ; count > 0; count-- {
-		if len(items) < itemHead || uint64(binary.BigEndian.Uint32(items)) > uint64(len(items)-itemHead) {
-			return false
-		}
-		items = items[itemHead+int(binary.BigEndian.Uint32(items)):]
-	}
-	return len(items) == 0
-}
-
-// itemHead is the length that stands before each item of a page.
-const itemHead = 4
-
 // Redeliver implements gateway.Logic: it gives the PUSH frames of a range, oldest
 // first, as many as fit into MaxFrame bytes; what is left waits for the next time.
 // The messages of the device itself are left out: it never gets them as a push.
 func (s *Service) Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte, error) {
+	if nobody(again.Identity) {
+		return nil, s.badQuery(again.Identity)
+	}
+	if again.First > again.Last || again.Last == 0 {
+		return nil, nil
+	}
 	switch s.maySee(ctx, again.User, again.Target) {
 	case 0:
 	case protocol.CodeUnavailable:
@@ -89,22 +82,15 @@ func (s *Service) Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte,
 		Limit: protocol.MaxPage,
 		Room:  protocol.MaxFrame,
 	}
-	if again.First > again.Last {
-		return nil, nil
-	}
 	if !s.page(ctx, &page) {
 		return nil, ErrUnavailable
 	}
 	var out []byte
 	for items := page.Items; len(items) > 0; {
-		end := itemHead + int(binary.BigEndian.Uint32(items))
-		message := items[itemHead:end]
-		items = items[end:]
+		message, rest, _ := nextItem(items)
+		items = rest
 		var m protocol.Message
-		if m.Decode(message) != nil {
-			s.counters.badReads.Add(1)
-			return out, nil
-		}
+		_ = m.Decode(message) // page has looked at all of them
 		if m.Sender == again.User && m.Device == again.Device {
 			continue
 		}

@@ -37,6 +37,9 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 	}
 
 	number, err := s.Directory.Draw(ctx, user)
+	if err == nil && number == 0 {
+		err = errors.New("it drew no number")
+	}
 	if err != nil {
 		return s.loginUnavailable("directory", err), nil
 	}
@@ -56,8 +59,9 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 		// Nothing is routed to the old connection any more, whether its gateway
 		// hears of this or not.
 		if err := s.Gateways.Kick(ctx, old, protocol.CodeReplaced); err != nil {
-			s.counters.kicks.Add(1)
-			s.Logger.Warn("logic: a replaced connection could not be closed", "gateway", old.Gateway, "conn", old.Conn, "error", err)
+			if s.troubles.kick.note() {
+				s.Logger.Warn("logic: a replaced connection could not be closed", "gateway", old.Gateway, "conn", old.Conn, "error", err)
+			}
 		}
 	}
 
@@ -76,8 +80,9 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 }
 
 func (s *Service) loginUnavailable(what string, err error) hop.Welcome {
-	s.counters.loginFailed.Add(1)
-	s.Logger.Warn("logic: a login could not be checked", "by", what, "error", err)
+	if s.troubles.login.note() {
+		s.Logger.Warn("logic: a login could not be checked", "by", what, "error", err)
+	}
 	return hop.Welcome{Code: protocol.CodeLoginUnavailable}
 }
 
@@ -97,5 +102,9 @@ func (s *Service) Logout(ctx context.Context, over []hop.Binding) error {
 	for i, b := range over {
 		binds[i] = directory.Bind{User: b.User, Device: b.Device, Platform: b.Platform, Number: b.Number, At: b.Address()}
 	}
-	return s.Directory.Unbind(ctx, binds)
+	err := s.Directory.Unbind(ctx, binds)
+	if err != nil && s.troubles.logout.note() {
+		s.Logger.Warn("logic: devices that are gone stay in the directory", "devices", len(binds), "error", err)
+	}
+	return err
 }

@@ -17,8 +17,8 @@ func (f *forwarding) sendReceipts(ctx context.Context) {
 		return
 	}
 	n := 0
-	for i := range f.batch.Entries {
-		if e := &f.batch.Entries[i]; e.Rose && e.Outcome == Applied {
+	for i := range f.entries {
+		if f.entries[i].receipted() {
 			n++
 		}
 	}
@@ -27,9 +27,9 @@ func (f *forwarding) sendReceipts(ctx context.Context) {
 	}
 	r := &f.receipt
 	r.Queue, r.Entries, r.Blob = f.batch.Queue, r.Entries[:0], make([]byte, 0, n*receiptSize)
-	for i := range f.batch.Entries {
-		e := &f.batch.Entries[i]
-		if !e.Rose || e.Outcome != Applied {
+	for i := range f.entries {
+		e := &f.entries[i]
+		if !e.receipted() {
 			continue
 		}
 		start := len(r.Blob)
@@ -41,8 +41,12 @@ func (f *forwarding) sendReceipts(ctx context.Context) {
 			Frame: hop.Span{Start: uint32(start), End: uint32(len(r.Blob))},
 		})
 	}
-	if err := f.service.Receipts.Receipts(ctx, r); err != nil {
-		f.service.counters.receipts.Add(1)
+	s := f.service
+	if err := s.Receipts.Receipts(ctx, r); err != nil && s.troubles.receipt.note() {
+		s.Logger.Warn("logic: receipts did not go out", "queue", r.Queue, "receipts", n, "error", err)
 	}
 	r.Blob = nil
 }
+
+// receipted says whether the entry raised a cursor of a user.
+func (e *Entry) receipted() bool { return e.Rose && e.Outcome == Applied && e.Op != hop.OpMessage }

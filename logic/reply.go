@@ -37,7 +37,7 @@ func (f *forwarding) answer() hop.Answers {
 		case x.code != 0:
 			a.Frames = failure(a.Frames, x.frame.Request, x.code)
 		case x.frame.Type == protocol.TypeSend:
-			e := &f.batch.Entries[x.entry]
+			e := &f.entries[x.entry]
 			a.Frames = protocol.SendAck{ClientID: e.ClientID, Seq: e.Seq, Time: e.Time}.AppendFrame(a.Frames, x.frame.Request)
 		default:
 			a.Frames = protocol.AppendEmpty(a.Frames, protocol.TypeDone, x.frame.Request)
@@ -54,14 +54,12 @@ func (x *inbound) answered() bool {
 
 // outcome gives the code with which an entry failed, or 0.
 func (f *forwarding) outcome(entry int) protocol.Code {
-	e := &f.batch.Entries[entry]
+	e := &f.entries[entry]
 	switch {
-	case f.batch.Err != nil:
+	case f.batch.Err != nil || e.Outcome == Unknown:
 		return protocol.CodeUnavailable
-	case e.Outcome == Applied, e.Outcome == Repeated:
-		return 0
-	case e.Outcome == Refused && e.Code != 0:
+	case e.Outcome == Refused:
 		return e.Code
 	}
-	return protocol.CodeUnavailable
+	return 0
 }

@@ -4,14 +4,14 @@
 //
 // A batch of SEND, PUSHACK and READ frames goes through forward.go (frames to
 // entries), access.go (who may), the Log (ledger and store), reply.go (outcomes to
-// answers) and receipt.go. Everything runs on the goroutine of the caller.
+// answers) and receipt.go. Everything runs on the goroutine of the caller. What the
+// neighbours give is looked at before it is used: pages.go, troubles.go.
 package logic
 
 import (
 	"context"
 	"errors"
 	"log/slog"
-	"sync/atomic"
 	"time"
 
 	"gannet/internal/hop"
@@ -41,20 +41,7 @@ type Config struct {
 // methods may be called concurrently.
 type Service struct {
 	Config
-	counters counters
-}
-
-// counters counts what did not go as it should.
-type counters struct {
-	badBatches  atomic.Uint64 // of a gateway: lists that do not fit, or a queue that is not there
-	badFrames   atomic.Uint64 // of a gateway: not one frame, no user, or another queue's conversation
-	logFailed   atomic.Uint64 // batches that the log did not carry out
-	readFailed  atomic.Uint64 // SYNC, HISTORY and redeliveries that could not be read
-	badReads    atomic.Uint64 // of a store: pages that are none
-	access      atomic.Uint64 // batches and queries for which Social did not answer
-	receipts    atomic.Uint64 // batches of receipts that did not go out
-	kicks       atomic.Uint64 // replaced connections that could not be closed
-	loginFailed atomic.Uint64 // logins for which the directory or the tokens did not answer
+	troubles troubles
 }
 
 // New makes a Service.
@@ -68,22 +55,6 @@ func New(config Config) *Service {
 	return &Service{Config: config}
 }
 
-// Stats gives every counter by name; they rise from the start of the process.
-func (s *Service) Stats() map[string]uint64 {
-	c := &s.counters
-	return map[string]uint64{
-		"hostile.batch":   c.badBatches.Load(),
-		"hostile.frame":   c.badFrames.Load(),
-		"hostile.page":    c.badReads.Load(),
-		"failed.log":      c.logFailed.Load(),
-		"failed.read":     c.readFailed.Load(),
-		"failed.access":   c.access.Load(),
-		"failed.receipts": c.receipts.Load(),
-		"failed.kick":     c.kicks.Load(),
-		"failed.login":    c.loginFailed.Load(),
-	}
-}
-
 // errQuery says that a query is not exactly one frame, or names nobody.
 var errQuery = errors.New("logic: a query that no gateway sends")
 
@@ -91,9 +62,8 @@ var errQuery = errors.New("logic: a query that no gateway sends")
 // kept.
 func (s *Service) Query(ctx context.Context, q *hop.Query) ([]byte, error) {
 	f, n, err := protocol.Split(q.Frame, protocol.MaxFrame)
-	if err != nil || n == 0 || n != len(q.Frame) || q.User == 0 {
-		s.counters.badFrames.Add(1)
-		return nil, errQuery
+	if err != nil || n == 0 || n != len(q.Frame) || nobody(q.Identity) {
+		return nil, s.badQuery(q.Identity)
 	}
 	var out []byte
 	var code protocol.Code
@@ -109,6 +79,16 @@ func (s *Service) Query(ctx context.Context, q *hop.Query) ([]byte, error) {
 		return failure(nil, f.Request, code), nil
 	}
 	return out, nil
+}
+
+func nobody(id hop.Identity) bool { return id.User == 0 || id.Device == 0 }
+
+// badQuery notes a query that no gateway sends.
+func (s *Service) badQuery(from hop.Identity) error {
+	if s.troubles.frame.note() {
+		s.Logger.Error("logic: a query that no gateway sends", "gateway", from.Gateway, "conn", from.Conn, "user", from.User, "device", from.Device)
+	}
+	return errQuery
 }
 
 // pageLimit gives how many items a page may have for the limit that was asked.

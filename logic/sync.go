@@ -13,28 +13,38 @@ func (s *Service) sync(ctx context.Context, id *hop.Query, f protocol.Frame) ([]
 	if q.Decode(f.Payload) != nil {
 		return nil, protocol.CodeBadPayload
 	}
-	frame := protocol.Synced{After: q.After}
-	out := frame.AppendFrame(nil, f.Request)
-	room := protocol.MaxFrame - (len(out) - frameLength)
-	page, err := s.Inbox.Changed(ctx, InboxQuery{
+	ask := InboxQuery{
 		User: id.User, Device: id.Device,
 		Since: q.Since, Unacked: q.Unacked, After: q.After,
-		Limit: pageLimit(q.Limit), Room: room,
-	})
+		Limit: pageLimit(q.Limit), Room: syncedRoom,
+	}
+	page, err := s.Inbox.Changed(ctx, ask)
 	if err != nil {
-		s.counters.readFailed.Add(1)
-		s.Logger.Warn("logic: an inbox could not be read", "user", id.User, "error", err)
+		if s.troubles.read.note() {
+			s.Logger.Warn("logic: an inbox could not be read", "user", id.User, "error", err)
+		}
 		return nil, protocol.CodeUnavailable
 	}
-	start := len(out)
+	if fault := page.fault(&ask); fault != "" {
+		return nil, s.badInbox(&ask, fault)
+	}
+	frame := protocol.Synced{Next: page.Next, More: page.More, After: page.After, Count: uint16(len(page.States))}
+	out := frame.AppendFrame(nil, f.Request)
 	for i := range page.States {
 		out = page.States[i].Append(out)
 	}
-	if len(page.States) > pageLimit(q.Limit) || len(out)-start > room {
-		s.counters.badReads.Add(1)
-		s.Logger.Error("logic: a page of an inbox is damaged", "user", id.User)
-		return nil, protocol.CodeUnavailable
+	if len(out)-frameLength > protocol.MaxFrame {
+		return nil, s.badInbox(&ask, "more than was asked for")
 	}
-	frame.Next, frame.More, frame.After, frame.Count = page.Next, page.More, page.After, uint16(len(page.States))
 	return frame.Finish(out, 0), 0
 }
+
+func (s *Service) badInbox(q *InboxQuery, why string) protocol.Code {
+	if s.troubles.page.note() {
+		s.Logger.Error("logic: a page of an inbox is none", "user", q.User, "why", why)
+	}
+	return protocol.CodeUnavailable
+}
+
+// syncedRoom is what conversations may take in a SYNCED frame.
+var syncedRoom = protocol.MaxFrame - (len(protocol.Synced{}.AppendFrame(nil, 0)) - frameLength)

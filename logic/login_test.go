@@ -1,0 +1,238 @@
+package logic_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"gannet/internal/directory"
+	"gannet/internal/hop"
+	"gannet/logic"
+	"gannet/protocol"
+)
+
+func (r *rig) token(user uint64) []byte {
+	r.t.Helper()
+	token, err := r.keys.Sign(user, time.Hour, time.Now())
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return []byte(token)
+}
+
+// login logs in on a connection of gateway 3.
+func (r *rig) login(conn uint64, hello protocol.Hello) hop.Welcome {
+	r.t.Helper()
+	w, err := r.Login(r.t.Context(), &hop.Login{Address: hop.Address{Gateway: 3, Conn: conn}, Request: 5, Hello: hello})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	if w.Code != 0 && (w.User != 0 || w.Number != 0 || len(w.Frame) != 0) {
+		r.t.Errorf("refused with %s, and with more than that: %+v", w.Code, w)
+	}
+	return w
+}
+
+func (r *rig) hello(user, device uint64) protocol.Hello {
+	return protocol.Hello{Version: protocol.Version, Token: r.token(user), Device: device, Platform: protocol.PlatformBot}
+}
+
+// at gives where the devices of a user are.
+func (r *rig) at(user uint64) (list []directory.Device) {
+	r.t.Helper()
+	_, list, err := r.directory.Devices(r.t.Context(), []directory.Lookup{{User: user}}, nil, nil)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return list
+}
+
+func TestLogin(t *testing.T) {
+	r := newRig(t, nil)
+	hello := r.hello(42, 7)
+	hello.Heartbeat = 60
+	w := r.login(1, hello)
+	if w.Code != 0 || w.User != 42 || w.Number == 0 || w.Heartbeat != 60 {
+		t.Fatalf("welcome %+v", w)
+	}
+	f := one(t, w.Frame)
+	var got protocol.Welcome
+	if f.Type != protocol.TypeWelcome || f.Request != 5 || got.Decode(f.Payload) != nil {
+		t.Fatalf("answered with %#x for request %d", f.Type, f.Request)
+	}
+	if !bytes.Equal(got.Server, server) {
+		t.Errorf("the server says that it is %q", got.Server)
+	}
+	got.Server = nil
+	want := protocol.Welcome{Version: protocol.Version, User: 42, Time: uint64(r.clock.UnixMilli()), Heartbeat: 60,
+		MaxFrame: protocol.MaxFrame, MaxBody: protocol.MaxBody, MaxUnacked: protocol.MaxUnacked}
+	if got.Version != want.Version || got.User != want.User || got.Time != want.Time || got.Heartbeat != want.Heartbeat ||
+		got.MaxFrame != want.MaxFrame || got.MaxBody != want.MaxBody || got.MaxUnacked != want.MaxUnacked || got.Capabilities != 0 {
+		t.Errorf("the welcome is %+v, want %+v", got, want)
+	}
+	where := directory.Device{User: 42, Device: 7, Platform: protocol.PlatformBot, At: hop.Address{Gateway: 3, Conn: 1}}
+	if list := r.at(42); len(list) != 1 || list[0] != where {
+		t.Errorf("the directory has %+v, want %+v", list, where)
+	}
+	if next := r.login(2, r.hello(42, 8)); next.Number <= w.Number {
+		t.Errorf("login %d after %d", next.Number, w.Number)
+	}
+	wantNoTrouble(t, r.Service)
+}
+
+func TestLoginRefused(t *testing.T) {
+	r := newRig(t, nil)
+	expired, err := r.keys.Sign(42, time.Hour, time.Now().Add(-2*time.Hour))
+	if err != nil {
+		t.Fatal(err)
+	}
+	good := r.hello(42, 7)
+	for name, c := range map[string]struct {
+		change func(*protocol.Hello)
+		code   protocol.Code
+	}{
+		"another version":   {func(h *protocol.Hello) { h.Version = 2 }, protocol.CodeBadVersion},
+		"no version":        {func(h *protocol.Hello) { h.Version = 0 }, protocol.CodeBadVersion},
+		"no device":         {func(h *protocol.Hello) { h.Device = 0 }, protocol.CodeBadDevice},
+		"no token":          {func(h *protocol.Hello) { h.Token = nil }, protocol.CodeBadToken},
+		"a token too long":  {func(h *protocol.Hello) { h.Token = make([]byte, protocol.MaxToken+1) }, protocol.CodeBadToken},
+		"a changed token":   {func(h *protocol.Hello) { h.Token[len(h.Token)-5] ^= 1 }, protocol.CodeBadToken},
+		"an expired token":  {func(h *protocol.Hello) { h.Token = []byte(expired) }, protocol.CodeTokenExpired},
+		"garbage for token": {func(h *protocol.Hello) { h.Token = []byte("\x00..\xff") }, protocol.CodeBadToken},
+	} {
+		t.Run(name, func(t *testing.T) {
+			hello := good
+			hello.Token = slices.Clone(good.Token)
+			c.change(&hello)
+			if w := r.login(1, hello); w.Code != c.code {
+				t.Fatalf("code %s, want %s", w.Code, c.code)
+			}
+			if list := r.at(42); len(list) != 0 {
+				t.Fatal("the refused device is in the directory")
+			}
+		})
+	}
+	wantNoTrouble(t, r.Service)
+}
+
+func TestLoginHeartbeat(t *testing.T) {
+	r := newRig(t, nil)
+	for asked, want := range map[uint16]uint16{0: 30, 1: 1, 45: 45, 300: 300, 301: 300, 65535: 300} {
+		hello := r.hello(1, 7)
+		hello.Heartbeat = asked
+		w := r.login(1, hello)
+		var welcome protocol.Welcome
+		if err := welcome.Decode(one(t, w.Frame).Payload); err != nil || w.Heartbeat != want || welcome.Heartbeat != want {
+			t.Errorf("asked for %d s: %d in force, %d told; want %d", asked, w.Heartbeat, welcome.Heartbeat, want)
+		}
+	}
+}
+
+func TestOneConnectionADevice(t *testing.T) {
+	r := newRig(t, nil)
+	numbers := map[uint64]uint64{}
+	login := func(conn, user, device uint64) {
+		t.Helper()
+		w := r.login(conn, r.hello(user, device))
+		if w.Code != 0 {
+			t.Fatalf("code %s", w.Code)
+		}
+		numbers[conn] = w.Number
+	}
+	logout := func(conn, user, device uint64) {
+		t.Helper()
+		over := hop.Binding{Identity: hop.Identity{Gateway: 3, Conn: conn, User: user, Device: device}, Number: numbers[conn]}
+		if err := r.Logout(t.Context(), []hop.Binding{over}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	login(1, 42, 7)
+	login(2, 42, 8) // another device
+	login(3, 43, 7) // another user
+	if len(r.kicked) != 0 {
+		t.Fatalf("kicked %+v, want nobody", r.kicked)
+	}
+	login(4, 42, 7)
+	if want := []kick{{hop.Address{Gateway: 3, Conn: 1}, protocol.CodeReplaced}}; !slices.Equal(r.kicked, want) {
+		t.Fatalf("kicked %+v, want %+v", r.kicked, want)
+	}
+	find := func(device uint64) (conn uint64) {
+		for _, d := range r.at(42) {
+			if d.Device == device {
+				conn = d.At.Conn
+			}
+		}
+		return conn
+	}
+	logout(1, 42, 7) // of the replaced connection
+	if conn := find(7); conn != 4 {
+		t.Fatalf("after the old connection ended the device is at %d, want 4", conn)
+	}
+	logout(4, 42, 7)
+	if conn := find(7); conn != 0 {
+		t.Fatalf("after its connection ended the device is at %d", conn)
+	}
+	if find(8) != 2 || len(r.at(43)) != 1 {
+		t.Error("others are gone too")
+	}
+	wantNoTrouble(t, r.Service)
+}
+
+// later is a directory in which another login of the device, with a higher number,
+// is faster.
+type later struct{ *directory.Memory }
+
+func (d later) Draw(ctx context.Context, user uint64) (uint64, error) {
+	number, err := d.Memory.Draw(ctx, user)
+	if err != nil {
+		return 0, err
+	}
+	next, err := d.Memory.Draw(ctx, user)
+	if err != nil {
+		return 0, err
+	}
+	_, err = d.Memory.Bind(ctx, []directory.Bind{{User: user, Device: 7, Number: next, At: hop.Address{Gateway: 4, Conn: 44}}}, nil)
+	return number, err
+}
+
+// A login that is overtaken by a later one of its device is the one that ends.
+func TestOvertakenLogin(t *testing.T) {
+	memory := directory.NewMemory()
+	r := newRig(t, func(c *logic.Config) { c.Directory = later{memory} })
+	r.directory = memory
+	if w := r.login(1, r.hello(42, 7)); w.Code != protocol.CodeReplaced {
+		t.Errorf("code %s", w.Code)
+	}
+	if list := r.at(42); len(list) != 1 || list[0].At.Conn != 44 || len(r.kicked) != 0 {
+		t.Errorf("the device is at %+v, kicked %+v", list, r.kicked)
+	}
+}
+
+// deaf is a Gateways port that does not answer.
+type deaf struct{ *rig }
+
+func (d deaf) Kick(ctx context.Context, at hop.Address, code protocol.Code) error {
+	_ = d.rig.Kick(ctx, at, code)
+	return errors.New("no gateway there")
+}
+
+// A gateway that cannot be told of a replaced connection does not stop the login that
+// replaced it.
+func TestKickThatFails(t *testing.T) {
+	var r *rig
+	gateways := &deaf{}
+	r = newRig(t, func(c *logic.Config) { c.Gateways = gateways })
+	gateways.rig = r
+	for conn := uint64(1); conn <= 3; conn++ {
+		if w := r.login(conn, r.hello(42, 7)); w.Code != 0 {
+			t.Fatalf("code %s", w.Code)
+		}
+	}
+	if list := r.at(42); len(list) != 1 || list[0].At.Conn != 3 || len(r.kicked) != 2 {
+		t.Errorf("the device is at %+v, kicked %+v", list, r.kicked)
+	}
+	wantStat(t, r.Service, "failed.kick", 2)
+}
