@@ -36,7 +36,7 @@ bench: build ## the README's figures
 	./gannet bench pairs --bare --window 32
 	./gannet bench limit
 	./gannet bench idle
-	go test -run '^$$' -bench Message -benchmem ./internal/endtoend
+	go test -run '^$$' -bench Message -benchmem .
 
 generate:
 	go generate ./...
