@@ -146,12 +146,6 @@ func TestAnswersAndPushesOfABatchShareAWrite(t *testing.T) {
 	p := st.login(1)
 	l.within(func(ctx context.Context) {
 		st.Push(ctx, pushOf([]delivery{{Frame: pushFrame(2, 1, 1, 10), Conns: []uint64{p.conn}}}))
-		w := st.writers[0]
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if len(w.waiting) != 1 || len(w.awake) != 0 {
-			t.Error("the writer does not wait for the end of the batch")
-		}
 	})
 	const rounds = 50
 	st.eventually("the write of WELCOME is counted", func() bool { return st.stat("bytes_out") > 0 })
