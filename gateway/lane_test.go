@@ -162,6 +162,34 @@ func TestAnswersAndPushesOfABatchShareAWrite(t *testing.T) {
 	}
 }
 
+// Of a batch of hundreds of connections everybody is answered, by whichever writer.
+func TestEveryoneOfABigBatchIsAnswered(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
+	st := newStage(t, l, Config{Lanes: 1, Writers: 3})
+	peers := make([]*peer, 300)
+	for i := range peers {
+		peers[i] = st.login(uint64(1 + i%200))
+	}
+	peers[0].send(sendFrame(9, 1, "the gate closes behind this one"))
+	<-l.entered
+	for _, p := range peers[1:] {
+		p.send(sendFrame(9, 1, "all of these are one batch"))
+	}
+	st.eventually("all have arrived", func() bool { return st.waiting(0) == len(peers)-1 })
+	close(l.gate)
+	for _, p := range peers {
+		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != 1 {
+			t.Fatalf("answered %#x to %d", f.Type, f.Request)
+		}
+		p.nothing()
+	}
+	if n := <-l.entered; n != len(peers)-1 {
+		t.Errorf("a batch of %d, want %d", n, len(peers)-1)
+	}
+}
+
 // While logic hangs over one lane, the others go on, and so do PING, queries and
 // pushes, for everybody.
 func TestLaneThatHangsHoldsUpNoOther(t *testing.T) {
