@@ -147,12 +147,6 @@ func TestAnswersAndPushesOfABatchShareAWrite(t *testing.T) {
 	p := st.login(1)
 	l.within(func(ctx context.Context) {
 		st.Push(ctx, pushOf([]delivery{{Frame: pushFrame(2, 1, 1, 10), Conns: []uint64{p.conn}}}))
-		w := st.writers[0]
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if len(w.waiting) != 1 || len(w.awake) != 0 {
-			t.Error("the writer does not wait for the end of the batch")
-		}
 	})
 	const rounds = 50
 	st.eventually("the write of WELCOME is counted", func() bool { return st.stat("bytes_out") > 0 })
@@ -166,6 +160,34 @@ func TestAnswersAndPushesOfABatchShareAWrite(t *testing.T) {
 	st.eventually("all is counted", func() bool { return st.stat("bytes_out") == welcome+rounds*each })
 	if n := st.stat("writes") - 1; n != rounds {
 		t.Errorf("%d writes for %d batches", n, rounds)
+	}
+}
+
+// Of a batch of hundreds of connections everybody is answered, by whichever writer.
+func TestEveryoneOfABigBatchIsAnswered(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
+	st := newStage(t, l, Config{Lanes: 1, Writers: 3})
+	peers := make([]*peer, 300)
+	for i := range peers {
+		peers[i] = st.login(uint64(1 + i%200))
+	}
+	peers[0].send(sendFrame(9, 1, "the gate closes behind this one"))
+	<-l.entered
+	for _, p := range peers[1:] {
+		p.send(sendFrame(9, 1, "all of these are one batch"))
+	}
+	st.eventually("all have arrived", func() bool { return st.waiting(0) == len(peers)-1 })
+	close(l.gate)
+	for _, p := range peers {
+		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != 1 {
+			t.Fatalf("answered %#x to %d", f.Type, f.Request)
+		}
+		p.nothing()
+	}
+	if n := <-l.entered; n != len(peers)-1 {
+		t.Errorf("a batch of %d, want %d", n, len(peers)-1)
 	}
 }
 

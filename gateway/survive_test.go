@@ -11,11 +11,15 @@ type bench struct {
 	written int
 	down    chan struct{}
 	broken  bool
+	full    bool // takes nothing
 }
 
 func (b *bench) write(p []byte) (int, error) {
 	if b.broken {
 		panic("a bug in the transport")
+	}
+	if b.full {
+		return 0, nil
 	}
 	b.written += len(p)
 	return len(p), nil

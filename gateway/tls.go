@@ -19,6 +19,10 @@ const tlsPending = scratchBytes
 // handshakeTimeout bounds the TLS handshake; HELLO has its own time after it.
 const handshakeTimeout = protocol.LoginTimeout
 
+// tlsGoodbye is how long a TLS connection that is to end may take for what is still
+// pending, so that a peer that does not read holds up no stop.
+const tlsGoodbye = time.Second
+
 // tlsTransport is TLS, by crypto/tls. It costs two goroutines and its buffers
 // for each connection, which the plain listener does not: for a million
 // connections TLS ends in front of the gateway.
@@ -46,6 +50,9 @@ func (t *tlsTransport) write(p []byte) (int, error) {
 func (t *tlsTransport) shutdown() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if !t.ending {
+		_ = t.conn.SetWriteDeadline(time.Now().Add(tlsGoodbye)) // of the write under way; an error of it ends carry
+	}
 	t.ending = true
 	t.changed.Signal()
 }
@@ -67,8 +74,13 @@ func (t *tlsTransport) carry() {
 			return
 		}
 		out, t.pending = t.pending, out[:0]
+		limit := writeTimeout
+		if t.ending {
+			limit = tlsGoodbye
+		}
+		err := t.conn.SetWriteDeadline(time.Now().Add(limit))
 		t.mu.Unlock()
-		if t.conn.SetWriteDeadline(time.Now().Add(writeTimeout)) != nil {
+		if err != nil {
 			return
 		}
 		if _, err := t.conn.Write(out); err != nil {

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
@@ -15,7 +16,7 @@ import (
 )
 
 // certificate makes one for 127.0.0.1, and the pool that trusts it.
-func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
+func certificate(t testing.TB) (tls.Certificate, *x509.CertPool) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -38,20 +39,26 @@ func certificate(t *testing.T) (tls.Certificate, *x509.CertPool) {
 	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}, pool
 }
 
+// listenTLS adds a listener with TLS.
+func (st *stage) listenTLS() (address string, pool *x509.CertPool) {
+	st.t.Helper()
+	cert, pool := certificate(st.t)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		st.t.Fatal(err)
+	}
+	if err := st.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}}); err != nil {
+		st.t.Fatal(err)
+	}
+	return ln.Addr().String(), pool
+}
+
 // The same session above TLS: login, a send, a large push, a kick.
 func TestSessionAboveTLS(t *testing.T) {
 	l := newLogic()
 	l.answer = ackSend
 	st := newStage(t, l, Config{})
-	cert, pool := certificate(t)
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := st.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}}); err != nil {
-		t.Fatal(err)
-	}
-	address := ln.Addr().String()
+	address, pool := st.listenTLS()
 
 	if _, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool, MaxVersion: tls.VersionTLS12}); err == nil {
 		t.Error("TLS 1.2 was accepted")
@@ -85,5 +92,39 @@ func TestSessionAboveTLS(t *testing.T) {
 	st.Kick(p.conn, protocol.CodeReplaced)
 	if code := p.closed(); code != protocol.CodeReplaced {
 		t.Errorf("closed with %v", code)
+	}
+}
+
+// A peer that reads nothing holds up the stop no longer than its goodbye takes, and
+// one whose handshake is not over does not at all.
+func TestStopWithTLSPeersThatHang(t *testing.T) {
+	l := newLogic()
+	l.silence = time.Hour
+	st := newStage(t, l, Config{})
+	address, pool := st.listenTLS()
+	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	p := &peer{Conn: conn, t: t}
+	p.send(hello(2))
+	if f := p.next(); f.Type != protocol.TypeWelcome {
+		t.Fatalf("login: %#x", f.Type)
+	}
+	p.conn = (<-l.loggedIn).Conn
+	flood(st, p)
+	mute, err := net.Dial("tcp", address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer mute.Close()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := st.Stop(ctx); err != nil {
+		t.Error(err)
+	}
+	if n := st.stat("close.draining"); n != 1 {
+		t.Errorf("%d connections were closed", n)
 	}
 }
