@@ -247,13 +247,12 @@ func TestRefusedPushAckEndsNoWait(t *testing.T) {
 	p.send(sendFrame(2, 1, "holds the lane"))
 	<-l.entered
 	st.lanes[0].mu.Lock()
-	full := make([]byte, laneBytes)
-	st.lanes[0].filling.batch.Frames = full
+	st.lanes[0].bytes += laneBytes
 	st.lanes[0].mu.Unlock()
 	p.send(protocol.Cursor{Target: direct(2), Seq: 1}.AppendPushAck(nil, 4))
 	p.refused(4, protocol.CodeBusy)
 	st.lanes[0].mu.Lock()
-	st.lanes[0].filling.batch.Frames = full[:0]
+	st.lanes[0].bytes -= laneBytes
 	st.lanes[0].mu.Unlock()
 	close(l.gate)
 	st.turn(protocol.PushAckTimeout + tick)

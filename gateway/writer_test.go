@@ -89,7 +89,7 @@ func TestWhoWakesTheWriter(t *testing.T) {
 	p.push(batch, pushFrame(2, 1, 4, 10))
 	p.lanes[0].put(p.s, protocol.AppendEmpty(nil, protocol.TypeDone, 1))
 	p.asked("a push and an answer of a batch", 1, false)
-	p.lanes[0].end(newFilling(p.Gateway, 0))
+	p.lanes[0].end(&filling{})
 	p.asked("the end of the batch", 1, true)
 	p.write()
 	p.push(batch, pushFrame(2, 1, 5, 10))
