@@ -7,7 +7,7 @@ import (
 	"gannet/benchmark/meter"
 )
 
-// CheckCursors compares, once the clients have settled and before they are
+// CheckCursors compares, once the clients are quiet and before they are
 // closed, what the server says of each user's conversation with what this run
 // knows: everything is delivered, unread is what the other user sent after the
 // read cursor, and neither cursor is past the head. The server may have forgotten
@@ -23,7 +23,7 @@ func (l *Load) CheckCursors(ctx context.Context) error {
 				return err
 			}
 			if state.Delivered < heard && time.Now().Before(end) {
-				if err := meter.Rest(ctx, settlePoll); err != nil {
+				if err := meter.Rest(ctx, quietPoll); err != nil {
 					return err
 				}
 				continue

@@ -8,7 +8,7 @@ import (
 )
 
 // checkHistory reads the whole conversation of a and b, who sent nothing else
-// in it than this run's messages, and whose clients have settled: every acked
+// in it than this run's messages, and whose clients are quiet: every acked
 // message is there once, under its seq and intact, each user's messages are in
 // order, and seqs rise by one from 1.
 func checkHistory(a, b *user, messages iter.Seq2[gannet.Message, error]) {
@@ -58,7 +58,7 @@ func checkHistory(a, b *user, messages iter.Seq2[gannet.Message, error]) {
 const maxReaders = 8
 
 // CheckHistories reads all conversations; the clients, which are the SDK's, are
-// open and have settled.
+// open and are quiet.
 func (l *Load) CheckHistories(ctx context.Context) {
 	_ = InParallel(ctx, maxReaders, len(l.users)/2, func(ctx context.Context, i int) error {
 		a, b := l.users[2*i], l.users[2*i+1]

@@ -209,7 +209,7 @@ func TestAQuietLeanClientAcksAndPings(t *testing.T) {
 	l.Send(ctx)
 	deadline := time.Now().Add(10 * time.Second)
 	for (acks.Load() < 2 || pings.Load() < 2) && time.Now().Before(deadline) {
-		_ = meter.Rest(ctx, settlePoll)
+		_ = meter.Rest(ctx, quietPoll)
 	}
 	if acks.Load() < 2 || pings.Load() < 2 {
 		t.Errorf("%d acks and %d pings of two users in ten seconds", acks.Load(), pings.Load())

@@ -28,13 +28,13 @@ const (
 	// LoginTimeout is how long one login may take, with all its attempts.
 	LoginTimeout = 30 * time.Second
 
-	// settlePatience is how long nothing may move at the end of a run before what
+	// quietPatience is how long nothing may move at the end of a run before what
 	// is missing counts as lost. It is longer than the server waits before it
 	// pushes a third time.
-	settlePatience = 20 * time.Second
+	quietPatience = 20 * time.Second
 
-	// settlePoll is how often that is looked at.
-	settlePoll = 10 * time.Millisecond
+	// quietPoll is how often that is looked at.
+	quietPoll = 10 * time.Millisecond
 
 	// CloseTimeout is how long all clients together may take to close.
 	CloseTimeout = 10 * time.Second
@@ -66,7 +66,7 @@ type Load struct {
 	run      uint64 // marks the messages of this run
 	users    []*user
 	fill     filling
-	patience time.Duration // settlePatience
+	patience time.Duration // quietPatience
 
 	clock  clock
 	begin  int64        // when the run began
@@ -105,7 +105,7 @@ func New(c Config) (*Load, error) {
 	}
 	c.SDK = c.SDK || !HaveLean
 	l := &Load{
-		config: c, clock: clock{time.Now()}, run: rand.Uint64(), fill: filling(c.Seed), patience: settlePatience,
+		config: c, clock: clock{time.Now()}, run: rand.Uint64(), fill: filling(c.Seed), patience: quietPatience,
 		ackTimes: meter.NewRecorder(), deliverTimes: meter.NewRecorder(), lag: meter.NewRecorder(),
 		// Everybody takes turns, pairs and sides of a pair mixed.
 		order: rand.New(rand.NewPCG(c.Seed, 1)).Perm(c.Users),
@@ -220,7 +220,7 @@ func (l *Load) Settle(ctx context.Context) {
 		if now.Acked != last.Acked || now.Delivered != last.Delivered {
 			moved, last = time.Now(), now
 		}
-		if time.Since(moved) > l.patience || meter.Rest(ctx, settlePoll) != nil {
+		if time.Since(moved) > l.patience || meter.Rest(ctx, quietPoll) != nil {
 			l.Faults.Addf("%d messages were not acked and %d acked ones not delivered when nothing had moved for %.0f s",
 				pending, int64(now.Acked-now.Delivered), time.Since(moved).Seconds())
 			return
@@ -237,7 +237,7 @@ func (l *Load) Close() {
 	}
 	_ = InParallel(ctx, MaxLogins, len(l.users), func(_ context.Context, i int) error {
 		if c := l.users[i].client; c != nil {
-			// What was not acked has been told by settle.
+			// What was not acked has been told by then.
 			_ = c.close(ctx)
 		}
 		return nil

@@ -138,7 +138,7 @@ func runLoad(t *testing.T, s *fakeServer, sdk bool, users, window int, rate uint
 	l.Start(0, 100*time.Millisecond)
 	l.Send(ctx)
 	for l.clock.now() < l.until.Load() {
-		_ = meter.Rest(ctx, settlePoll)
+		_ = meter.Rest(ctx, quietPoll)
 	}
 	l.Settle(ctx)
 	if sdk {

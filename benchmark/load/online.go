@@ -16,7 +16,7 @@ func (l *Load) AwaitOnline(ctx context.Context, users int, patience time.Duratio
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for l.online.Load() != int64(users) {
-		if meter.Rest(ctx, settlePoll) != nil {
+		if meter.Rest(ctx, quietPoll) != nil {
 			_, first := l.LostConnections()
 			return fmt.Errorf("benchmark: %d of %d users are logged in, not %d, after %v; the first lost connection was that of %s",
 				l.online.Load(), len(l.users), users, patience, first)

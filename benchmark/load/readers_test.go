@@ -29,7 +29,7 @@ func chat(t *testing.T, s *fakeServer) (*Load, *Readers) {
 	l.Send(t.Context())
 	for _, m := range readers.marks {
 		for m.count.Load() < 3 {
-			if meter.Rest(t.Context(), settlePoll) != nil {
+			if meter.Rest(t.Context(), quietPoll) != nil {
 				t.Fatal("nobody reads")
 			}
 		}
@@ -112,7 +112,7 @@ func TestReadersAreHeldInTurn(t *testing.T) {
 		other := readers.marks[1-i]
 		other.user.heard.Add(1)
 		for want := other.count.Load() + 1; other.count.Load() < want; {
-			if meter.Rest(t.Context(), settlePoll) != nil {
+			if meter.Rest(t.Context(), quietPoll) != nil {
 				t.Fatal("the other half does not read")
 			}
 		}

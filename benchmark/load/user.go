@@ -23,9 +23,9 @@ type user struct {
 	mu      sync.Mutex
 	slots   []slot   // message n on its way is slots[n % len(slots)]
 	sent    uint64   // counter of the last message sent
-	settled uint64   // counter of the last message acked or refused; acks come in order
+	ended   uint64   // counter of the last message acked or refused; acks come in order
 	backlog []int64  // when messages were due for which there was no slot
-	seqs    []uint64 // with Config.Seqs: that of each settled message, by counter; 0 when it was refused
+	seqs    []uint64 // with Config.Seqs: that of each ended message, by counter; 0 when it was refused
 
 	// These belong to the goroutine that calls the handlers, until it has ended.
 	check    checker
@@ -59,7 +59,7 @@ func (u *user) dial(ctx context.Context, address, token string, opts ...gannet.O
 func (u *user) fillWindow(now int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for u.sent-u.settled < uint64(len(u.slots)) {
+	for u.sent-u.ended < uint64(len(u.slots)) {
 		if !u.send(now) {
 			return
 		}
@@ -70,7 +70,7 @@ func (u *user) fillWindow(now int64) {
 func (u *user) sendDue(due int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.sent-u.settled == uint64(len(u.slots)) || len(u.backlog) > 0 {
+	if u.sent-u.ended == uint64(len(u.slots)) || len(u.backlog) > 0 {
 		u.backlog = append(u.backlog, due)
 		return
 	}
@@ -103,8 +103,8 @@ func (u *user) onDone(clientID, seq uint64, err error) {
 	now := u.load.clock.now()
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	u.settled++
-	counter := u.settled
+	u.ended++
+	counter := u.ended
 	due := u.slot(counter).due
 	switch {
 	case len(u.backlog) > 0:
@@ -169,5 +169,5 @@ func (u *user) onState(s gannet.State, err error) {
 func (u *user) pending() uint64 {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	return u.sent - u.settled + uint64(len(u.backlog))
+	return u.sent - u.ended + uint64(len(u.backlog))
 }

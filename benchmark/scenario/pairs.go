@@ -140,7 +140,7 @@ func (p *Pairs) measure(ctx context.Context, line *report.Progress) (m *measurem
 	if err := errors.Join(err, stopProfile()); err != nil {
 		return nil, err
 	}
-	// An interrupted run is settled and checked all the same.
+	// An interrupted run is ended and checked all the same.
 	line.Showf("waiting for the last messages")
 	l.Settle(context.WithoutCancel(ctx))
 	l.Close()
