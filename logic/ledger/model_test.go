@@ -11,7 +11,8 @@ import (
 )
 
 // The model is what ports.go and section 2 of the design promise, in the plainest
-// way: it keeps every message for ever and counts anew whenever a number is wanted.
+// way: it keeps every message for ever, looks through all of them for a retry, and
+// counts what is unread anew whenever somebody asks.
 
 type key = protocol.Conversation
 
@@ -23,11 +24,14 @@ type said struct {
 	by       origin
 	id, time uint64
 	silent   bool
+
+	count, own uint64 // messages up to it that count as unread, and those of them by its user
 }
 
 // talk is a conversation of the model.
 type talk struct {
 	messages []said
+	newestOf map[origin][2]uint64
 	read     map[uint64]uint64
 	counted  map[uint64]bool // the counts as of the read cursor are known
 	acked    map[origin]uint64
@@ -49,7 +53,8 @@ type talk struct {
 
 func newTalk() *talk {
 	return &talk{
-		read: map[uint64]uint64{}, counted: map[uint64]bool{}, acked: map[origin]uint64{},
+		newestOf: map[origin][2]uint64{},
+		read:     map[uint64]uint64{}, counted: map[uint64]bool{}, acked: map[origin]uint64{},
 		raisedAt: map[uint64]uint64{}, writtenAt: map[origin]uint64{},
 		kept: map[origin]uint64{}, keptCounted: map[uint64]bool{}, written: map[origin]uint64{},
 	}
@@ -57,7 +62,7 @@ func newTalk() *talk {
 
 func (t *talk) clone() *talk {
 	c := *t
-	c.messages = slices.Clip(t.messages)
+	c.messages, c.newestOf = slices.Clip(t.messages), maps.Clone(t.newestOf)
 	c.read, c.counted, c.acked = maps.Clone(t.read), maps.Clone(t.counted), maps.Clone(t.acked)
 	c.raisedAt, c.writtenAt = maps.Clone(t.raisedAt), maps.Clone(t.writtenAt)
 	c.kept, c.keptCounted, c.written = maps.Clone(t.kept), maps.Clone(t.keptCounted), maps.Clone(t.written)
@@ -67,23 +72,21 @@ func (t *talk) clone() *talk {
 func (t *talk) head() uint64 { return uint64(len(t.messages)) }
 
 // count gives how many messages up to seq count as unread.
-func (t *talk) count(seq uint64) (n uint64) {
-	for _, m := range t.messages[:seq] {
-		if !m.silent {
-			n++
-		}
+func (t *talk) count(seq uint64) uint64 {
+	if seq == 0 {
+		return 0
 	}
-	return n
+	return t.messages[seq-1].count
 }
 
 // own gives how many of those are by the user.
-func (t *talk) own(user, seq uint64) (n uint64) {
-	for _, m := range t.messages[:seq] {
-		if !m.silent && m.by.user == user {
-			n++
+func (t *talk) own(user, seq uint64) uint64 {
+	for ; seq > 0; seq-- {
+		if m := t.messages[seq-1]; m.by.user == user {
+			return m.own
 		}
 	}
-	return n
+	return 0
 }
 
 // unread gives how many messages by others after the read cursor count.
@@ -107,14 +110,7 @@ func (t *talk) delivered(user uint64) uint64 {
 }
 
 // newest gives the highest client id of a device and the seq of its last message.
-func (t *talk) newest(o origin) (maxID, last uint64) {
-	for i, m := range t.messages {
-		if m.by == o {
-			maxID, last = max(maxID, m.id), uint64(i+1)
-		}
-	}
-	return maxID, last
-}
+func (t *talk) newest(o origin) (maxID, last uint64) { return t.newestOf[o][0], t.newestOf[o][1] }
 
 // progress is the conversation as the ledger should describe it.
 func (t *talk) progress() ledger.Progress {
@@ -173,8 +169,9 @@ func (t *talk) carryOut(e logic.Entry, got logic.Outcome, stamp, now uint64) log
 
 func (t *talk) send(e *logic.Entry, got logic.Outcome, stamp, now uint64) {
 	o := origin{e.User, e.Device}
+	maxID, _ := t.newest(o)
 	higher := 0 // messages of the device with higher ids, of a retry those that came after it
-	for i := len(t.messages) - 1; i >= 0; i-- {
+	for i := len(t.messages) - 1; i >= 0 && e.ClientID <= maxID; i-- {
 		m := t.messages[i]
 		if m.by != o {
 			continue
@@ -197,7 +194,12 @@ func (t *talk) send(e *logic.Entry, got logic.Outcome, stamp, now uint64) {
 	if h := t.head(); h > 0 {
 		now = max(now, t.messages[h-1].time)
 	}
-	t.messages = append(t.messages, said{o, e.ClientID, now, e.Silent})
+	m := said{by: o, id: e.ClientID, time: now, silent: e.Silent, count: t.count(t.head()), own: t.own(e.User, t.head())}
+	if !e.Silent {
+		m.count, m.own = m.count+1, m.own+1
+	}
+	t.messages = append(t.messages, m)
+	t.newestOf[o] = [2]uint64{max(maxID, m.id), t.head()}
 	e.Outcome, e.Seq, e.Time = logic.Applied, t.head(), now
 	if e.Seq == t.acked[o]+1 {
 		t.acked[o] = e.Seq
