@@ -250,6 +250,12 @@ func TestRedeliver(t *testing.T) {
 	if got := r.redeliver(2, 1, 1, 5, 8); !slices.Equal(got, []uint64{5, 6}) {
 		t.Errorf("of four large messages %v are pushed again, want as many as fit", got)
 	}
+	// Small ones fit into a page, but their frames are longer than its items.
+	body := strings.Repeat("x", protocol.MaxFrame/200-len(protocol.Message{}.AppendPayload(nil))-4)
+	r.fill(1, 9, 1, 200, body)
+	if got := r.redeliver(9, 1, 1, 1, 200); len(got) < 190 || len(got) == 200 || !slices.Equal(got, seqs(1, uint64(len(got)))) {
+		t.Errorf("of 200 messages that fill a page %d are pushed again", len(got))
+	}
 	r.fill(1, 2, 14, 14, strings.Repeat("x", protocol.MaxBody))
 	if got := r.redeliver(2, 1, 1, 9, 9); !slices.Equal(got, []uint64{9}) {
 		t.Errorf("of the largest message %v is pushed again", got)

@@ -19,7 +19,7 @@ func (p *Page) fault() string {
 	switch {
 	case p.Count < 0 || p.Count > p.Limit || len(p.Items) > p.Room:
 		return "more than was asked for"
-	case nothing && p.Count > 0, !nothing && (p.First == 0 || p.Last > p.Head):
+	case !nothing && (p.First == 0 || p.Last > p.Head):
 		return "seqs that cannot be"
 	case p.Backward && (nothing && p.Head > 0 || !nothing && p.From != 0 && p.Last > p.From):
 		return "another range"

@@ -184,7 +184,8 @@ const (
 type Receipts interface {
 	// Receipts sends a record of OpReceipt entries to the devices of their
 	// conversations' members, but for the device that each names. It is best
-	// effort: what is lost is told by the next SYNC.
+	// effort: what is lost is told by the next SYNC. The record is valid until it
+	// returns, the bytes of its blob stay as they are.
 	Receipts(ctx context.Context, record *hop.Record) error
 }
 
