@@ -6,6 +6,7 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -17,8 +18,8 @@ var (
 )
 
 // What the documents name exists: every file or folder in backticks that has a slash
-// in its name, beside the document or at the root, and the target of every relative
-// link.
+// in its name, at the root, beside the document or in a folder that the same line
+// names, and the target of every relative link.
 func TestDocumentsNameWhatExists(t *testing.T) {
 	seen := 0
 	walk(t, func(document string, content []byte) {
@@ -54,13 +55,19 @@ func missing(root, document, content string) (names []string) {
 			names = append(names, fmt.Sprintf("(%s)", m[1]))
 		}
 	}
-	for _, m := range named.FindAllStringSubmatch(content, -1) {
-		name := m[1]
-		if strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./gannet") {
-			continue // a path of the debug endpoint, or what the program makes
-		}
-		if !exists(name) && !exists(path.Join(folder, name)) {
-			names = append(names, "`"+name+"`")
+	for line := range strings.Lines(content) {
+		places := []string{"", folder}
+		for _, m := range named.FindAllStringSubmatch(line, -1) {
+			name := m[1]
+			if strings.HasPrefix(name, "/") || strings.HasPrefix(name, "./gannet") {
+				continue // a path of the debug endpoint, or what the program makes
+			}
+			at := slices.IndexFunc(places, func(place string) bool { return exists(path.Join(place, name)) })
+			if at < 0 {
+				names = append(names, "`"+name+"`")
+			} else if strings.HasSuffix(name, "/") {
+				places = append(places, path.Join(places[at], name))
+			}
 		}
 	}
 	return names
@@ -68,7 +75,7 @@ func missing(root, document, content string) (names []string) {
 
 func TestMissingNamesAreFound(t *testing.T) {
 	dir := t.TempDir()
-	for _, name := range []string{"docs/figures.md", "logic/forward.go"} {
+	for _, name := range []string{"docs/figures.md", "logic/forward.go", "logic/ledger/apply.go"} {
 		if err := os.MkdirAll(filepath.Join(dir, path.Dir(name)), 0o700); err != nil {
 			t.Fatal(err)
 		}
@@ -78,9 +85,9 @@ func TestMissingNamesAreFound(t *testing.T) {
 	}
 	content := "`logic/forward.go`, `logic/`, `/healthz`, `./gannet-data`, `go test ./...`, `SEND`, [a](figures.md#top),\n" +
 		"[b](https://example.com/x), [c](#here), [d](../logic/forward.go)\n```\n`in/a/fence.go`\n```\n" +
-		"`logic/append.go`, `gone/`, [e](gone.md), [f](../docs/gone.md#x)\n"
+		"`logic/`: `ledger/` and `ledger/apply.go`\n`ledger/apply.go` `logic/append.go`, `gone/`, [e](gone.md), [f](../docs/gone.md#x)\n"
 	got := strings.Join(missing(dir, "docs/guide.md", content), " ")
-	if want := "(gone.md) (../docs/gone.md#x) `logic/append.go` `gone/`"; got != want {
+	if want := "(gone.md) (../docs/gone.md#x) `ledger/apply.go` `logic/append.go` `gone/`"; got != want {
 		t.Errorf("missing: %s\nwant:    %s", got, want)
 	}
 	changes := "# Changes\n\n## Next\n`logic/forward.go` `gone/a.go`\n\n## 0.1\n`gone/b.go`\n"

@@ -27,14 +27,8 @@ type bot struct {
 	read sync.WaitGroup // the goroutine that reads what the current life prints
 
 	mu    sync.Mutex
-	lives []life
-	total int // lines of all lives
-}
-
-// life is what one process of the bot has printed.
-type life struct {
-	lines       []heard
-	serverDeath int // how often the server was killed meanwhile
+	lives [][]heard // what each process of the bot has printed
+	total int       // lines of all lives
 }
 
 // heard is a line of the bot.
@@ -76,7 +70,7 @@ func (b *bot) start() {
 		b.t.Fatal(err)
 	}
 	b.mu.Lock()
-	b.lives = append(b.lives, life{})
+	b.lives = append(b.lives, nil)
 	now := len(b.lives) - 1
 	b.mu.Unlock()
 	b.read.Go(func() {
@@ -91,7 +85,7 @@ func (b *bot) start() {
 				return
 			}
 			b.mu.Lock()
-			b.lives[now].lines = append(b.lives[now].lines, h)
+			b.lives[now] = append(b.lives[now], h)
 			b.total++
 			b.mu.Unlock()
 		}
@@ -131,20 +125,13 @@ func (b *bot) printed() int {
 	return b.total
 }
 
-// serverDies notes that the server is killed.
-func (b *bot) serverDies() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.lives[len(b.lives)-1].serverDeath++
-}
-
 // highest gives how far each sender's messages have come in any life.
 func (b *bot) highest() map[uint64]uint64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	at := map[uint64]uint64{}
 	for _, l := range b.lives {
-		for _, h := range l.lines {
+		for _, h := range l {
 			at[h.sender] = max(at[h.sender], h.seq)
 		}
 	}
@@ -155,5 +142,5 @@ func (b *bot) highest() map[uint64]uint64 {
 func (b *bot) current() []heard {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return append([]heard(nil), b.lives[len(b.lives)-1].lines...)
+	return append([]heard(nil), b.lives[len(b.lives)-1]...)
 }
