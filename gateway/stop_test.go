@@ -19,7 +19,7 @@ func TestConnectionThatComesAfterStop(t *testing.T) {
 	if err := st.Stop(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	b := &bench{down: make(chan struct{}, 1)}
+	b := &heldSocket{down: make(chan struct{}, 1)}
 	s := st.open(b)
 	<-b.down
 	s.ended()

@@ -6,15 +6,15 @@ import (
 	"gannet/protocol"
 )
 
-// bench is a transport that a test holds in its hands.
-type bench struct {
+// heldSocket is a transport that a test holds in its hands.
+type heldSocket struct {
 	written int
 	down    chan struct{}
 	broken  bool
 	full    bool // takes nothing
 }
 
-func (b *bench) write(p []byte) (int, error) {
+func (b *heldSocket) write(p []byte) (int, error) {
 	if b.broken {
 		panic("a bug in the transport")
 	}
@@ -25,14 +25,14 @@ func (b *bench) write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-func (b *bench) shutdown() {
+func (b *heldSocket) shutdown() {
 	select {
 	case b.down <- struct{}{}:
 	default:
 	}
 }
 
-func (b *bench) remote() string { return "a test" }
+func (b *heldSocket) remote() string { return "a test" }
 
 // survivors checks that a bug ended one session, once, and that everybody else is
 // served: whatever was locked at that moment is not any more.
@@ -71,7 +71,7 @@ func TestPanicOfTheWriterEndsOneSession(t *testing.T) {
 
 func TestPanicOfATransportEndsOneSession(t *testing.T) {
 	h := newHostile(t)
-	b := &bench{down: make(chan struct{}, 1), broken: true}
+	b := &heldSocket{down: make(chan struct{}, 1), broken: true}
 	s := h.open(b)
 	s.reply(protocol.AppendEmpty(nil, protocol.TypePong, 1))
 	<-b.down
@@ -82,7 +82,7 @@ func TestPanicOfATransportEndsOneSession(t *testing.T) {
 // What arrives for a session finds its state broken.
 func TestPanicOfInputEndsOneSession(t *testing.T) {
 	h := newHostile(t)
-	b := &bench{down: make(chan struct{}, 1)}
+	b := &heldSocket{down: make(chan struct{}, 1)}
 	s := h.open(b)
 	s.partial = make([]byte, 9) // of a frame of no length
 	s.input([]byte("x"))

@@ -15,12 +15,12 @@ type parked struct {
 	t      *testing.T
 	s      *session
 	w      *writer
-	socket *bench
+	socket *heldSocket
 }
 
 func newParked(t *testing.T) *parked {
 	g := build(Config{Logic: newLogic(), Lanes: 1, Writers: 1})
-	p := &parked{Gateway: g, t: t, socket: &bench{down: make(chan struct{}, 1)}}
+	p := &parked{Gateway: g, t: t, socket: &heldSocket{down: make(chan struct{}, 1)}}
 	g.writers = newWriters(1) // nobody runs this one
 	p.w = g.writers[0]
 	p.s = g.open(p.socket)
