@@ -194,8 +194,8 @@ func recordHasApplied(w *world) {
 	for i := range records[1].Entries {
 		frames = append(frames, records[1].Bytes(i)...)
 	}
-	message := func(to_, seq, sender, id uint64, body string) []byte {
-		return protocol.Message{Target: to(to_), Seq: seq, Time: startTime, Sender: sender, Device: 1, ClientID: id, Content: protocol.ContentText, Body: []byte(body)}.AppendFrame(nil)
+	message := func(peer, seq, sender, id uint64, body string) []byte {
+		return protocol.Message{Target: to(peer), Seq: seq, Time: startTime, Sender: sender, Device: 1, ClientID: id, Content: protocol.ContentText, Body: []byte(body)}.AppendFrame(nil)
 	}
 	if want := slices.Concat(message(1, 2, 2, 5, "second"), message(2, 3, 1, 2, "third"), message(1, 4, 2, 6, "silent")); !bytes.Equal(frames, want) {
 		w.t.Fatalf("the frames are\n%x, want\n%x", frames, want)

@@ -133,9 +133,16 @@ func windowEnd(w *world) {
 
 func pastWindow(w *world) {
 	first := w.send(1, 1, 2, 1)
-	w.fill(1, 1, 2, 2, protocol.MaxUnacked)
-	if e := w.send(1, 1, 2, 1); e.Outcome != logic.Refused || e.Code != protocol.CodeStaleClientID {
-		w.wantRepeated(e, first)
+	sent := uint64(1)
+	for _, more := range []int{protocol.MaxUnacked, protocol.MaxUnacked, 100} {
+		w.fill(1, 1, 2, sent+1, more)
+		sent += uint64(more)
+		for range 2 {
+			if e := w.send(1, 1, 2, 1); e.Outcome != logic.Refused || e.Code != protocol.CodeStaleClientID {
+				w.wantRepeated(e, first)
+			}
+			w.wantHead(direct(1, 2), sent)
+			w.reopen()
+		}
 	}
-	w.wantHead(direct(1, 2), protocol.MaxUnacked+1)
 }

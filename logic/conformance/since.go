@@ -34,38 +34,55 @@ func (w *world) next(user uint64) uint64 {
 	return w.page(logic.InboxQuery{User: user, Device: 1}).Next
 }
 
+// sinceChanges looks at once, when what may wait is written, and after a restart.
+// Between the changes nothing is left to be written.
 func sinceChanges(w *world) {
-	w.fill(1, 1, 2, 1, 10)
-	w.fill(1, 1, 3, 1, 10)
+	near := neighbours(2) // of one queue
+	peer, other := near[0], near[1]
+	w.fill(1, 1, peer, 1, 10)
+	w.fill(1, 1, other, 1, 10)
+	id := uint64(0)
 	for _, change := range []struct {
 		name string
 		make func()
 	}{
-		{"a message", func() { w.send(1, 1, 2, 100) }},
-		{"an answer", func() { w.send(2, 1, 1, 100) }},
-		{"a read cursor", func() { w.read(2, 1, 3) }},
-		{"the peer's", func() { w.read(1, 2, 10) }},
-		{"a device's ack", func() { w.ack(2, 1, 1, 8) }},
-		{"that of another", func() { w.ack(2, 7, 1, 9) }},
-		{"that of the peer", func() { w.ack(1, 7, 2, 12) }},
-		{"a read cursor behind acks", func() { w.read(2, 1, 4) }},
-		{"a message to oneself", func() { w.send(1, 1, 1, 100); w.send(2, 1, 1, 101) }},
+		{"a message", func() { w.send(1, 1, peer, 100) }},
+		{"an answer", func() { w.send(peer, 1, 1, 100) }},
+		{"a read cursor", func() { w.read(peer, 1, 3) }},
+		{"the peer's", func() { w.read(1, peer, 10) }},
+		{"a device's ack", func() { w.ack(peer, 1, 1, 8) }},
+		{"that of another", func() { w.ack(peer, 7, 1, 9) }},
+		{"that of the peer", func() { w.ack(1, 7, peer, 12) }},
+		{"a read cursor behind acks", func() { w.read(peer, 1, 4) }},
 	} {
-		since := [...]uint64{1: w.next(1), 2: w.next(2)}
-		change.make()
-		for _, user := range []uint64{1, 2} {
-			if got := peers(w.all(logic.InboxQuery{User: user, Device: 1, Since: since[user]}).States); !slices.Contains(got, 3-user) {
-				w.t.Fatalf("%s: user %d is told of %v only", change.name, user, got)
+		w.reopen()
+		ofOne, ofPeer := w.next(1), w.next(peer)
+		look := func(when string) {
+			w.t.Helper()
+			if got := peers(w.all(logic.InboxQuery{User: 1, Device: 1, Since: ofOne}).States); !slices.Contains(got, peer) {
+				w.t.Fatalf("%s, %s: user 1 is told of %v, which lacks %d", change.name, when, got, peer)
+			}
+			if got := peers(w.all(logic.InboxQuery{User: peer, Device: 1, Since: ofPeer}).States); !slices.Contains(got, 1) {
+				w.t.Fatalf("%s, %s: the peer is told of %v", change.name, when, got)
 			}
 		}
-		w.wantChanged(1, 0, 2, 3)
+		change.make()
+		look("at once")
+		w.clock.Add(1000)
+		id++
+		w.send(other, 1, 1, id) // takes acks along
+		look("a second later")
+		w.reopen()
+		look("after a restart")
 	}
+	w.wantChanged(1, 0, peer, other)
 }
 
 func sinceUnknown(w *world) {
 	for peer := uint64(10); peer < 15; peer++ {
 		w.send(1, 1, peer, 1)
 	}
+	w.reopen() // nothing is left to be written
 	next := w.next(1)
 	for _, since := range []uint64{0, next + 1_000_000, ^uint64(0)} {
 		w.wantChanged(1, since, 10, 11, 12, 13, 14)

@@ -99,7 +99,7 @@ func TestNothingVisibleBeforeDurable(t *testing.T) {
 	var armed atomic.Bool
 	release := make(chan struct{})
 	fs := onLogSync(vfs.NewMem(), &armed, func() error { <-release; return nil })
-	s := mustOpen(t, Options{Queues: 1, FS: fs, CacheConversations: 1})
+	s := mustOpen(t, Options{Queues: 1, FS: fs, CacheConversations: 1, Now: newClock().now})
 	mustSend(t, s, 1, 1, 2, 1)
 	mustSend(t, s, 5, 1, 6, 1)
 	mustSend(t, s, 5, 1, 7, 1) // the cache has room for two
@@ -143,7 +143,7 @@ func TestFailedSync(t *testing.T) {
 	var armed atomic.Bool
 	fs := onLogSync(disk, &armed, func() error { return errors.New("the disk is gone") })
 	published := 0
-	s, err := Open("data", Options{Queues: 2, FS: fs, Log: slog.New(slog.DiscardHandler), Publish: func(context.Context, *hop.Record) { published++ }})
+	s, err := Open("data", Options{Queues: 2, FS: fs, Now: newClock().now, Log: slog.New(slog.DiscardHandler), Publish: func(context.Context, *hop.Record) { published++ }})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -46,7 +46,7 @@ func hook(s *Store) *hooked {
 func TestReadBesideCommit(t *testing.T) {
 	var armed atomic.Bool
 	release := make(chan struct{})
-	s := mustOpen(t, Options{Queues: 1, FS: onLogSync(vfs.NewMem(), &armed, func() error { <-release; return nil })})
+	s := mustOpen(t, Options{Queues: 1, FS: onLogSync(vfs.NewMem(), &armed, func() error { <-release; return nil }), Now: newClock().now})
 	mustSend(t, s, 1, 1, 2, 1)
 	h := hook(s)
 	done := make(chan error, 1)

@@ -41,7 +41,7 @@ func TestClosed(t *testing.T) {
 // TestAbandonedBatch: a batch that cannot be worked out leaves nothing behind,
 // neither on the disk nor in memory, and its queue goes on.
 func TestAbandonedBatch(t *testing.T) {
-	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem(), Log: slog.New(slog.DiscardHandler)})
+	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem(), Now: newClock().now, Log: slog.New(slog.DiscardHandler)})
 	mustSend(t, s, 1, 1, 2, 1)
 	before := look(t, s, 2)
 	bad := new(entries).send(1, 1, 2, 2).send(1, 1, 3, 1).ack(2, 1, 1, 2).read(2, 1, 1, 2).send(1, 1, 2, 3)
@@ -124,8 +124,9 @@ func TestSinceIsExact(t *testing.T) {
 // TestLearnedCounts: the counts as of a read cursor are looked up once and then
 // kept, also over a restart.
 func TestLearnedCounts(t *testing.T) {
-	disk := vfs.NewMem()
-	s := mustOpen(t, Options{Queues: 1, FS: disk})
+	clock := newClock() // stands, so that only this test writes what is learned
+	opts := Options{Queues: 1, FS: vfs.NewMem(), Now: clock.now}
+	s := mustOpen(t, opts)
 	for id := uint64(1); id <= 10; id++ {
 		mustSend(t, s, 1, 1, 2, id)
 	}
@@ -134,7 +135,7 @@ func TestLearnedCounts(t *testing.T) {
 	if state := stateOf(t, s, 2, 1, 1); state.Unread != 6 {
 		t.Fatalf("%d are unread, want 6", state.Unread)
 	}
-	if !s.queues[0].ledger.Due(uint64(s.now().UnixMilli()), false) {
+	if !s.queues[0].ledger.Due(uint64(s.now().UnixMilli()), true) {
 		t.Fatal("what was looked up is not kept for the next record")
 	}
 	before := commitsOf(t, s)
@@ -157,7 +158,7 @@ func TestLearnedCounts(t *testing.T) {
 		if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		s = mustOpen(t, Options{Queues: 1, FS: disk})
+		s = mustOpen(t, opts)
 	}
 }
 
