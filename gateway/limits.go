@@ -46,10 +46,11 @@ const (
 	laneBytes  = 8 << 20
 	laneFrames = 32 << 10
 
-	// batchBytes bounds the frames of one batch, but for a single larger frame: a
-	// record of the queue is as large, nobody waits for several of them, and what a
-	// batch touches stays in the cache of a core from the first step to the last.
-	batchBytes = 128 << 10
+	// batchBytes bounds the frames of one batch, but for a single larger frame. A sync
+	// of the disk takes a millisecond and more whatever its size, so much smaller
+	// batches cost throughput; in much larger ones everybody waits for everybody, and
+	// what a batch touches leaves the cache of a core before its last step.
+	batchBytes = 512 << 10
 
 	// laneSpare is how many batches a lane keeps to be filled again.
 	laneSpare = 2

@@ -81,7 +81,7 @@ func (s *session) flush(scratch []byte) {
 	}
 	g := s.gateway
 	for {
-		p, closing := s.take(scratch[:0])
+		p, rest, closing := s.take(scratch[:0])
 		if len(p) == 0 {
 			if closing {
 				s.transport.shutdown()
@@ -95,7 +95,7 @@ func (s *session) flush(scratch []byte) {
 			s.transport.shutdown()
 			return
 		}
-		if n == len(p) && n < cap(scratch) && !closing && s.drained() {
+		if n == len(p) && !closing && (!rest || s.drained()) {
 			return
 		}
 		if n < len(p) {
@@ -105,8 +105,10 @@ func (s *session) flush(scratch []byte) {
 	}
 }
 
-// take moves what goes out next into scratch.
-func (s *session) take(scratch []byte) (p []byte, closing bool) {
+// take moves what goes out next into scratch. What comes from here on lists the
+// session again; rest says that there is more to do for the caller all the same:
+// something did not fit into scratch, or the outbox counts as blocked.
+func (s *session) take(scratch []byte) (p []byte, rest, closing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listed = false
@@ -114,7 +116,7 @@ func (s *session) take(scratch []byte) (p []byte, closing bool) {
 	if len(p) == 0 {
 		s.outbox.blocked = false
 	}
-	return p, s.phase.Load() == phaseClosing
+	return p, s.outbox.blocked || !s.outbox.empty(), s.phase.Load() == phaseClosing
 }
 
 // drained says that nothing waits after a complete write; the outbox counts as

@@ -27,7 +27,7 @@ func OpenStore(dir string, memtable uint64) (*pebble.DB, error) {
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, 2 },
 	}
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
-	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.FastestCompression }
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = 32 << 10
 	}

@@ -62,9 +62,9 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger) *pebble.Option
 		CompactionConcurrencyRange:  func() (lower, upper int) { return 1, maxCompactions },
 	}
 	// What is in level 0 is rewritten soon, so compressing it is work for nothing;
-	// the levels below inherit Snappy.
+	// the levels below inherit what Pebble is fastest with on this processor.
 	o.Levels[0].Compression = func() *sstable.CompressionProfile { return sstable.NoCompression }
-	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.SnappyCompression }
+	o.Levels[1].Compression = func() *sstable.CompressionProfile { return sstable.FastestCompression }
 	for i := range o.Levels {
 		o.Levels[i].BlockSize = blockSize
 	}
