@@ -91,7 +91,7 @@ func (l *fixedLogic) pushTo(st *stage, frame []byte, conn uint64) {
 	}
 }
 
-func (l *fixedLogic) Forward(ctx context.Context, batch *hop.Batch) (hop.Answers, error) {
+func (l *fixedLogic) Forward(ctx context.Context, batch *hop.Forward) (hop.Answers, error) {
 	n := 0
 	for i := range batch.Len() {
 		if f, _ := batch.Frame(i); f.Type == protocol.TypeSend {

@@ -53,7 +53,7 @@ var (
 // The frames that a misdeed of Forward gets are SEND 1, SEND 2, a PUSHACK that wants
 // no answer, and READ 3; well answers them as logic should, and instead has other
 // bytes for one of them.
-func well(batch *hop.Batch, instead map[int][]byte) (a hop.Answers) {
+func well(batch *hop.Forward, instead map[int][]byte) (a hop.Answers) {
 	for i := range batch.Len() {
 		f, _ := batch.Frame(i)
 		b, other := instead[i]
@@ -72,20 +72,20 @@ func well(batch *hop.Batch, instead map[int][]byte) (a hop.Answers) {
 	return a
 }
 
-func forward(name string, answers []protocol.Code, counted map[string]uint64, do func(*hop.Batch) (hop.Answers, error)) misdoing {
+func forward(name string, answers []protocol.Code, counted map[string]uint64, do func(*hop.Forward) (hop.Answers, error)) misdoing {
 	return misdoing{name: "Forward: " + name, misdeed: misdeed{forward: do}, meet: meetForward, answers: answers, counted: counted}
 }
 
 // answer has these bytes as the answer to SEND 1.
 func answer(name string, b []byte) misdoing {
-	return forward("an answer "+name, first, unanswered, func(batch *hop.Batch) (hop.Answers, error) {
+	return forward("an answer "+name, first, unanswered, func(batch *hop.Forward) (hop.Answers, error) {
 		return well(batch, map[int][]byte{0: b}), nil
 	})
 }
 
 // shape has lists that do not fit.
 func shape(name string, change func(*hop.Answers)) misdoing {
-	return forward(name, unavailable, failed, func(batch *hop.Batch) (hop.Answers, error) {
+	return forward(name, unavailable, failed, func(batch *hop.Forward) (hop.Answers, error) {
 		a := well(batch, nil)
 		change(&a)
 		return a, nil
@@ -127,10 +127,10 @@ func login(name string, closed protocol.Code, undone bool, counted map[string]ui
 }
 
 var misdoings = []misdoing{
-	forward("an error", unavailable, failed, func(*hop.Batch) (hop.Answers, error) { return hop.Answers{}, errHostile }),
-	forward("an error beside answers", unavailable, failed, func(b *hop.Batch) (hop.Answers, error) { return well(b, nil), errHostile }),
-	forward("a panic", unavailable, panicked, func(*hop.Batch) (hop.Answers, error) { panic("hostile") }),
-	forward("no answers", unavailable, map[string]uint64{"logic.unanswered": 3}, func(*hop.Batch) (hop.Answers, error) { return hop.Answers{}, nil }),
+	forward("an error", unavailable, failed, func(*hop.Forward) (hop.Answers, error) { return hop.Answers{}, errHostile }),
+	forward("an error beside answers", unavailable, failed, func(b *hop.Forward) (hop.Answers, error) { return well(b, nil), errHostile }),
+	forward("a panic", unavailable, panicked, func(*hop.Forward) (hop.Answers, error) { panic("hostile") }),
+	forward("no answers", unavailable, map[string]uint64{"logic.unanswered": 3}, func(*hop.Forward) (hop.Answers, error) { return hop.Answers{}, nil }),
 	shape("one answer too many", func(a *hop.Answers) { a.Frames = append(a.Frames, sendAck...); a.Close(4) }),
 	shape("an answer to a frame that does not exist", func(a *hop.Answers) { a.Of[2] = 1 << 31 }),
 	shape("answers out of order", func(a *hop.Answers) { a.Of[0], a.Of[1] = 1, 0 }),
@@ -151,10 +151,10 @@ var misdoings = []misdoing{
 	answer("that is a HELLO", protocol.Hello{Version: 1}.AppendFrame(nil, 1)),
 	answer("that is a WELCOME", protocol.Welcome{User: 1}.AppendFrame(nil, 1)),
 	answer("that is a PONG", protocol.AppendEmpty(nil, protocol.TypePong, 1)),
-	forward("an answer that is none where none is wanted", []protocol.Code{0, 0, 0}, unanswered, func(b *hop.Batch) (hop.Answers, error) {
+	forward("an answer that is none where none is wanted", []protocol.Code{0, 0, 0}, unanswered, func(b *hop.Forward) (hop.Answers, error) {
 		return well(b, map[int][]byte{2: close1}), nil
 	}),
-	forward("an unlisted code", []protocol.Code{unlisted, 0, 0}, nil, func(b *hop.Batch) (hop.Answers, error) { // newer than this gateway
+	forward("an unlisted code", []protocol.Code{unlisted, 0, 0}, nil, func(b *hop.Forward) (hop.Answers, error) { // newer than this gateway
 		return well(b, map[int][]byte{0: protocol.Failure{Code: unlisted}.AppendError(nil, 1)}), nil
 	}),
 

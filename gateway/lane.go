@@ -39,7 +39,7 @@ type lane struct {
 
 // filling is a batch and the sessions of its frames.
 type filling struct {
-	batch    hop.Batch
+	batch    hop.Forward
 	sessions []*session
 }
 
@@ -100,7 +100,7 @@ func (l *lane) filling(size int) *filling {
 	if n := len(l.spare); n > 0 {
 		f, l.spare = l.spare[n-1], l.spare[:n-1]
 	} else {
-		f = &filling{batch: hop.Batch{Gateway: l.gateway.epoch, Queue: l.index}}
+		f = &filling{batch: hop.Forward{Gateway: l.gateway.epoch, Queue: l.index}}
 	}
 	l.waiting = append(l.waiting, f)
 	return f
@@ -207,7 +207,7 @@ func (l *lane) end(f *filling) {
 var errPanic = errors.New("gateway: logic panicked")
 
 // forward calls logic.
-func (l *lane) forward(batch *hop.Batch) (answers hop.Answers, err error) {
+func (l *lane) forward(batch *hop.Forward) (answers hop.Answers, err error) {
 	defer l.gateway.surviveLogic(&err)
 	return l.gateway.logic.Forward(l.ctx, batch)
 }

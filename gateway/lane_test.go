@@ -202,7 +202,7 @@ func TestLaneThatHangsHoldsUpNoOther(t *testing.T) {
 		free++
 	}
 	hangs, goOn := make(chan struct{}, 10), make(chan struct{})
-	l.does(misdeed{forward: func(b *hop.Batch) (hop.Answers, error) {
+	l.does(misdeed{forward: func(b *hop.Forward) (hop.Answers, error) {
 		if b.Queue == lane(hung) {
 			hangs <- struct{}{}
 			<-goOn

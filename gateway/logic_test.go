@@ -35,7 +35,7 @@ type scriptedLogic struct {
 
 // misdeed is what a peer does that does not keep to the port; nil: nothing.
 type misdeed struct {
-	forward   func(*hop.Batch) (hop.Answers, error)
+	forward   func(*hop.Forward) (hop.Answers, error)
 	query     func(*hop.Query) ([]byte, error)
 	login     func(*hop.Login) (hop.Welcome, error)
 	logout    func([]hop.Binding) error
@@ -94,7 +94,7 @@ func (l *scriptedLogic) Logout(_ context.Context, over []hop.Binding) error {
 	return nil
 }
 
-func (l *scriptedLogic) Forward(ctx context.Context, batch *hop.Batch) (a hop.Answers, err error) {
+func (l *scriptedLogic) Forward(ctx context.Context, batch *hop.Forward) (a hop.Answers, err error) {
 	if l.entered != nil {
 		l.entered <- batch.Len()
 	}

@@ -24,7 +24,7 @@ type Logic interface {
 	//
 	// Pushes that come through Gateway.Push with this context, before Forward
 	// returns, go out in one write with the answers.
-	Forward(ctx context.Context, batch *hop.Batch) (hop.Answers, error)
+	Forward(ctx context.Context, batch *hop.Forward) (hop.Answers, error)
 
 	// Query answers a SYNC or HISTORY frame with one encoded frame.
 	Query(ctx context.Context, query *hop.Query) ([]byte, error)

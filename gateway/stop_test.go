@@ -99,7 +99,7 @@ func TestStopWhileLogicHangs(t *testing.T) {
 	send := func(st *stage, p *peer) { p.send(sendFrame(2, 1, "x")) }
 	for _, c := range []call{
 		{"Forward", func(hang func() error) misdeed {
-			return misdeed{forward: func(*hop.Batch) (hop.Answers, error) { return hop.Answers{}, hang() }}
+			return misdeed{forward: func(*hop.Forward) (hop.Answers, error) { return hop.Answers{}, hang() }}
 		}, send},
 		{"Query", func(hang func() error) misdeed {
 			return misdeed{query: func(*hop.Query) ([]byte, error) { return nil, hang() }}

@@ -24,7 +24,7 @@ import (
 )
 
 // mixedBatch has sends with acks and reads between them, as a busy lane has.
-func mixedBatch(size int) *hop.Batch {
+func mixedBatch(size int) *hop.Forward {
 	var frames []asked
 	for i := range uint64(size) {
 		switch i % 4 {
@@ -58,7 +58,7 @@ func TestForwardAllocations(t *testing.T) {
 }
 
 // nextBatch fills b with a message to each of so many users, and gives the id after.
-func nextBatch(b *hop.Batch, frame []byte, size int, id uint64) (uint64, []byte) {
+func nextBatch(b *hop.Forward, frame []byte, size int, id uint64) (uint64, []byte) {
 	b.Reset()
 	for i := range size {
 		id++
@@ -95,7 +95,7 @@ func messagePath(t testing.TB, size int) (forward, wait func()) {
 		Log: store, History: store, Inbox: store, Social: store, Receipts: pusher, Directory: devices, Gateways: &taker{},
 		Queues: 1, Server: server, Logger: log,
 	})
-	b, frame, id := &hop.Batch{Gateway: 9}, []byte(nil), uint64(0)
+	b, frame, id := &hop.Forward{Gateway: 9}, []byte(nil), uint64(0)
 	carry := func() {
 		id, frame = nextBatch(b, frame, size, id)
 		answers, err := s.Forward(context.Background(), b)

@@ -12,7 +12,7 @@ import (
 // forwarding is the scratch of one Forward.
 type forwarding struct {
 	service *Service
-	in      *hop.Batch
+	in      *hop.Forward
 	frames  []inbound // of each frame of the batch
 	asks    []Ask
 	rights  []Rights
@@ -54,7 +54,7 @@ var forwardings = sync.Pool{New: func() any {
 // buffer. An error means that nothing was tried.
 //
 // Calls for one queue must follow one another, else their order is open.
-func (s *Service) Forward(ctx context.Context, in *hop.Batch) (hop.Answers, error) {
+func (s *Service) Forward(ctx context.Context, in *hop.Forward) (hop.Answers, error) {
 	err := in.Check()
 	if err == nil && (in.Queue < 0 || in.Queue >= s.Queues) {
 		err = fmt.Errorf("there is no queue %d", in.Queue)

@@ -210,20 +210,20 @@ func TestAnswersAreApart(t *testing.T) {
 // A gateway may send whatever it likes: what is no batch is refused as a whole, what
 // is no frame alone, and all of it is counted.
 func TestHostileGateway(t *testing.T) {
-	good := func() *hop.Batch { return batch(send(1, 1, 2, 1, "hello"), send(1, 1, 2, 2, "hello")) }
+	good := func() *hop.Forward { return batch(send(1, 1, 2, 1, "hello"), send(1, 1, 2, 2, "hello")) }
 	t.Run("batches", func(t *testing.T) {
 		r := newRig(t, nil)
 		n := uint64(0)
-		for name, change := range map[string]func(*hop.Batch){
-			"a list too short":      func(b *hop.Batch) { b.Users = b.Users[:1] },
-			"no connections":        func(b *hop.Batch) { b.Conns = nil },
-			"a device too many":     func(b *hop.Batch) { b.Devices = append(b.Devices, 1) },
-			"an end too many":       func(b *hop.Batch) { b.Ends = append(b.Ends, b.Ends[1]) },
-			"ends that fall":        func(b *hop.Batch) { b.Ends[0], b.Ends[1] = b.Ends[1], b.Ends[0] },
-			"ends beyond the bytes": func(b *hop.Batch) { b.Ends[1]++ },
-			"bytes behind the last": func(b *hop.Batch) { b.Frames = append(b.Frames, 0) },
-			"a queue too high":      func(b *hop.Batch) { b.Queue = 1 },
-			"a queue below 0":       func(b *hop.Batch) { b.Queue = -1 },
+		for name, change := range map[string]func(*hop.Forward){
+			"a list too short":      func(b *hop.Forward) { b.Users = b.Users[:1] },
+			"no connections":        func(b *hop.Forward) { b.Conns = nil },
+			"a device too many":     func(b *hop.Forward) { b.Devices = append(b.Devices, 1) },
+			"an end too many":       func(b *hop.Forward) { b.Ends = append(b.Ends, b.Ends[1]) },
+			"ends that fall":        func(b *hop.Forward) { b.Ends[0], b.Ends[1] = b.Ends[1], b.Ends[0] },
+			"ends beyond the bytes": func(b *hop.Forward) { b.Ends[1]++ },
+			"bytes behind the last": func(b *hop.Forward) { b.Frames = append(b.Frames, 0) },
+			"a queue too high":      func(b *hop.Forward) { b.Queue = 1 },
+			"a queue below 0":       func(b *hop.Forward) { b.Queue = -1 },
 		} {
 			b := good()
 			change(b)
@@ -237,18 +237,18 @@ func TestHostileGateway(t *testing.T) {
 		wantAck(t, forward(t, r.Service, good())[1].frame, 2, 2, uint64(r.clock.UnixMilli()))
 	})
 	for name, c := range map[string]struct {
-		change  func(*hop.Batch)
+		change  func(*hop.Forward)
 		request uint32
 	}{
-		"user 0":       {func(b *hop.Batch) { b.Users[1] = 0 }, 7},
-		"device 0":     {func(b *hop.Batch) { b.Devices[1] = 0 }, 7},
-		"half a frame": {func(b *hop.Batch) { b.Ends[1]--; b.Ends[0]-- }, 0},
-		"no bytes":     {func(b *hop.Batch) { b.Ends[1] = b.Ends[0] }, 0},
-		"two frames": {func(b *hop.Batch) {
+		"user 0":       {func(b *hop.Forward) { b.Users[1] = 0 }, 7},
+		"device 0":     {func(b *hop.Forward) { b.Devices[1] = 0 }, 7},
+		"half a frame": {func(b *hop.Forward) { b.Ends[1]--; b.Ends[0]-- }, 0},
+		"no bytes":     {func(b *hop.Forward) { b.Ends[1] = b.Ends[0] }, 0},
+		"two frames": {func(b *hop.Forward) {
 			b.Ends[1] = b.Ends[2]
 			b.Ends, b.Conns, b.Users, b.Devices = b.Ends[:2], b.Conns[:2], b.Users[:2], b.Devices[:2]
 		}, 7},
-		"a length over the limit": {func(b *hop.Batch) { b.Frames[b.Ends[0]] = 0xff }, 0},
+		"a length over the limit": {func(b *hop.Forward) { b.Frames[b.Ends[0]] = 0xff }, 0},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := newRig(t, nil)

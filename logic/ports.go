@@ -76,10 +76,11 @@ type Log interface {
 	//   - A message whose (user, device, client id) is known in its conversation is
 	//     Repeated and gets the seq and time of the first one; the same within
 	//     one batch. The first one is durable then, even if its own Apply failed. A
-	//     message is known as long as fewer than protocol.MaxUnacked messages of
-	//     the device with a higher client id were accepted in the conversation after
-	//     it; an adapter may forget it after 24 hours. From then on a retry is
-	//     Repeated, or Refused with stale_client_id.
+	//     message is known as long as fewer than protocol.MaxUnacked messages of the
+	//     device with a higher client id, and fewer than as many with a lower one, were
+	//     accepted in the conversation after it; an adapter may forget it after 24
+	//     hours. From then on a retry is Repeated, or Refused with stale_client_id; one
+	//     of a device that sends its ids downwards may count as new.
 	//   - Any other message gets the conversation's head plus one, also when
 	//     messages with higher client ids came before it. Seqs begin at 1 and rise by
 	//     one; a seq is never given out twice, whatever dies when.

@@ -156,8 +156,8 @@ func pushAck(user, device, peer, seq uint64, request uint32) asked {
 }
 
 // batch makes what a gateway sends.
-func batch(frames ...asked) *hop.Batch {
-	b := &hop.Batch{Gateway: 9}
+func batch(frames ...asked) *hop.Forward {
+	b := &hop.Forward{Gateway: 9}
 	for _, f := range frames {
 		b.Add(100*f.user+f.device, f.user, f.device, f.frame)
 	}
@@ -177,7 +177,7 @@ func (r *rig) forward(frames ...asked) []answer {
 	return forward(r.t, r.Service, batch(frames...))
 }
 
-func forward(t *testing.T, s *logic.Service, b *hop.Batch) (list []answer) {
+func forward(t *testing.T, s *logic.Service, b *hop.Forward) (list []answer) {
 	t.Helper()
 	n := b.Len()
 	answers, err := s.Forward(t.Context(), b)

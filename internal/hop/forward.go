@@ -9,9 +9,9 @@ import (
 // ErrShape says that the lists of a value from another role do not fit together.
 var ErrShape = errors.New("hop: lists of different lengths, or bounds outside the bytes")
 
-// Batch is frames of clients that concern conversations of one queue, in order,
+// Forward is frames of clients that concern conversations of one queue, in order,
 // on their way from a gateway to logic.
-type Batch struct {
+type Forward struct {
 	Gateway uint64 // epoch of the gateway
 	Queue   int
 
@@ -25,24 +25,24 @@ type Batch struct {
 }
 
 // Len gives how many frames the batch has.
-func (b *Batch) Len() int { return len(b.Ends) }
+func (b *Forward) Len() int { return len(b.Ends) }
 
 // Add appends a whole encoded frame, which is copied.
-func (b *Batch) Add(conn, user, device uint64, frame []byte) {
+func (b *Forward) Add(conn, user, device uint64, frame []byte) {
 	b.Conns, b.Users, b.Devices = append(b.Conns, conn), append(b.Users, user), append(b.Devices, device)
 	b.Frames = append(b.Frames, frame...)
 	b.Ends = append(b.Ends, uint32(len(b.Frames)))
 }
 
 // Reset empties the batch and keeps its memory.
-func (b *Batch) Reset() {
+func (b *Forward) Reset() {
 	b.Conns, b.Users, b.Devices = b.Conns[:0], b.Users[:0], b.Devices[:0]
 	b.Ends, b.Frames = b.Ends[:0], b.Frames[:0]
 }
 
 // Check says whether the lists fit together (ErrShape); the frames themselves
 // are not looked at.
-func (b *Batch) Check() error {
+func (b *Forward) Check() error {
 	if len(b.Conns) != len(b.Ends) || len(b.Users) != len(b.Ends) || len(b.Devices) != len(b.Ends) {
 		return ErrShape
 	}
@@ -50,17 +50,17 @@ func (b *Batch) Check() error {
 }
 
 // Bytes gives the whole encoded frame i.
-func (b *Batch) Bytes(i int) []byte { return cut(b.Frames, b.Ends, i) }
+func (b *Forward) Bytes(i int) []byte { return cut(b.Frames, b.Ends, i) }
 
 // Frame gives frame i taken apart; ok is false when the bytes are not exactly
 // one frame.
-func (b *Batch) Frame(i int) (f protocol.Frame, ok bool) {
+func (b *Forward) Frame(i int) (f protocol.Frame, ok bool) {
 	raw := b.Bytes(i)
 	f, n, err := protocol.Split(raw, protocol.MaxFrame)
 	return f, err == nil && n == len(raw) && n > 0
 }
 
-// Answers are the replies to a Batch: at most one for each frame, in the order
+// Answers are the replies to a Forward: at most one for each frame, in the order
 // of the frames.
 type Answers struct {
 	// For each reply: the index of the frame that it answers, rising, and where it

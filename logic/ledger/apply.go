@@ -224,7 +224,7 @@ func (l *Ledger) recall(ctx context.Context) error {
 		d := s.device
 		if !d.touched {
 			d.highest = d.next.MaxID
-			s.conversation.sends(d)
+			s.conversation.changes(d)
 			if d.window != nil {
 				d.window.trim()
 			}
@@ -311,7 +311,7 @@ func (l *Ledger) message(i int) {
 		l.work.watch(d)
 	}
 	d.next.send(e.ClientID, e.Seq)
-	c.sends(d)
+	c.changes(d)
 	d.window.add(sent{e.ClientID, e.Seq, e.Time})
 	l.work.known++
 }
@@ -324,7 +324,7 @@ func (l *Ledger) ack(c *conversation, d *device, e *logic.Entry) {
 	e.Outcome = logic.Repeated
 	if e.Seq > d.next.Acked {
 		d.next.Acked = e.Seq
-		c.sends(d)
+		c.changes(d)
 		e.Outcome = logic.Applied
 	}
 	e.Delivered, e.Read = max(before, e.Seq), m.next.Read
@@ -363,7 +363,7 @@ func (l *Ledger) member(c *conversation, user uint64) *member {
 	m := c.members[i]
 	if !m.touched {
 		m.touched, m.raised = true, false
-		m.nextMoved, c.moved = c.moved, m
+		m.nextChanged, c.membersChanged = c.membersChanged, m
 	}
 	return m
 }

@@ -64,6 +64,8 @@ func (l *Ledger) collect(in Input) {
 				Payload: s.blob[s.entry.Frame.Start+protocol.HeaderSize : s.entry.Frame.End],
 			})
 		}
+		// A load replays the messages since the last checkpoint upon what is written, so
+		// a checkpoint writes everything that they changed.
 		all := c.repaid || c.shown.Head/l.options.Checkpoint != c.next.Head/l.options.Checkpoint
 		if all {
 			for _, d := range c.devices {
@@ -77,7 +79,7 @@ func (l *Ledger) collect(in Input) {
 				}
 			}
 		} else {
-			for m := c.moved; m != nil; m = m.nextMoved {
+			for m := c.membersChanged; m != nil; m = m.nextChanged {
 				if m.raised {
 					w.writeMember(m)
 				}
@@ -107,7 +109,7 @@ func (w *work) writeMember(m *member) {
 func (w *work) write(c *conversation, d *device) {
 	if d.next.Acked != d.written.Acked {
 		d.next.Changed, c.next.Changed = w.change.Stamp, w.change.Stamp
-		c.sends(d)
+		c.changes(d)
 	}
 	w.change.Devices = append(w.change.Devices, d.next)
 	w.wroteDevices = append(w.wroteDevices, d)

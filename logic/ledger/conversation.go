@@ -54,33 +54,33 @@ type conversation struct {
 	since       uint64    // when it began to owe, Unix milliseconds
 
 	// What the batch under way does. The writer's own.
-	touched     bool // is in work.touched
-	repaid      bool // all that it owes is written
-	first, last int  // of its new messages, as a list through work.steps; -1: none
-	moved       *member
-	sent        *device
+	touched        bool // is in work.touched
+	repaid         bool // all that it owes is written
+	first, last    int  // of its new messages, as a list through work.steps; -1: none
+	membersChanged *member
+	devicesChanged *device
 }
 
-// rest ends a batch for the conversation.
-func (c *conversation) rest() {
-	c.touched, c.repaid, c.first, c.last, c.moved, c.sent = false, false, -1, -1, nil, nil
+// endBatch ends a batch for the conversation.
+func (c *conversation) endBatch() {
+	c.touched, c.repaid, c.first, c.last, c.membersChanged, c.devicesChanged = false, false, -1, -1, nil, nil
 }
 
 type member struct {
 	next, shown, written Member
 
-	touched   bool // is in conversation.moved
-	raised    bool // by an OpRead of the batch, so it is written with it
-	nextMoved *member
+	touched     bool // is in conversation.membersChanged
+	raised      bool // by an OpRead of the batch, so it is written with it
+	nextChanged *member
 }
 
 type device struct {
 	next, shown, written Device
 
-	touched  bool   // is in conversation.sent
-	highest  uint64 // while a batch is looked through: MaxID after its entries so far
-	wants    []uint64
-	nextSent *device
+	touched     bool   // is in conversation.devicesChanged
+	highest     uint64 // while a batch is looked through: MaxID after its entries so far
+	wants       []uint64
+	nextChanged *device
 
 	window *window // nil: it has not sent since it was loaded, or its window had to make room
 }
@@ -186,10 +186,10 @@ func (c *conversation) device(user, id uint64) *device {
 	return c.devices[i]
 }
 
-// sends notes that the batch changes the device.
-func (c *conversation) sends(d *device) {
+// changes notes that the batch changes the device.
+func (c *conversation) changes(d *device) {
 	if !d.touched {
 		d.touched = true
-		d.nextSent, c.sent = c.sent, d
+		d.nextChanged, c.devicesChanged = c.devicesChanged, d
 	}
 }

@@ -184,11 +184,11 @@ func (l *Ledger) Settle() {
 	for _, c := range w.touched {
 		c.shown = c.next
 		owes := false
-		for m := c.moved; m != nil; m = m.nextMoved {
+		for m := c.membersChanged; m != nil; m = m.nextChanged {
 			m.shown, m.touched = m.next, false
 			owes = owes || m.shown.Counted != m.written.Counted
 		}
-		for d := c.sent; d != nil; d = d.nextSent {
+		for d := c.devicesChanged; d != nil; d = d.nextChanged {
 			d.shown, d.touched = d.next, false
 			owes = owes || d.shown.Acked != d.written.Acked
 		}
@@ -197,7 +197,7 @@ func (l *Ledger) Settle() {
 			l.owing[c.key] = c
 			l.owed = append(l.owed, c)
 		}
-		c.rest()
+		c.endBatch()
 	}
 	l.mu.Unlock()
 	w.reset(l.options.ClientIDs)
@@ -210,14 +210,14 @@ func (l *Ledger) Abandon() {
 	l.mu.Lock()
 	for _, c := range w.touched {
 		c.next = c.shown
-		for m := c.moved; m != nil; m = m.nextMoved {
+		for m := c.membersChanged; m != nil; m = m.nextChanged {
 			m.next, m.touched = m.shown, false
 		}
-		for d := c.sent; d != nil; d = d.nextSent {
+		for d := c.devicesChanged; d != nil; d = d.nextChanged {
 			d.next, d.touched = d.shown, false
 			d.window, d.wants = nil, d.wants[:0] // may know messages that never were
 		}
-		c.rest()
+		c.endBatch()
 	}
 	l.mu.Unlock()
 	w.reset(l.options.ClientIDs)

@@ -109,7 +109,7 @@ func (l *Ledger) learn() {
 		m.next.Counted, m.next.Count, m.next.Own = true, x.count, x.own
 		if !m.touched {
 			m.touched, m.raised = true, false
-			m.nextMoved, c.moved = c.moved, m
+			m.nextChanged, c.membersChanged = c.membersChanged, m
 		}
 	}
 	l.mu.Unlock()

@@ -22,6 +22,10 @@ import (
 // So an id that is not among the newest windowSize messages was never accepted if
 // MaxUnacked of them have lower ids; and if as many have higher ones, the device
 // did not keep to its window, or asks far too late, and nothing can be said.
+//
+// Most of that need not be read: from its first message since it was loaded a device
+// has a window, which knows every id that was accepted since, and the highest one
+// that was before (floor). An id above the floor that it does not know is new.
 const windowSize = 2*protocol.MaxUnacked - 1
 
 // recentSize is how many of its newest messages are remembered of a device without
@@ -56,7 +60,8 @@ func (w *window) decided(id uint64) bool {
 }
 
 // judge says what an id is: a message that was accepted, or nobody can tell, or
-// (neither) a new one. The id must be decided.
+// (neither) a new one. The id must be decided. Above the floor nothing was forgotten,
+// so there what is not known is new however many came behind it.
 func (w *window) judge(id uint64) (first sent, repeated, stale bool) {
 	at, found := w.find(id)
 	if found {
