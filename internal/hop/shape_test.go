@@ -46,24 +46,24 @@ func TestBatch(t *testing.T) {
 }
 
 func TestBatchHostile(t *testing.T) {
-	whole := func() Batch {
+	whole := func() Forward {
 		var b Batch
 		b.Add(1, 2, 3, []byte("first"))
 		b.Add(4, 5, 6, []byte("second"))
 		return b
 	}
-	for name, change := range map[string]func(b *Batch){
-		"a connection too few":      func(b *Batch) { b.Conns = b.Conns[:1] },
-		"a user too many":           func(b *Batch) { b.Users = append(b.Users, 1) },
-		"no devices":                func(b *Batch) { b.Devices = nil },
-		"no ends":                   func(b *Batch) { b.Ends = nil },
-		"an end past the bytes":     func(b *Batch) { b.Ends[1] = 12 },
-		"an end far past the bytes": func(b *Batch) { b.Ends[0], b.Ends[1] = math.MaxUint32, math.MaxUint32 },
-		"ends that fall":            func(b *Batch) { b.Ends[0], b.Ends[1] = 11, 5 },
-		"an end before the end":     func(b *Batch) { b.Ends[0] = 12 },
-		"bytes that are no frame's": func(b *Batch) { b.Frames = append(b.Frames, 0) },
-		"bytes without frames":      func(b *Batch) { *b = Batch{Frames: []byte("x")} },
-		"no bytes":                  func(b *Batch) { b.Frames = nil },
+	for name, change := range map[string]func(b *Forward){
+		"a connection too few":      func(b *Forward) { b.Conns = b.Conns[:1] },
+		"a user too many":           func(b *Forward) { b.Users = append(b.Users, 1) },
+		"no devices":                func(b *Forward) { b.Devices = nil },
+		"no ends":                   func(b *Forward) { b.Ends = nil },
+		"an end past the bytes":     func(b *Forward) { b.Ends[1] = 12 },
+		"an end far past the bytes": func(b *Forward) { b.Ends[0], b.Ends[1] = math.MaxUint32, math.MaxUint32 },
+		"ends that fall":            func(b *Forward) { b.Ends[0], b.Ends[1] = 11, 5 },
+		"an end before the end":     func(b *Forward) { b.Ends[0] = 12 },
+		"bytes that are no frame's": func(b *Forward) { b.Frames = append(b.Frames, 0) },
+		"bytes without frames":      func(b *Forward) { *b = Forward{Frames: []byte("x")} },
+		"no bytes":                  func(b *Forward) { b.Frames = nil },
 	} {
 		b := whole()
 		if err := b.Check(); err != nil {
@@ -74,7 +74,7 @@ func TestBatchHostile(t *testing.T) {
 			t.Errorf("%s: %v, want ErrShape", name, err)
 		}
 	}
-	if err := (&Batch{}).Check(); err != nil {
+	if err := (&Forward{}).Check(); err != nil {
 		t.Errorf("an empty batch: %v", err)
 	}
 }
@@ -179,7 +179,7 @@ func FuzzShapes(f *testing.F) {
 	f.Add([]byte("frames"), uint32(2), uint32(6), uint32(0), uint32(1), 2)
 	f.Add([]byte{}, uint32(0), uint32(0), uint32(math.MaxUint32), uint32(0), 1)
 	f.Fuzz(func(t *testing.T, blob []byte, x, y, z, w uint32, n int) {
-		b := Batch{Conns: []uint64{1, 2}, Users: []uint64{1, 2}, Devices: []uint64{1, 2}, Ends: []uint32{x, y}, Frames: blob}
+		b := Forward{Conns: []uint64{1, 2}, Users: []uint64{1, 2}, Devices: []uint64{1, 2}, Ends: []uint32{x, y}, Frames: blob}
 		if b.Check() == nil {
 			if total := len(b.Bytes(0)) + len(b.Bytes(1)); total != len(blob) {
 				t.Errorf("frames of %d bytes in all, of %d", total, len(blob))
