@@ -10,10 +10,10 @@ import (
 	"gannet/protocol"
 )
 
-func TestBatch(t *testing.T) {
+func TestForward(t *testing.T) {
 	send := protocol.Send{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, ClientID: 7, Content: protocol.ContentText, Body: []byte("hello")}.AppendFrame(nil, 5)
 	ack := protocol.Cursor{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, Seq: 9}.AppendPushAck(nil, 0)
-	var b Batch
+	var b Forward
 	for range 2 {
 		b.Add(1, 2, 3, send)
 		b.Add(4, 5, 6, ack)
@@ -45,9 +45,9 @@ func TestBatch(t *testing.T) {
 	}
 }
 
-func TestBatchHostile(t *testing.T) {
+func TestForwardHostile(t *testing.T) {
 	whole := func() Forward {
-		var b Batch
+		var b Forward
 		b.Add(1, 2, 3, []byte("first"))
 		b.Add(4, 5, 6, []byte("second"))
 		return b
