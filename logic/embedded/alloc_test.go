@@ -10,22 +10,25 @@ import (
 	"fmt"
 	"testing"
 
+	"github.com/cockroachdb/pebble/v2/vfs"
+
 	"gannet/internal/hop"
 	"gannet/logic"
 	"gannet/protocol"
 )
 
-// pairs makes batches of messages of 128 bytes from one user of each of 500 pairs,
+// pairs makes batches of messages of 128 bytes from one user of each of some pairs,
 // in turn.
 type pairs struct {
+	talks   uint64 // that take turns
 	n       uint64
 	message protocol.Message
 	batch   logic.Batch
 	batches [1]*logic.Batch
 }
 
-func newPairs(size int) *pairs {
-	p := &pairs{message: protocol.Message{Body: make([]byte, 128), Content: protocol.ContentText, Device: 1}}
+func newPairs(size int, talks uint64) *pairs {
+	p := &pairs{talks: talks, message: protocol.Message{Body: make([]byte, 128), Content: protocol.ContentText, Device: 1}}
 	p.batch.Entries = make([]logic.Entry, size)
 	p.batch.Blob = make([]byte, 0, size*len(p.message.AppendFrame(nil)))
 	p.batches[0] = &p.batch
@@ -38,7 +41,7 @@ func (p *pairs) apply(tb testing.TB, s *Store) {
 	for i := range p.batch.Entries {
 		p.n++
 		m := &p.message
-		m.Sender, m.Target, m.ClientID = 2*(p.n%500)+1, to(2*(p.n%500)+2), p.n
+		m.Sender, m.Target, m.ClientID = 2*(p.n%p.talks)+1, to(2*(p.n%p.talks)+2), p.n
 		start := uint32(len(p.batch.Blob))
 		p.batch.Blob = m.AppendFrame(p.batch.Blob)
 		p.batch.Entries[i] = logic.Entry{
@@ -52,16 +55,17 @@ func (p *pairs) apply(tb testing.TB, s *Store) {
 }
 
 // TestApplyAllocations: what the store allocates for a batch does not grow with its
-// messages, once their conversations are in memory.
+// messages, once their conversations and what they remember of their devices are in
+// memory.
 func TestApplyAllocations(t *testing.T) {
 	for _, size := range []int{1, 32, 256} {
 		published := 0
-		s, err := Open(t.TempDir(), Options{Queues: 1, Publish: func(_ context.Context, r *hop.Record) { published += len(r.Entries) }})
+		s, err := Open("", Options{Queues: 1, FS: vfs.NewMem(), Publish: func(_ context.Context, r *hop.Record) { published += len(r.Entries) }})
 		if err != nil {
 			t.Fatal(err)
 		}
-		p := newPairs(size)
-		for p.n < 2000 {
+		p := newPairs(size, 20)
+		for p.n < 20*300 {
 			p.apply(t, s)
 		}
 		allocs := testing.AllocsPerRun(200, func() { p.apply(t, s) })
@@ -86,7 +90,7 @@ func BenchmarkApply(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			p := newPairs(size)
+			p := newPairs(size, 500)
 			b.ReportAllocs()
 			for b.Loop() {
 				p.apply(b, s)
