@@ -184,11 +184,12 @@ func (l *echoLoad) dial(r EchoRun, address string) error {
 		if err := conn.AddCloseCallback(c.closed); err != nil {
 			return fmt.Errorf("benchmark: %w", err)
 		}
-		if err := conn.SetOnRequest(func(context.Context, netpoll.Connection) error { return c.handle() }); err != nil {
-			return fmt.Errorf("benchmark: %w", err)
-		}
+		// Before the poller may answer: two Flushes at a time are an error.
 		if err := c.flush(n); err != nil {
 			return fmt.Errorf("benchmark: echo: %w", err)
+		}
+		if err := conn.SetOnRequest(func(context.Context, netpoll.Connection) error { return c.handle() }); err != nil {
+			return fmt.Errorf("benchmark: %w", err)
 		}
 	}
 	return nil
