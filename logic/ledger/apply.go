@@ -323,7 +323,7 @@ func (l *Ledger) ack(c *conversation, d *device, e *logic.Entry) {
 	e.Seq = min(e.Seq, c.next.Head)
 	e.Outcome = logic.Repeated
 	if e.Seq > d.next.Acked {
-		d.next.Acked = e.Seq
+		d.next.Acked, d.softNext = e.Seq, true
 		c.changes(d)
 		e.Outcome = logic.Applied
 	}

@@ -107,7 +107,7 @@ func (w *work) writeMember(m *member) {
 }
 
 func (w *work) write(c *conversation, d *device) {
-	if d.next.Acked != d.written.Acked {
+	if d.softNext && d.next.Acked != d.written.Acked {
 		d.next.Changed, c.next.Changed = w.change.Stamp, w.change.Stamp
 		c.changes(d)
 	}

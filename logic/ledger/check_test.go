@@ -90,7 +90,7 @@ func (p *player) checkChanged(change *ledger.Change, c *ledger.Changed, due bool
 			failf("%v: device %v is written; due: %v, twice: %v", c.Key, o, everything, wrote[o])
 		}
 		wrote[o] = true
-		if t.acked[o] != t.written[o] {
+		if t.acked[o] != t.replayed(o, before.head()) {
 			t.writtenAt[o], t.changed = p.stamp, p.stamp
 		}
 		if want := t.device(o); d != want {

@@ -77,7 +77,12 @@ type member struct {
 type device struct {
 	next, shown, written Device
 
-	touched     bool   // is in conversation.devicesChanged
+	touched bool // is in conversation.devicesChanged
+
+	// A PUSHACK raised Acked and is not written: no message shows it to a load. The
+	// first is as the batch under way leaves it.
+	softNext, soft bool
+
 	highest     uint64 // while a batch is looked through: MaxID after its entries so far
 	wants       []uint64
 	nextChanged *device

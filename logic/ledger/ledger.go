@@ -190,7 +190,9 @@ func (l *Ledger) Settle() {
 		}
 		for d := c.devicesChanged; d != nil; d = d.nextChanged {
 			d.shown, d.touched = d.next, false
-			owes = owes || d.shown.Acked != d.written.Acked
+			d.soft = d.softNext && d.shown.Acked != d.written.Acked
+			d.softNext = d.soft
+			owes = owes || d.soft
 		}
 		if owes && l.owing[c.key] == nil {
 			c.since = w.change.now
@@ -214,7 +216,7 @@ func (l *Ledger) Abandon() {
 			m.next, m.touched = m.shown, false
 		}
 		for d := c.devicesChanged; d != nil; d = d.nextChanged {
-			d.next, d.touched = d.shown, false
+			d.next, d.softNext, d.touched = d.shown, d.soft, false
 			d.window, d.wants = nil, d.wants[:0] // may know messages that never were
 		}
 		c.endBatch()

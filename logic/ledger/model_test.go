@@ -224,10 +224,21 @@ func (t *talk) write(from uint64, members []ledger.Member, devices []ledger.Devi
 	}
 }
 
-// unwritten says whether something soft waits to be written.
+// replayed gives what is kept of a device's ack once the messages behind from are.
+func (t *talk) replayed(o origin, from uint64) uint64 {
+	kept := t.kept[o]
+	for i, m := range t.messages[from:] {
+		if seq := from + uint64(i) + 1; m.by == o && seq == kept+1 {
+			kept = seq
+		}
+	}
+	return kept
+}
+
+// unwritten says whether something waits to be written that a crash would forget.
 func (t *talk) unwritten() bool {
 	for o, acked := range t.acked {
-		if acked != t.written[o] {
+		if acked != t.kept[o] {
 			return true
 		}
 	}

@@ -37,8 +37,8 @@ func TestAcksAreWrittenWithinASecond(t *testing.T) {
 		t.Fatal("after 1.2 seconds no ack is due")
 	}
 	d.do()
-	if len(d.change.Devices) != 1 || d.change.Devices[0].Acked != 4 {
-		t.Fatalf("after a second the devices written are %+v, want one that acked 4", d.change.Devices)
+	if len(d.change.Devices) != 2 || d.change.Devices[0].Acked != 4 { // bob's has messages since
+		t.Fatalf("after a second the devices written are %+v, want that of ann with 4", d.change.Devices)
 	}
 	if d.Due(d.now, true) {
 		t.Fatal("an ack that is written waits still")
@@ -79,16 +79,17 @@ func TestManyAcksSlowNoRecord(t *testing.T) {
 	const n = 1000
 	d := newDesk(t, 64, 64)
 	for i := range uint64(n) {
-		d.do(ann.in(key{Kind: 2, A: i}).send(1))
+		k := key{Kind: 2, A: i}
+		d.do(bob.in(k).send(1), ann.in(k).ack(1))
 	}
 	d.now += ackPause
 	written, records := 0, 0
 	for ; d.Due(d.now, false); records++ {
 		d.do()
-		if len(d.change.Devices) > n/3 {
-			t.Fatalf("one record takes along %d acks", len(d.change.Devices))
+		if len(d.change.Conversations) > n/3 {
+			t.Fatalf("one record takes along the acks of %d conversations", len(d.change.Conversations))
 		}
-		written += len(d.change.Devices)
+		written += len(d.change.Conversations)
 	}
 	if written != n || records > 10 {
 		t.Fatalf("%d acks are written in %d records, want %d in a few", written, records, n)
@@ -100,12 +101,14 @@ func TestVeryManyAcksAreDueAtOnce(t *testing.T) {
 	const bound = 4096
 	d := newDesk(t, 64, 64)
 	for i := range uint64(bound) {
-		d.do(ann.in(key{Kind: 2, A: i}).send(1))
+		k := key{Kind: 2, A: i}
+		d.do(bob.in(k).send(1), ann.in(k).ack(1))
 	}
 	if d.Due(d.now, false) {
 		t.Fatal("acks are due before there are too many")
 	}
-	d.do(ann.in(key{Kind: 2, A: bound}).send(1))
+	k := key{Kind: 2, A: bound}
+	d.do(bob.in(k).send(1), ann.in(k).ack(1))
 	if !d.Due(d.now, false) {
 		t.Fatal("with too many unwritten acks none is due")
 	}
@@ -187,17 +190,17 @@ func TestReloadOwesNothing(t *testing.T) {
 // and another behind it, when the clock is set back.
 func TestClockSetBackKeepsNoAckWaiting(t *testing.T) {
 	d := newDesk(t, 64, 64)
-	other := ann.in(key{Kind: 2, A: 5})
-	d.do(ann.send(1))
+	other := key{Kind: 2, A: 5}
+	d.do(bob.send(1), ann.ack(1))
 	d.now += 900
-	d.do(other.send(1))
+	d.do(bob.in(other).send(1), ann.in(other).ack(1))
 	d.now -= 800
 	if !d.Due(d.now, false) {
 		t.Fatal("the clock was set back, and nobody knows how long acks have waited")
 	}
 	d.do()
-	if len(d.change.Devices) != 2 {
-		t.Fatalf("%d acks are written, want both", len(d.change.Devices))
+	if len(d.change.Conversations) != 2 {
+		t.Fatalf("the acks of %d conversations are written, want both", len(d.change.Conversations))
 	}
 }
 
