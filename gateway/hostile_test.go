@@ -150,6 +150,7 @@ var misdoings = []misdoing{
 	answer("that is a PUSH", protocol.Frame{Type: protocol.TypePush, Request: 1, Payload: pushFrame(1, 2, 1, 1)[protocol.HeaderSize:]}.Append(nil)),
 	answer("that is a HELLO", protocol.Hello{Version: 1}.AppendFrame(nil, 1)),
 	answer("that is a WELCOME", protocol.Welcome{User: 1}.AppendFrame(nil, 1)),
+	answer("that is a SYNCED", protocol.AppendEmpty(nil, protocol.TypeSynced, 1)),
 	answer("that is a PONG", protocol.AppendEmpty(nil, protocol.TypePong, 1)),
 	forward("an answer that is none where none is wanted", []protocol.Code{0, 0, 0}, unanswered, func(b *hop.Forward) (hop.Answers, error) {
 		return well(b, map[int][]byte{2: close1}), nil
@@ -165,6 +166,7 @@ var misdoings = []misdoing{
 	reply("half a frame", protocol.Synced{}.AppendFrame(nil, 6)[:9]),
 	reply("two frames", append(protocol.AppendEmpty(nil, protocol.TypeDone, 6), protocol.AppendEmpty(nil, protocol.TypeDone, 6)...)),
 	reply("the answer to another request", protocol.AppendEmpty(nil, protocol.TypeDone, 7)),
+	reply("the answer to another question", protocol.AppendEmpty(nil, protocol.TypeDone, 6)),
 	reply("a CLOSE", protocol.Frame{Type: protocol.TypeClose, Request: 6, Payload: close1[protocol.HeaderSize:]}.Append(nil)),
 	reply("a WELCOME", protocol.Welcome{User: 1}.AppendFrame(nil, 6)),
 

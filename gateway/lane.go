@@ -283,18 +283,8 @@ func wantsAnswer(frame []byte) bool {
 // answersFrame says whether b is exactly one frame that can answer the frame of a
 // client.
 func answersFrame(frame, b []byte) bool {
+	asked, _, _ := protocol.Split(frame, protocol.MaxFrame)
 	f, n, err := protocol.Split(b, protocol.MaxFrame)
-	return err == nil && n == len(b) && n > 0 && f.Request == requestOf(frame) && isAnswer(f.Type)
-}
-
-// isAnswer says whether logic answers requests with such a frame. WELCOME comes by
-// Login alone, and PONG is the gateway's.
-func isAnswer(t protocol.Type) bool {
-	switch t {
-	case protocol.TypeWelcome, protocol.TypePong:
-		return false
-	case protocol.TypeError:
-		return true
-	}
-	return t >= protocol.TypeDone && t < protocol.TypePush
+	return err == nil && n == len(b) && n > 0 && f.Request == asked.Request &&
+		(f.Type == protocol.TypeError || f.Type == asked.Type.Answer())
 }

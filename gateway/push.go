@@ -98,20 +98,18 @@ func (s *session) hintEverything() (list bool) {
 type pushHead struct {
 	message protocol.Message // without its body
 	tracked bool             // a PUSH: waits for a PUSHACK, becomes a hint
+	patient bool             // a RECEIPT: not worth a write of its own until it has waited for another
 }
 
 // peek reads the head of an encoded push; ok is false for what is not exactly one
 // frame of a type that servers push.
 func peek(frame []byte) (h pushHead, ok bool) {
 	f, n, err := protocol.Split(frame, protocol.MaxFrame)
-	if err != nil || n == 0 || n != len(frame) || f.Type < protocol.TypePush || f.Type >= protocol.TypeError {
+	if err != nil || n == 0 || n != len(frame) || !f.Type.IsPush() {
 		return h, false
 	}
-	if f.Type != protocol.TypePush {
-		return h, true
-	}
-	h.tracked = true
-	return h, h.message.Decode(f.Payload) == nil
+	h.tracked, h.patient = f.Type == protocol.TypePush, f.Type == protocol.TypeReceipt
+	return h, !h.tracked || h.message.Decode(f.Payload) == nil
 }
 
 // push puts a frame into the outbox, or remembers a hint for it; true asks the
@@ -137,10 +135,13 @@ func (s *session) push(frame []byte, h pushHead, now int64) (list bool) {
 	}
 	if !s.outbox.push(frame, false) {
 		s.gateway.counters.pushOutboxFull.Add(1)
-		// A cursor rose, and only SYNC can tell: of a receipt there is no second copy.
+		// Something changed, and only SYNC can tell: of such a push there is no second
+		// copy.
 		s.outbox.hint(protocol.Target{}, 0)
 	}
-	// A receipt is not worth a write of its own until it has waited for another.
-	s.gateway.wheel.schedule(s, now+receiptTicks)
-	return false
+	if h.patient {
+		s.gateway.wheel.schedule(s, now+receiptTicks)
+		return false
+	}
+	return s.list()
 }

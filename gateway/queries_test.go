@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"maps"
 	"testing"
 
 	"gannet/internal/hop"
@@ -18,7 +19,7 @@ func held(t *testing.T, workers int) (st *stage, p, neighbour *peer, asked, toke
 		asked <- struct{}{}
 		<-tokens
 		f, _, _ := protocol.Split(q.Frame, protocol.MaxFrame)
-		return protocol.AppendEmpty(nil, protocol.TypeDone, f.Request), nil
+		return protocol.AppendEmpty(nil, f.Type.Answer(), f.Request), nil
 	}})
 	p, neighbour = st.login(1), st.login(2)
 	for i := range workers {
@@ -30,8 +31,8 @@ func held(t *testing.T, workers int) (st *stage, p, neighbour *peer, asked, toke
 
 func (p *peer) done(request uint32) {
 	p.t.Helper()
-	if f := p.next(); f.Type != protocol.TypeDone || f.Request != request {
-		p.t.Fatalf("answered %#x to %d, want DONE to %d", f.Type, f.Request, request)
+	if f := p.next(); f.Type != protocol.TypeSynced || f.Request != request {
+		p.t.Fatalf("answered %v to %d, want SYNCED to %d", f.Type, f.Request, request)
 	}
 }
 
@@ -50,12 +51,14 @@ func TestSlowQueryHoldsUpNothingElse(t *testing.T) {
 		heard[f.Request] = f.Type
 	}
 	if heard[8] != protocol.TypeSendAck {
-		t.Errorf("the SEND was answered with %#x", heard[8])
+		t.Errorf("the SEND was answered with %v", heard[8])
 	}
 	p.nothing()
 	tokens <- struct{}{}
-	if last := p.next(); first.Type != protocol.TypeDone || last.Type != protocol.TypeDone || len(heard) != 2 {
-		t.Errorf("answers: %v, first to %d, last to %d", heard, first.Request, last.Request)
+	last := p.next()
+	heard[first.Request], heard[last.Request] = first.Type, last.Type
+	if want := map[uint32]protocol.Type{1: protocol.TypeSynced, 2: protocol.TypeSynced, 7: protocol.TypeMessages, 8: protocol.TypeSendAck}; !maps.Equal(heard, want) {
+		t.Errorf("answers: %v, want %v", heard, want)
 	}
 	if n := st.stat("requests"); n != 1 {
 		t.Errorf("%d frames went through the lanes", n)
@@ -90,7 +93,7 @@ func TestFullQueueOfQueries(t *testing.T) {
 	st, p, _, asked, tokens := held(t, 1)
 	st.push([]delivery{{pushFrame(2, 1, 1, 10), []uint64{p.conn}}})
 	if f := p.next(); f.Type != protocol.TypePush {
-		t.Fatalf("came %#x", f.Type)
+		t.Fatalf("came %v", f.Type)
 	}
 	gone := &session{gateway: st.Gateway}
 	gone.phase.Store(phaseClosing)
@@ -161,6 +164,6 @@ func TestRedeliveryThatDoesNotFit(t *testing.T) {
 	p.nothing()
 	st.turn(protocol.PushAckTimeout + tick)
 	if f := p.next(); f.Type != protocol.TypePush {
-		t.Fatalf("came %#x", f.Type)
+		t.Fatalf("came %v", f.Type)
 	}
 }

@@ -91,6 +91,37 @@ func (t Type) Lane() LaneClass {
 	}
 }
 
+// Answer gives the type of the frame, other than ERROR, that answers a client's frame;
+// 0 for what is none.
+func (t Type) Answer() Type {
+	switch t {
+	case TypeHello:
+		return TypeWelcome
+	case TypePing:
+		return TypePong
+	case TypeSend:
+		return TypeSendAck
+	case TypePushAck:
+		return TypeDone
+	case TypeRead:
+		return TypeDone
+	case TypeSync:
+		return TypeSynced
+	case TypeHistory:
+		return TypeMessages
+	}
+	return 0
+}
+
+// IsPush says whether servers send the frame without having been asked.
+func (t Type) IsPush() bool {
+	switch t {
+	case TypePush, TypeHint, TypeReceipt, TypeHole:
+		return true
+	}
+	return false
+}
+
 // Kind says what sort of conversation a target names.
 type Kind uint8
 

@@ -41,7 +41,7 @@ func busy(tb testing.TB, size int) (*taking, *embedded.Queue, *hop.Record, *tran
 	tb.Cleanup(server.Stop)
 	r := record(0, 1, entries...)
 	q.Put(tb.Context(), r)
-	for server.Stats()["deliveries"] < uint64(size) { // until the queue is followed
+	for gateway.frames.Load() < uint64(size) { // until the queue is followed
 		runtime.Gosched()
 	}
 	return gateway, q, r, server

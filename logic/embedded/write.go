@@ -204,9 +204,9 @@ func putInbox(w *pebble.Batch, c protocol.Conversation) {
 }
 
 const (
-	// ackTick is how often acks that wait are looked for: a quarter of the second that
-	// they may wait.
-	ackTick = 250 * time.Millisecond
+	// ackTick is how often acks that wait are looked for: what is left of their second
+	// once they are due, less a sync of the disk.
+	ackTick = 50 * time.Millisecond
 
 	// tickRecords bounds the records of a queue in one tick, so that no other queue
 	// waits for long: that is four times the acks that a ledger lets wait.

@@ -31,9 +31,10 @@ const (
 	// takes the oldest along before their second is over.
 	maxOwing = 4096
 
-	// ackPause is how long an ack may wait to be written, in milliseconds. Acks
+	// ackPause is after how long an ack that waits is due, in milliseconds: what is left
+	// of the second that a crash may forget is for whoever looks, and for the disk. Acks
 	// outnumber messages, and what a crash forgets of them comes again.
-	ackPause = 1000
+	ackPause = 900
 
 	// maxRepaid bounds the conversations whose acks one record takes along beside
 	// its own work, so that none is slow for the sake of them.

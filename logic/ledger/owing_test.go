@@ -192,9 +192,9 @@ func TestClockSetBackKeepsNoAckWaiting(t *testing.T) {
 	d := newDesk(t, 64, 64)
 	other := key{Kind: 2, A: 5}
 	d.do(bob.send(1), ann.ack(1))
-	d.now += 900
+	d.now += 800
 	d.do(bob.in(other).send(1), ann.in(other).ack(1))
-	d.now -= 800
+	d.now -= 700
 	if !d.Due(d.now, false) {
 		t.Fatal("the clock was set back, and nobody knows how long acks have waited")
 	}

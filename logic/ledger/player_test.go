@@ -16,7 +16,7 @@ import (
 )
 
 // ackPause is what "written at most once a second" means in milliseconds.
-const ackPause = 1000
+const ackPause = 900
 
 // player plays a game on a ledger and on the model and compares them.
 type player struct {

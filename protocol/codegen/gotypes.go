@@ -60,7 +60,20 @@ func (d *description) writeTypes(b *strings.Builder) {
 			fmt.Fprintf(b, "\tcase %s:\n\t\treturn Lane%s\n", strings.Join(types, ", "), camel(lane))
 		}
 	}
-	b.WriteString("\tdefault:\n\t\treturn LaneNone\n\t}\n}\n\n")
+	b.WriteString("\tdefault:\n\t\treturn LaneNone\n\t}\n}\n\n// Answer gives the type of the frame, other than ERROR, that answers a client's frame;\n// 0 for what is none.\nfunc (t Type) Answer() Type {\n\tswitch t {\n")
+	for _, f := range d.byNumber() {
+		if f.Answer != "" {
+			fmt.Fprintf(b, "\tcase %s:\n\t\treturn %s\n", f.constant(), d.frame(f.Answer).constant())
+		}
+	}
+	b.WriteString("\t}\n\treturn 0\n}\n\n// IsPush says whether servers send the frame without having been asked.\nfunc (t Type) IsPush() bool {\n\tswitch t {\n\tcase ")
+	var pushes []string
+	for _, f := range d.byNumber() {
+		if f.Kind == "push" {
+			pushes = append(pushes, f.constant())
+		}
+	}
+	b.WriteString(strings.Join(pushes, ", ") + ":\n\t\treturn true\n\t}\n\treturn false\n}\n\n")
 }
 
 func (e *enum) write(b *strings.Builder) {
