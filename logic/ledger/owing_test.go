@@ -29,12 +29,12 @@ func TestAcksAreWrittenWithinASecond(t *testing.T) {
 	for i := range uint64(4) {
 		d.do(ann.ack(i + 1))
 		if !d.change.Empty() {
-			t.Fatalf("ack %d is written after %d ms", i+1, 300*i)
+			t.Fatalf("ack %d is written after %d ms", i+1, 280*i)
 		}
-		d.now += 300
+		d.now += 280
 	}
 	if !d.Due(d.now, false) {
-		t.Fatal("after 1.2 seconds no ack is due")
+		t.Fatal("after 1.1 seconds no ack is due")
 	}
 	d.do()
 	if len(d.change.Devices) != 2 || d.change.Devices[0].Acked != 4 { // bob's has messages since
