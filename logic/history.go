@@ -52,7 +52,7 @@ func (s *Service) page(ctx context.Context, page *Page) bool {
 	}
 	if fault := page.fault(); fault != "" {
 		if s.troubles.page.note() {
-			s.Logger.Error("logic: a page of history is none", "conversation", page.Conversation, "first", page.First, "last", page.Last, "why", fault)
+			s.Logger.Error("logic: a page of history cannot be sent on", "conversation", page.Conversation, "first", page.First, "last", page.Last, "why", fault)
 		}
 		return false
 	}

@@ -41,7 +41,7 @@ func (s *Service) sync(ctx context.Context, id *hop.Query, f protocol.Frame) ([]
 
 func (s *Service) badInbox(q *InboxQuery, why string) protocol.Code {
 	if s.troubles.page.note() {
-		s.Logger.Error("logic: a page of an inbox is none", "user", q.User, "why", why)
+		s.Logger.Error("logic: a page of an inbox cannot be sent on", "user", q.User, "why", why)
 	}
 	return protocol.CodeUnavailable
 }

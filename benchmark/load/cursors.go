@@ -14,7 +14,7 @@ import (
 // the last second of device acks when it was killed, so what is delivered is
 // waited for.
 func (l *Load) CheckCursors(ctx context.Context) error {
-	return InParallel(ctx, maxReaders, len(l.users), func(ctx context.Context, i int) error {
+	return InParallel(ctx, maxPages, len(l.users), func(ctx context.Context, i int) error {
 		u, peer := l.users[i], l.users[i^1]
 		heard := u.heard.Load()
 		for end := time.Now().Add(l.patience); ; {

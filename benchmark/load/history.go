@@ -54,13 +54,13 @@ func checkHistory(a, b *user, messages iter.Seq2[gannet.Message, error]) {
 	}
 }
 
-// maxReaders bounds the conversations that are read at once.
-const maxReaders = 8
+// maxPages bounds the conversations that are read at once.
+const maxPages = 8
 
 // CheckHistories reads all conversations; the clients, which are the SDK's, are
 // open and are quiet.
 func (l *Load) CheckHistories(ctx context.Context) {
-	_ = InParallel(ctx, maxReaders, len(l.users)/2, func(ctx context.Context, i int) error {
+	_ = InParallel(ctx, maxPages, len(l.users)/2, func(ctx context.Context, i int) error {
 		a, b := l.users[2*i], l.users[2*i+1]
 		checkHistory(a, b, a.client.(*sdkClient).History(ctx, gannet.User(b.id), gannet.HistoryOptions{}))
 		return nil

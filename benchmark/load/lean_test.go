@@ -115,7 +115,7 @@ func TestALeanClientWaitsForRoomInItsSocket(t *testing.T) {
 	defer l.Close()
 	l.Start(0, 10*time.Millisecond)
 	l.Send(ctx)
-	l.Settle(ctx)
+	l.AwaitQuiet(ctx)
 	l.Close()
 	l.Verify()
 	if count, first := l.Faults.List(); count > 0 {

@@ -207,9 +207,9 @@ func (l *Load) Send(ctx context.Context) {
 	}
 }
 
-// Settle waits until every message is acked and delivered, or nothing has moved
+// AwaitQuiet waits until every message is acked and delivered, or nothing has moved
 // for long.
-func (l *Load) Settle(ctx context.Context) {
+func (l *Load) AwaitQuiet(ctx context.Context) {
 	moved, last := time.Now(), l.Counts()
 	for {
 		pending := l.Pending()

@@ -140,7 +140,7 @@ func runLoad(t *testing.T, s *fakeServer, sdk bool, users, window int, rate uint
 	for l.clock.now() < l.until.Load() {
 		_ = meter.Rest(ctx, quietPoll)
 	}
-	l.Settle(ctx)
+	l.AwaitQuiet(ctx)
 	if sdk {
 		l.CheckHistories(ctx)
 	}

@@ -84,12 +84,12 @@ func (c *Crash) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	moments := rand.New(rand.NewPCG(c.Seed, 2))
 	l.Start(0, 0)
 	l.Send(whole)
-	readers := l.StartReaders(whole)
-	defer readers.End()
+	markers := l.StartMarkers(whole)
+	defer markers.End()
 	var slowest crashRound
 	rounds := 0
 	for ; rounds < c.Rounds && ctx.Err() == nil; rounds++ {
-		r, err := playRound(whole, l, readers, t, minLife+time.Duration(moments.Int64N(int64(maxLife-minLife))))
+		r, err := playRound(whole, l, markers, t, minLife+time.Duration(moments.Int64N(int64(maxLife-minLife))))
 		if err != nil {
 			return err
 		}
@@ -102,13 +102,13 @@ func (c *Crash) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	line.End()
 	line.Showf("waiting for the last messages")
 	l.Stop()
-	l.Settle(whole)
+	l.AwaitQuiet(whole)
 	line.Showf("reading every conversation")
 	l.CheckHistories(whole)
-	if err := errors.Join(readers.Check(whole), l.CheckCursors(whole)); err != nil {
+	if err := errors.Join(markers.Check(whole), l.CheckCursors(whole)); err != nil {
 		return err
 	}
-	read := readers.End()
+	read := markers.End()
 	l.Close()
 	l.Verify()
 	line.End()
@@ -135,16 +135,16 @@ type crashRound struct {
 // playRound lets the server live, kills it, starts it again, waits until all users
 // are back, and asks how far each has read. Half of the users do not read from just
 // before the kill: what they read last must be there exactly.
-func playRound(ctx context.Context, l *load.Load, readers *load.Readers, t *target, life time.Duration) (r crashRound, err error) {
+func playRound(ctx context.Context, l *load.Load, markers *load.Markers, t *target, life time.Duration) (r crashRound, err error) {
 	r.life = life
 	before := l.Counts().Acked
 	if err := meter.Rest(ctx, life); err != nil {
 		return r, err
 	}
-	if err := readers.Hold(ctx); err != nil {
+	if err := markers.Hold(ctx); err != nil {
 		return r, err
 	}
-	defer readers.Release()
+	defer markers.Release()
 	t.process.Kill()
 	r.acked = l.Counts().Acked - before
 	r.inFlight = l.Pending()
@@ -161,5 +161,5 @@ func playRound(ctx context.Context, l *load.Load, readers *load.Readers, t *targ
 		return r, err
 	}
 	r.reconnect = time.Since(began)
-	return r, readers.Check(ctx)
+	return r, markers.Check(ctx)
 }

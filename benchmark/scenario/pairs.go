@@ -142,7 +142,7 @@ func (p *Pairs) measure(ctx context.Context, line *report.Progress) (m *measurem
 	}
 	// An interrupted run is ended and checked all the same.
 	line.Showf("waiting for the last messages")
-	l.Settle(context.WithoutCancel(ctx))
+	l.AwaitQuiet(context.WithoutCancel(ctx))
 	l.Close()
 	l.Verify()
 	m.Latencies, m.silence, m.faults = l.Latencies(), l.Silence(), &l.Faults

@@ -14,7 +14,7 @@ import (
 
 type cli struct {
 	Config  kong.ConfigFlag  `placeholder:"FILE" help:"Read flags from this JSON file; keys are flag names."`
-	Version kong.VersionFlag `help:"Print the version and exit."`
+	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
 	Serve serveCmd `cmd:"" default:"withargs" help:"Start a complete server in one process (the default)."`
 	Chat  chatCmd  `cmd:"" help:"Chat with another user, a line at a time."`

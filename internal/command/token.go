@@ -8,8 +8,8 @@ import (
 	"gannet/internal/token"
 )
 
-// defaultTTL is how long a token lasts unless told otherwise: a month, as long
-// as history is kept by default.
+// defaultTTL is how long a token lasts unless told otherwise: a month, in which a
+// device that is used at all asks for a new one.
 const defaultTTL = 30 * 24 * time.Hour
 
 type tokenCmd struct {

@@ -4,8 +4,8 @@
 // call costs no object per frame and an RPC adapter has nothing to convert.
 // None of it is on the wire of clients; that is package protocol.
 //
-// What a peer sends is input: every type that is read with bounds has a Check,
-// and whoever receives one from another role calls it first.
+// What a peer sends is input: the types that are read with bounds have a Check, which
+// whoever receives one from another role calls first; Record.Decode checks for itself.
 package hop
 
 import "gannet/protocol"

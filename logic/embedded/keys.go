@@ -22,7 +22,7 @@ import (
 //
 // Integers in keys are big-endian, so that keys sort as numbers do; partition, kind,
 // the section after b and queue are one byte, everything else eight. The newest
-// message stands right before the state: a load reads one place.
+// message stands right before the members: a load reads one place.
 //
 // links are four uvarints: the distance to the message that the same device sent
 // before (0: none), how many of the messages up to this one do not count as

@@ -85,7 +85,7 @@ func (l logger) Errorf(format string, args ...any) {
 
 // Fatalf must not return: Pebble would go on as if nothing had happened, and
 // report a commit that failed as done. During a commit the panic becomes the
-// error of Append; in Pebble's own goroutines it ends the process, as Pebble's
+// error of Apply; in Pebble's own goroutines it ends the process, as Pebble's
 // own logger would, and everything that was acked is on the disk.
 func (logger) Fatalf(format string, args ...any) {
 	panic(fmt.Errorf(format, args...))

@@ -98,7 +98,7 @@ func (s *FileStore) AddOutgoing(m Outgoing) error {
 
 // RemoveOutgoing takes a message from those that are not acked.
 func (s *FileStore) RemoveOutgoing(clientID uint64) error {
-	return s.append(change{kind: changeSettled, id: clientID})
+	return s.append(change{kind: changeEnded, id: clientID})
 }
 
 // SetReceived remembers how far conversations were received.
@@ -198,7 +198,7 @@ func (s *FileStore) apply(ch change) {
 	case changeOutgoing:
 		s.saved.LastID = ch.id
 		s.saved.Outgoing = append(s.saved.Outgoing, Outgoing{ClientID: ch.id, Target: ch.target, Draft: ch.draft})
-	case changeSettled:
+	case changeEnded:
 		i, found := slices.BinarySearchFunc(s.saved.Outgoing, ch.id, func(m Outgoing, id uint64) int {
 			return cmp.Compare(m.ClientID, id)
 		})

@@ -65,7 +65,7 @@ type conversation struct {
 	marked bool   // in queue.taken; under queue.mu
 }
 
-// early is a run of seqs that are settled though it is not their turn: a message
+// early is a run of seqs that are done with though it is not their turn: a message
 // to be delivered, or one of this device's own, or a hole.
 type early struct {
 	first, last uint64

@@ -23,7 +23,7 @@ const (
 	changePosition changeKind = 3 // id: of the sync
 	changeCursor   changeKind = 4 // id: received up to this seq of target
 	changeOutgoing changeKind = 5 // id: the client message id
-	changeSettled  changeKind = 6 // id: the client message id
+	changeEnded    changeKind = 6 // id: the client message id
 )
 
 // Sizes in a journal.

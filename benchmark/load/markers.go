@@ -19,10 +19,10 @@ const (
 	answerPatience = 30 * time.Second
 )
 
-// Readers mark what arrives as read, so that a kill of the server finds some READs
+// Markers mark what arrives as read, so that a kill of the server finds some READs
 // that were answered a moment ago and others that are on their way. The clients
 // are the SDK's, and Config.Seqs is set.
-type Readers struct {
+type Markers struct {
 	load    *Load
 	marks   []*mark
 	held    []*mark
@@ -40,10 +40,10 @@ type mark struct {
 	count atomic.Uint64 // of them
 }
 
-// StartReaders lets every user read until End.
-func (l *Load) StartReaders(ctx context.Context) *Readers {
+// StartMarkers lets every user read until End.
+func (l *Load) StartMarkers(ctx context.Context) *Markers {
 	ctx, cancel := context.WithCancel(ctx)
-	r := &Readers{load: l, end: cancel}
+	r := &Markers{load: l, end: cancel}
 	for _, u := range l.users {
 		m := &mark{user: u, turn: make(chan struct{}, 1)}
 		r.marks = append(r.marks, m)
@@ -92,7 +92,7 @@ func (m *mark) read(ctx context.Context) {
 
 // Hold keeps half of the users from reading, at each call the other half, and
 // returns when their last READs are answered: Check is exact for them.
-func (r *Readers) Hold(ctx context.Context) error {
+func (r *Markers) Hold(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
 	var half []*mark
@@ -109,7 +109,7 @@ func (r *Readers) Hold(ctx context.Context) error {
 }
 
 // Release lets those whom Hold keeps from reading go on.
-func (r *Readers) Release() {
+func (r *Markers) Release() {
 	for _, m := range r.held {
 		<-m.turn
 	}
@@ -118,10 +118,10 @@ func (r *Readers) Release() {
 
 // Check asks the server how far each user has read. READ is durable: it must be
 // no less than what was answered, and no more than what was asked for.
-func (r *Readers) Check(ctx context.Context) error {
+func (r *Markers) Check(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerPatience)
 	defer cancel()
-	return InParallel(ctx, maxReaders, len(r.marks), func(ctx context.Context, i int) error {
+	return InParallel(ctx, maxPages, len(r.marks), func(ctx context.Context, i int) error {
 		m := r.marks[i]
 		done := m.done.Load()
 		state, err := m.user.conversation(ctx)
@@ -145,7 +145,7 @@ func (m *mark) compare(read, done, asked uint64) {
 }
 
 // End ends all reading and gives how many READs were answered. Nobody is held.
-func (r *Readers) End() (answered uint64) {
+func (r *Markers) End() (answered uint64) {
 	r.end()
 	r.running.Wait()
 	for _, m := range r.marks {

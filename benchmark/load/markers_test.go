@@ -13,7 +13,7 @@ import (
 
 // chat has two users write to each other while they read, and then holds one of
 // them; what happens after that is up to the test.
-func chat(t *testing.T, s *fakeServer) (*Load, *Readers) {
+func chat(t *testing.T, s *fakeServer) (*Load, *Markers) {
 	t.Helper()
 	l, err := New(Config{Users: 2, Window: 4, Size: 128, SDK: true, Seqs: true})
 	if err != nil {
@@ -24,10 +24,10 @@ func chat(t *testing.T, s *fakeServer) (*Load, *Readers) {
 		t.Fatal(err)
 	}
 	t.Cleanup(l.Close)
-	readers := l.StartReaders(t.Context())
+	markers := l.StartMarkers(t.Context())
 	l.Start(0, 0)
 	l.Send(t.Context())
-	for _, m := range readers.marks {
+	for _, m := range markers.marks {
 		for m.count.Load() < 3 {
 			if meter.Rest(t.Context(), quietPoll) != nil {
 				t.Fatal("nobody reads")
@@ -35,21 +35,21 @@ func chat(t *testing.T, s *fakeServer) (*Load, *Readers) {
 		}
 	}
 	l.Stop()
-	l.Settle(t.Context())
-	if err := readers.Hold(t.Context()); err != nil {
+	l.AwaitQuiet(t.Context())
+	if err := markers.Hold(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	return l, readers
+	return l, markers
 }
 
 // finish checks all that can be checked.
-func finish(t *testing.T, l *Load, readers *Readers) (faults string) {
+func finish(t *testing.T, l *Load, markers *Markers) (faults string) {
 	t.Helper()
-	if err := readers.Check(t.Context()); err != nil {
+	if err := markers.Check(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	readers.Release()
-	if readers.End() < 6 {
+	markers.Release()
+	if markers.End() < 6 {
 		t.Error("not every READ that was answered is counted")
 	}
 	if err := l.CheckCursors(t.Context()); err != nil {
@@ -60,8 +60,8 @@ func finish(t *testing.T, l *Load, readers *Readers) (faults string) {
 }
 
 func TestAnHonestServerKeepsCursors(t *testing.T) {
-	l, readers := chat(t, newFakeServer(t, nil))
-	if faults := finish(t, l, readers); faults != "" {
+	l, markers := chat(t, newFakeServer(t, nil))
+	if faults := finish(t, l, markers); faults != "" {
 		t.Error(faults)
 	}
 }
@@ -85,11 +85,11 @@ func TestWrongCursorsAreSeen(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s := newFakeServer(t, nil)
-			l, readers := chat(t, s)
+			l, markers := chat(t, s)
 			s.mu.Lock()
 			s.says = tc.says
 			s.mu.Unlock()
-			faults := finish(t, l, readers)
+			faults := finish(t, l, markers)
 			for _, want := range tc.want {
 				if !strings.Contains(faults, want) {
 					t.Errorf("%q is not among the faults\n%s", want, faults)
@@ -100,16 +100,16 @@ func TestWrongCursorsAreSeen(t *testing.T) {
 }
 
 // Who is held does not read, whatever comes; the next time it is the other half.
-func TestReadersAreHeldInTurn(t *testing.T) {
-	l, readers := chat(t, newFakeServer(t, nil))
-	for i := range readers.marks {
-		held := readers.marks[i]
-		if len(readers.held) != 1 || readers.held[0] != held {
+func TestMarkersAreHeldInTurn(t *testing.T) {
+	l, markers := chat(t, newFakeServer(t, nil))
+	for i := range markers.marks {
+		held := markers.marks[i]
+		if len(markers.held) != 1 || markers.held[0] != held {
 			t.Fatalf("at the %d. time somebody else is held", i+1)
 		}
 		before := held.count.Load()
 		held.user.heard.Add(1) // as if another message had come
-		other := readers.marks[1-i]
+		other := markers.marks[1-i]
 		other.user.heard.Add(1)
 		for want := other.count.Load() + 1; other.count.Load() < want; {
 			if meter.Rest(t.Context(), quietPoll) != nil {
@@ -119,13 +119,13 @@ func TestReadersAreHeldInTurn(t *testing.T) {
 		if held.count.Load() != before {
 			t.Error("who is held has read")
 		}
-		readers.Release()
-		if err := readers.Hold(t.Context()); err != nil {
+		markers.Release()
+		if err := markers.Hold(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	readers.Release()
-	readers.End()
+	markers.Release()
+	markers.End()
 	if count, first := l.Faults.List(); count > 0 {
 		t.Errorf("faults: %q", first)
 	}
