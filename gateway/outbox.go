@@ -32,6 +32,17 @@ type frames struct {
 	next int // the first that is not taken yet
 }
 
+// add appends a frame. What was taken makes room first: a list that is never quite
+// empty must not grow with all that went through it.
+func (f *frames) add(b []byte) {
+	if len(f.list) == cap(f.list) && f.next > len(f.list)/2 {
+		n := copy(f.list, f.list[f.next:])
+		clear(f.list[n:])
+		f.list, f.next = f.list[:n], 0
+	}
+	f.list = append(f.list, b)
+}
+
 var framesPool = sync.Pool{New: func() any { return &frames{list: make([][]byte, 0, 16)} }}
 
 func (o *outbox) empty() bool {
@@ -78,7 +89,7 @@ func (o *outbox) add(list **frames, b []byte) {
 	if o.blocked {
 		b = bytes.Clone(b)
 	}
-	(*list).list = append((*list).list, b)
+	(*list).add(b)
 	o.bytes += len(b)
 }
 

@@ -180,3 +180,21 @@ func TestPushesJoinAWaitingHint(t *testing.T) {
 		t.Error("the push of another conversation did not go out")
 	}
 }
+
+// An outbox that is never quite empty does not grow with what has gone through it.
+func TestOutboxForgetsWhatHasGone(t *testing.T) {
+	var o outbox
+	frame := make([]byte, 10)
+	for range 1000 {
+		o.reply(frame)
+	}
+	scratch := make([]byte, 0, 5000)
+	for range 20000 { // what goes out is replaced
+		for range len(o.take(scratch)) / len(frame) {
+			o.reply(frame)
+		}
+	}
+	if n := cap(o.replies.list); n > 10_000 || o.bytes != 1000*len(frame) {
+		t.Errorf("the list has room for %d frames, %d bytes wait", n, o.bytes)
+	}
+}

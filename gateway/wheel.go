@@ -34,7 +34,10 @@ func (w *wheel) schedule(s *session, due int64) {
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if s.timer.due.Load() != 0 {
+	if at := s.timer.due.Load(); at != 0 {
+		if at <= due {
+			return // somebody was quicker, and asked for less
+		}
 		w.unlink(s)
 	}
 	due = max(due, w.now()+1)

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"math/rand/v2"
+	"runtime"
+	"sync"
 	"testing"
 )
 
@@ -54,5 +56,28 @@ func TestWheelTakesWhatIsOverdueAtTheNextTick(t *testing.T) {
 	w.schedule(s, 1)
 	if fired := w.advance(nil); len(fired) != 1 || fired[0] != s {
 		t.Errorf("fired %v", fired)
+	}
+}
+
+// Whoever schedules last does not put off what another has asked for earlier.
+func TestWheelKeepsTheEarliestOfTwo(t *testing.T) {
+	var w wheel
+	late := 0
+	for range 20_000 {
+		s := &session{}
+		w.mu.Lock() // both have looked before either is let in
+		var pair sync.WaitGroup
+		pair.Go(func() { w.schedule(s, w.now()+3000) })
+		pair.Go(func() { w.schedule(s, w.now()+1) })
+		runtime.Gosched()
+		w.mu.Unlock()
+		pair.Wait()
+		if s.timer.due.Load() > w.now()+1 {
+			late++
+		}
+		w.remove(s)
+	}
+	if late > 0 {
+		t.Errorf("%d early deadlines were put off by a later one", late)
 	}
 }

@@ -16,6 +16,9 @@ const (
 	courierBytes   = 16 << 20
 	courierParcels = 4096
 
+	// courierTurn is how many pushes a caller makes at most.
+	courierTurn = 8
+
 	// pushTimeout is how long a gateway may take for a push before it is pushed
 	// again.
 	pushTimeout = time.Second
@@ -115,12 +118,21 @@ func (c *courier) overflow(p *parcel) {
 }
 
 // run pushes what waits, one after the other, for as long as the gateway answers at
-// once; the first under ctx, the others are not of its caller. mu is held, and
-// released.
+// once; the first under ctx, the others are not of its caller, who is let go after a
+// few: its queue, and all who wait for acks of it, would stand still for as long as
+// other queues go on. mu is held, and released.
 func (c *courier) run(ctx context.Context) {
 	server := c.couriers.server.ctx
 	c.busy = true
-	for c.next() {
+	for n := 0; c.next(); n++ {
+		if n == courierTurn {
+			go func() {
+				c.mu.Lock()
+				c.run(server)
+			}()
+			c.unlock() // busy, so nobody else begins
+			return
+		}
 		if server.Err() != nil {
 			c.unlock() // busy for ever: a server that has stopped pushes nothing
 			return

@@ -84,3 +84,32 @@ func within(patience time.Duration, f func()) bool {
 		return false
 	}
 }
+
+// TestQueueIsLetGo has other queues leave more for a gateway than one turn of whoever
+// pushes: the queue that began goes on with its own records meanwhile.
+func TestQueueIsLetGo(t *testing.T) {
+	s := newScene(t, 2, nil)
+	s.device(2, 10, 7, 102)
+	const left = 20
+	var pushes atomic.Int32
+	release := make(chan struct{})
+	s.gateways.is(7, func(a *attempt) {
+		switch n := pushes.Add(1); {
+		case n == 1:
+			for i := range uint64(left) { // one more than has to be taken
+				s.queue.feeds[1] <- record(1, 1+i, message(1, 10, 2, "of others"))
+			}
+		case n > left/2:
+			<-release
+		}
+		a.take()
+		a.done(nil, nil)
+	})
+	defer close(release)
+	s.queue.feeds[0] <- record(0, 1, message(1, 10, 2, "first"))
+	select {
+	case s.queue.feeds[0] <- record(0, 2, message(1, 10, 2, "second")):
+	case <-time.After(10 * time.Second):
+		t.Fatal("a queue pushes for all others and stands still")
+	}
+}

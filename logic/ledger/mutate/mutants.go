@@ -18,7 +18,7 @@ var mutants = []mutant{
 	{"apply.go", "e.Seq = min(e.Seq, c.next.Head)\n\te.Outcome = logic.Repeated\n\tif e.Seq > d.next.Acked {", "e.Outcome = logic.Repeated\n\tif e.Seq > d.next.Acked {", "an ack never passes the head"},
 	{"apply.go", "e.Seq = min(e.Seq, c.next.Head)\n\te.Outcome = logic.Repeated\n\tif e.Seq > m.next.Read {", "e.Outcome = logic.Repeated\n\tif e.Seq > m.next.Read {", "a READ never passes the head"},
 	{"apply.go", "if e.Seq > d.next.Acked {", "if e.Seq != d.next.Acked {", "acks never fall"},
-	{"apply.go", "d.next.Acked = e.Seq", "d.next.Acked, d.shown.Acked = e.Seq, e.Seq", "an ack is seen once its batch is settled"},
+	{"apply.go", "d.next.Acked, d.softNext = e.Seq, true", "d.next.Acked, d.shown.Acked, d.softNext = e.Seq, e.Seq, true", "an ack is seen once its batch is settled"},
 	{"apply.go", "e.Rose = e.Delivered > before", "e.Rose = e.Delivered >= before", "a receipt tells of what rose"},
 	{"apply.go", "if e.Seq > m.next.Read {", "if e.Seq != m.next.Read {", "READ never falls"},
 	{"apply.go", "max(m.next.Delivered, e.Seq)", "m.next.Delivered", "what is read is delivered"},
