@@ -22,8 +22,20 @@ type client interface {
 // by itself.
 type sdkClient struct {
 	*gannet.Client
+	user *user
 	to   gannet.Target
-	done func(gannet.Ack, error) // of every message
+	sent uint64 // messages
+
+	// Of the goroutine on which the SDK tells of outcomes.
+	done      uint64                // up to here the user has been told
+	early     map[uint64]sdkOutcome // of messages behind one that has to be sent again
+	overtaken uint64                // up to here those that have to be are counted
+}
+
+// sdkOutcome is how a message went.
+type sdkOutcome struct {
+	ack gannet.Ack
+	err error
 }
 
 // dialSDK logs the user in.
@@ -40,16 +52,42 @@ func dialSDK(ctx context.Context, u *user, address, token string, opts ...gannet
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: user %d: %w", u.id, err)
 	}
-	return &sdkClient{c, gannet.User(u.check.peer), func(ack gannet.Ack, err error) {
-		u.onDone(ack.ClientID, ack.Seq, err)
-	}}, nil
+	return &sdkClient{Client: c, user: u, to: gannet.User(u.check.peer), early: make(map[uint64]sdkOutcome)}, nil
 }
 
 // ClientName is what the server hears that the clients are.
 const ClientName = "gannet benchmark"
 
 func (c *sdkClient) send(body []byte) error {
-	return c.SendFunc(c.to, gannet.Draft{Content: gannet.ContentText, Body: body}, c.done)
+	n := c.sent + 1
+	err := c.SendFunc(c.to, gannet.Draft{Content: gannet.ContentText, Body: body}, func(ack gannet.Ack, err error) {
+		c.finish(n, sdkOutcome{ack, err})
+	})
+	if err == nil {
+		c.sent = n
+	}
+	return err
+}
+
+// finish tells the user how message n went, once all before it have been told. One
+// that is overtaken was refused for the moment, and goes behind later ones.
+func (c *sdkClient) finish(n uint64, o sdkOutcome) {
+	c.early[n] = o
+	for k := max(c.done, c.overtaken) + 1; k < n; k++ {
+		if _, known := c.early[k]; !known {
+			c.user.again.Add(1)
+		}
+	}
+	c.overtaken = max(c.overtaken, n-1)
+	for {
+		o, found := c.early[c.done+1]
+		if !found {
+			return
+		}
+		c.done++
+		delete(c.early, c.done)
+		c.user.onDone(o.ack.ClientID, o.ack.Seq, o.err)
+	}
 }
 
 func (c *sdkClient) close(ctx context.Context) error { return c.Close(ctx) }

@@ -33,7 +33,7 @@ type user struct {
 
 	acked, delivered atomic.Uint64
 	heard            atomic.Uint64 // with Config.Seqs: seq of the newest message that came
-	again            atomic.Uint64 // messages that a lean client was told to send again
+	again            atomic.Uint64 // messages that had to be sent again because the server refused them for the moment
 	online           atomic.Bool
 	ackTimes         meter.Sampler // guarded by mu
 	deliverTimes     meter.Sampler // of the handlers' goroutine
