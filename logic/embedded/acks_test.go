@@ -3,6 +3,7 @@ package embedded
 import (
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -50,7 +51,7 @@ func TestAcksAreMerged(t *testing.T) {
 		for peer := uint64(2); peer < 12; peer++ {
 			new(entries).ack(1, 1, peer, seq).mustApply(t, s)
 		}
-		clock.ms.Add(100)
+		clock.ms.Add(90)
 		s.flushAcks(false)
 	}
 	if got := commitsOf(t, s) - before; got != 0 {
@@ -94,4 +95,29 @@ func TestAcksOfManyConversations(t *testing.T) {
 	if got := commitsOf(t, s) - before; got < 4 {
 		t.Fatalf("the acks of %d conversations were written in %d records", peers, got)
 	}
+}
+
+// TestAckIsWrittenWithinASecond has the store's own ticker, in a time of its own: an ack
+// that nothing takes along is on the disk before a second is over.
+func TestAckIsWrittenWithinASecond(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for after := time.Duration(0); after < ackTick; after += ackTick / 7 {
+			s, err := Open("", Options{Queues: 1, FS: vfs.NewMem()})
+			if err != nil {
+				t.Fatal(err)
+			}
+			new(entries).send(2, 1, 1, 1).mustApply(t, s)
+			time.Sleep(after)
+			before := commitsOf(t, s)
+			new(entries).ack(1, 1, 2, 1).mustApply(t, s)
+			time.Sleep(990 * time.Millisecond)
+			synctest.Wait()
+			if got := commitsOf(t, s) - before; got != 1 {
+				t.Errorf("an ack that came %v after the store was opened: %d commits in its second", after, got)
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	})
 }
