@@ -117,7 +117,8 @@ func (w *work) write(c *conversation, d *device) {
 
 // Record fills in what the last Apply hands onward to the queue, and comes before
 // Settle: an entry for each message and each READ that was applied, in order, and
-// one for each ack that is written. The memory of Entries is used again.
+// one for each ack that is written and that no message shows. The memory of Entries is
+// used again.
 func (l *Ledger) Record(batches []*logic.Batch, record *hop.Record) {
 	w := &l.work
 	record.Queue, record.Time = l.options.Queue, w.change.now
@@ -153,8 +154,8 @@ func (l *Ledger) Record(batches []*logic.Batch, record *hop.Record) {
 	for _, c := range w.change.Conversations {
 		for i := c.Devices.Start; i < c.Devices.End; i++ {
 			d := &w.change.Devices[i]
-			if d.Acked == w.wroteDevices[i].written.Acked {
-				continue // its messages are what is new
+			if x := w.wroteDevices[i]; !x.softNext || d.Acked == x.written.Acked {
+				continue // its messages say so
 			}
 			record.Entries = append(record.Entries, hop.RecordEntry{
 				Op: hop.OpAck, Conversation: c.Key, User: d.User, Device: d.Device, Seq: d.Acked,

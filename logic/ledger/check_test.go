@@ -196,7 +196,7 @@ func (p *player) checkRecord(batches []*logic.Batch, change *ledger.Change) {
 	var want []hop.RecordEntry
 	for _, c := range change.Conversations {
 		for _, d := range change.Devices[c.Devices.Start:c.Devices.End] {
-			if d.Acked != p.next[c.Key].written[origin{d.User, d.Device}] {
+			if d.Acked != p.next[c.Key].replayed(origin{d.User, d.Device}, c.Before.Head) {
 				want = append(want, hop.RecordEntry{Op: hop.OpAck, Conversation: c.Key, User: d.User, Device: d.Device, Seq: d.Acked})
 			}
 		}

@@ -133,17 +133,17 @@ func TestRecordSaysWhatWasDone(t *testing.T) {
 	}
 }
 
-// TestRecordNamesOnlyAcksThatRose has devices written at a checkpoint for the sake
-// of their client ids.
+// TestRecordNamesOnlyAcksThatRose has devices written at a checkpoint: one whose ack
+// a PUSHACK raised, and one whose own message did, which says so itself.
 func TestRecordNamesOnlyAcksThatRose(t *testing.T) {
 	d := newDesk(t, 64, 2)
-	d.apply(bob.send(1), ann.send(1))
+	d.apply(bob.send(1), ann.ack(1), ann.send(1))
 	if len(d.change.Devices) != 2 {
 		t.Fatalf("%d devices are written at the checkpoint, want 2", len(d.change.Devices))
 	}
 	var r hop.Record
 	d.Record(d.batches, &r)
-	want := hop.RecordEntry{Op: hop.OpAck, Conversation: pair, User: 2, Device: 1, Seq: 1}
+	want := hop.RecordEntry{Op: hop.OpAck, Conversation: pair, User: 1, Device: 1, Seq: 2}
 	if acks := r.Entries[2:]; len(acks) != 1 || acks[0] != want {
 		t.Fatalf("the record's acks are %+v, want %+v alone", acks, want)
 	}

@@ -63,7 +63,8 @@ var mutants = []mutant{
 	{"change.go", "Before: c.shown, After: c.next", "Before: c.next, After: c.next", "a change says where it began"},
 	{"change.go", "len(c.Messages)+len(c.Members)+len(c.Devices) == 0", "len(c.Messages)+len(c.Members) == 0", "acks that are due need a commit"},
 	{"change.go", "if d.softNext && d.next.Acked != d.written.Acked {", "if d != nil {", "only what rose counts as changed"},
-	{"change.go", "if d.Acked == w.wroteDevices[i].written.Acked {", "if d == nil {", "a record tells of acks that rose"},
+	{"change.go", "!x.softNext || d.Acked == x.written.Acked {", "x == nil {", "a record tells of acks that rose"},
+	{"change.go", "!x.softNext || d.Acked", "d.Acked", "a record does not say twice what a message says"},
 	{"change.go", "m.Counted && m.Read == e.Seq", "m.Counted", "the counts of a record are as of its READ"},
 	{"change.go", "base += uint32(len(b.Blob))", "base += 0", "each entry of a record has its own frame"},
 
