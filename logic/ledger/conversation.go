@@ -171,7 +171,7 @@ func (l *Loaded) conversation() *conversation {
 	for i, d := range l.Devices {
 		written := d
 		if d.replayed {
-			d.replayed, written = false, Device{Acked: d.Acked} // an ack alone is not owing
+			d.replayed, written = false, Device{}
 		}
 		devices[i] = device{next: d, shown: d, written: written}
 		c.devices[i] = &devices[i]

@@ -76,7 +76,6 @@ var mutants = []mutant{
 	{"conversation.go", "m.Seq > d.Last {", "m.Seq > 0 {", "a load raises no ack"},
 	{"conversation.go", "Changed: max(l.Changed, stamp)", "Changed: stamp", "a cursor that rose after the last message counts as changed"},
 	{"conversation.go", "Member{Counted: m.Counted}", "Member{}", "a load owes nothing"},
-	{"conversation.go", "Device{Acked: d.Acked}", "Device{}", "a replayed ack is not owing"},
 
 	// window.go: retries.
 	{"window.go", "len(w.known)-at >= protocol.MaxUnacked", "len(w.known)-at > protocol.MaxUnacked", "an id past the window is stale"},
