@@ -27,7 +27,7 @@ type Pairs struct {
 	WithLimit   bool          `help:"Measure a bare echo with as many connections first and show its figures beside."`
 	SDK         bool          `name:"sdk" help:"Let users talk through the Go SDK, as applications do. Without it they have a lean client of the benchmark's own, which leaves more of the machine to the server."`
 	Bare        bool          `help:"Start a bare server instead: netpoll, one writer and Pebble with nothing around them. It shows what these parts leave to a server on this machine."`
-	Memtable    int           `name:"bare-memtable" help:"MiB that Pebble gathers in the bare server before it writes a table; the default is what gannet has. With 1024 a run of some seconds does not pay for a flush, which makes the bare server faster than any that runs for longer." default:"64"`
+	Memtable    int           `name:"bare-memtable" help:"MiB that Pebble gathers in the bare server before it writes a table. The default is more than a run of some seconds sends: the bare server does not pay for flushes. With 64 it does, as gannet." default:"1024"`
 	Pauses      bool          `help:"Also show for how long the machine keeps each core from a thread that comes before all others: for other work of the host, or of the kernel. Costs about one per cent of each core (Linux, as root)."`
 	JSON        bool          `name:"json" help:"Write the report as JSON."`
 	CPUProfile  string        `name:"cpuprofile" help:"Write a CPU profile of the load generator." placeholder:"FILE"`

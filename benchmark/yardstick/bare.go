@@ -27,7 +27,7 @@ type BareServer struct {
 	Data      string `help:"Folder for the store." required:""`
 	Listen    string `help:"Address for clients." default:"127.0.0.1:0"`
 	ReadyFile string `help:"Where to write the address once it listens." required:""`
-	Memtable  int    `help:"MiB that Pebble gathers before it writes a table." default:"64"`
+	Memtable  int    `help:"MiB that Pebble gathers before it writes a table." default:"1024"`
 }
 
 // BareToken is what a BareServer takes for a token: the user's id.
