@@ -7,6 +7,8 @@ const (
 	CodeBusy               Code = 1000 // retry: a queue is full; nothing was done
 	CodeUnavailable        Code = 1001 // retry: the store does not answer; whether the request was carried out is unknown, repeating it is safe
 	CodeTooManyRequests    Code = 1002 // retry: this connection has too many requests under way; nothing was done
+	CodeRateLimited        Code = 1003 // retry: more was asked for than a limit of the user or the connection allows, the text says which; nothing was done
+	CodeStorageFull        Code = 1004 // retry: the disk of the server is nearly full; nothing was done, reading goes on
 	CodeDraining           Code = 2000 // reconnect: the server is shutting down
 	CodeLoginTimeout       Code = 2001 // reconnect: no HELLO came in time
 	CodeHeartbeatTimeout   Code = 2002 // reconnect: nothing came for two heartbeat intervals
@@ -15,6 +17,9 @@ const (
 	CodeTooManyConnections Code = 2005 // reconnect: the server holds as many connections as it may
 	CodeInternal           Code = 2006 // reconnect: the server made a mistake; it is in its log
 	CodeLoginUnavailable   Code = 2007 // reconnect: logins cannot be checked at the moment
+	CodeAddressLimited     Code = 2008 // reconnect: the address of this client has as many connections as it may, opens them too fast, or failed to log in too often
+	CodeOverLimits         Code = 2009 // reconnect: the client went on over its limits although it was told to wait
+	CodeTooManySessions    Code = 2010 // reconnect: the user has as many devices connected as may be
 	CodeBadFrame           Code = 3000 // stop: the length field is impossible, or HELLO is shorter than its fields; nothing further is read
 	CodeFrameTooLarge      Code = 3001 // stop: the length field is over the limit
 	CodeHelloExpected      Code = 3002 // stop: a frame came before HELLO was answered by WELCOME
@@ -23,6 +28,7 @@ const (
 	CodeTokenExpired       Code = 3005 // stop: the token is past its time: log in with a new one
 	CodeReplaced           Code = 3006 // stop: another connection logged in as the same device
 	CodeBadDevice          Code = 3007 // stop: the device is 0
+	CodeBadProxy           Code = 3008 // stop: a PROXY header is broken or missing, or came from an address that is not one of the server's proxies
 	CodeUnknownType        Code = 3100 // stop: the server does not know this frame type, or it is not one for a client to send
 	CodeBadPayload         Code = 3101 // stop: the payload is shorter than its fields
 	CodeBadTarget          Code = 3102 // stop: there is no such conversation, or not for this user
@@ -32,12 +38,15 @@ const (
 	CodeStaleClientID      Code = 3106 // stop: the client message id is so far below later ones of this device that the server cannot tell a retry from a new message; nothing was done
 	CodeAlreadyLoggedIn    Code = 3107 // stop: a second HELLO on the same connection
 	CodeBadRequest         Code = 3108 // stop: a field has a value that the specification does not allow
+	CodeTooManyDevices     Code = 3109 // stop: the conversation knows as many devices of this user as it may, and each of them sent something a short while ago; nothing was done
 )
 
 var codes = map[Code]codeInfo{
 	CodeBusy:               {"busy", ActionRetry, "a queue is full; nothing was done"},
 	CodeUnavailable:        {"unavailable", ActionRetry, "the store does not answer; whether the request was carried out is unknown, repeating it is safe"},
 	CodeTooManyRequests:    {"too_many_requests", ActionRetry, "this connection has too many requests under way; nothing was done"},
+	CodeRateLimited:        {"rate_limited", ActionRetry, "more was asked for than a limit of the user or the connection allows, the text says which; nothing was done"},
+	CodeStorageFull:        {"storage_full", ActionRetry, "the disk of the server is nearly full; nothing was done, reading goes on"},
 	CodeDraining:           {"draining", ActionReconnect, "the server is shutting down"},
 	CodeLoginTimeout:       {"login_timeout", ActionReconnect, "no HELLO came in time"},
 	CodeHeartbeatTimeout:   {"heartbeat_timeout", ActionReconnect, "nothing came for two heartbeat intervals"},
@@ -46,6 +55,9 @@ var codes = map[Code]codeInfo{
 	CodeTooManyConnections: {"too_many_connections", ActionReconnect, "the server holds as many connections as it may"},
 	CodeInternal:           {"internal", ActionReconnect, "the server made a mistake; it is in its log"},
 	CodeLoginUnavailable:   {"login_unavailable", ActionReconnect, "logins cannot be checked at the moment"},
+	CodeAddressLimited:     {"address_limited", ActionReconnect, "the address of this client has as many connections as it may, opens them too fast, or failed to log in too often"},
+	CodeOverLimits:         {"over_limits", ActionReconnect, "the client went on over its limits although it was told to wait"},
+	CodeTooManySessions:    {"too_many_sessions", ActionReconnect, "the user has as many devices connected as may be"},
 	CodeBadFrame:           {"bad_frame", ActionStop, "the length field is impossible, or HELLO is shorter than its fields; nothing further is read"},
 	CodeFrameTooLarge:      {"frame_too_large", ActionStop, "the length field is over the limit"},
 	CodeHelloExpected:      {"hello_expected", ActionStop, "a frame came before HELLO was answered by WELCOME"},
@@ -54,6 +66,7 @@ var codes = map[Code]codeInfo{
 	CodeTokenExpired:       {"token_expired", ActionStop, "the token is past its time: log in with a new one"},
 	CodeReplaced:           {"replaced", ActionStop, "another connection logged in as the same device"},
 	CodeBadDevice:          {"bad_device", ActionStop, "the device is 0"},
+	CodeBadProxy:           {"bad_proxy", ActionStop, "a PROXY header is broken or missing, or came from an address that is not one of the server's proxies"},
 	CodeUnknownType:        {"unknown_type", ActionStop, "the server does not know this frame type, or it is not one for a client to send"},
 	CodeBadPayload:         {"bad_payload", ActionStop, "the payload is shorter than its fields"},
 	CodeBadTarget:          {"bad_target", ActionStop, "there is no such conversation, or not for this user"},
@@ -63,4 +76,5 @@ var codes = map[Code]codeInfo{
 	CodeStaleClientID:      {"stale_client_id", ActionStop, "the client message id is so far below later ones of this device that the server cannot tell a retry from a new message; nothing was done"},
 	CodeAlreadyLoggedIn:    {"already_logged_in", ActionStop, "a second HELLO on the same connection"},
 	CodeBadRequest:         {"bad_request", ActionStop, "a field has a value that the specification does not allow"},
+	CodeTooManyDevices:     {"too_many_devices", ActionStop, "the conversation knows as many devices of this user as it may, and each of them sent something a short while ago; nothing was done"},
 }
