@@ -33,6 +33,25 @@ const (
 	// logic has not answered; each may cost a page of MaxFrame.
 	maxQueriesInFlight = 16
 
+	// maxWaitingAcks bounds the PUSHACK and READ of a connection that wait because it
+	// is over its limit of frames: more conversations than anybody follows at once.
+	maxWaitingAcks = 256
+
+	// minHold is how long a SEND over a limit holds the SENDs behind it at least: those
+	// that were sent before its ERROR arrived have come by then.
+	minHold = 200 * time.Millisecond
+
+	// maxDefied bounds the frames that are refused within defiedTicks because the
+	// connection is over its limits, or on hold; of a long frame each defiedBytes count.
+	// A client that sends a whole window again after each wait stays below it, for
+	// those waits grow.
+	maxDefied   = 16 << 10
+	defiedBytes = 4 << 10
+
+	// overLimitsRetry bounds the retry_after of the CLOSE that follows, from half of it
+	// on.
+	overLimitsRetry = 20 * time.Second
+
 	// writeTimeout is how long a socket may take not one byte before the
 	// connection is closed: longer than a mobile handover, shorter than the
 	// kernel's own retransmission limit of about 15 minutes.
@@ -91,6 +110,11 @@ const (
 	// hundred times as much takes.
 	minBusyTicks = 5
 	maxBusyTicks = 250
+
+	// defiedTicks is for how long refusals are counted, and minHeldTicks how long a
+	// SEND that is refused near the end of a hold waits.
+	defiedTicks  = int64(10 * time.Second / tick)
+	minHeldTicks = 2
 
 	loginTicks   = int64(protocol.LoginTimeout / tick)
 	pushAckTicks = int64(protocol.PushAckTimeout / tick)
