@@ -48,8 +48,8 @@ const (
 	maxDefied   = 16 << 10
 	defiedBytes = 4 << 10
 
-	// overLimitsRetry bounds the retry_after of the CLOSE that follows, from half of it
-	// on.
+	// overLimitsRetry bounds, from half of it on, the retry_after of a CLOSE to whom a
+	// limit keeps out.
 	overLimitsRetry = 20 * time.Second
 
 	// writeTimeout is how long a socket may take not one byte before the

@@ -123,7 +123,12 @@ func (s *session) defy(raw []byte) {
 		s.defied, s.defiedUntil = 0, now+defiedTicks
 	}
 	if s.defied += 1 + len(raw)/defiedBytes; s.defied > maxDefied {
-		half := overLimitsRetry.Milliseconds() / 2
-		s.closeAfter(protocol.CodeOverLimits, uint32(half+rand.Int64N(half)))
+		s.closeAfter(protocol.CodeOverLimits, overLimitsDelay())
 	}
+}
+
+// overLimitsDelay gives the retry_after of a CLOSE to whom a limit keeps out.
+func overLimitsDelay() uint32 {
+	half := overLimitsRetry.Milliseconds() / 2
+	return uint32(half + rand.Int64N(half))
 }
