@@ -37,10 +37,6 @@ const (
 	// is over its limit of frames: more conversations than anybody follows at once.
 	maxWaitingAcks = 256
 
-	// minHold is how long a SEND over a limit holds the SENDs behind it at least: those
-	// that were sent before its ERROR arrived have come by then.
-	minHold = 200 * time.Millisecond
-
 	// maxDefied bounds the frames that are refused within defiedTicks because the
 	// connection is over its limits, or on hold; of a long frame each defiedBytes count.
 	// A client that sends a whole window again after each wait stays below it, for
@@ -110,6 +106,13 @@ const (
 	// hundred times as much takes.
 	minBusyTicks = 5
 	maxBusyTicks = 250
+
+	// minHoldTicks is how long a SEND over a limit holds the SENDs behind it at least:
+	// those that were sent before its ERROR arrived have come by then. maxHoldTicks is
+	// how far that grows: in that time no bucket of the defaults fills, so nothing of
+	// what is allowed is lost by it.
+	minHoldTicks = int64(200 * time.Millisecond / tick)
+	maxHoldTicks = int64(4 * time.Second / tick)
 
 	// defiedTicks is for how long refusals are counted, and minHeldTicks how long a
 	// SEND that is refused near the end of a hold waits.

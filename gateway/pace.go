@@ -37,17 +37,26 @@ func (s *session) mayPass() (wait time.Duration) {
 	if p.each == 0 {
 		return 0
 	}
-	now := s.gateway.wheel.now() * int64(tick)
-	filled := max(s.filled, now)
-	if s.late.Load() != 0 {
-		filled += int64(s.late.Swap(0)) * p.each
-		s.filled = filled
+	for {
+		now, was := s.gateway.wheel.now()*int64(tick), s.filled.Load()
+		filled := max(was, now) + p.each
+		if over := filled - now - p.full; over > 0 {
+			return time.Duration(over)
+		}
+		if s.filled.CompareAndSwap(was, filled) {
+			return 0
+		}
 	}
-	if over := filled + p.each - now - p.full; over > 0 {
-		return time.Duration(over)
+}
+
+// passesLate takes the token of a frame that waited, whether it is there or not.
+func (s *session) passesLate(now int64) {
+	for {
+		was := s.filled.Load()
+		if s.filled.CompareAndSwap(was, max(was, now*int64(tick))+s.gateway.pace.each) {
+			return
+		}
 	}
-	s.filled = filled + p.each
-	return 0
 }
 
 // overPace deals with a frame for which there is no token. An ack waits for one: it
@@ -142,7 +151,7 @@ func (s *session) carryWaiting(now int64) (next int64) {
 			s.waitOn(a)
 			break
 		}
-		s.late.Add(1)
+		s.passesLate(now)
 	}
 	return now + ticks
 }

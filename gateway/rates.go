@@ -64,9 +64,11 @@ func (s *session) mayAsk(f protocol.Frame, raw []byte) bool {
 	return false
 }
 
-// holding is why and until when the SENDs of a connection are refused.
+// holding is why and until when the SENDs of a connection are refused. It stays when
+// it is over, for the next one to know.
 type holding struct {
 	until int64 // tick
+	ticks int64 // that it was to last at least
 	code  protocol.Code
 	text  string
 }
@@ -76,18 +78,14 @@ type holding struct {
 // one would overtake it.
 func (s *session) hold(d time.Duration, code protocol.Code, text string) time.Duration {
 	ticks := int64((d + tick - 1) / tick)
-	s.held = holding{s.gateway.wheel.now() + ticks, code, text}
+	s.held.until, s.held.code, s.held.text = s.gateway.wheel.now()+ticks, code, text
 	return time.Duration(ticks) * tick
 }
 
 // heldBack refuses a SEND while the connection is on hold.
 func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
-	if s.held.until == 0 {
-		return false
-	}
 	left := s.held.until - s.gateway.wheel.now()
 	if left <= 0 {
-		s.held = holding{}
 		return false
 	}
 	// A clock that lags behind must not refuse a SEND and take the next one.
@@ -99,10 +97,16 @@ func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
 }
 
 // refuseSend refuses a SEND over a limit and holds those that follow. The hold lasts
-// until what was asked for is allowed, and longer for a client that is refused again
-// and again: it then sends many at a time in place of a few with many refusals.
+// until what was asked for is allowed, and for a client that is refused again soon
+// after twice as long as the last: it then sends many at a time in place of a few with
+// many refusals.
 func (s *session) refuseSend(f protocol.Frame, raw []byte, text string, wait time.Duration) {
-	wait = max(wait, minHold, s.busyFor(s.gateway.wheel.now()))
+	h := &s.held
+	if s.gateway.wheel.now() > h.until+h.ticks {
+		h.ticks = 0
+	}
+	h.ticks = min(max(2*h.ticks, minHoldTicks), maxHoldTicks)
+	wait = max(wait, time.Duration(h.ticks)*tick)
 	s.refuse(f, raw, protocol.CodeRateLimited, text, s.hold(wait, protocol.CodeRateLimited, text))
 }
 

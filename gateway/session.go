@@ -65,8 +65,7 @@ type session struct {
 	busyTicks   int64        // how long that wait was, about; input only
 	defiedUntil int64        // tick; input only
 	held        holding      // input only
-	filled      int64        // nanoseconds at which all its frames are allowed again; input only
-	late        atomic.Int32 // frames that came without a token and were carried later
+	filled      atomic.Int64 // nanoseconds at which all its frames are allowed again: see pace
 	defied      int          // refused although the client was told to wait; input only
 	timer       timer
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
