@@ -49,9 +49,9 @@ func (f *limitFlags) applyTo(g *gateway.Config, l *logic.Config) {
 	}
 }
 
-// raisedLimits are flags that raise the limits so far that a benchmark, which comes
+// RaisedLimits are flags that raise the limits so far that a benchmark, which comes
 // from one address, measures the server and not them; what they cost stays.
-func raisedLimits() []string {
+func RaisedLimits() []string {
 	const high = "1G/1G"
 	return []string{
 		"--limits", "on", "--limit-sends", high, "--limit-send-bytes", high, "--limit-conversations", high, "--limit-syncs", high,
