@@ -21,6 +21,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"gannet/internal/limiter"
 	"gannet/protocol"
 )
 
@@ -32,6 +33,9 @@ type Config struct {
 	QueryWorkers   int // logins and queries under way at once; default twice the cores
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
+
+	Limiter limiter.Limiter // of users and addresses; nil: no limits
+	Frames  limiter.Rate    // of one connection; zero: no limit
 
 	Log *slog.Logger
 }
@@ -47,6 +51,8 @@ type Gateway struct {
 	logic    Logic
 	log      *slog.Logger
 	max      int
+	limiter  limiter.Limiter
+	pace     pace
 	counters counters
 	said     said
 	sessions sessions
@@ -107,6 +113,9 @@ func build(c Config) *Gateway {
 		log:   c.Log,
 		max:   c.MaxConnections,
 		stop:  make(chan struct{}),
+
+		limiter: c.Limiter,
+		pace:    newPace(c.Frames),
 	}
 	g.sessions.byID = make(map[uint64]*session)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
