@@ -85,7 +85,7 @@ func (s *session) ended() {
 	s.mu.Lock()
 	s.phase.Store(phaseClosing)
 	s.outbox.drop()
-	s.unacked = nil
+	s.unacked, s.parked = nil, nil
 	reason, entered, user := s.reason, s.entered, s.user
 	s.entered = false
 	s.mu.Unlock()

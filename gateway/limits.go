@@ -17,6 +17,10 @@ const (
 	// client that keeps asking and does not read uses it up and is closed.
 	replyBytes = 256 << 10
 
+	// maxReply is the largest answer to a query: what is reserved before logic is
+	// asked.
+	maxReply = 4 + protocol.MaxFrame
+
 	// maxHints bounds the conversations that an overflowing outbox remembers;
 	// beyond it one hint says that anything may have changed.
 	maxHints = 256

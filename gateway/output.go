@@ -56,6 +56,62 @@ func (s *session) keep(b []byte) (list, fits bool) {
 	return s.list(), true
 }
 
+// reserve keeps room in the outbox for an answer of at most n bytes: whoever asks
+// logic for a page calls it first, so that an answer that was asked for always fits.
+// What was reserved ends in settle or release. false: there is no room before the
+// client has read, and queries.roomy is called, once and without any lock, when there
+// may be. So that it does not come too early, whoever is refused holds the lock that
+// roomy takes from before reserve until it has noted who waits. It never waits.
+func (s *session) reserve(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reserveLocked(n)
+}
+
+// reserveLocked is reserve with mu held.
+func (s *session) reserveLocked(n int) bool {
+	if s.phase.Load() != phaseClosing && s.outbox.bytes+s.reserved+n > outboxBytes+replyBytes {
+		s.wanted = n
+		return false
+	}
+	s.reserved += n
+	return true
+}
+
+// release gives n reserved bytes back, for which there is no answer.
+func (s *session) release(n int) { s.settle(n, nil) }
+
+// settle puts the answer into the n bytes that were reserved for it and gives back
+// what is left of them.
+func (s *session) settle(n int, answer []byte) {
+	list, roomy := s.settled(n, answer)
+	s.write(list)
+	if roomy {
+		s.gateway.queries.roomy(s)
+	}
+}
+
+func (s *session) settled(n int, answer []byte) (list, roomy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.reserved -= n
+	if s.phase.Load() != phaseClosing && len(answer) > 0 {
+		s.outbox.add(&s.outbox.replies, answer)
+		list = s.list()
+	}
+	return list, s.hasRoom()
+}
+
+// hasRoom says whether queries.roomy is to be called: a reservation was refused, and
+// the next one may not be. mu is held.
+func (s *session) hasRoom() bool {
+	if s.wanted == 0 || s.outbox.bytes+s.reserved+s.wanted > outboxBytes+replyBytes {
+		return false
+	}
+	s.wanted = 0
+	return true
+}
+
 // fail answers a request with an ERROR.
 func (s *session) fail(request uint32, code protocol.Code) {
 	s.reply(failure(request, code, busyRetry))
@@ -75,6 +131,19 @@ func failure(request uint32, code protocol.Code, retry time.Duration) []byte {
 // scratch. The writer calls it, nobody else.
 func (s *session) flush(scratch []byte) {
 	defer s.survive("flush")
+	s.drain(scratch)
+	if s.roomy() {
+		s.gateway.queries.roomy(s)
+	}
+}
+
+func (s *session) roomy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hasRoom()
+}
+
+func (s *session) drain(scratch []byte) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
 	if s.released {

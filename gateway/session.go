@@ -67,13 +67,16 @@ type session struct {
 	writing   sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released  bool       // the transport must not be used any more; guarded by writing
 
-	mu      sync.Mutex // guards what follows
-	outbox  outbox
-	listed  bool // with its writer, which is going to write
-	reason  protocol.Code
-	entered bool // logic knows the device: Logout is due at the end
-	unacked []unacked
-	stuck   int64 // tick since when a blocked socket has taken nothing
+	mu       sync.Mutex // guards what follows
+	outbox   outbox
+	reserved int   // bytes of the outbox for answers that are under way
+	wanted   int   // bytes of a reservation that was refused; 0: none was
+	parked   []job // queries that wait for room, in order
+	listed   bool  // with its writer, which is going to write
+	reason   protocol.Code
+	entered  bool // logic knows the device: Logout is due at the end
+	unacked  []unacked
+	stuck    int64 // tick since when a blocked socket has taken nothing
 }
 
 func (s *session) identity() hop.Identity {
