@@ -38,14 +38,14 @@ func TestPushGoesToItsConnectionsInOrder(t *testing.T) {
 	}
 }
 
-// narrow has the peer's kernel take little that the peer does not read.
-func (p *peer) narrow() {
+// buffer sets how much the peer's kernel takes that the peer does not read.
+func (p *peer) buffer(bytes int) {
 	p.t.Helper()
 	below := p.Conn
 	if secure, ok := below.(*tls.Conn); ok {
 		below = secure.NetConn()
 	}
-	if err := below.(*net.TCPConn).SetReadBuffer(4 << 10); err != nil {
+	if err := below.(*net.TCPConn).SetReadBuffer(bytes); err != nil {
 		p.t.Fatal(err)
 	}
 }
@@ -56,7 +56,7 @@ func (p *peer) narrow() {
 // asked for a while; the clock moves on by half a second at most after the last
 // byte.
 func flood(st *stage, p *peer) uint64 {
-	p.narrow()
+	p.buffer(128 << 10) // two of the largest segments, or the kernel waits to tell of room
 	s := st.sessions.get(p.conn)
 	full := false
 	tried := func() bool { // nobody writes, nor is about to
