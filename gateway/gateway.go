@@ -38,6 +38,7 @@ type Config struct {
 	// blocked; default DefaultOutboxMemory, negative: none.
 	OutboxMemory int64
 
+	Now func() time.Time // by which tokens end; default time.Now
 	Log *slog.Logger
 }
 
@@ -109,6 +110,9 @@ func build(c Config) *Gateway {
 	if c.OutboxMemory == 0 {
 		c.OutboxMemory = DefaultOutboxMemory
 	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -118,7 +122,7 @@ func build(c Config) *Gateway {
 		log:   c.Log,
 		max:   c.MaxConnections,
 		stop:  make(chan struct{}),
-		clock: time.Now,
+		clock: c.Now,
 	}
 	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)

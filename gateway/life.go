@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"log/slog"
+	"math"
 	"time"
 
 	"gannet/internal/hop"
@@ -162,19 +163,19 @@ func (s *session) due(now int64) (next int64) {
 	case phaseLogin: // how long logic takes is not the client's fault
 		return now + loginTicks
 	}
+	left := int64(math.MaxInt64) - now
+	if s.expires != 0 {
+		if left = s.expiresIn(); left == 0 {
+			s.close(protocol.CodeTokenExpired)
+			return 0
+		}
+	}
 	next = s.heard.Load() + s.silence
 	if next <= now {
 		s.close(protocol.CodeHeartbeatTimeout)
 		return 0
 	}
-	if s.expires != 0 {
-		left := s.expiresIn()
-		if left <= 0 {
-			s.close(protocol.CodeTokenExpired)
-			return 0
-		}
-		next = min(next, now+left)
-	}
+	next = min(next, now+left)
 	stuck, list, again, redeliver := s.waits(now)
 	if stuck {
 		s.close(protocol.CodeWriteTimeout)
@@ -209,8 +210,8 @@ func (s *session) farewell(now int64) (next int64, cut bool) {
 // expiresIn gives the ticks until the token ends; 0: it has. Whatever logic says is
 // taken as a time: one in the past ends the connection, one that is never reached does
 // not. It is asked by the wall clock each time: a clock that jumps ahead ends
-// connections early, at the next heartbeat at the latest; one that is set back keeps
-// them for longer.
+// connections early, within two heartbeat intervals; one that is set back keeps them for
+// longer.
 func (s *session) expiresIn() int64 {
 	now := max(0, s.gateway.clock().Unix())
 	if s.expires <= now {
