@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gannet/internal/limiter"
 	"gannet/protocol"
@@ -37,6 +38,11 @@ type Config struct {
 	Limiter limiter.Limiter // of users and addresses; nil: no limits
 	Frames  limiter.Rate    // of one connection; zero: no limit
 
+	// OutboxMemory is how many bytes may wait for all clients together whose sockets are
+	// blocked; default DefaultOutboxMemory, negative: none.
+	OutboxMemory int64
+
+	Now func() time.Time // by which tokens end; default time.Now
 	Log *slog.Logger
 }
 
@@ -61,6 +67,9 @@ type Gateway struct {
 	queries  *queries
 	logouts  *logouts
 	writers  writers
+	memory   memory
+	blocked  *blocked
+	clock    func() time.Time
 
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -104,6 +113,12 @@ func build(c Config) *Gateway {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = DefaultMaxConnections
 	}
+	if c.OutboxMemory == 0 {
+		c.OutboxMemory = DefaultOutboxMemory
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -116,13 +131,17 @@ func build(c Config) *Gateway {
 
 		limiter: c.Limiter,
 		pace:    newPace(c.Frames),
+		clock:   c.Now,
 	}
+	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.writers = newWriters(c.Writers)
 	for _, w := range g.writers {
 		g.wg.Go(func() { w.run(g.stop) })
 	}
+	g.blocked = newBlocked(g)
+	g.wg.Go(g.blocked.run)
 	for i := range c.Lanes {
 		l := newLane(g, i)
 		g.lanes = append(g.lanes, l)
