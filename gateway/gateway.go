@@ -59,6 +59,7 @@ type Gateway struct {
 	max      int
 	limiter  limiter.Limiter
 	pace     pace
+	blocks   blocks
 	counters counters
 	said     said
 	sessions sessions
@@ -131,6 +132,7 @@ func build(c Config) *Gateway {
 
 		limiter: c.Limiter,
 		pace:    newPace(c.Frames),
+		blocks:  newBlocks(c.Limiter),
 		clock:   c.Now,
 	}
 	g.memory.limit = c.OutboxMemory

@@ -63,6 +63,12 @@ const (
 	// logic has not answered; each may cost a page of MaxFrame.
 	maxQueriesInFlight = 16
 
+	// blockShare, maxBlockSends and maxBlockBytes bound how many tokens of its user a
+	// connection takes ahead of time: at most this part of a burst.
+	blockShare    = 64
+	maxBlockSends = 16
+	maxBlockBytes = 4 << 10
+
 	// maxWaitingAcks bounds the PUSHACK and READ of a connection that wait because it
 	// is over its limit of frames: more conversations than anybody follows at once.
 	maxWaitingAcks = 256

@@ -107,6 +107,34 @@ func TestSendsOverALimitHoldThoseBehind(t *testing.T) {
 	}
 }
 
+// TestTokensTakenAheadAreNoMoreThanTheRest: a connection that takes tokens in blocks
+// sends exactly as much as its user may.
+func TestTokensTakenAheadAreNoMoreThanTheRest(t *testing.T) {
+	const burst, bytes = 10 * blockShare, 200 * blockShare
+	for name, c := range map[string]struct {
+		rates limiter.Rates
+		body  string
+		want  int
+	}{
+		"messages": {limiter.Rates{limiter.Sends: {PerSecond: 1, Burst: burst}}, "", burst},
+		"bytes":    {limiter.Rates{limiter.SendBytes: {PerSecond: 1, Burst: bytes}}, "seven..", bytes / 7},
+		"both":     {limiter.Rates{limiter.Sends: {PerSecond: 1, Burst: burst}, limiter.SendBytes: {PerSecond: 1, Burst: bytes}}, "twenty bytes long...", burst},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLogic()
+			l.answer = ackSend
+			st := newLimitedStage(t, l, c.rates, limiter.Rate{})
+			p := st.login(1)
+			for id := 1; id <= c.want; id++ {
+				p.send(sendFrame(9, uint64(id), c.body))
+				p.answered(uint32(id), protocol.TypeSendAck)
+			}
+			p.send(sendFrame(9, uint64(c.want+1), c.body))
+			p.limitedBy(uint32(c.want+1), "of this user")
+		})
+	}
+}
+
 // TestAHoldNearItsEndHoldsOn: the SEND that is refused last before the end of a hold
 // is not overtaken by the next one, which comes right behind it.
 func TestAHoldNearItsEndHoldsOn(t *testing.T) {
