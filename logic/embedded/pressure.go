@@ -23,6 +23,12 @@ const (
 	// people.
 	fullRetry = 5 * time.Second
 
+	// smallMessage is up to which size of their frame messages are taken while flushes
+	// are behind, from half a table of reserve: who chats is not to feel who sends
+	// large bodies. recordCost is what a record takes in a table beside its frame.
+	smallMessage = 2 << 10
+	recordCost   = 256
+
 	// lookAgain is after how long the tables are looked at once more when something
 	// happened to them: Pebble tells of a new log just before it queues the table.
 	lookAgain = 20 * time.Millisecond
@@ -35,7 +41,8 @@ type pressure struct {
 	sends   atomic.Pointer[refusal] // nil: messages are taken
 	cursors atomic.Pointer[refusal] // nil: acks and reads are taken
 
-	moved chan struct{} // holds a token when tables came or went
+	reserve atomic.Int64  // bytes that small messages may still take while flushes are behind
+	moved   chan struct{} // holds a token when tables came or went
 
 	// Of the goroutine that watches.
 	behind, full *refusal
@@ -139,6 +146,9 @@ func (s *Store) decide() {
 			cursors = p.full
 		}
 	}
+	if p.behind != nil && p.sends.Load() == nil {
+		p.reserve.Store(s.reserve)
+	}
 	was := p.sends.Swap(sends)
 	p.cursors.Store(cursors)
 	if (was == nil) == (sends == nil) || !p.said.Now() {
@@ -175,7 +185,7 @@ func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part
 			if e.Op == hop.OpMessage {
 				why = sends
 			}
-			if why == nil {
+			if why == nil || s.pressure.spares(why, e) {
 				p.rest.Entries, p.at = append(p.rest.Entries, *e), append(p.at, at)
 				continue
 			}
@@ -189,6 +199,12 @@ func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part
 		taken[i] = &p.rest
 	}
 	return taken, parts
+}
+
+// spares says whether a small message is taken from the reserve.
+func (p *pressure) spares(why *refusal, e *logic.Entry) bool {
+	size := e.Frame.Len()
+	return why.code == protocol.CodeBusy && size <= smallMessage && p.reserve.Add(-int64(size+recordCost)) >= 0
 }
 
 // giveBack puts the results of what was taken into the batches that it came from.

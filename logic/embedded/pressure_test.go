@@ -105,7 +105,7 @@ func TestBusyBeforeAStall(t *testing.T) {
 		t.Errorf("only %d messages were taken into 1 MiB of tables", last)
 	}
 	within(t, "an ack is taken", func() {
-		b := new(entries).ack(2, 1, 1, last).large(1, 1, 2, 2_000_000, 1).read(2, 1, 1, last)
+		b := new(entries).ack(2, 1, 1, last).large(1, 1, 2, 2_000_000, 4<<10).read(2, 1, 1, last)
 		if err := b.applyTo(t, s); err != nil {
 			t.Error(err)
 		}
@@ -113,11 +113,27 @@ func TestBusyBeforeAStall(t *testing.T) {
 			t.Errorf("a batch came to %+v", b.Entries)
 		}
 	})
+	small := 0
+	within(t, "small messages are refused as well", func() {
+		for id := uint64(2_000_001); ; id++ {
+			e := mustSend(t, s, 1, 1, 2, id)
+			if e.Outcome == logic.Refused {
+				return
+			}
+			small, last = small+1, e.Seq
+		}
+	})
+	if small < 100 || small > 1000 {
+		t.Errorf("%d small messages were taken into a reserve of 128 KiB", small)
+	}
+	if e := new(entries).read(2, 1, 1, last).mustApply(t, s)[0]; e.Outcome != logic.Applied {
+		t.Errorf("a READ came to %+v", e)
+	}
+	if stats := s.Stats(); stats["stalls"] != 0 || stats["refused.busy"] != 3 || stats["waiting_bytes"] < 1<<20 {
+		t.Errorf("counters: %v", stats)
+	}
 	if head := headOf(t, s, direct(1, 2)); head != last {
 		t.Errorf("the head is %d, want %d", head, last)
-	}
-	if stats := s.Stats(); stats["stalls"] != 0 || stats["refused.busy"] != 2 || stats["waiting_bytes"] < 1<<20 {
-		t.Errorf("counters: %v", stats)
 	}
 	if err := s.Health(); err != nil {
 		t.Errorf("a store that is behind is not well: %v", err)

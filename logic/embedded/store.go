@@ -99,14 +99,17 @@ type Store struct {
 	queues   []*queue
 	stamps   stamps
 
-	fs         vfs.FS
-	dir        string
-	minFree    int64
-	stopBytes  uint64 // in tables in memory, at which Pebble holds a commit back
-	stopLevel0 int    // flushes that are not compacted, at which messages are refused
-	pressure   pressure
-	damage     damage
-	resync     uint64 // a since up to this counts as 0: damage.go
+	fs      vfs.FS
+	dir     string
+	minFree int64
+
+	closePatience time.Duration
+	stopBytes     uint64 // in tables in memory, at which Pebble holds a commit back
+	reserve       int64  // of a table, for small messages while messages are refused
+	stopLevel0    int    // flushes that are not compacted, at which messages are refused
+	pressure      pressure
+	damage        damage
+	resync        uint64 // a since up to this counts as 0: damage.go
 
 	// failed is set for good once a commit went wrong: what it wrote may or may
 	// not be there, which only a new Open can tell.
@@ -159,7 +162,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		now: opts.Now, log: opts.Log, publish: opts.Publish,
-		fs: opts.FS, dir: dir, minFree: opts.MinFree,
+		fs: opts.FS, dir: dir, minFree: opts.MinFree, closePatience: closePatience,
 		pressure: pressure{moved: make(chan struct{}, 1)},
 		failure:  make(chan struct{}), closing: make(chan struct{}),
 	}
@@ -169,6 +172,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		opts.tune(settings)
 	}
 	s.stopBytes = uint64(settings.MemTableStopWritesThreshold) * settings.MemTableSize
+	s.reserve = int64(settings.MemTableSize / 2)
 	s.stopLevel0 = max(settings.L0StopWritesThreshold-settings.MemTableStopWritesThreshold, 1)
 	db, err := s.openPebble(dir, settings)
 	switch {
@@ -298,7 +302,22 @@ func (s *Store) Close() error {
 	return s.closePebble()
 }
 
-func (s *Store) closePebble() error { return s.whileItWorks(s.db.Close) }
+// closePatience is how long a close waits for flushes and compactions under way. What
+// they do not get written is in the logs, and the next start writes it.
+const closePatience = 5 * time.Second
+
+// closePebble closes the database.
+func (s *Store) closePebble() error {
+	closed := make(chan error, 1)
+	go func() { closed <- s.whileItWorks(s.db.Close) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(s.closePatience):
+		s.log.Warn("embedded: what is in memory is not all written out; it is in the logs, and the next start takes longer")
+		return nil
+	}
+}
 
 // whileItWorks waits for do, or for the failure of the store: whoever was in Pebble
 // then may never return.
