@@ -69,8 +69,10 @@ func DialerFor(server string, i int) (net.Dialer, error) {
 		return net.Dialer{}, nil
 	}
 	n := 1 + i/portsPerSource
-	return net.Dialer{
-		LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(n>>8), byte(n))},
-		Control:   choosePortLate,
-	}, nil
+	return DialerFrom(net.IPv4(127, 0, byte(n>>8), byte(n))), nil
+}
+
+// DialerFrom gives a dialer that connects from this address.
+func DialerFrom(ip net.IP) net.Dialer {
+	return net.Dialer{LocalAddr: &net.TCPAddr{IP: ip}, Control: choosePortLate}
 }

@@ -29,7 +29,12 @@ type Server struct {
 	bare     bool   // start a yardstick.BareServer
 	memtable int    // MiB, of that one
 	temp     string // where temporary folders go; "": where the system says
+	limited  bool   // the limits of the server that is started are its own, not raised
 }
+
+// raisedLimits are flags with which a server lets all clients of a benchmark in, who
+// share an address and ask for more than people do.
+var raisedLimits []string
 
 // Signer opens a folder of keys and gives the function that signs tokens with
 // them. That function must be safe for concurrent use.
@@ -43,6 +48,9 @@ type Program struct {
 
 	// The arguments that make Executable one of the yardsticks.
 	EchoCommand, BareCommand, PausesCommand []string
+
+	// AttackCommand makes it an attack.Player.
+	AttackCommand []string
 
 	Signer Signer
 }
@@ -94,6 +102,9 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 	command, err := p.command(role)
 	if err != nil {
 		return nil, err
+	}
+	if !s.bare && !s.limited {
+		command = command.With(raisedLimits...)
 	}
 	t := &target{
 		command: command.With(strings.Fields(s.ServerFlags)...).With(extra...),
