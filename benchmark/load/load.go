@@ -74,6 +74,7 @@ type Load struct {
 	until  atomic.Int64 // no message is due after this
 	online atomic.Int64 // users logged in now
 	gaps   *gaps        // when acks came; nil with a run that has no end of its own
+	gate   gate         // where those wait who want to connect and shall not yet
 
 	order []int   // in which users send on a timetable
 	loops []*loop // that serve lean clients; none with the SDK
@@ -122,6 +123,7 @@ func New(c Config) (*Load, error) {
 	}
 	for i, u := range l.users {
 		u.check.again = &l.users[i^1].again
+		u.wire.gate = &l.gate
 	}
 	return l, nil
 }

@@ -18,6 +18,7 @@ type benchCmd struct {
 	Pairs   benchPairs   `cmd:"" help:"Users chat in pairs: throughput, latency, cost, and every message checked."`
 	Idle    benchIdle    `cmd:"" help:"Connections that say nothing: memory of each."`
 	Crash   benchCrash   `cmd:"" help:"Kill the server again and again under load and check that nothing acked is lost."`
+	Storm   benchStorm   `cmd:"" help:"Kill the server under load and let all clients come back at once."`
 	Hostile benchHostile `cmd:"" help:"Attack a server in every way that is known, and see what its other users feel."`
 	Limit   benchLimit   `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
 	Echo    benchEcho    `cmd:"" hidden:"" help:"The server half of the bare echo."`
@@ -39,6 +40,9 @@ type (
 	}
 	benchHostile struct {
 		scenario.Hostile `embed:""`
+	}
+	benchStorm struct {
+		scenario.Storm `embed:""`
 	}
 	benchAttacker struct {
 		attack.Player `embed:""`
@@ -75,6 +79,11 @@ func (c *benchCrash) Run(ctx context.Context) error {
 func (c *benchHostile) Run(ctx context.Context) error {
 	c.Program = benchProgram()
 	return bench(ctx, c.Hostile.Run)
+}
+
+func (c *benchStorm) Run(ctx context.Context) error {
+	c.Program = benchProgram()
+	return bench(ctx, c.Storm.Run)
 }
 
 func (c *benchAttacker) Run(ctx context.Context) error {
