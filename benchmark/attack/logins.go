@@ -8,14 +8,20 @@ import (
 	"gannet/protocol"
 )
 
-// floods is how many clients of a flood come from addresses of their own.
-const floods = 8
+const (
+	// floods is how many clients of a flood there are at a time.
+	floods = 8
+
+	// manyAddresses is from how many addresses one of them comes where that is meant
+	// to get past what limits an address.
+	manyAddresses = 64
+)
 
 // connects opens a connection and ends it at once, in turn by a reset and by an end.
 func connects(ctx context.Context, s *Site) {
 	s.crew(floods, func(i int, there func()) {
 		for n := 0; ctx.Err() == nil; n++ {
-			conn, err := s.dial(ctx, s.Address, i)
+			conn, err := s.dial(ctx, s.Address, i+floods*(n%manyAddresses))
 			there()
 			switch {
 			case err != nil:
@@ -82,7 +88,7 @@ func badTokens(ctx context.Context, s *Site) {
 				at := len(token) - 2 - chance.IntN(40)
 				token[at] = 'A' + (token[at]-'A'+1)%26
 			}
-			s.say(ctx, i, hello(string(token), n))
+			s.say(ctx, i+floods*int(n%manyAddresses), hello(string(token), n))
 		}
 	})
 }

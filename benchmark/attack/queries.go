@@ -23,13 +23,21 @@ func syncsAndReset(ctx context.Context, s *Site) {
 	for i := range uint32(syncs) {
 		ask = protocol.Sync{}.AppendFrame(ask, 1+i)
 	}
-	s.crew(4, func(i int, there func()) {
-		n := 0
-		s.keep(ctx, client{from: i, user: user(0), device: uint64(1 + i)}, there, func(p *peer) {
-			// The next one comes from another address: one may not connect so often.
-			n++
-			_, _ = p.Write(ask)
-		})
+	const parallel = 4
+	s.crew(parallel, func(i int, there func()) {
+		for n := 0; ctx.Err() == nil; n++ {
+			// From another address each time: a single one may not connect so often.
+			p, err := s.login(ctx, client{from: i + parallel*(n%manyAddresses), user: user(0), device: uint64(1 + i)})
+			there()
+			if err != nil {
+				rest(ctx)
+				continue
+			}
+			if _, err := p.Write(ask); err != nil {
+				p.lost("", err)
+			}
+			p.close()
+		}
 	})
 }
 

@@ -18,7 +18,8 @@ import (
 )
 
 const (
-	// echoAttack is how long an attack on the echo goes on at most.
+	// echoAttack is how long an attack on the echo goes on at most; it takes half as
+	// long as the one on the server.
 	echoAttack = 4 * time.Second
 
 	// memoryPeriod is how often the server's memory is looked at during an attack,
@@ -51,7 +52,7 @@ func (h *Hostile) playEcho(ctx context.Context, a attack.Attack, row *report.Att
 	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("benchmark: %w", err)
 	}
-	server, err := process.Start(ctx, command.With("--ready-file", readyFile, "--patient", "--tls-cert", h.cert, "--tls-key", h.key), readyFile)
+	server, err := process.Start(ctx, command.With("--ready-file", readyFile, "--tls-cert", h.cert, "--tls-key", h.key, "--patient"), readyFile)
 	if err != nil {
 		return err
 	}
@@ -65,7 +66,7 @@ func (h *Hostile) playEcho(ctx context.Context, a attack.Attack, row *report.Att
 	if err != nil {
 		return err
 	}
-	rested := feel(ctx, beside, load.Server{Address: server.Listen}, true, min(h.Duration, echoAttack), &row.Echo)
+	rested := feel(ctx, beside, load.Server{Address: server.Listen}, true, min(h.Duration/2, echoAttack), &row.Echo)
 	_, err = playing.Stop()
 	return errors.Join(rested, err)
 }
@@ -91,9 +92,9 @@ type siege struct {
 }
 
 // besiege starts a server, with what the attack needs in its store.
-func (h *Hostile) besiege(ctx context.Context, a attack.Attack, row *report.AttackRow) (s *siege, err error) {
-	s = &siege{hostile: h, attack: a, row: row, log: new(logLines)}
-	server := Server{ServerFlags: h.ServerFlags, limited: true}
+func (h *Hostile) besiege(ctx context.Context, a attack.Attack, row *report.AttackRow) (_ *siege, err error) {
+	s := &siege{hostile: h, attack: a, row: row, log: new(logLines)}
+	server := Server{ServerFlags: h.ServerFlags, limited: !a.NeedsSeed(), stderr: s.log}
 	if s.target, err = server.open(ctx, &h.Program, "--debug", "127.0.0.1:0",
 		"--tls-listen", "127.0.0.1:0", "--tls-cert", h.cert, "--tls-key", h.key); err != nil {
 		return nil, err
@@ -108,34 +109,23 @@ func (h *Hostile) besiege(ctx context.Context, a attack.Attack, row *report.Atta
 			return nil, err
 		}
 	}
-	// From here on what it says is counted; a server that has been seeded starts anew.
-	s.command.Stderr = s.log
-	if err := s.process.Stop(); err != nil {
-		return nil, err
-	}
-	if err := s.start(ctx); err != nil {
-		return nil, err
-	}
 	if s.beside, err = meet(ctx, s.Server, h.Seed); err != nil {
 		return nil, err
 	}
 	return s, nil
 }
 
-// seed fills the store while the server has no limits.
+// seed fills the store of a server whose limits are raised and starts it anew with its
+// own: what it has in memory then is what it finds in the store.
 func (s *siege) seed(ctx context.Context) error {
-	asked := s.command
-	defer func() { s.command = asked }()
-	if err := s.process.Stop(); err != nil {
-		return err
-	}
-	s.command = s.command.With(raisedLimits...)
-	if err := s.start(ctx); err != nil {
-		return err
-	}
-	return s.attack.Seed(ctx, attack.NewSite(attack.Victim{
+	err := s.attack.Seed(ctx, attack.NewSite(attack.Victim{
 		Address: s.Address, Token: s.Token, Seed: s.hostile.Seed, Short: s.hostile.Short,
 	}))
+	if err := errors.Join(err, s.process.Stop()); err != nil {
+		return err
+	}
+	s.limits = nil
+	return s.start(ctx)
 }
 
 func (s *siege) player(ctx context.Context) (*attack.Playing, error) {
