@@ -37,6 +37,8 @@ type AttackRow struct {
 	HeapAfter  uint64  `json:"heap_after"`
 	Settled    float64 `json:"settled_s"` // from the end of the attack to After
 
+	Counters map[string]uint64 `json:"counters,omitempty"` // of the server that rose, by part and name
+
 	LogLines    int     `json:"log_lines"` // of the server meanwhile
 	LogSeconds  float64 `json:"log_seconds"`
 	Loudest     string  `json:"loudest,omitempty"` // the reason with most of them

@@ -58,6 +58,9 @@ func TestWhoIsNoVillainIsLetBe(t *testing.T) {
 	if row.Gannet.Logins == 0 || row.Echo.Logins == 0 || row.Gannet.Login <= 0 || row.Echo.Login <= 0 {
 		t.Errorf("nobody tried to log in: %+v and %+v", row.Gannet, row.Echo)
 	}
+	if row.Counters["gateway.accepted"] != 7 {
+		t.Errorf("the counters are %v", row.Counters)
+	}
 	if row.Got["sockets"] < 2 || row.HeapBefore == 0 || row.RSSPeak == 0 || row.LogSeconds <= 0 {
 		t.Errorf("%+v", row)
 	}

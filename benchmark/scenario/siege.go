@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -139,6 +140,10 @@ func (s *siege) play(ctx context.Context) error {
 		return err
 	}
 	s.row.RSSBefore, s.row.HeapBefore = before.RSS, before.HeapAlloc
+	counted, err := s.counters(ctx)
+	if err != nil {
+		return err
+	}
 	s.log.reset()
 	logged := time.Now()
 	playing, err := s.player(ctx)
@@ -158,7 +163,40 @@ func (s *siege) play(ctx context.Context) error {
 	if err := s.settle(ctx); err != nil {
 		return err
 	}
+	if after, err := s.counters(ctx); err == nil { // a server that is gone shows in how it ended
+		s.row.Counters = risen(counted, after)
+	}
 	return s.stopUnderAttack(ctx)
+}
+
+// counters gives what the server counts, by part and name.
+func (s *siege) counters(ctx context.Context) (map[string]uint64, error) {
+	var parts map[string]json.RawMessage
+	if err := s.ask(ctx, "/debug/vars", &parts); err != nil {
+		return nil, err
+	}
+	all := make(map[string]uint64)
+	for part, raw := range parts {
+		var values map[string]uint64
+		if json.Unmarshal(raw, &values) != nil {
+			continue // a part that has something else
+		}
+		for name, n := range values {
+			all[part+"."+name] = n
+		}
+	}
+	return all, nil
+}
+
+// risen gives what was added to each counter.
+func risen(before, after map[string]uint64) map[string]uint64 {
+	more := make(map[string]uint64)
+	for name, n := range after {
+		if n > before[name] {
+			more[name] = n - before[name]
+		}
+	}
+	return more
 }
 
 // watchMemory looks for the peak until it is told to end.

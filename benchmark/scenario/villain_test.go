@@ -37,7 +37,13 @@ func (v *villain) Run(ctx context.Context, out, progress io.Writer) error {
 	defer debug.Close()
 	v.front.debug = debug.Addr().String()
 	var asked atomic.Uint64
+	var counted atomic.Uint64
 	go http.Serve(debug, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/debug/vars" {
+			n := counted.Add(7)
+			_, _ = fmt.Fprintf(w, `{"gateway":{"accepted":%d,"connections":3},"store":"fine"}`, n)
+			return
+		}
 		live := uint64(5e6)
 		if v.does == "leak" {
 			live += asked.Add(1) * 20e6
