@@ -6,38 +6,38 @@ import (
 	"gannet/protocol"
 )
 
-// seedConversations gives a user as many conversations as a page of SYNCED holds, each
-// with a message of the largest size.
+// syncUsers is how many users there are who all write to each other: the last message
+// of each of their conversations is as large as may be.
+const syncUsers = 64
+
 func seedConversations(ctx context.Context, s *Site) error {
-	peers := make([]uint64, protocol.MaxPage)
-	for i := range peers {
-		peers[i] = user(1000 + i)
+	body := make([]byte, protocol.MaxBody)
+	for i := range syncUsers - 1 {
+		var peers []uint64
+		for peer := i + 1; peer < syncUsers; peer++ {
+			peers = append(peers, user(peer))
+		}
+		if err := s.seed(ctx, client{from: i, user: user(i), device: 1}, peers, 1, body); err != nil {
+			return err
+		}
 	}
-	return s.seed(ctx, client{user: user(0), device: 1}, peers, 1, make([]byte, protocol.MaxBody))
+	return nil
 }
 
-// syncsAndReset asks 3,200 times for all conversations, in one write, and is gone.
+// syncsAndReset asks 3,200 times for all conversations, in one write, and is gone; so do
+// three devices of each user, all at the same time.
 func syncsAndReset(ctx context.Context, s *Site) {
 	const syncs = 3200
 	var ask []byte
 	for i := range uint32(syncs) {
 		ask = protocol.Sync{}.AppendFrame(ask, 1+i)
 	}
-	const parallel = 4
-	s.crew(parallel, func(i int, there func()) {
-		for n := 0; ctx.Err() == nil; n++ {
-			// From another address each time: a single one may not connect so often.
-			p, err := s.login(ctx, client{from: i + parallel*(n%manyAddresses), user: user(0), device: uint64(1 + i)})
-			there()
-			if err != nil {
-				rest(ctx)
-				continue
-			}
+	s.crew(s.scale(3*syncUsers, syncUsers), func(i int, there func()) {
+		s.keep(ctx, client{from: i, user: user(i % syncUsers), device: uint64(2 + i)}, there, func(p *peer) {
 			if _, err := p.Write(ask); err != nil {
 				p.lost("", err)
 			}
-			p.close()
-		}
+		})
 	})
 }
 

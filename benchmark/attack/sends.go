@@ -66,6 +66,7 @@ func (s *Site) seed(ctx context.Context, c client, targets []uint64, n int, body
 const (
 	oldTargets = 40
 	oldEach    = 2*protocol.MaxUnacked + 100 // of each target: more than one load of a window finds
+	oldBody    = 2 << 10
 )
 
 // oldPeers gives whom old-ids writes to.
@@ -78,7 +79,7 @@ func oldPeers() []uint64 {
 }
 
 func seedOldIDs(ctx context.Context, s *Site) error {
-	return s.seed(ctx, client{user: user(0), device: 1}, oldPeers(), oldEach, text)
+	return s.seed(ctx, client{user: user(0), device: 1}, oldPeers(), oldEach, make([]byte, oldBody))
 }
 
 // oldIDs sends old client ids again, the right one in each conversation or one that

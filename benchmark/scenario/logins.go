@@ -82,9 +82,11 @@ func (l *logins) note(took time.Duration, err error) {
 	}
 }
 
-// end waits for the attempts that are under way.
+// stop begins no more attempts.
+func (l *logins) stop() { l.cancel() }
+
+// end waits for those that are under way.
 func (l *logins) end(f *report.Felt) {
-	l.cancel()
 	l.wg.Wait()
 	f.Logins, f.NoLogin = len(l.took), len(l.failed)
 	if len(l.took) > 0 {

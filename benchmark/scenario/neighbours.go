@@ -32,7 +32,8 @@ const (
 // neighbours are two users who write to each other while somebody else attacks.
 type neighbours interface {
 	begin(ctx context.Context)               // to write, on a timetable
-	end(ctx context.Context, f *report.Felt) // to write; then everything is waited for
+	stop()                                   // writing
+	end(ctx context.Context, f *report.Felt) // waits for everything and leaves
 	leave()
 }
 
@@ -64,9 +65,12 @@ func (p *pair) begin(ctx context.Context) {
 	}()
 }
 
-func (p *pair) end(ctx context.Context, f *report.Felt) {
+func (p *pair) stop() {
 	p.load.Stop()
 	<-p.sent
+}
+
+func (p *pair) end(ctx context.Context, f *report.Felt) {
 	p.load.AwaitQuiet(ctx)
 	n := p.load.Counts()
 	f.Undelivered = p.load.Pending() + n.Acked - min(n.Acked, n.Delivered)
@@ -86,7 +90,7 @@ type echoed struct {
 	took     *meter.Recorder
 	came     atomic.Uint64
 	sent     uint64
-	stop     chan struct{}
+	over     chan struct{}
 	writing  sync.WaitGroup
 	reading  sync.WaitGroup
 	began    time.Time
@@ -95,7 +99,7 @@ type echoed struct {
 
 // meetEcho connects a pair.
 func meetEcho(ctx context.Context, address string) (neighbours, error) {
-	e := &echoed{took: meter.NewRecorder(), stop: make(chan struct{}), interval: time.Second / neighbourRate}
+	e := &echoed{took: meter.NewRecorder(), over: make(chan struct{}), interval: time.Second / neighbourRate}
 	for i := range e.conns {
 		dialer, err := load.DialerFor(address, i)
 		if err == nil {
@@ -124,7 +128,7 @@ func (e *echoed) write() {
 	frame := make([]byte, neighbourFrame)
 	for ; ; e.sent++ {
 		select {
-		case <-e.stop:
+		case <-e.over:
 			return
 		case <-time.After(time.Until(e.due(e.sent))):
 		}
@@ -147,9 +151,12 @@ func (e *echoed) read(side int, conn net.Conn) {
 	}
 }
 
-func (e *echoed) end(ctx context.Context, f *report.Felt) {
-	close(e.stop)
+func (e *echoed) stop() {
+	close(e.over)
 	e.writing.Wait()
+}
+
+func (e *echoed) end(ctx context.Context, f *report.Felt) {
 	for until := time.Now().Add(echoPatience); e.came.Load() < e.sent && time.Now().Before(until); {
 		if meter.Rest(ctx, 10*time.Millisecond) != nil {
 			break

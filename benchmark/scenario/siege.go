@@ -67,19 +67,22 @@ func (h *Hostile) playEcho(ctx context.Context, a attack.Attack, row *report.Att
 	if err != nil {
 		return err
 	}
-	rested := feel(ctx, beside, load.Server{Address: server.Listen}, true, min(h.Duration/2, echoAttack), &row.Echo)
-	_, err = playing.Stop()
-	return errors.Join(rested, err)
+	_, err = feel(ctx, playing, beside, load.Server{Address: server.Listen}, true, min(h.Duration/2, echoAttack), &row.Echo)
+	return err
 }
 
-// feel lets the neighbours write and others log in for d, and says how that went.
-func feel(ctx context.Context, beside neighbours, s load.Server, echo bool, d time.Duration, felt *report.Felt) error {
+// feel lets the neighbours write and others log in for d, ends the attack, and says how
+// all that went.
+func feel(ctx context.Context, playing *attack.Playing, beside neighbours, s load.Server, echo bool, d time.Duration, felt *report.Felt) (attack.Got, error) {
 	beside.begin(ctx)
 	trying := probeLogins(ctx, s, echo)
-	err := meter.Rest(ctx, d)
+	rested := meter.Rest(ctx, d)
+	beside.stop()
+	trying.stop()
+	got, err := playing.Stop()
 	beside.end(ctx, felt)
 	trying.end(felt)
-	return err
+	return got, errors.Join(rested, err)
 }
 
 // siege is a server under attack.
@@ -151,13 +154,11 @@ func (s *siege) play(ctx context.Context) error {
 		return err
 	}
 	looked := s.watchMemory(ctx)
-	rested := feel(ctx, s.beside, s.Server, false, s.hostile.Duration, &s.row.Gannet)
+	s.row.Got, err = feel(ctx, playing, s.beside, s.Server, false, s.hostile.Duration, &s.row.Gannet)
 	looked()
-	got, err := playing.Stop()
-	if err := errors.Join(rested, err); err != nil {
+	if err != nil {
 		return err
 	}
-	s.row.Got = got
 	s.row.LogSeconds = time.Since(logged).Seconds()
 	s.row.LogLines, s.row.Loudest, s.row.LoudestSaid = s.log.read()
 	if err := s.settle(ctx); err != nil {
