@@ -28,6 +28,7 @@ type Attack struct {
 func All() []Attack {
 	return []Attack{
 		{"large-bodies", "one sender of 64 KiB bodies at full speed", nil, largeBodies},
+		{"disk", "many senders of 64 KiB bodies, as fast as these are taken", nil, disk},
 		{"silent", "sockets that connect and say nothing", nil, silent},
 		{"tls-silent", "TLS sockets that say nothing before the handshake", nil, tlsSilent},
 		{"tls-no-hello", "TLS sockets that say nothing after the handshake", nil, tlsNoHello},

@@ -54,7 +54,7 @@ func await(t *testing.T, what string, holds func() bool) {
 // Beside an echo, what comes back is what was sent.
 func TestEveryAttackSaysWhatItSays(t *testing.T) {
 	says := map[string]protocol.Type{
-		"large-bodies": protocol.TypeSend, "syncs-and-reset": protocol.TypeHello, "history": protocol.TypeHistory,
+		"large-bodies": protocol.TypeSend, "disk": protocol.TypeSend, "syncs-and-reset": protocol.TypeHello, "history": protocol.TypeHistory,
 		"history-unread": protocol.TypeHello, "old-ids": protocol.TypeSend, "repeated-ids": protocol.TypeSend,
 		"strangers": protocol.TypeRead, "devices": protocol.TypePushAck, "deaf-readers": protocol.TypeSend,
 		"slow-readers": protocol.TypeSend, "garbage": protocol.TypeHello, "new-conversations": protocol.TypeSend,

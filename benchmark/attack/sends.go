@@ -17,18 +17,21 @@ var text = []byte("a message that nobody has asked for")
 
 // largeBodies keeps a whole window of the largest messages on their way, from one
 // device to one user.
-func largeBodies(ctx context.Context, s *Site) {
-	s.crew(1, func(_ int, there func()) {
-		body := make([]byte, protocol.MaxBody)
-		chance := s.random(0)
-		for i := range body {
-			body[i] = byte(chance.Uint32())
-		}
+func largeBodies(ctx context.Context, s *Site) { s.sendLarge(ctx, 1, protocol.MaxUnacked) }
+
+// disk has fewer on the way than the server refuses, from many users: nearly all that is
+// sent has to be written.
+func disk(ctx context.Context, s *Site) { s.sendLarge(ctx, 32, 4) }
+
+// sendLarge has senders who each keep a window of the largest messages on their way.
+func (s *Site) sendLarge(ctx context.Context, senders, window int) {
+	body := noise(s.random(0), protocol.MaxBody)
+	s.crew(senders, func(i int, there func()) {
 		id := uint64(0)
-		s.keep(ctx, client{user: user(0), device: 1}, there, func(p *peer) {
-			p.pump(ctx, protocol.MaxUnacked, func(dst []byte, request uint32) []byte {
+		s.keep(ctx, client{from: i, user: user(i), device: 1}, there, func(p *peer) {
+			p.pump(ctx, window, func(dst []byte, request uint32) []byte {
 				id++
-				return protocol.Send{Target: to(user(1)), ClientID: id, Content: protocol.ContentFile, Body: body}.AppendFrame(dst, request)
+				return protocol.Send{Target: to(user(1000 + i)), ClientID: id, Content: protocol.ContentFile, Body: body}.AppendFrame(dst, request)
 			})
 		})
 	})

@@ -41,6 +41,7 @@ type neighbours interface {
 type pair struct {
 	load *load.Load
 	sent chan struct{}
+	left sync.Once // for its sockets are closed by number
 }
 
 // meet logs a pair in.
@@ -74,7 +75,7 @@ func (p *pair) end(ctx context.Context, f *report.Felt) {
 	p.load.AwaitQuiet(ctx)
 	n := p.load.Counts()
 	f.Undelivered = p.load.Pending() + n.Acked - min(n.Acked, n.Delivered)
-	p.load.Close()
+	p.leave()
 	p.load.Verify()
 	felt := p.load.Latencies().Deliver
 	f.P50, f.P99 = felt.P50/1e3, felt.P99/1e3
@@ -82,7 +83,7 @@ func (p *pair) end(ctx context.Context, f *report.Felt) {
 	_, f.Faults = p.load.Faults.List()
 }
 
-func (p *pair) leave() { p.load.Close() }
+func (p *pair) leave() { p.left.Do(p.load.Close) }
 
 // echoed are neighbours on an echo server, each of whom writes to themself.
 type echoed struct {
