@@ -68,13 +68,14 @@ func (s *Site) seed(ctx context.Context, c client, targets []uint64, n int, body
 // What is sent again by old-ids.
 const (
 	oldTargets = 40
+	oldShort   = 10 // targets in a short attack
 	oldEach    = 2*protocol.MaxUnacked + 100 // of each target: more than one load of a window finds
 	oldBody    = 2 << 10
 )
 
 // oldPeers gives whom old-ids writes to.
-func oldPeers() []uint64 {
-	peers := make([]uint64, oldTargets)
+func (s *Site) oldPeers() []uint64 {
+	peers := make([]uint64, s.scale(oldTargets, oldShort))
 	for i := range peers {
 		peers[i] = user(1000 + i)
 	}
@@ -82,19 +83,19 @@ func oldPeers() []uint64 {
 }
 
 func seedOldIDs(ctx context.Context, s *Site) error {
-	return s.seed(ctx, client{user: user(0), device: 1}, oldPeers(), oldEach, make([]byte, oldBody))
+	return s.seed(ctx, client{user: user(0), device: 1}, s.oldPeers(), oldEach, make([]byte, oldBody))
 }
 
 // oldIDs sends old client ids again, the right one in each conversation or one that
 // never was there, from one connection.
 func oldIDs(ctx context.Context, s *Site) {
 	s.crew(1, func(_ int, there func()) {
-		chance, peers, turn := s.random(0), oldPeers(), 0
+		chance, peers, turn := s.random(0), s.oldPeers(), 0
 		s.keep(ctx, client{user: user(0), device: 1}, there, func(p *peer) {
 			p.pump(ctx, protocol.MaxUnacked, func(dst []byte, request uint32) []byte {
 				turn++
-				target := turn % oldTargets
-				id := uint64(chance.IntN(oldEach))*oldTargets + uint64(target) + 1
+				target := turn % len(peers)
+				id := uint64(chance.IntN(oldEach)*len(peers)+target) + 1
 				if turn%3 == 0 && id > 1 {
 					id-- // of another conversation
 				}

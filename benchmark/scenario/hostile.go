@@ -58,7 +58,11 @@ func (h *Hostile) Run(ctx context.Context, out, progress io.Writer) (err error) 
 	if h.Duration <= 0 {
 		return fmt.Errorf("benchmark: attacks of %v", h.Duration)
 	}
-	if err := enoughFiles(mostSockets); err != nil {
+	sockets := mostSockets
+	if h.Short {
+		sockets = mostShort
+	}
+	if err := enoughFiles(sockets); err != nil {
 		return err
 	}
 	if h.dir, err = os.MkdirTemp("", "gannet-hostile-"); err != nil {
@@ -122,8 +126,11 @@ func (h *Hostile) try(ctx context.Context, a attack.Attack) (best *report.Attack
 	return best, nil
 }
 
-// mostSockets is what an attack opens at most.
-const mostSockets = 2600
+// mostSockets is what an attack opens at most, mostShort with --short.
+const (
+	mostSockets = 2600
+	mostShort   = 300
+)
 
 // attacks gives those that were asked for.
 func (h *Hostile) attacks() ([]attack.Attack, error) {
