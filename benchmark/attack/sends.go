@@ -68,7 +68,7 @@ func (s *Site) seed(ctx context.Context, c client, targets []uint64, n int, body
 // What is sent again by old-ids.
 const (
 	oldTargets = 40
-	oldShort   = 10 // targets in a short attack
+	oldShort   = 10                          // targets in a short attack
 	oldEach    = 2*protocol.MaxUnacked + 100 // of each target: more than one load of a window finds
 	oldBody    = 2 << 10
 )

@@ -54,7 +54,7 @@ func (s *Storm) Run(ctx context.Context, out, progress io.Writer) (err error) {
 		return err
 	}
 	l, err := load.New(load.Config{
-		Users: s.Users, Window: stormWindow, Size: s.Size, Rate: s.Rate, Seed: s.Seed, SDK: true, Seqs: true,
+		Users: s.Users, Window: stormWindow, Size: s.Size, Rate: s.Rate, Seed: s.Seed, SDK: true, Seqs: true, Mixed: true,
 	})
 	if err != nil {
 		return err
