@@ -254,3 +254,56 @@ func TestWholeWindowsAfterEachWaitAreNoDefiance(t *testing.T) {
 		t.Fatalf("%d messages at 200 a second after 2048 took %v", messages, passed)
 	}
 }
+
+// TestHoldsGrow: who is refused again right after a hold waits for twice as long, and
+// who has kept within the limit for a while does not any more.
+func TestHoldsGrow(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	var rates limiter.Rates
+	rates[limiter.Sends] = limiter.Rate{PerSecond: 100, Burst: 1}
+	st := newLimitedStage(t, l, rates, limiter.Rate{})
+	p := st.login(1)
+	id := uint64(0)
+	refusedFor := func() time.Duration {
+		t.Helper()
+		id++
+		p.send(sendFrame(9, id, ""))
+		p.answered(uint32(id), protocol.TypeSendAck)
+		id++
+		p.send(sendFrame(9, id, ""))
+		return p.limitedBy(uint32(id), "messages")
+	}
+	least, most := time.Duration(minHoldTicks)*tick, time.Duration(maxHoldTicks)*tick
+	for want := least; want < 4*most; want *= 2 {
+		if got := refusedFor(); got != min(want, most) {
+			t.Fatalf("the hold lasts %v, want %v", got, min(want, most))
+		}
+		st.pass(min(want, most))
+	}
+	st.pass(most + tick)
+	if got := refusedFor(); got != least {
+		t.Fatalf("long after the last one a hold lasts %v, want %v", got, least)
+	}
+}
+
+// TestAMessageOverTheBytesCostsNoMessage: of the two limits the one that was not to
+// blame is not charged.
+func TestAMessageOverTheBytesCostsNoMessage(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	var rates limiter.Rates
+	rates[limiter.Sends] = limiter.Rate{PerSecond: 0.001, Burst: 3}
+	rates[limiter.SendBytes] = limiter.Rate{PerSecond: 100, Burst: 10}
+	st := newLimitedStage(t, l, rates, limiter.Rate{})
+	p := st.login(1)
+	for id := uint64(1); id <= 3; id++ {
+		p.send(sendFrame(9, id, "ten  bytes"))
+		p.answered(uint32(id), protocol.TypeSendAck)
+		p.send(sendFrame(9, id+10, "ten  bytes"))
+		if id < 3 {
+			st.pass(p.limitedBy(uint32(id+10), "bytes of messages"))
+		}
+	}
+	p.limitedBy(13, "over the limit of messages")
+}

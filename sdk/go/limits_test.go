@@ -56,6 +56,31 @@ func TestWindowInBytes(t *testing.T) {
 	}
 }
 
+// What was refused is not on its way any more, and leaves its room to others.
+func TestRefusedMessagesLeaveTheWindow(t *testing.T) {
+	s := newServer(t)
+	s.windowBytes = uint32(2*(sendFixed+100) + 50)
+	refused, held := 0, 0
+	s.play(func(p *peer, f protocol.Frame) bool {
+		if f.Type != protocol.TypeSend {
+			return false
+		}
+		if refused++; refused <= 2 {
+			p.write(protocol.Failure{Code: protocol.CodeBusy, RetryAfter: 1}.AppendError(nil, f.Request))
+		} else {
+			held++
+		}
+		return true
+	})
+	alice := join(t, s, 1)
+	for range 4 {
+		if err := alice.SendFunc(User(2), Text(strings.Repeat("x", 100)), nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	s.until("a full window", func() bool { return held == 2 })
+}
+
 // After a refusal nothing is sent until its time is over, then everything in order.
 func TestRefusedMessagesHoldLaterOnes(t *testing.T) {
 	const wait = 400 * time.Millisecond
