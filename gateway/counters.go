@@ -28,6 +28,10 @@ type counters struct {
 
 	handshakes atomic.Uint64 // TLS handshakes that failed
 
+	// Why a connection was not let in.
+	refused      [refusals]atomic.Uint64
+	acceptFailed atomic.Uint64 // times that accept failed: no descriptor or memory was free
+
 	// Why a push did not go out, or not yet.
 	pushAbsent     atomic.Uint64 // the connection is gone
 	pushOutboxFull atomic.Uint64 // became a hint
@@ -57,6 +61,9 @@ type cacheLine [64]byte
 // said bounds what is logged of what peers do.
 type said struct {
 	panics, logic, answers, pushes operate.Seldom
+
+	accept, proxy operate.Seldom
+	refused       [refusals]operate.Seldom
 }
 
 // panicked counts and logs a bug that concerns one call, batch or session alone.
@@ -77,6 +84,7 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeNotReading,
 	protocol.CodeWriteTimeout,
 	protocol.CodeTooManyConnections,
+	protocol.CodeAddressLimited,
 	protocol.CodeInternal,
 	protocol.CodeLoginUnavailable,
 	protocol.CodeBadFrame,
@@ -87,6 +95,7 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeTokenExpired,
 	protocol.CodeReplaced,
 	protocol.CodeBadDevice,
+	protocol.CodeBadProxy,
 }
 
 func (c *counters) close(code protocol.Code) {
@@ -100,38 +109,47 @@ func (c *counters) close(code protocol.Code) {
 }
 
 // Stats gives every counter of the gateway by name: "close.peer" and
-// "close.<code>" for connections that ended, "push.<reason>" for pushes that
+// "close.<code>" for connections that ended, "connect.<reason>" for those that were
+// not let in, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
 // and totals. They rise from the start of the process, but for "connections", which
-// is how many there are.
+// is how many have a session, and "places.taken" and "places.before_login", which is
+// how many are here, in a TLS handshake too.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
+	taken, fresh := g.places.numbers()
 	stats := map[string]uint64{
-		"connections":       uint64(g.sessions.len()),
-		"accepted":          c.accepted.Load(),
-		"reads":             c.reads.Load(),
-		"bytes_in":          c.bytesIn.Load(),
-		"frames_in":         c.framesIn.Load(),
-		"requests":          c.requests.Load(),
-		"batches":           c.batches.Load(),
-		"pushes":            c.pushes.Load(),
-		"writes":            c.writes.Load(),
-		"bytes_out":         c.bytesOut.Load(),
-		"failed_handshakes": c.handshakes.Load(),
-		"push.absent":       c.pushAbsent.Load(),
-		"push.outbox_full":  c.pushOutboxFull.Load(),
-		"push.again":        c.pushAgain.Load(),
-		"push.given_up":     c.pushGivenUp.Load(),
-		"push.untracked":    c.pushUntracked.Load(),
-		"refused.busy":      c.refusedBusy.Load(),
-		"refused.too_many":  c.refusedTooMany.Load(),
-		"refused.bad_type":  c.refusedType.Load(),
-		"logic.failed":      c.logicFailed.Load(),
-		"logic.unanswered":  c.logicUnanswered.Load(),
-		"logic.logouts":     c.logoutsDropped.Load(),
-		"hostile.push":      c.badPush.Load(),
-		"panics":            c.panics.Load(),
+		"connections":         uint64(g.sessions.len()),
+		"places.taken":        uint64(taken),
+		"places.before_login": uint64(fresh),
+		"connect.failed":      c.acceptFailed.Load(),
+		"accepted":            c.accepted.Load(),
+		"reads":               c.reads.Load(),
+		"bytes_in":            c.bytesIn.Load(),
+		"frames_in":           c.framesIn.Load(),
+		"requests":            c.requests.Load(),
+		"batches":             c.batches.Load(),
+		"pushes":              c.pushes.Load(),
+		"writes":              c.writes.Load(),
+		"bytes_out":           c.bytesOut.Load(),
+		"failed_handshakes":   c.handshakes.Load(),
+		"push.absent":         c.pushAbsent.Load(),
+		"push.outbox_full":    c.pushOutboxFull.Load(),
+		"push.again":          c.pushAgain.Load(),
+		"push.given_up":       c.pushGivenUp.Load(),
+		"push.untracked":      c.pushUntracked.Load(),
+		"refused.busy":        c.refusedBusy.Load(),
+		"refused.too_many":    c.refusedTooMany.Load(),
+		"refused.bad_type":    c.refusedType.Load(),
+		"logic.failed":        c.logicFailed.Load(),
+		"logic.unanswered":    c.logicUnanswered.Load(),
+		"logic.logouts":       c.logoutsDropped.Load(),
+		"hostile.push":        c.badPush.Load(),
+		"panics":              c.panics.Load(),
+	}
+	for r := admitted + 1; r < refusals; r++ {
+		stats["connect."+refusalNames[r]] = c.refused[r].Load()
 	}
 	stats["close.other"] = c.closedOther.Load()
 	for i, code := range closeReasons {

@@ -25,6 +25,7 @@ var importRules = []struct {
 	{"gannet/protocol", nil},
 	{"gannet/internal/hop", []string{"gannet/protocol"}},
 	{"gannet/internal/operate", nil},
+	{"gannet/internal/limiter", nil},
 	{"gannet/internal/token", []string{"github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
 	{"gannet/internal/architecture", nil},
@@ -32,7 +33,7 @@ var importRules = []struct {
 	{"gannet/internal/command", []string{"*"}}, // it alone composes
 
 	{"gannet/gateway", []string{
-		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate",
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/internal/limiter",
 		netpoll, "github.com/bytedance/gopkg/util/gopool", unix,
 	}},
 	{"gannet/logic", []string{
