@@ -64,7 +64,7 @@ func (t *tlsTransport) remote() string { return t.peer.from.String() }
 // carry writes what is pending until the connection is to end, and then ends it.
 // A peer that takes nothing for writeTimeout ends it too.
 func (t *tlsTransport) carry() {
-	defer t.conn.Close()
+	defer t.conn.NetConn().Close() // what TLS says at the end may be what goes wrong
 	defer func() {
 		if cause := recover(); cause != nil {
 			t.gateway.panicked("tls", cause)
@@ -73,12 +73,13 @@ func (t *tlsTransport) carry() {
 	var out []byte
 	for {
 		if out = t.next(out); len(out) == 0 {
-			return
+			break
 		}
 		if _, err := t.conn.Write(out); err != nil {
-			return
+			break
 		}
 	}
+	_ = t.conn.Close()
 }
 
 // next waits for bytes to write, and sets the time for it; nothing: the connection is
