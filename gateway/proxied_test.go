@@ -205,6 +205,21 @@ func (c *withFirst) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
+// A health check is no failed handshake, with a header or without.
+func TestTLSHealthChecks(t *testing.T) {
+	st := newStage(t, newLogic(), Config{Proxies: loopback})
+	st.address, _ = st.listenTLS()
+	for _, b := range [][]byte{nil, rawHeaderV2(0x20, 0, nil), []byte("PROXY UNKNOWN\r\n")} {
+		p := st.dial()
+		p.send(b)
+		p.Close()
+	}
+	st.eventually("they are gone", func() bool { return st.stat("close.peer") == 3 && st.stat("places.taken") == 0 })
+	if n := st.stat("failed_handshakes"); n != 0 {
+		t.Errorf("%d handshakes failed", n)
+	}
+}
+
 // On the listener with TLS a header that is wrong is answered in the clear.
 func TestTLSWithAWrongProxyHeader(t *testing.T) {
 	for name, c := range map[string]struct {

@@ -5,8 +5,10 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"gannet/protocol"
@@ -260,8 +262,18 @@ func (c *tlsConn) shakeHands(conn *tls.Conn) bool {
 		c.badProxy()
 		return false
 	}
-	g.counters.handshakes.Add(1)
+	c.handshakeFailed(err)
 	return false
+}
+
+// handshakeFailed counts why. A peer that goes away, as health checks do, failed in
+// nothing.
+func (c *tlsConn) handshakeFailed(err error) {
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		c.gateway.counters.close(0)
+		return
+	}
+	c.gateway.counters.handshakes.Add(1)
 }
 
 // heading reads the PROXY header; false: there is none, or its client is refused.
@@ -290,7 +302,7 @@ func (c *tlsConn) heading(ctx context.Context) bool {
 			}
 			return r == admitted
 		case rerr != nil:
-			g.counters.handshakes.Add(1)
+			c.handshakeFailed(rerr)
 			return false
 		}
 	}
