@@ -176,6 +176,7 @@ func (g *Gateway) begin(s *session) {
 		return
 	}
 	g.wheel.schedule(s, s.opened+loginTicks)
+	g.places.wait(s.place, s)
 }
 
 // fire serves a session that the wheel says is due.

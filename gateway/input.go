@@ -103,7 +103,7 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 	if s.phase.Load() != phaseOnline || s.greeted == s.inputs {
 		if f.Type == protocol.TypeHello && s.phase.CompareAndSwap(phaseNew, phaseLogin) {
 			s.greeted = s.inputs
-			if wait := g.places.mayLogin(s.place); wait > 0 {
+			if wait := g.places.greeted(s.place); wait > 0 {
 				s.refuse(refusedFailedLogins, wait)
 				return
 			}

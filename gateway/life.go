@@ -126,6 +126,10 @@ func (s *session) forget() {
 	g.sessions.remove(s)
 }
 
+// giveWay ends a connection that has said nothing, because somebody else wants to log
+// in.
+func (s *session) giveWay() { s.refuse(gaveWay, 0) }
+
 // due does what the wheel woke the session for and says when to wake it next;
 // 0: never.
 func (s *session) due(now int64) (next int64) {

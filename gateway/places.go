@@ -25,6 +25,11 @@ type places struct {
 	fresh     int                       // of them before login
 	byAddress map[limiter.Subject]int32 // of those whose address is known; no entry is 0
 
+	// oldest and newest end the queue of those who have said nothing yet. Where the
+	// places before login are taken, the oldest gives way to a newcomer: else whoever
+	// opens connections and says nothing keeps everybody out, with a few of them.
+	oldest, newest *place
+
 	// failing are the addresses that failed to log in too often, with the tick at
 	// which they may come again. As many as there may be connections, so that who
 	// comes from many addresses fills no memory.
@@ -41,6 +46,14 @@ type place struct {
 	taken   bool // guarded by the mutex of places, as what follows
 	fresh   bool // not logged in
 	counted bool // among those of its address
+
+	holder       holder // in the queue of those who have said nothing; nil: it is not
+	older, newer *place // its neighbours there
+}
+
+// holder is whose place it is.
+type holder interface {
+	giveWay() // ends the connection; it does not wait
 }
 
 // refusal says why a connection is not let in.
@@ -49,7 +62,8 @@ type refusal uint8
 const (
 	admitted             refusal = iota
 	refusedFull                  // all places are taken
-	refusedBeforeLogin           // those before login are
+	refusedBeforeLogin           // those before login are, by logins that are under way
+	gaveWay                      // it said nothing for longest when those before login were taken
 	refusedAddressPlaces         // those of the address are
 	refusedConnects              // the address connects too fast
 	refusedFailedLogins          // it failed to log in too often
@@ -57,11 +71,11 @@ const (
 )
 
 // refusalNames are the counters of the debug endpoint.
-var refusalNames = [refusals]string{"", "full", "before_login", "address_places", "address_rate", "failed_logins"}
+var refusalNames = [refusals]string{"", "full", "before_login", "gave_way", "address_places", "address_rate", "failed_logins"}
 
 // code is what the client hears.
 func (r refusal) code() protocol.Code {
-	if r <= refusedBeforeLogin {
+	if r <= gaveWay {
 		return protocol.CodeTooManyConnections
 	}
 	return protocol.CodeAddressLimited
@@ -79,25 +93,71 @@ func newPlaces(c *Config, w *wheel) places {
 // address is not known yet: identify follows. One that is refused holds what it got
 // until leave.
 func (t *places) take(p *place, proxied bool) (refusal, time.Duration) {
-	if r := t.enter(p); r != admitted || proxied {
-		return r, 0
+	if !proxied { // first, so that nobody gives way to one who is refused
+		if r, wait := t.identify(p, p.from); r != admitted {
+			return r, wait
+		}
 	}
-	return t.identify(p, p.from)
+	r, instead := t.enter(p)
+	if instead != nil {
+		instead.giveWay()
+	}
+	return r, 0
 }
 
-func (t *places) enter(p *place) refusal {
+// enter takes a place, perhaps instead of somebody else.
+func (t *places) enter(p *place) (r refusal, instead holder) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	switch {
-	case t.taken >= t.max:
-		return refusedFull
-	case t.fresh >= t.maxNew:
-		return refusedBeforeLogin
+	if t.taken >= t.max {
+		return refusedFull, nil
+	}
+	if t.fresh >= t.maxNew {
+		if t.oldest == nil {
+			return refusedBeforeLogin, nil
+		}
+		instead = t.oldest.holder
+		t.known(t.oldest) // among all places it counts until it is gone
 	}
 	t.taken++
 	t.fresh++
 	p.taken, p.fresh = true, true
-	return admitted
+	return admitted, instead
+}
+
+// wait puts a connection at the end of the queue of those who have said nothing.
+func (t *places) wait(p *place, h holder) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unlink(p)
+	if !p.fresh { // it gave way already
+		return
+	}
+	p.holder, p.older = h, t.newest
+	if t.newest != nil {
+		t.newest.newer = p
+	} else {
+		t.oldest = p
+	}
+	t.newest = p
+}
+
+// unlink takes a connection out of the queue, if it is there; mu is held.
+func (t *places) unlink(p *place) {
+	if p.holder == nil {
+		return
+	}
+	if p.older != nil {
+		p.older.newer = p.newer
+	} else {
+		t.oldest = p.newer
+	}
+	if p.newer != nil {
+		p.newer.older = p.older
+	} else {
+		t.newest = p.older
+	}
+	p.holder, p.older, p.newer = nil, nil, nil
 }
 
 // identify puts the connection under the limits of the address from which it comes.
@@ -138,7 +198,9 @@ func (t *places) loggedIn(p *place) {
 	t.known(p)
 }
 
+// known ends the time before login; mu is held.
 func (t *places) known(p *place) {
+	t.unlink(p)
 	if p.fresh {
 		p.fresh = false
 		t.fresh--
@@ -188,11 +250,12 @@ func (t *places) isCounted(p *place) bool {
 	return p.counted
 }
 
-// mayLogin says for how long the address must not try to log in, 0: it may. Whoever
-// connected before the address was refused hears it here.
-func (t *places) mayLogin(p *place) time.Duration {
+// greeted says that HELLO is there, and for how long the address must not log in; 0:
+// it may. Whoever connected before the address was refused hears it here.
+func (t *places) greeted(p *place) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	t.unlink(p)
 	if len(t.failing) == 0 || !p.counted {
 		return 0
 	}

@@ -73,33 +73,125 @@ func (p *peer) turnedAway() (protocol.Code, time.Duration) {
 	return m.Code, time.Duration(m.RetryAfter) * time.Millisecond
 }
 
+// Before login there is a share of the places. Where those who have sent HELLO take
+// it, newcomers are refused; those who say nothing give way to them, the oldest first.
 func TestConnectionsBeforeLoginHaveAShare(t *testing.T) {
-	st := newStage(t, newLogic(), Config{MaxConnections: 10, MaxBeforeLogin: 3})
+	logic, gate := newLogic(), make(chan struct{})
+	st := newStage(t, logic, Config{MaxConnections: 10, MaxBeforeLogin: 3, QueryWorkers: 4})
 	in := []*peer{st.login(1), st.login(2)}
-	mute := []*peer{st.dial(), st.dial(), st.dial()}
-	st.eventually("they have their places", func() bool { return st.stat("places.before_login") == 3 })
+	logic.does(misdeed{login: func(login *hop.Login) (hop.Welcome, error) {
+		<-gate
+		w := protocol.Welcome{User: login.Hello.Device}
+		return hop.Welcome{User: w.User, Number: 1, Heartbeat: 30, Frame: w.AppendFrame(nil, login.Request)}, nil
+	}})
+	first, second, third := st.silent("a first"), st.silent("a second"), st.silent("a third")
+	fourth := st.silent("a fourth")
+	if code, retry := first.turnedAway(); code != protocol.CodeTooManyConnections || retry > drainRetry {
+		t.Errorf("closed with %v, to come after %v", code, retry)
+	}
+	logins := []*peer{second, third, fourth}
+	for i, p := range logins {
+		p.send(hello(uint64(i + 3)))
+	}
+	st.eventually("all three log in", func() bool { return st.places.first() == nil })
 	if code, _ := st.dial().turnedAway(); code != protocol.CodeTooManyConnections {
 		t.Errorf("closed with %v", code)
 	}
-	if n := st.stat("connect.before_login"); n != 1 {
-		t.Errorf("%d refusals counted", n)
+	if a, b := st.stat("connect.gave_way"), st.stat("connect.before_login"); a != 1 || b != 1 {
+		t.Errorf("%d gave way, %d were refused", a, b)
 	}
-	mute[0].send(hello(3)) // whoever logs in makes room
-	if f := mute[0].next(); f.Type != protocol.TypeWelcome {
-		t.Fatalf("came %v", f.Type)
+	close(gate)
+	for _, p := range logins { // whoever logs in makes room
+		if f := p.next(); f.Type != protocol.TypeWelcome {
+			t.Fatalf("came %v", f.Type)
+		}
 	}
-	<-st.logic.loggedIn
-	st.login(4).alive()
-	for _, p := range in {
+	mute := st.silent("another")
+	for _, p := range append(in, logins...) {
 		p.alive()
 	}
-	if n := st.stat("places.taken"); n != 6 {
-		t.Errorf("%d places are taken", n)
+	if taken, fresh := st.stat("places.taken"), st.stat("places.before_login"); taken != 6 || fresh != 1 {
+		t.Errorf("%d places are taken, %d before login", taken, fresh)
 	}
-	for _, p := range mute[1:] {
+	mute.Close()
+	st.eventually("its place is free", func() bool { return st.stat("places.taken") == 5 && st.stat("places.before_login") == 0 })
+}
+
+// silent connects, says nothing and waits for its place.
+func (st *stage) silent(who string) *peer {
+	st.t.Helper()
+	n := st.stat("accepted")
+	p := st.dial()
+	st.eventually(who+" has its place", func() bool { return st.stat("accepted") == n+1 && st.places.last() == p.LocalAddr().String() })
+	return p
+}
+
+// One who is refused for the address makes nobody give way.
+func TestNobodyGivesWayToOneWhoIsRefused(t *testing.T) {
+	l := newLimiter(time.Second)
+	st := newStage(t, newLogic(), Config{MaxBeforeLogin: 2, Limiter: l})
+	first := st.silent("a first")
+	st.silent("a second")
+	l.give(limiter.Connects, 0)
+	if code, _ := st.dial().turnedAway(); code != protocol.CodeAddressLimited {
+		t.Errorf("closed with %v", code)
+	}
+	first.greet(1)
+	if n := st.stat("connect.gave_way"); n != 0 {
+		t.Errorf("%d gave way", n)
+	}
+}
+
+func (t *places) first() *place {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.oldest
+}
+
+func (t *places) last() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.newest == nil {
+		return ""
+	}
+	return t.newest.from.String()
+}
+
+// Whoever opens connections without a word, as many as may be and again and again,
+// keeps nobody out.
+func TestSilentPeersKeepNobodyOut(t *testing.T) {
+	st := newStage(t, newLogic(), Config{MaxBeforeLogin: 20})
+	plain := st.address
+	secure, pool := st.listenTLS()
+	var silent []*peer
+	for i := range 60 {
+		st.address = []string{plain, secure}[i%2]
+		silent = append(silent, st.silent("a silent one"))
+		if i >= 20 {
+			st.address = plain
+			p := st.dial()
+			p.greet(uint64(2*i + 1))
+			p.Close()
+			q := dialTLS(t, secure, pool)
+			q.greet(uint64(2*i + 2))
+			q.Close()
+		}
+	}
+	if n := st.stat("connect.before_login"); n != 0 {
+		t.Errorf("%d were refused", n)
+	}
+	// In each of 40 rounds three come and two log in; only in the first of them all
+	// places are taken before.
+	if n := st.stat("connect.gave_way"); n != 41 {
+		t.Errorf("%d gave way", n)
+	}
+	for _, p := range silent {
 		p.Close()
 	}
-	st.eventually("their places are free", func() bool { return st.stat("places.before_login") == 0 && st.stat("places.taken") == 4 })
+	st.eventually("all are gone", func() bool { return st.stat("places.taken") == 0 })
+	if st.places.first() != nil || st.places.newest != nil {
+		t.Error("somebody is in the queue still")
+	}
 }
 
 // The default share is a tenth.
@@ -179,7 +271,7 @@ func TestFailedLoginsOfOneAddressAreLimited(t *testing.T) {
 		}
 	}
 	st.eventually("the failures are charged", func() bool {
-		return st.places.mayLogin(&place{from: netip.MustParseAddrPort("127.0.0.1:1"), counted: true}) > 0
+		return st.places.greeted(&place{from: netip.MustParseAddrPort("127.0.0.1:1"), counted: true}) > 0
 	})
 	code, retry := st.dial().turnedAway()
 	if code != protocol.CodeAddressLimited || retry < 10*tick || retry > 10*tick+drainRetry {

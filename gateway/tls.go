@@ -8,6 +8,7 @@ import (
 	"io"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -175,6 +176,7 @@ type tlsConn struct {
 	gateway *Gateway
 	place   place
 	proxied bool
+	gave    atomic.Bool // way, and is counted
 	read    []byte
 }
 
@@ -198,12 +200,20 @@ func (c *tlsConn) admitted() (in bool) {
 		c.refused(r)
 		return false
 	}
+	g.places.wait(&c.place, c)
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes,
 		})
 	}
 	return true
+}
+
+// giveWay ends a connection in its handshake.
+func (c *tlsConn) giveWay() {
+	c.gave.Store(true)
+	c.refused(gaveWay)
+	c.Conn.Close()
 }
 
 func (c *tlsConn) refused(r refusal) {
@@ -269,6 +279,9 @@ func (c *tlsConn) shakeHands(conn *tls.Conn) bool {
 // handshakeFailed counts why. A peer that goes away, as health checks do, failed in
 // nothing.
 func (c *tlsConn) handshakeFailed(err error) {
+	if c.gave.Load() {
+		return
+	}
 	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
 		c.gateway.counters.close(0)
 		return

@@ -92,11 +92,12 @@ func TestSilenceOverTLS(t *testing.T) {
 		if n := g.Stats()["places.before_login"]; n != 3 {
 			t.Fatalf("%d places are taken", n)
 		}
-		over := l.dial()
+		mute = append(mute, l.dial())
 		synctest.Wait()
-		if !ended(over) || g.Stats()["connect.before_login"] != 1 {
-			t.Errorf("one too many was let in: %v", g.Stats())
+		if s := g.Stats(); !ended(mute[0]) || s["connect.gave_way"] != 1 || s["places.taken"] != 3 || s["close.too_many_connections"] != 1 {
+			t.Errorf("the oldest did not give way: %v", s)
 		}
+		mute = mute[1:]
 		time.Sleep(handshakeTimeout - time.Millisecond)
 		synctest.Wait()
 		for _, c := range mute {
