@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"errors"
+	"io"
 	"net"
 	"net/netip"
 	"os"
@@ -161,13 +162,50 @@ func TestFloodOfConnectsThatAreRefused(t *testing.T) {
 func TestRefusalIsHeard(t *testing.T) {
 	st := newStage(t, newLogic(), Config{MaxConnections: 1})
 	st.login(1)
+	st.listeners[0].(*netpollListener).gate.pause()
+	var early []*peer
 	for range 50 {
 		p := st.dial()
 		p.send(hello(2))
-		if code, _ := p.turnedAway(); code != protocol.CodeTooManyConnections {
-			t.Fatalf("closed with %v", code)
+		early = append(early, p)
+	}
+	for _, p := range early {
+		var m protocol.Failure
+		if f := p.next(); f.Type != protocol.TypeClose || m.Decode(f.Payload) != nil || m.Code != protocol.CodeTooManyConnections {
+			t.Fatalf("came %v", f.Type)
+		}
+		if _, err := p.Read(make([]byte, 1)); err != io.EOF {
+			t.Fatalf("after the CLOSE: %v", err)
 		}
 	}
+}
+
+// A socket that listens for both families gives IPv4 addresses in the form of IPv6;
+// whoever comes is one and the same on any socket.
+func TestAddressOnASocketOfBothFamilies(t *testing.T) {
+	l := newLimiter(time.Second)
+	st := newStage(t, newLogic(), Config{Limiter: l, Proxies: []netip.Prefix{netip.MustParsePrefix("127.0.0.3/32")}})
+	listeners, err := Listen(":0", 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Serve(listeners[0]); err != nil {
+		t.Fatal(err)
+	}
+	_, port, err := net.SplitHostPort(listeners[0].Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.address = net.JoinHostPort("127.0.0.1", port)
+	p := st.dial()
+	p.greet(1)
+	st.socketOf(p) // finds it by its address
+	if n := l.by(limiter.Connects, "127.0.0.1"); n != 1 {
+		t.Errorf("%d connects of it are counted", n)
+	}
+	proxied := st.dialFrom("127.0.0.3")
+	proxied.send(headerV2(client6, "[::1]:80"))
+	proxied.greet(2)
 }
 
 func TestRoomForEveryClose(t *testing.T) {
