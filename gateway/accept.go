@@ -2,10 +2,8 @@ package gateway
 
 import (
 	"errors"
-	"fmt"
 	"net"
 	"net/netip"
-	"sync"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -82,19 +80,15 @@ func sayClose(fd int, code protocol.Code, retryAfter uint32) {
 	_, _ = unix.Read(fd, hello[:])
 }
 
-// accept takes a connection off the queue of a listening socket that does not block.
-func accept(fd int) (int, netip.AddrPort, error) {
-	conn, address, err := unix.Accept4(fd, unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC)
-	if err != nil {
-		return 0, netip.AddrPort{}, err
-	}
+// peerOf gives the address that accept tells.
+func peerOf(address unix.Sockaddr) netip.AddrPort {
 	switch a := address.(type) {
 	case *unix.SockaddrInet4:
-		return conn, netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port)), nil
+		return netip.AddrPortFrom(netip.AddrFrom4(a.Addr), uint16(a.Port))
 	case *unix.SockaddrInet6:
-		return conn, netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port)), nil
+		return netip.AddrPortFrom(netip.AddrFrom16(a.Addr).Unmap(), uint16(a.Port))
 	}
-	return conn, netip.AddrPort{}, nil
+	return netip.AddrPort{}
 }
 
 // addressOf gives the address of a peer as the gateway keeps it.
@@ -111,7 +105,7 @@ func addressOf(a net.Addr) netip.AddrPort {
 func gone(err error) bool {
 	for _, e := range []error{
 		unix.EINTR, unix.ECONNABORTED, unix.EPERM, unix.EPROTO, unix.ENETDOWN, unix.ENOPROTOOPT,
-		unix.EHOSTDOWN, unix.ENONET, unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH,
+		unix.EHOSTDOWN, unix.EHOSTUNREACH, unix.EOPNOTSUPP, unix.ENETUNREACH,
 	} {
 		if errors.Is(err, e) {
 			return true
@@ -126,65 +120,5 @@ func (g *Gateway) acceptFailed(err error) {
 	g.counters.acceptFailed.Add(1)
 	if g.said.accept.Now() {
 		g.log.Error("gateway: connections cannot be accepted for the moment", "error", err)
-	}
-}
-
-// gate says whether a listening socket has somebody to accept, and can be shut for a
-// while. It is an epoll of the one socket: netpoll watches it in place of the socket,
-// so that a pause does not go through netpoll. Netpoll's own pause comes back to an
-// epoll that it can leave only once, and spins from then on.
-type gate struct {
-	epoll  int
-	socket int
-
-	mu     sync.Mutex
-	closed bool
-}
-
-func newGate(socket int) (*gate, error) {
-	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
-	if err != nil {
-		return nil, fmt.Errorf("cannot watch the listening socket: %w", err)
-	}
-	t := &gate{epoll: epoll, socket: socket}
-	if err := t.open(); err != nil {
-		t.close()
-		return nil, fmt.Errorf("cannot watch the listening socket: %w", err)
-	}
-	return t, nil
-}
-
-func (t *gate) open() error {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed {
-		return nil
-	}
-	return unix.EpollCtl(t.epoll, unix.EPOLL_CTL_ADD, t.socket, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(t.socket)})
-}
-
-// pause shuts the gate for a moment.
-func (t *gate) pause() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.closed || unix.EpollCtl(t.epoll, unix.EPOLL_CTL_DEL, t.socket, nil) != nil {
-		return
-	}
-	time.AfterFunc(acceptPause, t.reopen)
-}
-
-// reopen opens the gate again; without memory for that it waits once more.
-func (t *gate) reopen() {
-	if t.open() != nil {
-		time.AfterFunc(acceptPause, t.reopen)
-	}
-}
-
-func (t *gate) close() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if !t.closed {
-		t.closed = true
-		_ = unix.Close(t.epoll)
 	}
 }

@@ -22,6 +22,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gannet/internal/limiter"
 	"gannet/protocol"
@@ -38,9 +39,15 @@ type Config struct {
 	MaxBeforeLogin int // of them; default a tenth
 	MaxPerAddress  int // of them; default DefaultMaxPerAddress
 
-	Limiter limiter.Limiter // of connects and failed logins of an address; nil: no limits
 	Proxies []netip.Prefix  // whose connections begin with a PROXY header
+	Limiter limiter.Limiter // of users and addresses; nil: no limits
+	Frames  limiter.Rate    // of one connection; zero: no limit
 
+	// OutboxMemory is how many bytes may wait for all clients together whose sockets are
+	// blocked; default DefaultOutboxMemory, negative: none.
+	OutboxMemory int64
+
+	Now func() time.Time // by which tokens end; default time.Now
 	Log *slog.Logger
 }
 
@@ -54,6 +61,8 @@ type Gateway struct {
 	epoch    uint64
 	logic    Logic
 	log      *slog.Logger
+	limiter  limiter.Limiter
+	pace     pace
 	counters counters
 	said     said
 	places   places
@@ -64,6 +73,9 @@ type Gateway struct {
 	queries  *queries
 	logouts  *logouts
 	writers  writers
+	memory   memory
+	blocked  *blocked
+	clock    func() time.Time
 
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -113,6 +125,12 @@ func build(c Config) *Gateway {
 	if c.MaxPerAddress == 0 {
 		c.MaxPerAddress = DefaultMaxPerAddress
 	}
+	if c.OutboxMemory == 0 {
+		c.OutboxMemory = DefaultOutboxMemory
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -122,14 +140,21 @@ func build(c Config) *Gateway {
 		log:     c.Log,
 		proxies: c.Proxies,
 		stop:    make(chan struct{}),
+
+		limiter: c.Limiter,
+		pace:    newPace(c.Frames),
+		clock:   c.Now,
 	}
 	g.places = newPlaces(&c, &g.wheel)
+	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.writers = newWriters(c.Writers)
 	for _, w := range g.writers {
 		g.wg.Go(func() { w.run(g.stop) })
 	}
+	g.blocked = newBlocked(g)
+	g.wg.Go(g.blocked.run)
 	for i := range c.Lanes {
 		l := newLane(g, i)
 		g.lanes = append(g.lanes, l)

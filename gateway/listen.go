@@ -85,20 +85,3 @@ func control(c syscall.RawConn, f func(fd int) error) (err error) {
 	}
 	return err
 }
-
-// inherit sets on a listening socket what its connections inherit from it, which
-// spares four system calls a connection.
-func inherit(socket int) error {
-	for _, o := range [...]struct{ level, name, value int }{
-		{unix.IPPROTO_TCP, unix.TCP_NODELAY, 1},
-		{unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPIDLE, seconds(keepAliveIdle)},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPINTVL, seconds(keepAliveInterval)},
-		{unix.IPPROTO_TCP, unix.TCP_KEEPCNT, keepAliveProbes},
-	} {
-		if err := unix.SetsockoptInt(socket, o.level, o.name, o.value); err != nil {
-			return fmt.Errorf("cannot set options of the listening socket: %w", err)
-		}
-	}
-	return nil
-}

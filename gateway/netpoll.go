@@ -104,6 +104,7 @@ type netpollTransport struct {
 	fd       int
 	newcomer *newcomer
 	header   *header // the PROXY header, while it is not there whole
+	awaited  bool    // it has blocked before; guarded by the session's writing lock
 }
 
 func (t *netpollTransport) write(p []byte) (int, error) {
@@ -122,6 +123,13 @@ func (t *netpollTransport) write(p []byte) (int, error) {
 }
 
 func (t *netpollTransport) shutdown() { _ = unix.Shutdown(t.fd, unix.SHUT_RDWR) }
+
+// reset closes the half that reads, which the poller sees, so that nothing follows what
+// was cut; what the close does then is said by the linger time of 0.
+func (t *netpollTransport) reset() {
+	_ = unix.SetsockoptLinger(t.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	_ = unix.Shutdown(t.fd, unix.SHUT_RD)
+}
 
 func (t *netpollTransport) remote() string { return t.newcomer.String() }
 
@@ -151,7 +159,7 @@ type netpollListener struct {
 }
 
 // Fd is what netpoll watches.
-func (l *netpollListener) Fd() int { return l.gate.epoll }
+func (l *netpollListener) Fd() int { return l.gate.watched() }
 
 // Accept is called by the poller; nil and no error: there is nobody to let in. Those
 // who are turned away are many when it matters, so they do not cost a wake each.
@@ -190,6 +198,9 @@ func (g *Gateway) Serve(ln net.Listener) error {
 	defer g.mu.Unlock()
 	if g.stopping {
 		return ErrStopped
+	}
+	if err := boundBuffers(ln); err != nil {
+		return err
 	}
 	socket, err := netpoll.ConvertListener(ln)
 	if err != nil {

@@ -166,16 +166,16 @@ func (s *session) heading(h *header, p []byte) (rest []byte, ok bool) {
 		return nil, false
 	case from.IsValid():
 		if r, wait := s.gateway.places.identify(s.place, from); r != admitted {
-			s.refuse(r, wait)
+			s.turnAway(r, wait)
 			return nil, false
 		}
 	}
 	return h.bytes[n:], true
 }
 
-// refuse closes a connection that has a session already for the reason for which
+// turnAway closes a connection that has a session already for the reason for which
 // others get none.
-func (s *session) refuse(r refusal, wait time.Duration) {
+func (s *session) turnAway(r refusal, wait time.Duration) {
 	s.gateway.refused(r, s.place.from)
 	s.closeAfter(r.code(), retryAfter(wait))
 }

@@ -19,6 +19,9 @@ import (
 // socket: one write of the writer's, so that it never has to wait.
 const tlsPending = scratchBytes
 
+// tlsKeeps is how much memory a connection keeps for what is pending next.
+const tlsKeeps = 4 << 10
+
 // handshakeTimeout bounds the TLS handshake; HELLO has its own time after it.
 const handshakeTimeout = protocol.LoginTimeout
 
@@ -38,6 +41,7 @@ type tlsTransport struct {
 	changed sync.Cond // pending grew, or the connection is to end
 	pending []byte
 	ending  bool
+	waiting *session // for room in pending
 }
 
 func (t *tlsTransport) write(p []byte) (int, error) {
@@ -52,6 +56,19 @@ func (t *tlsTransport) write(p []byte) (int, error) {
 	return n, nil
 }
 
+func (t *tlsTransport) await(s *session) error {
+	t.mu.Lock()
+	room := len(t.pending) < tlsPending
+	if !room {
+		t.waiting = s
+	}
+	t.mu.Unlock()
+	if room { // carry was quicker
+		s.gateway.wake(s.id)
+	}
+	return nil
+}
+
 func (t *tlsTransport) shutdown() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -62,10 +79,21 @@ func (t *tlsTransport) shutdown() {
 	t.changed.Signal()
 }
 
+// reset closes the socket below TLS, for an alert of TLS would wait for the write that
+// is under way.
+func (t *tlsTransport) reset() {
+	below := t.conn.NetConn()
+	if tcp, ok := below.(interface{ SetLinger(int) error }); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = below.Close()
+	t.shutdown()
+}
+
 func (t *tlsTransport) remote() string { return t.peer.from.String() }
 
-// carry writes what is pending until the connection is to end, and then ends it.
-// A peer that takes nothing for writeTimeout ends it too.
+// carry writes what is pending until the connection is to end, and then ends it. That
+// a peer takes nothing is for the wheel to see, once pending is full.
 func (t *tlsTransport) carry() {
 	defer t.conn.NetConn().Close() // what TLS says at the end may be what goes wrong
 	defer func() {
@@ -75,34 +103,38 @@ func (t *tlsTransport) carry() {
 	}()
 	var out []byte
 	for {
-		if out = t.next(out); len(out) == 0 {
-			break
+		var waiting *session
+		if out, waiting = t.next(out); len(out) == 0 {
+			_ = t.conn.Close()
+			return
+		}
+		if waiting != nil {
+			waiting.gateway.wake(waiting.id)
 		}
 		if _, err := t.conn.Write(out); err != nil {
-			break
+			t.reset() // it may have been cut in a frame
+			return
+		}
+		if cap(out) > tlsKeeps {
+			out = nil
 		}
 	}
-	_ = t.conn.Close()
 }
 
-// next waits for bytes to write, and sets the time for it; nothing: the connection is
-// to end. spare is what they may be gathered in meanwhile.
-func (t *tlsTransport) next(spare []byte) []byte {
+// next waits for bytes to write, and says who waits for their room; nothing: the
+// connection is to end. spare is what bytes may be gathered in meanwhile.
+func (t *tlsTransport) next(spare []byte) (out []byte, waiting *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for len(t.pending) == 0 && !t.ending {
 		t.changed.Wait()
 	}
-	out := t.pending
-	t.pending = spare[:0]
-	limit := writeTimeout
+	out, t.pending = t.pending, spare[:0]
+	waiting, t.waiting = t.waiting, nil
 	if t.ending {
-		limit = tlsGoodbye
+		_ = t.conn.SetWriteDeadline(time.Now().Add(tlsGoodbye))
 	}
-	if t.conn.SetWriteDeadline(time.Now().Add(limit)) != nil {
-		return nil
-	}
-	return out
+	return out, waiting
 }
 
 // tlsListener accepts TLS connections for the gateway.
@@ -119,6 +151,9 @@ func (g *Gateway) ServeTLS(ln net.Listener, config *tls.Config) error {
 	defer g.mu.Unlock()
 	if g.stopping {
 		return ErrStopped
+	}
+	if err := boundBuffers(ln); err != nil {
+		return err
 	}
 	config = config.Clone()
 	config.MinVersion = tls.VersionTLS13
@@ -327,6 +362,14 @@ func (c *tlsConn) badProxy() {
 	_ = c.SetWriteDeadline(time.Now().Add(tlsGoodbye))
 	f := protocol.Failure{Code: protocol.CodeBadProxy, Text: []byte(protocol.CodeBadProxy.Meaning())}
 	_, _ = c.Write(f.AppendClose(nil))
+}
+
+// SetLinger is for a reset.
+func (c *tlsConn) SetLinger(seconds int) error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return tcp.SetLinger(seconds)
+	}
+	return nil
 }
 
 // Read reads what is below TLS.

@@ -25,9 +25,9 @@ var importRules = []struct {
 	{"gannet/protocol", nil},
 	{"gannet/internal/hop", []string{"gannet/protocol"}},
 	{"gannet/internal/operate", nil},
-	{"gannet/internal/limiter", nil},
 	{"gannet/internal/token", []string{"github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
+	{"gannet/internal/limiter", nil},
 	{"gannet/internal/architecture", nil},
 	{"gannet/internal/endtoend", nil},
 	{"gannet/internal/command", []string{"*"}}, // it alone composes
@@ -41,7 +41,7 @@ var importRules = []struct {
 	}},
 	{"gannet/logic/ledger", []string{"gannet/protocol", "gannet/internal/hop", "gannet/logic"}},
 	{"gannet/logic/embedded", []string{
-		"gannet/protocol", "gannet/internal/hop", "gannet/logic", "gannet/logic/ledger", pebble,
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/limiter", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", pebble, unix,
 	}},
 	{"gannet/transfer", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",

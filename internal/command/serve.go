@@ -28,7 +28,10 @@ type serveCmd struct {
 	Lanes     int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
 	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 
-	socketFlags
+	MinFree int `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
+
+	socketFlags `embed:""`
+	limitFlags  `embed:""`
 }
 
 // Help is printed by gannet serve --help.
