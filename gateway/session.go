@@ -55,6 +55,7 @@ type session struct {
 	id        uint64
 	gateway   *Gateway
 	transport transport
+	place     *place
 
 	phase       atomic.Int32
 	user        uint64 // set before phaseOnline, read only from then on
