@@ -264,5 +264,10 @@ func (s *session) survive(where string) {
 		s.reason = protocol.CodeInternal
 	}
 	s.mu.Unlock()
+	defer func() {
+		if again := recover(); again != nil { // the transport is what is broken
+			s.gateway.panicked(where, again)
+		}
+	}()
 	s.breakOff() // the outbox cannot be trusted any more, so there is no CLOSE
 }
