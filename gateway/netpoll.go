@@ -85,7 +85,6 @@ type netpollTransport struct {
 	session *session
 	fd      int
 	peer    net.Addr
-	awaited bool // it has blocked before; guarded by the session's writing lock
 }
 
 func (t *netpollTransport) write(p []byte) (int, error) {

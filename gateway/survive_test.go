@@ -19,6 +19,7 @@ type heldSocket struct {
 	sips     bool // but for a byte at a time
 	awaits   int  // how often it was waited for
 	resets   int
+	deaf     bool // cannot say when it takes bytes
 	stubborn bool // has a bug in reset too
 }
 
@@ -38,6 +39,9 @@ func (b *heldSocket) write(p []byte) (int, error) {
 }
 
 func (b *heldSocket) await(*session) error {
+	if b.deaf {
+		return errNoEpoll
+	}
 	b.awaits++
 	return nil
 }
