@@ -44,6 +44,15 @@ type counters struct {
 	refusedTooMany atomic.Uint64
 	refusedType    atomic.Uint64
 
+	refusedUserRate  atomic.Uint64 // over a limit of the user
+	refusedFrameRate atomic.Uint64 // over the limit of frames of the connection
+	refusedHeld      atomic.Uint64 // SENDs behind one that was refused
+
+	// PUSHACK and READ over the limit of frames.
+	acksMerged atomic.Uint64 // into one that waited
+	acksForced atomic.Uint64 // went at once, because too many waited
+	acksLost   atomic.Uint64 // waited when their connection ended, and the lane had no room
+
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
 	logicUnanswered atomic.Uint64 // frames without an answer, or with one that is none
@@ -83,6 +92,8 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeTooManyConnections,
 	protocol.CodeInternal,
 	protocol.CodeLoginUnavailable,
+	protocol.CodeOverLimits,
+	protocol.CodeTooManySessions,
 	protocol.CodeBadFrame,
 	protocol.CodeFrameTooLarge,
 	protocol.CodeHelloExpected,
@@ -106,6 +117,7 @@ func (c *counters) close(code protocol.Code) {
 // Stats gives every counter of the gateway by name: "close.peer" and
 // "close.<code>" for connections that ended, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
+// "acks.<what>" for PUSHACK and READ over the limit of frames,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
 // and totals. They rise from the start of the process, but for "connections" and
 // "blocked", which is how many there are and how many of them have a blocked socket,
@@ -137,11 +149,19 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"refused.busy":      c.refusedBusy.Load(),
 		"refused.too_many":  c.refusedTooMany.Load(),
 		"refused.bad_type":  c.refusedType.Load(),
-		"logic.failed":      c.logicFailed.Load(),
-		"logic.unanswered":  c.logicUnanswered.Load(),
-		"logic.logouts":     c.logoutsDropped.Load(),
-		"hostile.push":      c.badPush.Load(),
-		"panics":            c.panics.Load(),
+
+		"refused.user_rate":  c.refusedUserRate.Load(),
+		"refused.frame_rate": c.refusedFrameRate.Load(),
+		"refused.held":       c.refusedHeld.Load(),
+		"acks.merged":        c.acksMerged.Load(),
+		"acks.forced":        c.acksForced.Load(),
+		"acks.lost":          c.acksLost.Load(),
+
+		"logic.failed":     c.logicFailed.Load(),
+		"logic.unanswered": c.logicUnanswered.Load(),
+		"logic.logouts":    c.logoutsDropped.Load(),
+		"hostile.push":     c.badPush.Load(),
+		"panics":           c.panics.Load(),
 	}
 	stats["close.other"] = c.closedOther.Load()
 	for i, code := range closeReasons {

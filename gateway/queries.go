@@ -185,6 +185,8 @@ func (q *queries) doLogin(s *session, f protocol.Frame) {
 	case err != nil:
 		q.failed("a login was not answered", err)
 		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
+	case w.Code == protocol.CodeTooManySessions:
+		s.closeAfter(w.Code, overLimitsDelay())
 	case w.Code != 0:
 		s.close(w.Code)
 	case w.User == 0 || !isWelcome(w.Frame, f.Request):
