@@ -125,6 +125,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Queues: queues, Server: identity[:], Logger: log,
 	}
 	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
+	toGateway.OutboxMemory = c.outboxMemory()
 	c.applyTo(&toGateway, &toLogic)
 	rules := logic.New(toLogic)
 	toGateway.Logic = rules
@@ -194,6 +195,14 @@ func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
 	}
 	s.tlsAddress = ln.Addr().String()
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
+}
+
+// outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
+func (c *serveCmd) outboxMemory() int64 {
+	if c.OutboxMemory <= 0 {
+		return -1
+	}
+	return int64(c.OutboxMemory) << 20
 }
 
 func numbers(n int) []int {
