@@ -132,6 +132,9 @@ func (l *Ledger) Record(batches []*logic.Batch, record *hop.Record) {
 			if e.Outcome != logic.Applied || e.Op == hop.OpAck {
 				continue
 			}
+			if e.Op == hop.OpMessage && s.conversation.first == at-1 {
+				announceHole(record, s.conversation, e.Seq)
+			}
 			r := hop.RecordEntry{Op: e.Op, Conversation: e.Conversation, User: e.User, Device: e.Device, Seq: e.Seq}
 			switch e.Op {
 			case hop.OpMessage:
