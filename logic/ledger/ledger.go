@@ -15,6 +15,7 @@
 //	conversation.go  what is kept of a conversation
 //	change.go        what is to be written, and the record for the queue
 //	view.go          what readers see
+//	hole.go          seqs that will never exist
 //	line.go          calls that wait for the queue, gathered
 package ledger
 
