@@ -91,8 +91,8 @@ func TestOtherFormats(t *testing.T) {
 		make func(*testing.T, vfs.FS)
 		says []string
 	}{
-		"a later format":           {set(keyFormat, next), []string{"00000002", "reads format 1", "another folder"}},
-		"a format of another size": {set(keyFormat, "1"), []string{"reads format 1"}},
+		"a later format":           {set(keyFormat, next), []string{"00000003", "reads format 2", "another folder"}},
+		"a format of another size": {set(keyFormat, "1"), []string{"reads format 2"}},
 		"no format":                {set(keyFormat, ""), []string{"does not say which"}},
 		"before there was a format": {func(t *testing.T, fs vfs.FS) {
 			db := rawOpen(t, fs, func(o *pebble.Options) { o.Merger = nil })

@@ -137,12 +137,16 @@ func (s *Store) commit(q *queue, change *ledger.Change) (err error) {
 			err = s.fail(fmt.Errorf("%v", cause))
 		}
 	}()
+	if err := s.mark.cover(change.Highest()); err != nil {
+		return s.fail(fmt.Errorf("the mark: %w", err))
+	}
 	w := s.db.NewBatch()
 	q.encode(w, change)
 	if err := s.db.Apply(w, pebble.Sync); err != nil {
 		return s.fail(err)
 	}
 	q.made++
+	s.mark.reached(q.index, q.made, change.Stamp)
 	return w.Close()
 }
 
@@ -163,9 +167,9 @@ func (q *queue) encode(w *pebble.Batch, change *ledger.Change) {
 			putMessageKey(op.Key, &p, m.Seq)
 			copy(op.Value[copy(op.Value, q.links):], m.Payload)
 			op.Finish()
-			if m.Seq == 1 {
-				putInbox(w, c.Key)
-			}
+		}
+		if c.Before.Head == 0 && c.After.Head != 0 {
+			putInbox(w, c.Key)
 		}
 		for j := range change.Members[c.Members.Start:c.Members.End] {
 			op := w.SetDeferred(memberKey, memberValue)
