@@ -194,11 +194,11 @@ func (o *opening) judge() *LossError {
 	case !o.marked:
 		missing = fmt.Sprintf("the mark %s is missing, so nothing says what the store had reached", markPath(o.dir))
 	case gone:
-		missing = fmt.Sprintf("the store is gone: there is nothing in the folder, and it had reached %s commits at %s", grouped(o.mark.total()), o.when())
+		missing = fmt.Sprintf("the store is gone: there is nothing in the folder, and it had reached %s at %s", countOf(o.mark.total()), o.when())
 	case o.found.identity != o.mark.identity:
 		missing = fmt.Sprintf("this is another store (%x) than the mark %s says (%x)", o.found.identity, markPath(o.dir), o.mark.identity)
 	case behind > 0:
-		missing = fmt.Sprintf("the store is %s commits behind what it had reached at %s", grouped(behind), o.when())
+		missing = fmt.Sprintf("the store is %s behind what it had reached at %s", countOf(behind), o.when())
 	}
 	if cause = o.found.commits.hole(); cause != nil {
 		if missing == "" {
@@ -333,6 +333,14 @@ func get(db *pebble.DB, key string) ([]byte, error) {
 	}
 	defer closer.Close()
 	return append([]byte(nil), value...), nil
+}
+
+// countOf says how many commits.
+func countOf(n uint64) string {
+	if n == 1 {
+		return "1 commit"
+	}
+	return grouped(n) + " commits"
 }
 
 // grouped writes a number with a comma before every three digits.
