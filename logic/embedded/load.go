@@ -98,9 +98,10 @@ const walkSteps = 8
 
 func walk(it *pebble.Iterator, w *ledger.Walk) error {
 	p := placeOf(w.Key)
-	ok := it.SeekGE(messageKey(&p, w.From))
+	key := messageKey(&p, w.From)
+	ok := it.SeekGE(key)
 	for seq := w.From; seq != 0; {
-		if !ok || !bytes.Equal(it.Key(), messageKey(&p, seq)) {
+		if !ok || !bytes.Equal(it.Key(), key) {
 			return errors.Join(errCorrupt, it.Error())
 		}
 		links, m, err := readMessage(it)
@@ -113,12 +114,13 @@ func walk(it *pebble.Iterator, w *ledger.Walk) error {
 		if !w.Visit(m.ClientID, seq, m.Time, links.previous) {
 			return nil
 		}
-		if distance := seq - links.previous; distance <= walkSteps {
-			for range distance {
+		key = messageKey(&p, links.previous)
+		if seq-links.previous <= walkSteps {
+			for ok && bytes.Compare(it.Key(), key) > 0 { // seqs between may be lost
 				ok = it.Prev()
 			}
 		} else {
-			ok = it.SeekGE(messageKey(&p, links.previous))
+			ok = it.SeekGE(key)
 		}
 		seq = links.previous
 	}

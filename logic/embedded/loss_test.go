@@ -40,8 +40,9 @@ type acked struct {
 }
 
 const (
-	lossPeers = 7
-	lossPart  = 240 // messages of a part of a store's life
+	lossPeers = 4
+	lossPart  = 160 // commits of a part of a store's life
+	lossBatch = 5   // messages of a commit
 )
 
 // newTemplates makes the stores.
@@ -67,10 +68,15 @@ func newTemplates(t *testing.T) *templates {
 			if user == peer {
 				user = 1
 			}
-			b := new(entries).send(user, 1, peer, id).read(user, 1, peer, 1<<60)
-			e := b.mustApply(t, s)[0]
+			b := new(entries)
+			for range lossBatch {
+				b.send(user, 1, peer, id)
+				id++
+			}
 			c := direct(user, peer)
-			x.acked[c] = append(x.acked[c], acked{user, id, e.Seq, e.Time})
+			for _, e := range b.read(user, 1, peer, 1<<60).mustApply(t, s)[:lossBatch] {
+				x.acked[c] = append(x.acked[c], acked{user, e.ClientID, e.Seq, e.Time})
+			}
 		}
 	}
 	copyTo := func(to, from string) {
@@ -123,7 +129,7 @@ func newTemplates(t *testing.T) *templates {
 			t.Fatal(err)
 		}
 	}
-	send(s, lossPart/4)
+	send(s, lossPart) // more than Pebble looks ahead behind what it cannot read
 	for made := commitsOf(t, s); ; time.Sleep(time.Millisecond) {
 		if m, _, err := readMark(vfs.Default, markPath(live)); err == nil && m.total() == made {
 			break
