@@ -28,6 +28,7 @@ type serveCmd struct {
 	Lanes          int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
 	Sockets        int    `default:"2" placeholder:"N" help:"Listening sockets; more of them accept a storm of connects faster."`
 	MaxConnections int    `placeholder:"N" help:"Connections at most; by default what the limit on open files allows."`
+	GiveUp         string `name:"give-up-lost-messages" placeholder:"CODE" help:"Start although messages that were acked are missing from the store, and give them up for good; conversations go on above every seq that was given out. CODE comes from the start that was refused, and stands for that loss alone. Empty: such a start is refused."`
 	LogLevel       string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 }
 

@@ -193,8 +193,10 @@ func (o *opening) judge() *LossError {
 		return nil // a store that begins, or that had not begun when its machine died
 	case !o.marked:
 		missing = fmt.Sprintf("the mark %s is missing, so nothing says what the store had reached", markPath(o.dir))
-	case gone:
-		missing = fmt.Sprintf("the store is gone: there is nothing in the folder, and it had reached %s at %s", countOf(o.mark.total()), o.when())
+	case !o.there:
+		missing = fmt.Sprintf("the store is gone: there is no database in the folder, and it had reached %s at %s", countOf(o.mark.total()), o.when())
+	case o.found.empty:
+		missing = fmt.Sprintf("the store is empty, and it had reached %s at %s", countOf(o.mark.total()), o.when())
 	case o.found.identity != o.mark.identity:
 		missing = fmt.Sprintf("this is another store (%x) than the mark %s says (%x)", o.found.identity, markPath(o.dir), o.mark.identity)
 	case behind > 0:
