@@ -32,6 +32,7 @@ type templates struct {
 	another string // another one
 	acked   map[protocol.Conversation][]acked
 	atOlder map[protocol.Conversation]int // messages
+	since   uint64                        // that a client was told last
 }
 
 // acked is a message that was answered.
@@ -136,6 +137,7 @@ func newTemplates(t *testing.T) *templates {
 		}
 	}
 	copyTo(x.whole, live)
+	x.since = s.stamps.next()
 	held.Store(false)
 	close(release)
 	if err := s.Close(); err != nil {

@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -198,6 +199,10 @@ func (d *lossDisk) goOnWithout(loss *LossError) {
 		e = mustSend(d.T, s, user, 1, peer, 1<<40+1)
 		if state := stateOf(d.T, s, peer, 1, user); state.Head != e.Seq || user != peer && state.Unread != 1 {
 			d.Errorf("user %d sees %+v after one more than what was read", peer, state)
+		}
+		told, err := s.Changed(d.Context(), logic.InboxQuery{User: peer, Device: 1, Since: d.since, Limit: 100, Room: 1 << 20})
+		if err != nil || !slices.ContainsFunc(told.States, func(x protocol.State) bool { return x.Target == to(user) }) {
+			d.Errorf("user %d, who had synced before the loss, is not told of seq %d (%v)", peer, e.Seq, err)
 		}
 		if page, messages := d.page(s, c); page.First != 1 || page.Last != e.Seq || len(messages) == 0 || messages[len(messages)-1].Seq != e.Seq {
 			d.Errorf("the page goes from %d to %d, with %d messages; want up to %d", page.First, page.Last, len(messages), e.Seq)

@@ -19,10 +19,12 @@ import (
 // as it is for whoever can mend it. Only when nothing is missing, or when what is
 // missing was given up by its code, the second opens it to be written.
 //
-// The write-ahead log is replayed by both steps, into at most memTables tables of memory
-// each time. After a Close it holds what the memory tables held, at most 256 MiB; that
-// is a second or two. It is paid at every start, since nothing tells beforehand that
-// the first step will find all well.
+// The write-ahead log is replayed by both steps, one after the other, each time into as
+// much memory as it held before: that of the tables that were not flushed, memTables of
+// memTableSize at most. The first step writes no tables and takes less than half of the
+// time, half a second for 20 MB of log where the whole start takes 1.7 s. It is paid at
+// every start: what has to be known before anything is written is exactly what the
+// replay finds, and a start without it would have to trust the files that are in doubt.
 
 // LossError says that something that was acked is missing, or that nothing can tell
 // that it is not. Nothing was changed. It is an ErrLost.
