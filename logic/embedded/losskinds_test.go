@@ -54,6 +54,10 @@ var lossKinds = []struct {
 	{"MANIFEST: deleted", func(d *lossDisk) { d.remove(d.manifest()) }, "cannot open"},
 
 	{"marker of the MANIFEST: deleted", func(d *lossDisk) { d.remove(d.named("marker.manifest.", "")...) }, "marker.manifest.* is missing"},
+	{"marker of the MANIFEST: deleted, and made again by hand", func(d *lossDisk) {
+		d.remove(d.named("marker.manifest.", "")...)
+		d.make("marker.manifest.999999."+d.fs.PathBase(d.manifest()), cut(0))
+	}, nothing},
 	{"marker of the MANIFEST: names another", func(d *lossDisk) {
 		d.rename(d.named("marker.manifest.", "")[0], "marker.manifest.000009.MANIFEST-000099")
 	}, "cannot open"},
@@ -140,6 +144,31 @@ func TestEveryLossIsSaid(t *testing.T) {
 				})
 			}
 		})
+	}
+}
+
+// TestNothingIsLeft: with the folder gone and the mark damaged not even the name of the
+// store is known. What goes on is another store, and clients are told so.
+func TestNothingIsLeft(t *testing.T) {
+	d := newLossDisk(t, newTemplates(t), true)
+	whole, _, err := readMark(d.fs, markPath(d.dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	d.change(markPath(d.dir), garbled)
+	d.remove(d.dir)
+	s := d.open(d.refused("both slots of the mark").Code)
+	name := s.Identity()
+	if e := mustSend(t, s, 1, 1, 2, 1); name == whole.identity || e.Seq != 1 {
+		t.Errorf("store %x, which was %x, gives its first message %+v", name, whole.identity, e)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = d.open("")
+	defer s.Close()
+	if head := headOf(t, s, direct(1, 2)); head != 1 || s.Identity() != name {
+		t.Errorf("after a restart store %x has head %d", s.Identity(), head)
 	}
 }
 

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"errors"
+	"log/slog"
 	"math/rand/v2"
 	"sync"
 	"testing"
@@ -42,7 +43,9 @@ func (*dying) String() string { return "dying" }
 // eachCrash calls open, which opens and closes a store, again and again on a copy of
 // disk, dying one write later each time, and then check with what is left.
 func eachCrash(t *testing.T, disk *vfs.MemFS, open func(fs vfs.FS), check func(left *vfs.MemFS)) {
-	rng := rand.New(rand.NewPCG(1, 1))
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed)
+	rng := rand.New(rand.NewPCG(seed, 1))
 	for _, percent := range []int{0, 50} {
 		for at := 1; ; at++ {
 			d := &dying{MemFS: disk.CrashClone(vfs.CrashCloneCfg{}), at: at, cfg: vfs.CrashCloneCfg{UnsyncedDataPercent: percent, RNG: rng}}
@@ -63,7 +66,7 @@ func eachCrash(t *testing.T, disk *vfs.MemFS, open func(fs vfs.FS), check func(l
 
 func openAndClose(t *testing.T, fs vfs.FS, opts Options) {
 	t.Helper()
-	opts.FS, opts.Queues = fs, 2
+	opts.FS, opts.Queues, opts.Log = fs, 2, slog.New(slog.DiscardHandler)
 	opts.tune = func(o *pebble.Options) { o.DisableAutomaticCompactions = true }
 	s, err := Open("data", opts)
 	if err != nil {
@@ -144,7 +147,7 @@ func TestCrashWhileGoingOn(t *testing.T) {
 			}
 			refused, went := 0, 0
 			eachCrash(t, damaged, func(fs vfs.FS) { openAndClose(t, fs, Options{GiveUp: loss.Code}) }, func(left *vfs.MemFS) {
-				opts := Options{Queues: 2, FS: left}
+				opts := Options{Queues: 2, FS: left, Log: slog.New(slog.DiscardHandler)}
 				s, err := Open("data", opts)
 				var again *LossError
 				if errors.As(err, &again) {

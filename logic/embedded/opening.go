@@ -243,7 +243,7 @@ func (o *opening) open(readOnly bool) (db *pebble.DB, err error) {
 			db, err = nil, o.explain(fmt.Errorf("%v", cause))
 		}
 	}()
-	settings := pebbleOptions(o.opts.FS, o.opts.CacheBytes, o.opts.Log)
+	settings := pebbleOptions(orderedNames{o.opts.FS}, o.opts.CacheBytes, o.opts.Log)
 	if o.opts.tune != nil {
 		o.opts.tune(settings)
 	}

@@ -14,6 +14,7 @@
 //	keys.go     the format on disk
 //	commits.go  what shows that nothing is missing in the middle of it
 //	mark.go     what shows that nothing is missing at its end
+//	ordered.go  what Pebble leaves to the file system
 //	opening.go  what is looked at before a store is opened; mend.go: how it goes on
 //	            without what is lost
 package embedded
