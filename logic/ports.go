@@ -3,6 +3,7 @@ package logic
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gannet/internal/directory"
 	"gannet/internal/hop"
@@ -48,6 +49,7 @@ type Entry struct {
 	// Results of Apply.
 	Outcome         Outcome
 	Code            protocol.Code // Refused
+	RetryAfter      time.Duration // Refused with a code of action retry: how long to wait, 0: the client's choice
 	Time            uint64        // OpMessage: Unix milliseconds, never falling within a conversation
 	Delivered, Read uint64        // OpRead, OpAck: the user's cursors after the entry
 	Rose            bool          // OpRead, OpAck: at least one of these cursors rose
@@ -206,8 +208,8 @@ type Gateways interface {
 
 // Tokens checks the token of a HELLO.
 type Tokens interface {
-	// Verify gives the user that the token names, or an error that wraps
-	// token.ErrInvalid or token.ErrExpired; any other error means that it could
-	// not tell.
-	Verify(token []byte) (user uint64, err error)
+	// Verify gives the user that the token names and when it ends, the zero time: never.
+	// Or an error that wraps token.ErrInvalid or token.ErrExpired; any other error means
+	// that it could not tell.
+	Verify(token []byte) (user uint64, expires time.Time, err error)
 }

@@ -29,7 +29,10 @@ type serveCmd struct {
 	Sockets        int    `default:"2" placeholder:"N" help:"Listening sockets; more of them accept a storm of connects faster."`
 	MaxConnections int    `placeholder:"N" help:"Connections at most; by default what the limit on open files allows."`
 	GiveUp         string `name:"give-up-lost-messages" placeholder:"CODE" help:"Start although messages that were acked are missing from the store, and give them up for good; conversations go on above every seq that was given out. CODE comes from the start that was refused, and stands for that loss alone. Empty: such a start is refused."`
+	MinFree        int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
 	LogLevel       string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
+
+	limitFlags `embed:""`
 }
 
 // Help is printed by gannet serve --help.

@@ -76,8 +76,11 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if queues == 0 {
 		queues = gateway.DefaultLanes()
 	}
+	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
-	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{Queues: queues, Publish: queue.Put, GiveUp: c.GiveUp, Log: log})
+	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
+		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(), GiveUp: c.GiveUp,
+	})
 	var loss *logicstore.LossError
 	if errors.As(err, &loss) && loss.Code != "" {
 		return s, fmt.Errorf("%w; or, if there is none, give up what is missing for good and go on without it: start once with --give-up-lost-messages=%s", err, loss.Code)
@@ -112,19 +115,23 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	})
 	s.began("transfer", func(context.Context) error { pusher.Stop(); return nil })
 	identity := s.store.Identity()
-	rules := logic.New(logic.Config{
+	toLogic := logic.Config{
 		Log: s.store, History: s.store, Inbox: s.store, Social: s.store,
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
-	})
-	g := gateway.New(gateway.Config{Logic: rules, Lanes: queues, MaxConnections: c.maxConnections(), Log: log})
+	}
+	toGateway := gateway.Config{Lanes: queues, MaxConnections: c.maxConnections(), Limiter: limits, Log: log}
+	c.applyTo(&toGateway, &toLogic)
+	rules := logic.New(toLogic)
+	toGateway.Logic = rules
+	g := gateway.New(toGateway)
 	gate.gateway.Store(g)
 	s.began("gateway", g.Stop)
 	if c.Debug != "" {
 		s.debug, err = operate.Start(c.Debug, operate.Sources{
 			Version: version(),
 			Vars: func() map[string]any {
-				return map[string]any{"gateway": g.Stats(), "logic": rules.Stats(), "transfer": pusher.Stats()}
+				return map[string]any{"gateway": g.Stats(), "logic": rules.Stats(), "transfer": pusher.Stats(), "store": s.store.Stats()}
 			},
 			Unreadable:  func() any { return pusher.Unreadable() },
 			Connections: func() uint64 { return g.Stats()["connections"] },
@@ -157,7 +164,15 @@ func (s *server) health() error {
 	if s.stopping.Load() {
 		return errors.New("stopping")
 	}
-	return s.store.Err()
+	return s.store.Health()
+}
+
+// minFree gives the store's own setting, which is in bytes and where 0 is the default.
+func (c *serveCmd) minFree() int64 {
+	if c.MinFree == 0 {
+		return -1
+	}
+	return int64(c.MinFree) << 20
 }
 
 // serveTLS adds the listener with TLS.

@@ -3,7 +3,6 @@ package embedded
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -18,7 +17,10 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 	}
 	for _, c := range conversations {
 		if c.Err = ctx.Err(); c.Err == nil {
-			c.Err = load(it, c)
+			c.Err = withFile(load(it, c))
+		}
+		if c.Err != nil && s.damage.loads.note() {
+			s.log.Error("embedded: a conversation cannot be read", "conversation", c.Key, "err", c.Err.Error())
 		}
 	}
 	_ = it.Close() // what went wrong is the error of a conversation already
@@ -27,17 +29,14 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 
 func load(it *pebble.Iterator, c *ledger.Loaded) error {
 	p := placeOf(c.Key)
-	messages, members, devices := prefix(&p, sectionMessage), prefix(&p, sectionMember), prefix(&p, sectionDevice)
-	if it.SeekLT(members) && bytes.HasPrefix(it.Key(), messages) {
-		links, m, err := readMessage(it)
-		if err != nil {
-			return err
-		}
-		c.Progress = ledger.Progress{Head: m.Seq, Time: m.Time, Count: links.count, Changed: links.stamp}
+	members, devices := prefix(&p, sectionMember), prefix(&p, sectionDevice)
+	messages := messagesOf(it, p)
+	if messages.newest() {
+		m := messages.message()
+		c.Progress = ledger.Progress{Head: m.Seq, Time: m.Time, Count: m.links.count, Changed: m.links.stamp}
 	}
-	// A seek forgets the error of what came before it.
-	if err := it.Error(); err != nil {
-		return err
+	if messages.err != nil {
+		return messages.err
 	}
 	for ok := it.SeekGE(members); ok; ok = it.Next() {
 		key := it.Key()
@@ -66,15 +65,11 @@ func load(it *pebble.Iterator, c *ledger.Loaded) error {
 	if err := it.Error(); err != nil {
 		return err
 	}
-	first := c.Head/checkpoint*checkpoint + 1
-	for ok := it.SeekGE(messageKey(&p, first)); ok && bytes.HasPrefix(it.Key(), messages); ok = it.Next() {
-		links, m, err := readMessage(it)
-		if err != nil {
-			return err
-		}
-		c.Replay(&m, links.count, links.own, links.stamp)
+	for ok := messages.seek(c.Head/checkpoint*checkpoint + 1); ok; ok = messages.next() {
+		m := messages.message()
+		c.Replay(&m.Message, m.links.count, m.links.own, m.links.stamp)
 	}
-	return it.Error()
+	return messages.err
 }
 
 // Walk implements ledger.Source.
@@ -85,44 +80,28 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 	}
 	for _, w := range walks {
 		if w.Err = ctx.Err(); w.Err == nil {
-			w.Err = walk(it, w)
+			w.Err = withFile(walk(it, w))
+		}
+		if w.Err != nil && s.damage.walks.note() {
+			s.log.Error("embedded: the messages of a device cannot be read", "conversation", w.Key, "user", w.User, "device", w.Device, "err", w.Err.Error())
 		}
 	}
 	_ = it.Close() // what went wrong is the error of a walk already
 	return nil
 }
 
-// walkSteps is how far apart two messages of a device may be for the iterator to go
-// from one to the other step by step, which costs less than to search.
-const walkSteps = 8
-
 func walk(it *pebble.Iterator, w *ledger.Walk) error {
-	p := placeOf(w.Key)
-	key := messageKey(&p, w.From)
-	ok := it.SeekGE(key)
-	for seq := w.From; seq != 0; {
-		if !ok || !bytes.Equal(it.Key(), key) {
-			return errors.Join(errCorrupt, it.Error())
-		}
-		links, m, err := readMessage(it)
+	messages := messagesOf(it, placeOf(w.Key))
+	for err := messages.find(w.From); ; err = messages.findBack(messages.message().links.previous) {
 		if err != nil {
 			return err
 		}
+		m := messages.message()
 		if m.Sender != w.User || m.Device != w.Device {
 			return errCorrupt
 		}
-		if !w.Visit(m.ClientID, seq, m.Time, links.previous) {
+		if !w.Visit(m.ClientID, m.Seq, m.Time, m.links.previous) || m.links.previous == 0 {
 			return nil
 		}
-		key = messageKey(&p, links.previous)
-		if seq-links.previous <= walkSteps {
-			for ok && bytes.Compare(it.Key(), key) > 0 { // seqs between may be lost
-				ok = it.Prev()
-			}
-		} else {
-			ok = it.SeekGE(key)
-		}
-		seq = links.previous
 	}
-	return nil
 }

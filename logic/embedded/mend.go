@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"gannet/logic/ledger"
 )
 
 // A store whose loss was given up goes on like this:
@@ -79,6 +81,8 @@ type mender struct {
 	unreadable int    // records, which stay as they are
 	stamp      uint64 // the highest there is
 	highest    uint64 // seq likewise
+	read       runReader
+	write      runWriter
 }
 
 // mend goes through all conversations, one after the other.
@@ -115,16 +119,20 @@ func (m *mender) take(t *mendTalk, it *pebble.Iterator) (bad bool) {
 	}
 	switch key := it.Key(); key[prefixSize-1] {
 	case sectionMessage:
-		l, message, err := readMessage(it)
-		if err != nil {
+		if len(key) != messageSize || m.read.read(keySeq(key), value) != nil {
 			return true
 		}
-		if before := t.sent(&message, l); before != l.previous {
-			_, payload, _ := splitMessage(message.Seq, value) // readMessage did the same
-			l.previous = before
-			m.w.Set(key, append(l.append(nil, message.Seq), payload...), nil)
+		run, changed := m.read.messages, false
+		for i := range run {
+			before := t.sent(&run[i])
+			changed = changed || before != run[i].links.previous
+			run[i].links.previous = before
 		}
-		m.stamp, m.highest = max(m.stamp, l.stamp), max(m.highest, message.Seq)
+		if changed {
+			m.rewrite(&t.place, run)
+		}
+		newest := &run[len(run)-1]
+		m.stamp, m.highest = max(m.stamp, newest.links.stamp), max(m.highest, newest.Seq)
 	case sectionMember:
 		x, err := readMember(key, value)
 		if err != nil {
@@ -141,6 +149,18 @@ func (m *mender) take(t *mendTalk, it *pebble.Iterator) (bad bool) {
 		m.stamp = max(m.stamp, x.Changed)
 	}
 	return false
+}
+
+// rewrite writes a run anew.
+func (m *mender) rewrite(p *place, run []stored) {
+	for i := range run {
+		x := &run[i]
+		_, _ = m.write.add(&ledger.Message{ // its payload is one
+			Seq: x.Seq, Previous: x.links.previous, Count: x.links.count, Own: x.links.own, Payload: x.AppendPayload(nil),
+		})
+	}
+	newest := &run[len(run)-1]
+	m.write.put(m.w, p, newest.Seq, newest.links.stamp)
 }
 
 // end writes what has to change in a conversation; nil is none.

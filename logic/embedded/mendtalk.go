@@ -64,9 +64,9 @@ func (t *mendTalk) device(user, id uint64) *mendDevice {
 
 // sent takes the next message, and gives the seq of the one that its device sent
 // before, 0 if none is there.
-func (t *mendTalk) sent(m *protocol.Message, l links) (before uint64) {
-	t.head, t.count, t.sender, t.own = m.Seq, l.count, m.Sender, l.own
-	t.member(m.Sender).own = l.own
+func (t *mendTalk) sent(m *stored) (before uint64) {
+	t.head, t.count, t.sender, t.own = m.Seq, m.links.count, m.Sender, m.links.own
+	t.member(m.Sender).own = m.links.own
 	d := t.device(m.Sender, m.Device)
 	before = d.last
 	d.last, d.maxID = m.Seq, max(d.maxID, m.ClientID)

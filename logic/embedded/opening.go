@@ -58,9 +58,10 @@ func (e *LossError) Unwrap() []error {
 
 // opening is a store that is about to be opened.
 type opening struct {
-	dir  string
-	opts Options
-	lock *pebble.Lock // nil: there is no folder
+	store *Store
+	dir   string
+	opts  Options
+	lock  *pebble.Lock // nil: there is no folder
 
 	mark      mark
 	marked    bool  // there is a mark that can be read
@@ -84,8 +85,8 @@ type contents struct {
 
 // examine looks at the folder, changes nothing, and refuses it if something is missing
 // that was not given up. It locks the folder for whoever opens it.
-func examine(dir string, opts Options) (*opening, error) {
-	o := &opening{dir: dir, opts: opts}
+func (s *Store) examine(dir string, opts Options) (*opening, error) {
+	o := &opening{store: s, dir: dir, opts: opts}
 	if err := o.examine(); err != nil {
 		return nil, errors.Join(err, o.unlock())
 	}
@@ -140,7 +141,7 @@ func (o *opening) readMark() error {
 
 // look reads what is in the folder.
 func (o *opening) look() error {
-	db, err := o.open(true)
+	db, err := o.openToRead()
 	if errors.Is(err, pebble.ErrDBDoesNotExist) {
 		return o.leftovers()
 	}
@@ -149,7 +150,7 @@ func (o *opening) look() error {
 	}
 	o.there = true
 	if o.found, err = readContents(db); err != nil {
-		err = fmt.Errorf("embedded: cannot use %s: %w", o.dir, err)
+		err = fmt.Errorf("embedded: cannot use %s: %w", o.dir, withFile(err))
 	}
 	return errors.Join(err, db.Close())
 }
@@ -235,24 +236,32 @@ func (o *opening) when() string {
 	return time.UnixMilli(int64(o.mark.time)).UTC().Format("2006-01-02 15:04:05 UTC")
 }
 
-// open opens the database. What Pebble cannot open panics at times; that is an error
-// like any other.
-func (o *opening) open(readOnly bool) (db *pebble.DB, err error) {
+// openToRead opens the database read-only. What Pebble cannot open panics at times; that
+// is an error like any other.
+func (o *opening) openToRead() (db *pebble.DB, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			db, err = nil, o.explain(fmt.Errorf("%v", cause))
 		}
 	}()
-	settings := pebbleOptions(orderedNames{o.opts.FS}, o.opts.CacheBytes, o.opts.Log)
+	settings := pebbleOptions(o.opts.FS, o.opts.CacheBytes, logger{log: o.opts.Log})
+	settings.Logger, settings.EventListener = reader{logger{log: o.opts.Log}}, o.store.listener()
 	if o.opts.tune != nil {
 		o.opts.tune(settings)
 	}
-	settings.ReadOnly, settings.Lock = readOnly, o.lock
+	settings.ReadOnly, settings.Lock = true, o.lock
 	if db, err = pebble.Open(o.dir, settings); err != nil {
 		return nil, o.explain(err)
 	}
 	return db, nil
 }
+
+// reader is the logger of a database that is only read, so that nothing is a failure of
+// writing.
+type reader struct{ logger }
+
+// Fatalf implements pebble.Logger.
+func (reader) Fatalf(format string, args ...any) { panic(fmt.Errorf(format, args...)) }
 
 // explain says what an error of Pebble's means.
 func (o *opening) explain(err error) error {
@@ -260,13 +269,13 @@ func (o *opening) explain(err error) error {
 	case isLocked(err):
 		return fmt.Errorf("embedded: %w: %s", ErrLocked, o.dir)
 	case strings.Contains(err.Error(), "merger name"):
-		return fmt.Errorf("embedded: %w: %s was written by a gannet before format 1, which this one cannot read; use the gannet that wrote it, or another folder", ErrFormat, o.dir)
+		return fmt.Errorf("embedded: %w: %s was written by a gannet before format %d, which this one cannot read; use the gannet that wrote it, or another folder", ErrFormat, o.dir, formatVersion)
 	case errors.Is(err, pebble.ErrDBDoesNotExist):
 		return err
-	case errors.Is(err, iofs.ErrPermission), errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENOTDIR):
+	case errors.Is(err, iofs.ErrPermission), isFull(err), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENOTDIR), o.store.Err() != nil:
 		return fmt.Errorf("embedded: cannot open %s: %w", o.dir, err)
 	default:
-		return &LossError{dir: o.dir, cause: err, Missing: fmt.Sprintf("embedded: cannot open %s: %v", o.dir, err)}
+		return &LossError{dir: o.dir, cause: err, Missing: fmt.Sprintf("embedded: cannot open %s: %v", o.dir, withFile(err))}
 	}
 }
 

@@ -9,6 +9,7 @@
 //	store.go    open and close
 //	write.go    a queue's record, from batches to the disk
 //	load.go     what a ledger does not have in memory
+//	run.go      how messages lie under their keys; messages.go: walking through them
 //	history.go  pages of messages
 //	inbox.go    the conversations of a user
 //	keys.go     the format on disk
@@ -17,6 +18,8 @@
 //	ordered.go  what Pebble leaves to the file system
 //	opening.go  what is looked at before a store is opened; mend.go: how it goes on
 //	            without what is lost
+//	pressure.go what is refused while the disk is behind or full; space.go, disk.go
+//	damage.go   files that are not as they were written
 package embedded
 
 import (
@@ -86,6 +89,10 @@ type Options struct {
 	// CacheBytes is the size of Pebble's block cache; 0: 64 MiB.
 	CacheBytes int64
 
+	// MinFree is how many bytes of the disk must be free for messages to be taken; 0:
+	// DefaultMinFree, below 0: it is not looked at.
+	MinFree int64
+
 	// GiveUp is the code of a LossError: what it says is missing is given up for good.
 	// Every conversation goes on above all seqs that may have been given out, and
 	// clients are told that what lies between will never come. Of no effect on a store
@@ -113,6 +120,18 @@ type Store struct {
 
 	markPause time.Duration
 
+	fs      vfs.FS
+	dir     string
+	minFree int64
+
+	closePatience time.Duration
+	stopBytes     uint64 // in tables in memory, at which Pebble holds a commit back
+	reserve       int64  // of a table, for small messages while messages are refused
+	stopLevel0    int    // flushes that are not compacted, at which messages are refused
+	pressure      pressure
+	damage        damage
+	resync        uint64 // a since up to this counts as 0: damage.go
+
 	// failed is set for good once a commit went wrong: what it wrote may or may
 	// not be there, which only a new Open can tell.
 	failed  atomic.Pointer[error]
@@ -124,6 +143,7 @@ type Store struct {
 	closing chan struct{}  // closed when the store closes
 
 	background sync.WaitGroup // the goroutines that write acks and the mark
+	watched    sync.WaitGroup // the goroutine that watches tables and disk
 }
 
 var (
@@ -162,29 +182,53 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.block == 0 {
 		opts.block = defaultBlock
 	}
-	o, err := examine(dir, opts)
+	if opts.MinFree == 0 {
+		opts.MinFree = DefaultMinFree
+	}
+	if err := checkRoom(opts.FS, dir, opts.MinFree); err != nil {
+		return nil, fmt.Errorf("embedded: cannot open the store: %w", err)
+	}
+	s := &Store{
+		now: opts.Now, log: opts.Log, publish: opts.Publish, markPause: opts.markPause,
+		fs: opts.FS, dir: dir, minFree: opts.MinFree, closePatience: closePatience,
+		pressure: pressure{moved: make(chan struct{}, 1)},
+		failure:  make(chan struct{}), closing: make(chan struct{}),
+	}
+	o, err := s.examine(dir, opts)
 	if err != nil {
 		return nil, err
 	}
-	db, err := o.open(false)
-	if err != nil {
-		return nil, errors.Join(err, o.unlock())
+	s.unlock = o.unlock
+	settings := pebbleOptions(&disk{FS: orderedNames{opts.FS}, fail: s.fail, failure: s.failure, closing: s.closing}, opts.CacheBytes, logger{opts.Log, s.fail})
+	settings.EventListener, settings.Lock = s.listener(), o.lock
+	if opts.tune != nil {
+		opts.tune(settings)
 	}
-	s := &Store{
-		db: db, unlock: o.unlock, now: opts.Now, log: opts.Log, publish: opts.Publish, markPause: opts.markPause,
-		failure: make(chan struct{}), closing: make(chan struct{}),
+	s.stopBytes = uint64(settings.MemTableStopWritesThreshold) * settings.MemTableSize
+	s.reserve = int64(settings.MemTableSize / 2)
+	s.stopLevel0 = max(settings.L0StopWritesThreshold-settings.MemTableStopWritesThreshold, 1)
+	if s.db, err = s.openPebble(dir, settings); err != nil {
+		return nil, errors.Join(o.explain(err), o.unlock())
 	}
 	if err := s.begin(o); err != nil {
-		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(err, db.Close(), o.unlock()))
+		close(s.closing)
+		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble(), o.unlock()))
 	}
+	s.lookAtSpace()
 	s.background.Go(s.writeAcks)
 	s.background.Go(s.keepMark)
+	s.watched.Go(s.watch)
 	return s, nil
 }
 
 // begin reads what the store says about itself, or writes it into one that is new or
 // has lost something, and brings the mark up to it.
-func (s *Store) begin(o *opening) error {
+func (s *Store) begin(o *opening) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil { // of Pebble, which could not write
+			err = s.fail(fmt.Errorf("%v", cause))
+		}
+	}()
 	if o.givenUp != nil {
 		s.log.Error("embedded: what is missing is given up for good", "missing", o.givenUp.Missing)
 	}
@@ -251,12 +295,44 @@ func (s *Store) Close() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	s.calls.Wait()
+	if err := s.whileItWorks(func() error { s.calls.Wait(); s.watched.Wait(); return nil }); err != nil {
+		return err
+	}
 	s.flushAcks(true)
 	if err := s.Err(); err != nil {
 		return err
 	}
-	return errors.Join(s.mark.close(), s.db.Close(), s.unlock())
+	return errors.Join(s.whileItWorks(s.mark.close), s.closePebble(), s.unlock())
+}
+
+// closePatience is how long a close waits for flushes and compactions under way. What
+// they do not get written is in the logs, and the next start writes it.
+const closePatience = 5 * time.Second
+
+// closePebble closes the database.
+func (s *Store) closePebble() error {
+	closed := make(chan error, 1)
+	go func() { closed <- s.whileItWorks(s.db.Close) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(s.closePatience):
+		s.log.Warn("embedded: what is in memory is not all written out; it is in the logs, and the next start takes longer")
+		return nil
+	}
+}
+
+// whileItWorks waits for do, or for the failure of the store: whoever was in Pebble
+// then may never return.
+func (s *Store) whileItWorks(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.failure:
+		return *s.failed.Load()
+	}
 }
 
 // enter begins a call; exit ends one for which enter gave no error.
@@ -277,7 +353,7 @@ func (s *Store) fail(cause error) error {
 	err := fmt.Errorf("%w: writing failed: %w", logic.ErrUnavailable, cause)
 	if s.failed.CompareAndSwap(nil, &err) {
 		close(s.failure)
-		s.log.Error("embedded: the disk failed; nothing is accepted any more until this process is started anew", "err", cause)
+		s.log.Error("embedded: the disk failed; nothing is accepted any more until this process is started anew", "err", cause.Error())
 	}
 	return *s.failed.Load()
 }
