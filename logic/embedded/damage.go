@@ -1,6 +1,8 @@
 package embedded
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -9,6 +11,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"gannet/internal/operate"
+	"gannet/protocol"
 )
 
 // ErrDamaged says that a file of the store is not as it was written.
@@ -29,15 +32,19 @@ func (t *trouble) note() bool {
 
 // damage is what could not be read or written.
 type damage struct {
-	blocks                       trouble // that Pebble found damaged
+	leftOut, kept                atomic.Bool // conversations of inboxes; that this is on the disk
+	blocks                       trouble     // that Pebble found damaged
 	loads, walks, pages, states  trouble
 	flushes, compactions, others trouble
 }
 
 // listener gets what Pebble has to tell. It is called with Pebble's lock held.
-func (s *Store) listener() *pebble.EventListener {
+func (s *Store) listener(files *disk) *pebble.EventListener {
 	return &pebble.EventListener{
-		WALCreated:      func(pebble.WALCreateInfo) { s.pressure.tablesMoved() },
+		WALCreated: func(pebble.WALCreateInfo) {
+			s.pressure.begun.Add(1)
+			s.pressure.tablesMoved()
+		},
 		WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.pressure.stalls.Add(1) },
 		FlushEnd: func(info pebble.FlushInfo) {
 			s.pressure.tablesMoved()
@@ -55,6 +62,7 @@ func (s *Store) listener() *pebble.EventListener {
 			if s.damage.blocks.note() {
 				s.log.Error("embedded: a file of the store is damaged; what lies in it is unavailable, everything else goes on", "file", info.Path, "do", remedy, "err", info.Details.Error())
 			}
+			files.unreadable()
 		},
 		BackgroundError: func(err error) {
 			if s.damage.others.note() {
@@ -98,4 +106,61 @@ func withFile(err error) error {
 		return fmt.Errorf("%w: %s: %w; %s", ErrDamaged, info.Path, err, remedy)
 	}
 	return err
+}
+
+// A conversation that cannot be read is left out of its users' inboxes: HISTORY and
+// SEND say unavailable for it, and everything else goes on. An inbox of which a page
+// would fail as a whole keeps its user from all conversations, and one in which the
+// page ended before the damage from those behind it.
+//
+// What is left out must not stay hidden once it can be read again, and a client asks
+// for what changed since then. So the store remembers that something was left out, and
+// from the next start on every since that it gave until then counts as 0: the file is
+// put back while the server is stopped. To keep the record in the same store is
+// enough: in an older copy of it such a since is not known either.
+const keyResync = "mresync"
+
+// leaveOut takes note of a conversation that cannot be listed. An error is one that is
+// not the conversation's.
+func (s *Store) leaveOut(ctx context.Context, user uint64, target protocol.Target, what string, err error) error {
+	if ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+		return err
+	}
+	if s.damage.states.note() {
+		s.log.Error("embedded: "+what, "user", user, "target", target, "err", withFile(err).Error())
+	}
+	s.damage.leftOut.Store(true)
+	return nil
+}
+
+// keepResync puts on the disk that something was left out, once a process.
+func (s *Store) keepResync() {
+	if !s.damage.leftOut.Load() || s.damage.kept.Load() {
+		return
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.fail(fmt.Errorf("%v", cause))
+		}
+	}()
+	if err := s.db.Set([]byte(keyResync), binary.BigEndian.AppendUint64(nil, s.stamps.next()), pebble.Sync); err != nil {
+		s.fail(err)
+		return
+	}
+	s.damage.kept.Store(true)
+}
+
+func (s *Store) readResync() error {
+	value, err := s.get(keyResync)
+	if errors.Is(err, pebble.ErrNotFound) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if len(value) != 8 {
+		return errCorrupt
+	}
+	s.resync = binary.BigEndian.Uint64(value)
+	return nil
 }

@@ -2,7 +2,9 @@ package embedded
 
 import (
 	"fmt"
+	"io"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -54,6 +56,15 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 	}
 	f, err := d.FS.Create(name, category)
 	return d.created(f, name, err)
+}
+
+// Open implements vfs.FS.
+func (d *disk) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
+	f, err := d.FS.Open(name, opts...)
+	if err == nil && isTable(name) {
+		f = &tableReader{File: f, disk: d}
+	}
+	return f, err
 }
 
 // ReuseForWrite implements vfs.FS.
@@ -184,6 +195,45 @@ func (f *tableFile) SyncData() error {
 		f.disk.tableFailed()
 	}
 	return err
+}
+
+// tableReader is a table that is being read.
+type tableReader struct {
+	vfs.File
+	disk *disk
+}
+
+// ReadAt implements vfs.File.
+func (f *tableReader) ReadAt(b []byte, offset int64) (int, error) {
+	n, err := f.File.ReadAt(b, offset)
+	if err != nil && err != io.EOF {
+		f.disk.unreadable()
+	}
+	return n, err
+}
+
+// unreadable keeps back a compaction that met something unreadable: Pebble would have
+// it read the same at once again, for ever.
+func (d *disk) unreadable() {
+	if onStack(func(function string) bool { return strings.HasSuffix(function, ").runCompaction") }) {
+		d.tableFailed()
+		d.pause()
+	}
+}
+
+// onStack says whether a function that fits is on the stack of the goroutine.
+func onStack(fits func(function string) bool) bool {
+	var pcs [128]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if fits(f.Function) {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // folder is a folder of Pebble's, which it syncs after each new log.

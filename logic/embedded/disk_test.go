@@ -160,8 +160,12 @@ func TestCloseDoesNotWaitForTables(t *testing.T) {
 	}
 	s.closePatience = 1
 	last := uint64(0)
-	for id := uint64(1); s.Stats()["waiting_bytes"] < 512<<10; id++ {
-		last = new(entries).large(1, 1, 2, id, 4<<10).mustApply(t, s)[0].Seq
+	for id := uint64(1); ; id++ {
+		e := new(entries).large(1, 1, 2, id, 4<<10).mustApply(t, s)[0]
+		if e.Outcome == logic.Refused {
+			break
+		}
+		last = e.Seq
 	}
 	within(t, "the store closes", func() {
 		if err := s.Close(); err != nil {

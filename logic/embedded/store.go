@@ -105,6 +105,7 @@ type Store struct {
 
 	closePatience time.Duration
 	stopBytes     uint64 // in tables in memory, at which Pebble holds a commit back
+	tableBytes    uint64 // of one table
 	reserve       int64  // of a table, for small messages while messages are refused
 	stopLevel0    int    // flushes that are not compacted, at which messages are refused
 	pressure      pressure
@@ -166,12 +167,14 @@ func Open(dir string, opts Options) (*Store, error) {
 		pressure: pressure{moved: make(chan struct{}, 1)},
 		failure:  make(chan struct{}), closing: make(chan struct{}),
 	}
-	settings := pebbleOptions(&disk{FS: opts.FS, fail: s.fail, failure: s.failure, closing: s.closing}, opts.CacheBytes, logger{opts.Log, s.fail})
-	settings.EventListener = s.listener()
+	files := &disk{FS: opts.FS, fail: s.fail, failure: s.failure, closing: s.closing}
+	settings := pebbleOptions(files, opts.CacheBytes, logger{opts.Log, s.fail})
+	settings.EventListener = s.listener(files)
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
 	s.stopBytes = uint64(settings.MemTableStopWritesThreshold) * settings.MemTableSize
+	s.tableBytes = settings.MemTableSize
 	s.reserve = int64(settings.MemTableSize / 2)
 	s.stopLevel0 = max(settings.L0StopWritesThreshold-settings.MemTableStopWritesThreshold, 1)
 	db, err := s.openPebble(dir, settings)
@@ -203,6 +206,9 @@ func (s *Store) begin(opts Options) (err error) {
 		}
 	}()
 	if err := s.checkFormat(); err != nil {
+		return err
+	}
+	if err := s.readResync(); err != nil {
 		return err
 	}
 	made, stamp, err := readAllCommits(s.db)
