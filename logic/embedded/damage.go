@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
@@ -32,14 +33,17 @@ func (t *trouble) note() bool {
 
 // damage is what could not be read or written.
 type damage struct {
-	leftOut, kept                atomic.Bool // conversations of inboxes; that this is on the disk
-	blocks                       trouble     // that Pebble found damaged
+	leftOut, kept atomic.Bool // conversations of inboxes; that this is on the disk
+
+	mu                           sync.Mutex
+	suspects                     map[protocol.Conversation]bool // that could not be read once
+	blocks                       trouble                        // that Pebble found damaged
 	loads, walks, pages, states  trouble
 	flushes, compactions, others trouble
 }
 
 // listener gets what Pebble has to tell. It is called with Pebble's lock held.
-func (s *Store) listener(files *disk) *pebble.EventListener {
+func (s *Store) listener(compactions *scheduler) *pebble.EventListener {
 	return &pebble.EventListener{
 		WALCreated: func(pebble.WALCreateInfo) {
 			s.pressure.begun.Add(1)
@@ -52,7 +56,11 @@ func (s *Store) listener(files *disk) *pebble.EventListener {
 		},
 		CompactionEnd: func(info pebble.CompactionInfo) {
 			s.pressure.tablesMoved()
-			if info.Err != nil && !errors.Is(info.Err, pebble.ErrCancelledCompaction) && s.damage.compactions.note() {
+			if info.Err == nil || errors.Is(info.Err, pebble.ErrCancelledCompaction) {
+				return
+			}
+			compactions.failed()
+			if s.damage.compactions.note() {
 				s.log.Error("embedded: a compaction failed; its tables stay as they are", "err", withFile(info.Err).Error())
 			}
 		},
@@ -62,7 +70,6 @@ func (s *Store) listener(files *disk) *pebble.EventListener {
 			if s.damage.blocks.note() {
 				s.log.Error("embedded: a file of the store is damaged; what lies in it is unavailable, everything else goes on", "file", info.Path, "do", remedy, "err", info.Details.Error())
 			}
-			files.unreadable()
 		},
 		BackgroundError: func(err error) {
 			if s.damage.others.note() {
@@ -120,10 +127,36 @@ func withFile(err error) error {
 // enough: in an older copy of it such a since is not known either.
 const keyResync = "mresync"
 
-// leaveOut takes note of a conversation that cannot be listed. An error is one that is
-// not the conversation's.
+// maxSuspects bounds the conversations of which it is known that a read failed.
+const maxSuspects = 4096
+
+// suspected says whether a conversation could not be read before, and remembers that
+// it could not.
+func (d *damage) suspected(c protocol.Conversation) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.suspects[c] {
+		return true
+	}
+	if d.suspects == nil || len(d.suspects) == maxSuspects {
+		d.suspects = make(map[protocol.Conversation]bool)
+	}
+	d.suspects[c] = true
+	return false
+}
+
+// isDamage says whether an error tells of something that is not as it was written,
+// and not of a read that failed and may succeed the next time.
+func isDamage(err error) bool {
+	return pebble.IsCorruptionError(err) || errors.Is(err, errCorrupt) || errors.Is(err, protocol.ErrPayload) || errors.Is(err, pebble.ErrNotFound)
+}
+
+// leaveOut takes note of a conversation that cannot be listed. An error means that the
+// page must fail as a whole: a read failed for the first time, and the next one may
+// tell.
 func (s *Store) leaveOut(ctx context.Context, user uint64, target protocol.Target, what string, err error) error {
-	if ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
+	if ctx.Err() != nil || !isDamage(err) && !s.damage.suspected(target.Conversation(user)) {
+		s.damage.states.times.Add(1)
 		return err
 	}
 	if s.damage.states.note() {

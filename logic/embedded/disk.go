@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"fmt"
-	"io"
 	"path/filepath"
 	"runtime"
 	"strings"
@@ -14,7 +13,7 @@ import (
 )
 
 // retryPause is how long a flush or compaction waits after one that failed. Pebble
-// itself tries again at once, which on a full disk takes a core for nothing.
+// itself tries again at once, which on a full or damaged disk takes a core for nothing.
 const retryPause = time.Second
 
 // disk stands between Pebble and the file system where Pebble would end the process
@@ -56,15 +55,6 @@ func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, er
 	}
 	f, err := d.FS.Create(name, category)
 	return d.created(f, name, err)
-}
-
-// Open implements vfs.FS.
-func (d *disk) Open(name string, opts ...vfs.OpenOption) (vfs.File, error) {
-	f, err := d.FS.Open(name, opts...)
-	if err == nil && isTable(name) {
-		f = &tableReader{File: f, disk: d}
-	}
-	return f, err
 }
 
 // ReuseForWrite implements vfs.FS.
@@ -195,30 +185,6 @@ func (f *tableFile) SyncData() error {
 		f.disk.tableFailed()
 	}
 	return err
-}
-
-// tableReader is a table that is being read.
-type tableReader struct {
-	vfs.File
-	disk *disk
-}
-
-// ReadAt implements vfs.File.
-func (f *tableReader) ReadAt(b []byte, offset int64) (int, error) {
-	n, err := f.File.ReadAt(b, offset)
-	if err != nil && err != io.EOF {
-		f.disk.unreadable()
-	}
-	return n, err
-}
-
-// unreadable keeps back a compaction that met something unreadable: Pebble would have
-// it read the same at once again, for ever.
-func (d *disk) unreadable() {
-	if onStack(func(function string) bool { return strings.HasSuffix(function, ").runCompaction") }) {
-		d.tableFailed()
-		d.pause()
-	}
 }
 
 // onStack says whether a function that fits is on the stack of the goroutine.

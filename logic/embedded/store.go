@@ -169,7 +169,9 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	files := &disk{FS: opts.FS, fail: s.fail, failure: s.failure, closing: s.closing}
 	settings := pebbleOptions(files, opts.CacheBytes, logger{opts.Log, s.fail})
-	settings.EventListener = s.listener(files)
+	compactions := newScheduler()
+	settings.Experimental.CompactionScheduler = compactions
+	settings.EventListener = s.listener(compactions)
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
