@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -77,6 +78,8 @@ func TestDiskFails(t *testing.T) {
 						b.Queue = s.queueOf(b.Entries[0].Conversation).index
 						if s.Apply(t.Context(), []*logic.Batch{&b.Batch}) == nil && b.Err == nil && b.Entries[0].Outcome == logic.Applied {
 							acked[peer].Store(b.Entries[0].Seq)
+						} else if b.Entries[0].Outcome == logic.Refused {
+							time.Sleep(time.Millisecond) // as a client would
 						}
 					}
 				}()

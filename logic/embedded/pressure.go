@@ -192,7 +192,7 @@ type part struct {
 
 // take refuses what the store does not take, and gives the batches with the rest.
 func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part) {
-	if s.perhapsBehind() {
+	if s.pressure.sends.Load() == nil && s.perhapsBehind() {
 		s.lookAtTables()
 	}
 	sends, cursors := s.pressure.sends.Load(), s.pressure.cursors.Load()
