@@ -25,7 +25,8 @@ var importRules = []struct {
 	{"gannet/protocol", nil},
 	{"gannet/internal/hop", []string{"gannet/protocol"}},
 	{"gannet/internal/operate", nil},
-	{"gannet/internal/token", []string{"github.com/golang-jwt/jwt/v5"}},
+	{"gannet/internal/folder", nil},
+	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
 	{"gannet/internal/architecture", nil},
 	{"gannet/internal/endtoend", nil},
@@ -40,7 +41,7 @@ var importRules = []struct {
 	}},
 	{"gannet/logic/ledger", []string{"gannet/protocol", "gannet/internal/hop", "gannet/logic"}},
 	{"gannet/logic/embedded", []string{
-		"gannet/protocol", "gannet/internal/hop", "gannet/logic", "gannet/logic/ledger", pebble,
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", pebble,
 	}},
 	{"gannet/transfer", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",

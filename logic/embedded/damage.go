@@ -127,6 +127,9 @@ func withFile(err error) error {
 // enough: in an older copy of it such a since is not known either.
 const keyResync = "mresync"
 
+// errOnce marks an error for which a page fails as a whole.
+var errOnce = errors.New("embedded: a read failed")
+
 // maxSuspects bounds the conversations of which it is known that a read failed.
 const maxSuspects = 4096
 
@@ -155,9 +158,12 @@ func isDamage(err error) bool {
 // page must fail as a whole: a read failed for the first time, and the next one may
 // tell.
 func (s *Store) leaveOut(ctx context.Context, user uint64, target protocol.Target, what string, err error) error {
-	if ctx.Err() != nil || !isDamage(err) && !s.damage.suspected(target.Conversation(user)) {
-		s.damage.states.times.Add(1)
+	if ctx.Err() != nil || errors.Is(err, errOnce) {
 		return err
+	}
+	if !isDamage(err) && !s.damage.suspected(target.Conversation(user)) {
+		s.damage.states.times.Add(1)
+		return fmt.Errorf("%w: %w", errOnce, err)
 	}
 	if s.damage.states.note() {
 		s.log.Error("embedded: "+what, "user", user, "target", target, "err", withFile(err).Error())
