@@ -10,7 +10,9 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 )
 
 // Whatever is deleted in the data folder of a server that runs, no second one starts
@@ -31,6 +33,39 @@ func TestDataFolderIsLocked(t *testing.T) {
 	}
 	server.kill()
 	serve(t, server.data, "127.0.0.1:0").stop() // the lock went with its process
+}
+
+// A start that does not come to its end, here over a key that is never read to its end,
+// is ended by SIGTERM.
+func TestStartIsInterrupted(t *testing.T) {
+	data := t.TempDir()
+	serve(t, data, "127.0.0.1:0").stop()
+	if err := syscall.Mkfifo(filepath.Join(data, "keys", "zz.pem"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server := prepare(t.Context(), t, "--data", data, "--listen", "127.0.0.1:0")
+	if err := server.Start(); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "it has begun", func() bool {
+		b, err := os.ReadFile(filepath.Join(data, "gannet.pid"))
+		return err == nil && strings.TrimSpace(string(b)) == fmt.Sprint(server.Process.Pid)
+	})
+	if err := server.Process.Signal(syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- server.Wait() }()
+	select {
+	case err := <-ended:
+		if err == nil || server.ProcessState.ExitCode() != 1 {
+			t.Errorf("it ended with %v, want exit status 1", err)
+		}
+	case <-time.After(patience):
+		t.Error("it does not end")
+		_ = server.Process.Kill()
+		<-ended
+	}
 }
 
 // A folder or key that others can change is refused, with the line to paste.

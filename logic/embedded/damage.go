@@ -89,7 +89,7 @@ func (s *Store) flushed(err error) {
 	if s.damage.flushes.note() {
 		s.log.Error("embedded: a flush failed; what it should have written is in the log", "err", err.Error())
 	}
-	if !isFull(err) {
+	if !isFull(err) || !s.opened.Load() {
 		s.fail(fmt.Errorf("a flush failed: %w", err))
 	}
 }

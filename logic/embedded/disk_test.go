@@ -193,10 +193,11 @@ func TestStartFails(t *testing.T) {
 		{"a log cannot be written", func(op errorfs.Op) bool { return isLog(op.Path) && op.Kind == errorfs.OpFileWrite }},
 		{"a table cannot be written", func(op errorfs.Op) bool { return isTable(op.Path) && op.Kind == errorfs.OpFileWrite }},
 	} {
-		for _, fresh := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, fresh %v", c.name, fresh), func(t *testing.T) {
+		for n := range 4 {
+			fresh, errno := n%2 == 0, []syscall.Errno{syscall.EIO, syscall.ENOSPC}[n/2]
+			t.Run(fmt.Sprintf("%s: %v, fresh %v", c.name, errno, fresh), func(t *testing.T) {
 				disk := vfs.NewCrashableMem()
-				fault := &faulty{err: syscall.EIO, at: c.at}
+				fault := &faulty{err: errno, at: c.at}
 				opts := Options{Queues: 1, FS: fault.wrap(disk), Log: slog.New(slog.DiscardHandler), tune: smallTables}
 				last := uint64(0)
 				if !fresh {
@@ -224,8 +225,8 @@ func TestStartFails(t *testing.T) {
 							return
 						}
 					}
-					if err == nil || !strings.Contains(err.Error(), syscall.EIO.Error()) {
-						t.Errorf("it ends with %v, want %q in it", err, syscall.EIO)
+					if err == nil || !strings.Contains(err.Error(), errno.Error()) {
+						t.Errorf("it ends with %v, want %q in it", err, errno)
 					}
 				})
 				opts.FS = disk.CrashClone(vfs.CrashCloneCfg{})

@@ -116,6 +116,7 @@ type Store struct {
 	// not be there, which only a new Open can tell.
 	failed  atomic.Pointer[error]
 	failure chan struct{} // closed with it
+	opened  atomic.Bool
 
 	mu      sync.Mutex // guards closed, and calls.Add against Close
 	closed  bool
@@ -194,6 +195,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		close(s.closing)
 		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble()))
 	}
+	s.opened.Store(true)
 	s.lookAtSpace()
 	s.acks.Go(s.writeAcks)
 	s.watched.Go(s.watch)
