@@ -35,11 +35,11 @@ func (t *trouble) note() bool {
 type damage struct {
 	leftOut, kept atomic.Bool // conversations of inboxes; that this is on the disk
 
-	mu                           sync.Mutex
-	suspects                     map[protocol.Conversation]bool // that could not be read once
-	blocks                       trouble                        // that Pebble found damaged
-	loads, walks, pages, states  trouble
-	flushes, compactions, others trouble
+	mu                                 sync.Mutex
+	suspects                           map[protocol.Conversation]bool // that could not be read once
+	blocks                             trouble                        // that Pebble found damaged
+	loads, walks, pages, states        trouble
+	flushes, compactions, others, acks trouble
 }
 
 // listener gets what Pebble has to tell. It is called with Pebble's lock held.

@@ -99,7 +99,7 @@ func TestFlippedByte(t *testing.T) {
 			continue
 		}
 		random := rand.New(rand.NewPCG(7, uint64(len(content))))
-		for n := range 24 {
+		for n := range 16 {
 			at := random.IntN(len(content))
 			if n < 4 { // footer and what stands before it
 				at = len(content) - 1 - 40*n
@@ -138,7 +138,7 @@ func TestFlippedByte(t *testing.T) {
 		}
 	}
 	t.Logf("%d starts refused, %d files unreadable, %d with some conversations bad, %d harmless", refused, whole, partly, harmless)
-	if partly < 40 || whole > 5 {
+	if partly < 25 || whole > 5 {
 		t.Errorf("only %d times some conversations were damaged and others not; the test says nothing", partly)
 	}
 }

@@ -274,6 +274,7 @@ func (s *Store) Stats() map[string]uint64 {
 		"failed.inbox":         d.states.times.Load(),
 		"failed.flush":         d.flushes.times.Load(),
 		"failed.compaction":    d.compactions.times.Load(),
+		"failed.acks":          d.acks.times.Load(),
 		"failed.background":    d.others.times.Load(),
 	}
 }
