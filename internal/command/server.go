@@ -13,6 +13,7 @@ import (
 
 	"gannet/gateway"
 	"gannet/internal/directory"
+	"gannet/internal/folder"
 	"gannet/internal/operate"
 	"gannet/internal/token"
 	"gannet/logic"
@@ -68,12 +69,15 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			_ = s.stop() // what began is in order; why the start failed is what counts
 		}
 	}()
+	if err := c.check(); err != nil {
+		return s, err
+	}
 	var toGateway gateway.Config
 	if err := c.apply(&toGateway); err != nil {
 		return s, err
 	}
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return s, fmt.Errorf("cannot create the data folder: %w", err)
+	if err := s.holdData(c.Data, log); err != nil {
+		return s, err
 	}
 	queues := c.Lanes
 	if queues == 0 {
@@ -166,6 +170,33 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		}
 	}
 	return s, nil
+}
+
+// holdData makes the data folder this process' own, or says why it is not.
+func (s *server) holdData(dir string, log *slog.Logger) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot create the data folder: %w", err)
+	}
+	if err := folder.Check(dir); err != nil {
+		return fmt.Errorf("the data folder is refused: %w", err)
+	}
+	if readable, err := folder.Readable(dir); err != nil {
+		return fmt.Errorf("cannot look at the data folder: %w", err)
+	} else if readable {
+		log.Warn("others can look into the data folder and may be able to read messages", "folder", dir, "do", "chmod go-rwx "+dir)
+	}
+	lock, err := folder.Hold(dir)
+	switch {
+	case err == nil:
+		s.began("lock of the data folder", func(context.Context) error { return lock.Release() })
+	case errors.Is(err, errors.ErrUnsupported):
+		log.Warn("the data folder cannot be locked; only the lock in the store keeps a second server off", "folder", dir, "err", err)
+	case errors.Is(err, folder.ErrLocked):
+		return fmt.Errorf("another gannet is already running on %s (%w): stop it, or give this one its own folder with --data", dir, err)
+	default:
+		return fmt.Errorf("cannot lock the data folder: %w", err)
+	}
+	return nil
 }
 
 // health says why this server should get no more clients, if so.

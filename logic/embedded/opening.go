@@ -81,6 +81,7 @@ type contents struct {
 	identity [16]byte
 	commits  allCommits
 	floor    uint64
+	resync   uint64 // since below it counts as 0: see keyResync
 }
 
 // examine looks at the folder, changes nothing, and refuses it if something is missing
@@ -245,7 +246,7 @@ func (o *opening) openToRead() (db *pebble.DB, err error) {
 		}
 	}()
 	settings := pebbleOptions(o.opts.FS, o.opts.CacheBytes, logger{log: o.opts.Log})
-	settings.Logger, settings.EventListener = reader{logger{log: o.opts.Log}}, o.store.listener()
+	settings.Logger, settings.EventListener = reader{logger{log: o.opts.Log}}, o.store.listener(newScheduler())
 	if o.opts.tune != nil {
 		o.opts.tune(settings)
 	}
@@ -325,17 +326,28 @@ func readContents(db *pebble.DB) (c contents, err error) {
 		return c, err
 	}
 	copy(c.identity[:], identity)
-	floor, err := get(db, keyFloor)
-	if err == nil && len(floor) != 8 {
-		err = errCorrupt
+	if c.floor, err = number(db, keyFloor); err != nil {
+		return c, err
 	}
-	if err == nil {
-		c.floor = binary.BigEndian.Uint64(floor)
-	} else if !errors.Is(err, pebble.ErrNotFound) {
+	if c.resync, err = number(db, keyResync); err != nil {
 		return c, err
 	}
 	c.commits, err = readAllCommits(db)
 	return c, err
+}
+
+// number reads one of the database's own numbers, 0 where there is none.
+func number(db *pebble.DB, key string) (uint64, error) {
+	value, err := get(db, key)
+	switch {
+	case errors.Is(err, pebble.ErrNotFound):
+		return 0, nil
+	case err != nil:
+		return 0, err
+	case len(value) != 8:
+		return 0, errCorrupt
+	}
+	return binary.BigEndian.Uint64(value), nil
 }
 
 // get reads one of the database's own keys.

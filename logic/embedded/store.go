@@ -126,6 +126,7 @@ type Store struct {
 
 	closePatience time.Duration
 	stopBytes     uint64 // in tables in memory, at which Pebble holds a commit back
+	tableBytes    uint64 // of one table
 	reserve       int64  // of a table, for small messages while messages are refused
 	stopLevel0    int    // flushes that are not compacted, at which messages are refused
 	pressure      pressure
@@ -136,6 +137,7 @@ type Store struct {
 	// not be there, which only a new Open can tell.
 	failed  atomic.Pointer[error]
 	failure chan struct{} // closed with it
+	opened  atomic.Bool
 
 	mu      sync.Mutex // guards closed, and calls.Add against Close
 	closed  bool
@@ -199,12 +201,16 @@ func Open(dir string, opts Options) (*Store, error) {
 		return nil, err
 	}
 	s.unlock = o.unlock
-	settings := pebbleOptions(&disk{FS: orderedNames{opts.FS}, fail: s.fail, failure: s.failure, closing: s.closing}, opts.CacheBytes, logger{opts.Log, s.fail})
-	settings.EventListener, settings.Lock = s.listener(), o.lock
+	files := &disk{FS: orderedNames{opts.FS}, fail: s.fail, failure: s.failure, closing: s.closing}
+	settings := pebbleOptions(files, opts.CacheBytes, logger{opts.Log, s.fail})
+	compactions := newScheduler()
+	settings.Experimental.CompactionScheduler = compactions
+	settings.EventListener, settings.Lock = s.listener(compactions), o.lock
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
 	s.stopBytes = uint64(settings.MemTableStopWritesThreshold) * settings.MemTableSize
+	s.tableBytes = settings.MemTableSize
 	s.reserve = int64(settings.MemTableSize / 2)
 	s.stopLevel0 = max(settings.L0StopWritesThreshold-settings.MemTableStopWritesThreshold, 1)
 	if s.db, err = s.openPebble(dir, settings); err != nil {
@@ -214,6 +220,7 @@ func Open(dir string, opts Options) (*Store, error) {
 		close(s.closing)
 		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble(), o.unlock()))
 	}
+	s.opened.Store(true)
 	s.lookAtSpace()
 	s.background.Go(s.writeAcks)
 	s.background.Go(s.keepMark)
@@ -252,7 +259,7 @@ func (s *Store) begin(o *opening) (err error) {
 	if s.mark, err = openMark(o.opts.FS, markPath(o.dir), m, o.opts.block, s.now); err != nil {
 		return fmt.Errorf("the mark: %w", err)
 	}
-	s.identity = found.identity
+	s.identity, s.resync = found.identity, found.resync
 	s.stamps = stamps{last: m.stamp, durable: m.stamp, underWay: make([]uint64, o.opts.Queues)}
 	for i := range o.opts.Queues {
 		s.queues = append(s.queues, &queue{index: i, made: m.commits[i], ledger: ledger.New(ledger.Options{

@@ -259,5 +259,8 @@ func (s *Store) flushAcks(all bool) {
 				err = s.write(context.Background(), q, batches, all)
 			})
 		}
+		if err != nil && s.Err() == nil && s.damage.acks.note() {
+			s.log.Error("embedded: acks could not be written, they are tried again", "queue", q.index, "err", err.Error())
+		}
 	}
 }
