@@ -39,6 +39,13 @@ type counters struct {
 	refusedBusy    atomic.Uint64
 	refusedTooMany atomic.Uint64
 	refusedType    atomic.Uint64
+	refusedWindow  atomic.Uint64 // of the busy ones: over the window of bytes
+	refusedHeld    atomic.Uint64 // SENDs behind one that was refused
+
+	// What was dropped because its connection had ended before its turn came.
+	droppedFrames  atomic.Uint64
+	droppedQueries atomic.Uint64
+	droppedLogins  atomic.Uint64
 
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
@@ -102,6 +109,7 @@ func (c *counters) close(code protocol.Code) {
 // Stats gives every counter of the gateway by name: "close.peer" and
 // "close.<code>" for connections that ended, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
+// "drop.<what>" for what waited when its connection ended,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
 // and totals. They rise from the start of the process, but for "connections", which
 // is how many there are.
@@ -127,6 +135,11 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"refused.busy":      c.refusedBusy.Load(),
 		"refused.too_many":  c.refusedTooMany.Load(),
 		"refused.bad_type":  c.refusedType.Load(),
+		"refused.window":    c.refusedWindow.Load(),
+		"refused.held":      c.refusedHeld.Load(),
+		"drop.frames":       c.droppedFrames.Load(),
+		"drop.queries":      c.droppedQueries.Load(),
+		"drop.logins":       c.droppedLogins.Load(),
 		"logic.failed":      c.logicFailed.Load(),
 		"logic.unanswered":  c.logicUnanswered.Load(),
 		"logic.logouts":     c.logoutsDropped.Load(),

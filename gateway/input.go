@@ -127,18 +127,19 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 // forward hands a frame that concerns a conversation to the lane of its queue.
 func (s *session) forward(f protocol.Frame, raw []byte) {
 	g := s.gateway
-	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
-	if s.writes.Add(1) > maxWritesInFlight {
-		s.writes.Add(-1)
-		g.counters.refusedTooMany.Add(1)
-		s.fail(f.Request, protocol.CodeTooManyRequests)
+	if f.Type == protocol.TypeSend && s.heldBack(f.Request) {
 		return
 	}
-	partition := target.Conversation(s.user).Partition()
-	if !g.lanes[partition%len(g.lanes)].add(s, raw) {
-		s.writes.Add(-1)
+	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
+	switch s.enqueue(target, raw) {
+	case 0:
+	case protocol.CodeTooManyRequests:
+		g.counters.refusedTooMany.Add(1)
+		s.refuse(f, protocol.CodeTooManyRequests, busyRetry)
+		return
+	default:
 		g.counters.refusedBusy.Add(1)
-		s.reply(failure(f.Request, protocol.CodeBusy, s.busyFor(g.wheel.now())))
+		s.refuse(f, protocol.CodeBusy, s.busyFor(g.wheel.now()))
 		return
 	}
 	if f.Type == protocol.TypePushAck { // one that logic does not get ends no wait for it
@@ -149,7 +150,36 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 	}
 }
 
-// busyFor says for how long a client whose frame a full lane refused should wait. All
+// enqueue puts a frame into the lane of its conversation, and says with which code it
+// is refused; 0: it was taken.
+func (s *session) enqueue(target protocol.Target, raw []byte) protocol.Code {
+	g := s.gateway
+	frames, bytes := s.window.add(1, len(raw))
+	code := protocol.Code(0)
+	switch {
+	case frames > maxWritesInFlight:
+		code = protocol.CodeTooManyRequests
+	case bytes > windowBytes:
+		g.counters.refusedWindow.Add(1)
+		code = protocol.CodeBusy
+	case !g.lanes[target.Conversation(s.user).Partition()%len(g.lanes)].add(s, raw):
+		code = protocol.CodeBusy
+	default:
+		return 0
+	}
+	s.window.add(-1, -len(raw))
+	return code
+}
+
+// refuse answers a frame that does not go to a lane, and holds the SENDs behind one.
+func (s *session) refuse(f protocol.Frame, code protocol.Code, wait time.Duration) {
+	if f.Type == protocol.TypeSend {
+		wait = s.hold(wait, code, code.Meaning())
+	}
+	s.reply(failure(f.Request, code, wait))
+}
+
+// busyFor says for how long a client whose frame a lane refused should wait. All
 // that is refused until then gets the same answer. A client that is refused again
 // soon after waits for twice as long, so that what comes again and again does not
 // crowd out what could be carried.

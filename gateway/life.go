@@ -28,6 +28,7 @@ func (s *session) enter(w *hop.Welcome, hello *protocol.Hello) (list, ok bool) {
 	s.user, s.device, s.platform, s.number = w.User, hello.Device, hello.Platform, w.Number
 	s.silence = 2*heartbeatTicks(w.Heartbeat) + 1
 	s.entered = true
+	s.parts = newParts(s)
 	s.outbox.first(w.Frame)
 	s.phase.Store(phaseOnline)
 	return s.list(), true

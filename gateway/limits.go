@@ -33,6 +33,10 @@ const (
 	// that logic has not answered: its window in a handful of conversations.
 	maxWritesInFlight = 4 * protocol.MaxUnacked
 
+	// windowBytes bounds the bytes of these frames; WELCOME tells it. It is sixteen of
+	// the longest frames, an eighth of a lane, and far more than a window of usual ones.
+	windowBytes = 1 << 20
+
 	// maxQueriesInFlight bounds the SYNC and HISTORY frames of a connection that
 	// logic has not answered; each may cost a page of MaxFrame.
 	maxQueriesInFlight = 16
@@ -49,6 +53,23 @@ const (
 	// is under way: a tenth of a second and more of the fastest lane measured.
 	laneBytes  = 8 << 20
 	laneFrames = 32 << 10
+
+	// shareBytes and shareFrames are what one connection may have waiting in a lane in
+	// the order in which it came, and what it gets of a batch each time that its turn
+	// comes for what it has beyond that: some three times what a client with 32 short
+	// messages under way has.
+	shareBytes  = 16 << 10
+	shareFrames = 128
+
+	// reserveBytes and reserveFrames are room on top of a full lane, for connections
+	// that have nothing in it: all that a gateway may hold, with a short message each.
+	reserveBytes  = 4 << 20
+	reserveFrames = 20 << 10
+
+	// surplusBytes is kept in every batch, while there are any, for connections that
+	// have more than their share waiting, so that the others cannot starve them: room
+	// for the longest frame.
+	surplusBytes = batchBytes / 4
 
 	// batchBytes bounds the frames of one batch, but for a single larger frame. A sync
 	// of the disk takes a millisecond and more whatever its size, so much smaller
@@ -68,6 +89,9 @@ const (
 
 	// logoutTries is how often logic is told who has gone.
 	logoutTries = 3
+
+	// maxHold bounds how long an answer of logic holds the SENDs of a connection.
+	maxHold = time.Minute
 
 	// busyRetry is the retry_after of an answer that something is not possible for
 	// the moment, and drainRetry the longest one of a CLOSE that says draining:
@@ -90,11 +114,12 @@ const (
 	// goes round more than once.
 	wheelSlots = 1024
 
-	// minBusyTicks and maxBusyTicks bound the wait of a client that a full lane
-	// refuses: a tenth of a second, in which a lane carries what it holds, and what a
-	// hundred times as much takes.
+	// minBusyTicks and maxBusyTicks bound the wait of a client that is refused because
+	// too much of its own waits, or because a lane is full: a tenth of a second, in which
+	// a lane carries what it holds, and what ten times as much takes. Longer waits would
+	// help nobody, for whoever has nothing waiting is not crowded out.
 	minBusyTicks = 5
-	maxBusyTicks = 250
+	maxBusyTicks = 50
 
 	loginTicks   = int64(protocol.LoginTimeout / tick)
 	pushAckTicks = int64(protocol.PushAckTimeout / tick)

@@ -49,6 +49,7 @@ type session struct {
 	transport transport
 
 	phase     atomic.Int32
+	window    window // SEND, PUSHACK and READ frames that logic has not answered; beside phase, as a lane wants both
 	user      uint64 // set before phaseOnline, read only from then on
 	device    uint64
 	platform  protocol.Platform
@@ -56,13 +57,14 @@ type session struct {
 	opened    int64        // tick
 	heard     atomic.Int64 // tick of the last input
 	silence   int64        // ticks without input that end the connection; set before phaseOnline
-	writes    atomic.Int32 // SEND, PUSHACK and READ frames that logic has not answered
-	queries   atomic.Int32 // SYNC and HISTORY likewise
-	partial   []byte       // the frame that has not arrived whole; input only
-	inputs    uint32       // calls of input; input only
-	greeted   uint32       // the one that brought HELLO; input only
-	busyUntil int64        // tick up to which a client that was refused should wait; input only
-	busyTicks int64        // how long that wait was, about; input only
+	parts     []part       // what waits in each lane; set before phaseOnline
+	queries   atomic.Int32 // SYNC and HISTORY frames that logic has not answered
+	held      atomic.Pointer[holding]
+	partial   []byte // the frame that has not arrived whole; input only
+	inputs    uint32 // calls of input; input only
+	greeted   uint32 // the one that brought HELLO; input only
+	busyUntil int64  // tick up to which a client that was refused should wait; input only
+	busyTicks int64  // how long that wait was, about; input only
 	timer     timer
 	writing   sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released  bool       // the transport must not be used any more; guarded by writing
