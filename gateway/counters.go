@@ -26,11 +26,15 @@ type counters struct {
 	bytesOut atomic.Uint64
 	_        cacheLine
 
+	blocks atomic.Uint64 // times that a socket did not take everything, and was waited for
+	resets atomic.Uint64 // connections that were reset, because a frame was cut in them
+
 	handshakes atomic.Uint64 // TLS handshakes that failed
 
 	// Why a push did not go out, or not yet.
 	pushAbsent     atomic.Uint64 // the connection is gone
 	pushOutboxFull atomic.Uint64 // became a hint
+	pushBlocked    atomic.Uint64 // likewise, since the socket was blocked
 	pushAgain      atomic.Uint64 // no PUSHACK in time: asked logic to push again
 	pushGivenUp    atomic.Uint64 // no PUSHACK after the last push: waits in the store
 	pushUntracked  atomic.Uint64 // too many conversations unacked: the oldest got a hint
@@ -111,8 +115,9 @@ func (c *counters) close(code protocol.Code) {
 // did not go out, "refused.<reason>" for requests that did not reach logic,
 // "drop.<what>" for what waited when its connection ended,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
-// and totals. They rise from the start of the process, but for "connections", which
-// is how many there are.
+// and totals. They rise from the start of the process, but for "connections" and
+// "blocked", which is how many there are and how many of them have a blocked socket,
+// and "blocked_bytes", which wait for these.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
 	stats := map[string]uint64{
@@ -129,6 +134,11 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"failed_handshakes": c.handshakes.Load(),
 		"push.absent":       c.pushAbsent.Load(),
 		"push.outbox_full":  c.pushOutboxFull.Load(),
+		"blocks":            c.blocks.Load(),
+		"blocked":           uint64(g.memory.blocked.Load()),
+		"blocked_bytes":     uint64(g.memory.used.Load()),
+		"resets":            c.resets.Load(),
+		"push.blocked":      c.pushBlocked.Load(),
 		"push.again":        c.pushAgain.Load(),
 		"push.given_up":     c.pushGivenUp.Load(),
 		"push.untracked":    c.pushUntracked.Load(),

@@ -20,6 +20,7 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gannet/protocol"
 )
@@ -33,6 +34,11 @@ type Config struct {
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
 
+	// OutboxMemory is how many bytes may wait for all clients together whose sockets are
+	// blocked; default DefaultOutboxMemory, negative: none.
+	OutboxMemory int64
+
+	Now func() time.Time // by which tokens end; default time.Now
 	Log *slog.Logger
 }
 
@@ -55,6 +61,9 @@ type Gateway struct {
 	queries  *queries
 	logouts  *logouts
 	writers  writers
+	memory   memory
+	blocked  *blocked
+	clock    func() time.Time
 
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -98,6 +107,12 @@ func build(c Config) *Gateway {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = DefaultMaxConnections
 	}
+	if c.OutboxMemory == 0 {
+		c.OutboxMemory = DefaultOutboxMemory
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -107,13 +122,17 @@ func build(c Config) *Gateway {
 		log:   c.Log,
 		max:   c.MaxConnections,
 		stop:  make(chan struct{}),
+		clock: c.Now,
 	}
+	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.writers = newWriters(c.Writers)
 	for _, w := range g.writers {
 		g.wg.Go(func() { w.run(g.stop) })
 	}
+	g.blocked = newBlocked(g)
+	g.wg.Go(g.blocked.run)
 	for i := range c.Lanes {
 		l := newLane(g, i)
 		g.lanes = append(g.lanes, l)

@@ -236,7 +236,8 @@ func (q *queries) doRedeliver(s *session, r protocol.Range) {
 func (s *session) pushAgain(pushes []byte) (list bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase.Load() == phaseOnline && s.outbox.push(pushes, false) && s.list()
+	defer s.charge()
+	return s.phase.Load() == phaseOnline && s.outbox.push(pushes, false, s.keeps()) && s.list()
 }
 
 // allPushes says whether the bytes are whole PUSH frames.

@@ -26,7 +26,7 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 	case len(hello.Token) > protocol.MaxToken:
 		return hop.Welcome{Code: protocol.CodeBadToken}, nil
 	}
-	user, err := s.Tokens.Verify(hello.Token)
+	user, expires, err := s.Tokens.Verify(hello.Token)
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return hop.Welcome{Code: protocol.CodeTokenExpired}, nil
@@ -76,7 +76,12 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 		MaxUnacked: protocol.MaxUnacked,
 		Server:     s.Server,
 	}
-	return hop.Welcome{User: user, Number: number, Heartbeat: heartbeat, Frame: welcome.AppendFrame(nil, login.Request)}, nil
+	w := hop.Welcome{User: user, Number: number, Heartbeat: heartbeat, Frame: welcome.AppendFrame(nil, login.Request)}
+	if !expires.IsZero() {
+		// The second in which it ends is over; a time before 1970 is not "never".
+		w.Expires = max(1, expires.Unix())
+	}
+	return w, nil
 }
 
 func (s *Service) loginUnavailable(what string, err error) hop.Welcome {

@@ -118,6 +118,30 @@ func TestLoginRefused(t *testing.T) {
 	wantNoTrouble(t, r.Service)
 }
 
+// A login says when its token ends, so that its connection can end then; 0 is said for
+// a token that does not, and for no other.
+func TestLoginSaysWhenItEnds(t *testing.T) {
+	r := newRig(t, nil)
+	signed, err := r.keys.Sign(42, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := r.hello(42, 7)
+	hello.Token = []byte(signed)
+	if w, in := r.login(1, hello), time.Now().Add(time.Hour).Unix(); w.Code != 0 || w.Expires < in-60 || w.Expires > in {
+		t.Errorf("code %v, ends at %d, want about %d", w.Code, w.Expires, in)
+	}
+	for at, want := range map[time.Time]int64{
+		{}: 0, time.Unix(1, 0): 1, time.Unix(0, 0): 1, time.Unix(-5, 0): 1,
+		time.Unix(1_800_000_000, 999_999_999): 1_800_000_000, time.Unix(1<<40, 0): 1 << 40,
+	} {
+		r := newRig(t, func(c *logic.Config) { c.Tokens = until{at} })
+		if w := r.login(1, hello); w.Code != 0 || w.Expires != want {
+			t.Errorf("a token that ends at %v: code %v, ends at %d, want %d", at, w.Code, w.Expires, want)
+		}
+	}
+}
+
 func TestLoginHeartbeat(t *testing.T) {
 	r := newRig(t, nil)
 	for asked, want := range map[uint16]uint16{0: 30, 1: 1, 45: 45, 300: 300, 301: 300, 65535: 300} {

@@ -113,7 +113,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	})
-	g := gateway.New(gateway.Config{Logic: rules, Lanes: queues, MaxConnections: c.maxConnections(), Log: log})
+	g := gateway.New(gateway.Config{Logic: rules, Lanes: queues, MaxConnections: c.maxConnections(), OutboxMemory: c.outboxMemory(), Log: log})
 	gate.gateway.Store(g)
 	s.began("gateway", g.Stop)
 	if c.Debug != "" {
@@ -179,6 +179,14 @@ func (c *serveCmd) maxConnections() int {
 		return files - files/10
 	}
 	return gateway.DefaultMaxConnections
+}
+
+// outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
+func (c *serveCmd) outboxMemory() int64 {
+	if c.OutboxMemory <= 0 {
+		return -1
+	}
+	return int64(c.OutboxMemory) << 20
 }
 
 // openFiles gives how many files this process may have open, 0 if unknown.
