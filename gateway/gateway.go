@@ -30,7 +30,8 @@ import (
 type Config struct {
 	Logic          Logic
 	Lanes          int // as many as the log has queues; default DefaultLanes()
-	QueryWorkers   int // logins and queries under way at once; default twice the cores
+	QueryWorkers   int // queries under way at once; default twice the cores
+	LoginWorkers   int // logins likewise; default loginWorkers
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
 
@@ -58,6 +59,7 @@ type Gateway struct {
 	sessions sessions
 	wheel    wheel
 	lanes    []*lane
+	logins   *logins
 	queries  *queries
 	logouts  *logouts
 	writers  writers
@@ -101,6 +103,9 @@ func build(c Config) *Gateway {
 	if c.QueryWorkers == 0 {
 		c.QueryWorkers = 2 * runtime.GOMAXPROCS(0)
 	}
+	if c.LoginWorkers == 0 {
+		c.LoginWorkers = loginWorkers
+	}
 	if c.Writers == 0 {
 		c.Writers = max(1, runtime.GOMAXPROCS(0)/2)
 	}
@@ -140,7 +145,9 @@ func build(c Config) *Gateway {
 	}
 	g.logouts = newLogouts(g)
 	g.wg.Go(func() { g.logouts.run(g.stop) })
-	g.queries = newQueries(g)
+	g.logins = newLogins(g)
+	g.logins.start(c.LoginWorkers, g.stop)
+	g.queries = newQueries(g, c.QueryWorkers)
 	g.queries.start(c.QueryWorkers, g.stop)
 	return g
 }

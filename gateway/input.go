@@ -99,7 +99,7 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 	if s.phase.Load() != phaseOnline || s.greeted == s.inputs {
 		if f.Type == protocol.TypeHello && s.phase.CompareAndSwap(phaseNew, phaseLogin) {
 			s.greeted = s.inputs
-			g.queries.login(s, raw)
+			g.logins.add(s, raw)
 		} else {
 			s.close(protocol.CodeHelloExpected)
 		}

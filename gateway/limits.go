@@ -124,8 +124,18 @@ const (
 	// laneSpare is how many batches a lane keeps to be filled again.
 	laneSpare = 2
 
-	// queryQueue bounds the logins and queries that wait for a worker.
+	// queryQueue bounds the queries that wait for a worker, but for one of each user.
 	queryQueue = 16 << 10
+
+	// questionBytes is what is kept of a query, which needs less than half of it, and
+	// maxAgain bounds the ranges to be pushed again of a user that wait for a worker.
+	questionBytes = 128
+	maxAgain      = 64
+
+	// loginQueue bounds the logins that wait for a worker: nearly as many as a gateway
+	// has places. loginWorkers is how many are under way at once.
+	loginQueue   = 16 << 10
+	loginWorkers = 4
 
 	// maxLogouts bounds the ended connections of which logic was not told yet: all
 	// that a gateway may have, and once as many again.

@@ -80,6 +80,7 @@ func (g *Gateway) ended() <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		g.wg.Wait()
+		g.logins.workers.Wait()
 		g.queries.workers.Wait()
 		g.logouts.tell() // of logins that ended too late
 		close(ended)
