@@ -43,13 +43,21 @@ type counters struct {
 	refusedBusy    atomic.Uint64
 	refusedTooMany atomic.Uint64
 	refusedType    atomic.Uint64
-	refusedWindow  atomic.Uint64 // of the busy ones: over the window of bytes
-	refusedHeld    atomic.Uint64 // SENDs behind one that was refused
+	refusedWindow  atomic.Uint64 // of those too many: over the window of bytes
 
 	// What was dropped because its connection had ended before its turn came.
 	droppedFrames  atomic.Uint64
 	droppedQueries atomic.Uint64
 	droppedLogins  atomic.Uint64
+
+	refusedUserRate  atomic.Uint64 // over a limit of the user
+	refusedFrameRate atomic.Uint64 // over the limit of frames of the connection
+	refusedHeld      atomic.Uint64 // SENDs behind one that was refused
+
+	// PUSHACK and READ over the limit of frames.
+	acksMerged atomic.Uint64 // into one that waited
+	acksForced atomic.Uint64 // went at once, because too many waited
+	acksLost   atomic.Uint64 // waited when their connection ended, and the lane had no room
 
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
@@ -90,6 +98,8 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeTooManyConnections,
 	protocol.CodeInternal,
 	protocol.CodeLoginUnavailable,
+	protocol.CodeOverLimits,
+	protocol.CodeTooManySessions,
 	protocol.CodeBadFrame,
 	protocol.CodeFrameTooLarge,
 	protocol.CodeHelloExpected,
@@ -114,6 +124,7 @@ func (c *counters) close(code protocol.Code) {
 // "close.<code>" for connections that ended, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
 // "drop.<what>" for what waited when its connection ended,
+// "acks.<what>" for PUSHACK and READ over the limit of frames,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
 // and totals. They rise from the start of the process, but for "connections" and
 // "blocked", which is how many there are and how many of them have a blocked socket,
@@ -146,15 +157,22 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"refused.too_many":  c.refusedTooMany.Load(),
 		"refused.bad_type":  c.refusedType.Load(),
 		"refused.window":    c.refusedWindow.Load(),
-		"refused.held":      c.refusedHeld.Load(),
 		"drop.frames":       c.droppedFrames.Load(),
 		"drop.queries":      c.droppedQueries.Load(),
 		"drop.logins":       c.droppedLogins.Load(),
-		"logic.failed":      c.logicFailed.Load(),
-		"logic.unanswered":  c.logicUnanswered.Load(),
-		"logic.logouts":     c.logoutsDropped.Load(),
-		"hostile.push":      c.badPush.Load(),
-		"panics":            c.panics.Load(),
+
+		"refused.user_rate":  c.refusedUserRate.Load(),
+		"refused.frame_rate": c.refusedFrameRate.Load(),
+		"refused.held":       c.refusedHeld.Load(),
+		"acks.merged":        c.acksMerged.Load(),
+		"acks.forced":        c.acksForced.Load(),
+		"acks.lost":          c.acksLost.Load(),
+
+		"logic.failed":     c.logicFailed.Load(),
+		"logic.unanswered": c.logicUnanswered.Load(),
+		"logic.logouts":    c.logoutsDropped.Load(),
+		"hostile.push":     c.badPush.Load(),
+		"panics":           c.panics.Load(),
 	}
 	stats["close.other"] = c.closedOther.Load()
 	for i, code := range closeReasons {

@@ -88,8 +88,9 @@ func (f *filling) release() {
 }
 
 // sift takes out of a batch, before it is carried, what is not to be carried any more:
-// the frames of connections that are gone, and the SENDs behind one that logic told
-// to wait, which would overtake it.
+// the frames of connections that are gone and do not hear the answer, and the SENDs
+// behind one that logic told to wait, which would overtake it. Whoever acks and leaves
+// has acked.
 func (l *lane) sift(f *filling) {
 	clean := len(f.refused) == 0
 	var before *part
@@ -113,7 +114,7 @@ func (l *lane) sift(f *filling) {
 			refused = refused[1:]
 		}
 		switch s := p.session; {
-		case s.phase.Load() == phaseClosing:
+		case s.phase.Load() == phaseClosing && wantsAnswer(frame):
 			dropped++
 			s.window.add(-1, -len(frame))
 		case void:

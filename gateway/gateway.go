@@ -22,6 +22,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"gannet/internal/limiter"
 	"gannet/protocol"
 )
 
@@ -34,6 +35,9 @@ type Config struct {
 	LoginWorkers   int // logins likewise; default loginWorkers
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
+
+	Limiter limiter.Limiter // of users and addresses; nil: no limits
+	Frames  limiter.Rate    // of one connection; zero: no limit
 
 	// OutboxMemory is how many bytes may wait for all clients together whose sockets are
 	// blocked; default DefaultOutboxMemory, negative: none.
@@ -54,6 +58,8 @@ type Gateway struct {
 	logic    Logic
 	log      *slog.Logger
 	max      int
+	limiter  limiter.Limiter
+	pace     pace
 	counters counters
 	said     said
 	sessions sessions
@@ -127,7 +133,10 @@ func build(c Config) *Gateway {
 		log:   c.Log,
 		max:   c.MaxConnections,
 		stop:  make(chan struct{}),
-		clock: c.Now,
+
+		limiter: c.Limiter,
+		pace:    newPace(c.Frames),
+		clock:   c.Now,
 	}
 	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)

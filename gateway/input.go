@@ -105,11 +105,19 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 		}
 		return
 	}
+	if wait := s.mayPass(); wait > 0 {
+		s.overPace(f, raw, wait)
+		return
+	}
 	switch f.Type.Lane() {
 	case protocol.LaneWrite:
-		s.forward(f, raw)
+		if f.Type != protocol.TypeSend || s.maySend(f, raw) {
+			s.forward(f, raw)
+		}
 	case protocol.LaneRead:
-		g.queries.query(s, f, raw)
+		if s.mayAsk(f, raw) {
+			g.queries.query(s, f, raw)
+		}
 	default:
 		switch f.Type {
 		case protocol.TypePing:
@@ -127,19 +135,16 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 // forward hands a frame that concerns a conversation to the lane of its queue.
 func (s *session) forward(f protocol.Frame, raw []byte) {
 	g := s.gateway
-	if f.Type == protocol.TypeSend && s.heldBack(f.Request) {
-		return
-	}
 	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
 	switch s.enqueue(target, raw) {
 	case 0:
 	case protocol.CodeTooManyRequests:
 		g.counters.refusedTooMany.Add(1)
-		s.refuse(f, protocol.CodeTooManyRequests, busyRetry)
+		s.refuseFull(f, protocol.CodeTooManyRequests)
 		return
 	default:
 		g.counters.refusedBusy.Add(1)
-		s.refuse(f, protocol.CodeBusy, s.busyFor(g.wheel.now()))
+		s.refuseFull(f, protocol.CodeBusy)
 		return
 	}
 	if f.Type == protocol.TypePushAck { // one that logic does not get ends no wait for it
@@ -161,7 +166,7 @@ func (s *session) enqueue(target protocol.Target, raw []byte) protocol.Code {
 		code = protocol.CodeTooManyRequests
 	case bytes > windowBytes:
 		g.counters.refusedWindow.Add(1)
-		code = protocol.CodeBusy
+		code = protocol.CodeTooManyRequests
 	case !g.lanes[target.Conversation(s.user).Partition()%len(g.lanes)].add(s, raw):
 		code = protocol.CodeBusy
 	default:
@@ -171,8 +176,16 @@ func (s *session) enqueue(target protocol.Target, raw []byte) protocol.Code {
 	return code
 }
 
-// refuse answers a frame that does not go to a lane, and holds the SENDs behind one.
-func (s *session) refuse(f protocol.Frame, code protocol.Code, wait time.Duration) {
+// carry is forward for a frame of which the client does not hear if there is no room:
+// false.
+func (s *session) carry(target protocol.Target, raw []byte) bool {
+	return s.enqueue(target, raw) == 0
+}
+
+// refuseFull answers a frame for which there is no room, and holds the SENDs behind
+// one.
+func (s *session) refuseFull(f protocol.Frame, code protocol.Code) {
+	wait := s.busyFor(s.gateway.wheel.now())
 	if f.Type == protocol.TypeSend {
 		wait = s.hold(wait, code, code.Meaning())
 	}

@@ -82,14 +82,14 @@ func TestWindowOfBytes(t *testing.T) {
 			<-l.entered
 		}
 	}
-	p.refused(uint32(fits+1), protocol.CodeBusy)
+	p.refused(uint32(fits+1), protocol.CodeTooManyRequests)
 	p.send(sendFrame(9, 1000, "it would fit"))
-	p.refused(1000, protocol.CodeBusy)
+	p.refused(1000, protocol.CodeTooManyRequests)
 	p.send(protocol.Cursor{Target: direct(2), Seq: 1}.AppendPushAck(nil, 0))
 	neighbour.send(sendFrame(2, 1, body))
 	st.eventually("both are taken", func() bool { return st.waiting(0) == int(fits)-1+2 })
-	if busy, window, held := st.stat("refused.busy"), st.stat("refused.window"), st.stat("refused.held"); busy != 1 || window != 1 || held != 1 {
-		t.Errorf("counted %d, %d and %d", busy, window, held)
+	if many, window, held := st.stat("refused.too_many"), st.stat("refused.window"), st.stat("refused.held"); many != 1 || window != 1 || held != 1 {
+		t.Errorf("counted %d, %d and %d", many, window, held)
 	}
 	close(l.gate)
 	for i := range fits {
@@ -101,7 +101,7 @@ func TestWindowOfBytes(t *testing.T) {
 		t.Errorf("the neighbour was answered with %#x", f.Type)
 	}
 	p.send(sendFrame(2, 1001, "too early"))
-	p.refused(1001, protocol.CodeBusy)
+	p.refused(1001, protocol.CodeTooManyRequests)
 	st.turn(maxBusyTicks * tick)
 	p.send(sendFrame(2, 1002, body))
 	if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != 1002 {
@@ -215,16 +215,19 @@ func TestFramesOfAConnectionThatIsGone(t *testing.T) {
 	<-l.entered
 	const n = 2 * shareFrames
 	for i := range uint64(n) {
+		if i == 5 {
+			p.send(protocol.Cursor{Target: direct(3), Seq: 1}.AppendPushAck(nil, 0))
+		}
 		p.send(sendFrame(3, i+1, "x"))
 	}
-	st.eventually("all wait", func() bool { return st.waiting(0) == n })
-	neighbour.send(sendFrame(3, 2, "x"))
 	st.eventually("all wait", func() bool { return st.waiting(0) == n+1 })
+	neighbour.send(sendFrame(3, 2, "x"))
+	st.eventually("all wait", func() bool { return st.waiting(0) == n+2 })
 	p.Close()
 	st.eventually("it is gone", func() bool { return st.stat("connections") == 1 })
 	l.gate <- struct{}{}
-	if n := <-l.entered; n != 1 {
-		t.Errorf("%d frames are carried, want the neighbour's", n)
+	if n := <-l.entered; n != 2 {
+		t.Errorf("%d frames are carried, want the neighbour's and the ack, which wants no answer", n)
 	}
 	l.gate <- struct{}{}
 	for request := range uint32(2) {

@@ -132,6 +132,7 @@ func (s *session) ended() {
 	s.entered = false
 	s.mu.Unlock()
 
+	s.carryAll()
 	g := s.gateway
 	if g.log.Enabled(g.ctx, slog.LevelDebug) {
 		g.log.Debug("connection ended", "conn", s.id, "remote", s.transport.remote(), "user", user, "reason", reasonName(reason))
@@ -190,6 +191,9 @@ func (s *session) due(now int64) (next int64) {
 	}
 	if again != 0 {
 		next = min(next, again)
+	}
+	if acks := s.carryWaiting(now); acks != 0 {
+		next = min(next, acks)
 	}
 	return next
 }

@@ -59,13 +59,28 @@ const (
 	// that logic has not answered: its window in a handful of conversations.
 	maxWritesInFlight = 4 * protocol.MaxUnacked
 
-	// windowBytes bounds the bytes of these frames; WELCOME tells it. It is sixteen of
-	// the longest frames, an eighth of a lane, and far more than a window of usual ones.
-	windowBytes = 1 << 20
+	// windowBytes bounds the bytes of these frames: the window of SEND that WELCOME
+	// tells, and beside it as many acks as may be.
+	windowBytes = protocol.MaxWindowBytes + maxWritesInFlight*64
 
 	// maxQueriesInFlight bounds the SYNC and HISTORY frames of a connection that
 	// logic has not answered; each may cost a page of MaxFrame.
 	maxQueriesInFlight = 16
+
+	// maxWaitingAcks bounds the PUSHACK and READ of a connection that wait because it
+	// is over its limit of frames: more conversations than anybody follows at once.
+	maxWaitingAcks = 256
+
+	// maxDefied bounds the frames that are refused within defiedTicks because the
+	// connection is over its limits, or on hold; of a long frame each defiedBytes count.
+	// A client that sends a whole window again after each wait stays below it, for
+	// those waits grow.
+	maxDefied   = 16 << 10
+	defiedBytes = 4 << 10
+
+	// overLimitsRetry bounds, from half of it on, the retry_after of a CLOSE to whom a
+	// limit keeps out.
+	overLimitsRetry = 20 * time.Second
 
 	// writeTimeout is how long a socket may take not one byte before the
 	// connection is closed: longer than a mobile handover, shorter than the
@@ -178,6 +193,18 @@ const (
 	// help nobody, for whoever has nothing waiting is not crowded out.
 	minBusyTicks = 5
 	maxBusyTicks = 50
+
+	// minHoldTicks is how long a SEND over a limit holds the SENDs behind it at least:
+	// those that were sent before its ERROR arrived have come by then. maxHoldTicks is
+	// how far that grows: in that time no bucket of the defaults fills, so nothing of
+	// what is allowed is lost by it.
+	minHoldTicks = int64(200 * time.Millisecond / tick)
+	maxHoldTicks = int64(4 * time.Second / tick)
+
+	// defiedTicks is for how long refusals are counted, and minHeldTicks how long a
+	// SEND that is refused near the end of a hold waits.
+	defiedTicks  = int64(10 * time.Second / tick)
+	minHeldTicks = 2
 
 	loginTicks   = int64(protocol.LoginTimeout / tick)
 	pushAckTicks = int64(protocol.PushAckTimeout / tick)

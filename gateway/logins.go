@@ -71,6 +71,8 @@ func (q *logins) do(l greeting) {
 	case err != nil:
 		g.failed("a login was not answered", err)
 		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
+	case w.Code == protocol.CodeTooManySessions:
+		s.closeAfter(w.Code, overLimitsDelay())
 	case w.Code != 0:
 		s.close(w.Code)
 	case w.User == 0 || !isWelcome(w.Frame, f.Request):

@@ -56,28 +56,32 @@ type session struct {
 	gateway   *Gateway
 	transport transport
 
-	phase     atomic.Int32
-	window    window // SEND, PUSHACK and READ frames that logic has not answered; beside phase, as a lane wants both
-	user      uint64 // set before phaseOnline, read only from then on
-	device    uint64
-	platform  protocol.Platform
-	number    uint64       // of the login
-	opened    int64        // tick
-	heard     atomic.Int64 // tick of the last input
-	expires   int64        // Unix seconds at which the token ends, 0: never; set before phaseOnline
-	silence   int64        // ticks without input that end the connection; set before phaseOnline
-	parts     []part       // what waits in each lane; set before phaseOnline
-	queries   atomic.Int32 // SYNC and HISTORY frames that logic has not answered
-	held      atomic.Pointer[holding]
-	partial   []byte // the frame that has not arrived whole; input only
-	inputs    uint32 // calls of input; input only
-	greeted   uint32 // the one that brought HELLO; input only
-	busyUntil int64  // tick up to which a client that was refused should wait; input only
-	busyTicks int64  // how long that wait was, about; input only
-	timer     timer
-	writing   sync.Mutex // held to use the transport, so that it is not closed meanwhile
-	released  bool       // the transport must not be used any more; guarded by writing
-	broken    bool       // it was reset; guarded by writing
+	phase       atomic.Int32
+	window      window // SEND, PUSHACK and READ frames that logic has not answered; beside phase, as a lane wants both
+	user        uint64 // set before phaseOnline, read only from then on
+	device      uint64
+	platform    protocol.Platform
+	number      uint64       // of the login
+	opened      int64        // tick
+	heard       atomic.Int64 // tick of the last input
+	expires     int64        // Unix seconds at which the token ends, 0: never; set before phaseOnline
+	silence     int64        // ticks without input that end the connection; set before phaseOnline
+	parts       []part       // what waits in each lane; set before phaseOnline
+	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
+	held        atomic.Pointer[holding]
+	partial     []byte       // the frame that has not arrived whole; input only
+	inputs      uint32       // calls of input; input only
+	greeted     uint32       // the one that brought HELLO; input only
+	busyUntil   int64        // tick up to which a client that was refused should wait; input only
+	busyTicks   int64        // how long that wait was, about; input only
+	defiedUntil int64        // tick; input only
+	heldTicks   int64        // what the last hold over a limit was to last at least; input only
+	filled      atomic.Int64 // nanoseconds at which all its frames are allowed again: see pace
+	defied      int          // refused although the client was told to wait; input only
+	timer       timer
+	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
+	released    bool       // the transport must not be used any more; guarded by writing
+	broken      bool       // it was reset; guarded by writing
 
 	mu       sync.Mutex // guards what follows
 	outbox   outbox
@@ -88,6 +92,7 @@ type session struct {
 	reason   protocol.Code
 	entered  bool // logic knows the device: Logout is due at the end
 	unacked  []unacked
+	waiting  []waitingAck // in the order in which they are carried
 
 	// Of a socket that is blocked.
 	stuck   int64 // tick since when it has taken nothing

@@ -29,7 +29,10 @@ type serveCmd struct {
 	Sockets        int    `default:"2" placeholder:"N" help:"Listening sockets; more of them accept a storm of connects faster."`
 	MaxConnections int    `placeholder:"N" help:"Connections at most; by default what the limit on open files allows."`
 	OutboxMemory   int    `default:"256" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
-	LogLevel       string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
+
+	limitFlags `embed:""`
+
+	LogLevel string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 }
 
 // Help is printed by gannet serve --help.

@@ -1,0 +1,105 @@
+package gateway
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"gannet/internal/limiter"
+	"gannet/protocol"
+)
+
+// limited says what a limit counts, for the person who reads an ERROR.
+var limited = [limiter.Kinds]string{
+	limiter.Sends:     "over the limit of messages per second of this user",
+	limiter.SendBytes: "over the limit of bytes of messages per second of this user",
+	limiter.Syncs:     "over the limit of SYNC per second of this user",
+	limiter.Histories: "over the limit of HISTORY per second of this user",
+}
+
+const limitedFrames = "over the limit of frames per second of this connection"
+
+// sendFixed is the payload of a SEND without its body.
+const sendFixed = 9 + 8 + 1 + 4
+
+// maySend says whether a SEND is within the limits of its user; one that is not has
+// been answered, and those that follow are on hold.
+func (s *session) maySend(f protocol.Frame, raw []byte) bool {
+	if s.heldBack(f, raw) {
+		return false
+	}
+	l := s.gateway.limiter
+	if l == nil {
+		return true
+	}
+	user := limiter.User(s.user)
+	kind, wait := limiter.Sends, l.Take(limiter.Sends, user, 1)
+	if wait == 0 {
+		kind, wait = limiter.SendBytes, l.Take(limiter.SendBytes, user, len(f.Payload)-sendFixed)
+	}
+	if wait == 0 {
+		return true
+	}
+	s.gateway.counters.refusedUserRate.Add(1)
+	s.refuseSend(f, raw, limited[kind], wait)
+	return false
+}
+
+// mayAsk says whether a SYNC or HISTORY is within the limits of its user; one that is
+// not has been answered.
+func (s *session) mayAsk(f protocol.Frame, raw []byte) bool {
+	l := s.gateway.limiter
+	if l == nil {
+		return true
+	}
+	kind := limiter.Histories
+	if f.Type == protocol.TypeSync {
+		kind = limiter.Syncs
+	}
+	wait := l.Take(kind, limiter.User(s.user), 1)
+	if wait == 0 {
+		return true
+	}
+	s.gateway.counters.refusedUserRate.Add(1)
+	s.refuse(f, raw, protocol.CodeRateLimited, limited[kind], wait)
+	return false
+}
+
+// refuseSend refuses a SEND over a limit and holds those that follow. The hold lasts
+// until what was asked for is allowed, and for a client that is refused again soon
+// after twice as long as the last: it then sends many at a time in place of a few with
+// many refusals.
+func (s *session) refuseSend(f protocol.Frame, raw []byte, text string, wait time.Duration) {
+	if h := s.held.Load(); h == nil || s.gateway.wheel.now() > h.until+s.heldTicks {
+		s.heldTicks = 0
+	}
+	s.heldTicks = min(max(2*s.heldTicks, minHoldTicks), maxHoldTicks)
+	wait = max(wait, time.Duration(s.heldTicks)*tick)
+	s.refuse(f, raw, protocol.CodeRateLimited, text, s.hold(wait, protocol.CodeRateLimited, text))
+}
+
+// refuse answers with an ERROR that says for how long to wait, and ends the
+// connection of a client that does not heed it.
+func (s *session) refuse(f protocol.Frame, raw []byte, code protocol.Code, text string, wait time.Duration) {
+	answer := protocol.Failure{
+		Code: code, Text: []byte(text), RetryAfter: uint32((wait + time.Millisecond - 1) / time.Millisecond),
+	}
+	s.reply(answer.AppendError(nil, f.Request))
+	s.defy(raw)
+}
+
+// defy notes that a client goes on over its limits.
+func (s *session) defy(raw []byte) {
+	now := s.gateway.wheel.now()
+	if now >= s.defiedUntil {
+		s.defied, s.defiedUntil = 0, now+defiedTicks
+	}
+	if s.defied += 1 + len(raw)/defiedBytes; s.defied > maxDefied {
+		s.closeAfter(protocol.CodeOverLimits, overLimitsDelay())
+	}
+}
+
+// overLimitsDelay gives the retry_after of a CLOSE to whom a limit keeps out.
+func overLimitsDelay() uint32 {
+	half := overLimitsRetry.Milliseconds() / 2
+	return uint32(half + rand.Int64N(half))
+}
