@@ -32,6 +32,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 	"gannet/logic"
 	"gannet/logic/ledger"
 	"gannet/protocol"
@@ -98,6 +99,9 @@ type Store struct {
 	// not be there, which only a new Open can tell.
 	failed  atomic.Pointer[error]
 	failure chan struct{} // closed with it
+
+	panics atomic.Uint64 // survived
+	said   operate.Seldom
 
 	mu      sync.Mutex // guards closed, and calls.Add against Close
 	closed  bool
