@@ -3,11 +3,18 @@
 // batches, and writes answers and pushes back. It knows no rule of chatting.
 //
 // A message passes through netpoll.go (bytes) and input.go (frames), both on the
-// poller's goroutine, and lane.go (batches, to logic and the answers back), on the
-// lane's. Later, on its way to the receiver, it passes through push.go and outbox.go,
+// poller's goroutine, and lane.go (batches) and carry.go (to logic and the answers
+// back), on the lane's. Later, on its way to the receiver, it passes through push.go and outbox.go,
 // on the goroutine of whoever pushes, and output.go, on the writer's.
 // Where logic and transfer are in this process, the lane's goroutine does everything
 // from its batch to the outboxes of the receivers.
+//
+// What is shared is shared fairly, so that nobody waits for the one who asks most. A
+// lane goes round its connections (round.go); why this way: a queue in order of arrival
+// is the cheapest there is, and fair as long as everybody has little in it, so it stays
+// for that much of each connection, and only what is beyond is copied twice and taken
+// in turn. Queries go round the users (queries.go), and logins wait for neither
+// (logins.go).
 package gateway
 
 import (

@@ -13,7 +13,7 @@ import (
 )
 
 // patience bounds every wait of a test; nothing here takes a fraction of it.
-const patience = 5 * time.Second
+const patience = 20 * time.Second
 
 // delivery is one pushed frame and its receivers.
 type delivery struct {

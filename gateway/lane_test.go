@@ -213,12 +213,13 @@ func TestFramesOfAConnectionThatIsGone(t *testing.T) {
 	p, neighbour := st.login(1), st.login(2)
 	neighbour.send(sendFrame(3, 1, "the gate closes behind this one"))
 	<-l.entered
-	const n = 2 * shareFrames
+	const n = 150 // of more than a batch's bytes
+	body := string(make([]byte, 4<<10))
 	for i := range uint64(n) {
-		if i == 5 {
+		if i == 1 {
 			p.send(protocol.Cursor{Target: direct(3), Seq: 1}.AppendPushAck(nil, 0))
 		}
-		p.send(sendFrame(3, i+1, "x"))
+		p.send(sendFrame(3, i+1, body))
 	}
 	st.eventually("all wait", func() bool { return st.waiting(0) == n+1 })
 	neighbour.send(sendFrame(3, 2, "x"))
@@ -228,6 +229,9 @@ func TestFramesOfAConnectionThatIsGone(t *testing.T) {
 	l.gate <- struct{}{}
 	if n := <-l.entered; n != 2 {
 		t.Errorf("%d frames are carried, want the neighbour's and the ack, which wants no answer", n)
+	}
+	if n := st.waiting(0); n != 0 {
+		t.Errorf("%d frames still wait", n)
 	}
 	l.gate <- struct{}{}
 	for request := range uint32(2) {
@@ -321,7 +325,9 @@ func TestStopLosesNothing(t *testing.T) {
 	for i := range uint64(more) {
 		p.send(sendFrame(2, i+2, "x"))
 	}
-	st.eventually("all wait", func() bool { return st.waiting(0) == more })
+	q := st.login(2)
+	q.send(sendFrame(1, 1, string(make([]byte, shareBytes)))) // beyond the share by itself
+	st.eventually("all wait", func() bool { return st.waiting(0) == more+1 })
 	stopped := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -334,7 +340,11 @@ func TestStopLosesNothing(t *testing.T) {
 		_, err := q.Read(make([]byte, 1))
 		return err != nil && q.conn == 0
 	})
+	st.eventually("it waits for all of these and for what is under way", func() bool { return st.lanes[0].left() == more+2 })
 	close(l.gate)
+	if f := q.next(); f.Type != protocol.TypeSendAck {
+		t.Fatalf("answered %#x", f.Type)
+	}
 	for i := range uint32(more + 1) {
 		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != i+1 {
 			t.Fatalf("answer %d: %#x to %d", i, f.Type, f.Request)
