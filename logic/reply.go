@@ -1,6 +1,8 @@
 package logic
 
 import (
+	"time"
+
 	"gannet/internal/hop"
 	"gannet/protocol"
 )
@@ -8,7 +10,7 @@ import (
 // Sizes of answers, taken from the codec, so that their buffer is allocated once.
 var (
 	sendAckSize = len(protocol.SendAck{}.AppendFrame(nil, 0))
-	errorSize   = len(failure(nil, 0, protocol.CodeInternal))
+	errorSize   = len(failure(nil, 0, protocol.CodeInternal, 0))
 	answerSize  = max(sendAckSize, errorSize)
 )
 
@@ -18,7 +20,7 @@ func (f *forwarding) answer() hop.Answers {
 	for i := range f.frames {
 		x := &f.frames[i]
 		if x.code == 0 {
-			x.code = f.outcome(x.entry)
+			x.code, x.retry = f.outcome(x.entry)
 		}
 		if x.answered() {
 			n++
@@ -35,7 +37,7 @@ func (f *forwarding) answer() hop.Answers {
 		case !x.answered():
 			continue
 		case x.code != 0:
-			a.Frames = failure(a.Frames, x.frame.Request, x.code)
+			a.Frames = failure(a.Frames, x.frame.Request, x.code, x.retry)
 		case x.frame.Type == protocol.TypeSend:
 			e := &f.entries[x.entry]
 			a.Frames = protocol.SendAck{ClientID: e.ClientID, Seq: e.Seq, Time: e.Time}.AppendFrame(a.Frames, x.frame.Request)
@@ -52,14 +54,15 @@ func (x *inbound) answered() bool {
 	return x.code != 0 || x.frame.Type == protocol.TypeSend || x.frame.Request != 0
 }
 
-// outcome gives the code with which an entry failed, or 0.
-func (f *forwarding) outcome(entry int) protocol.Code {
+// outcome gives the code with which an entry failed, or 0, and after how long it may
+// be tried again, 0 where nobody said.
+func (f *forwarding) outcome(entry int) (protocol.Code, time.Duration) {
 	e := &f.entries[entry]
 	switch {
 	case f.batch.Err != nil || e.Outcome == Unknown:
-		return protocol.CodeUnavailable
+		return protocol.CodeUnavailable, 0
 	case e.Outcome == Refused:
-		return e.Code
+		return e.Code, e.RetryAfter
 	}
-	return 0
+	return 0, 0
 }

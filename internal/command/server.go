@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 
 	"gannet/gateway"
 	"gannet/internal/directory"
@@ -69,6 +68,10 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			_ = s.stop() // what began is in order; why the start failed is what counts
 		}
 	}()
+	var toGateway gateway.Config
+	if err := c.apply(&toGateway); err != nil {
+		return s, err
+	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return s, fmt.Errorf("cannot create the data folder: %w", err)
 	}
@@ -78,7 +81,9 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	}
 	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
-	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{Queues: queues, Publish: queue.Put, Log: log})
+	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
+		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(),
+	})
 	if errors.Is(err, logicstore.ErrLocked) {
 		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
 	} else if err != nil {
@@ -100,6 +105,11 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, fmt.Errorf("cannot listen for clients: %w (choose another address with --listen)", err)
 	}
+	for _, l := range listeners {
+		if err := c.setBacklog(l); err != nil {
+			return s, err
+		}
+	}
 	s.address = listeners[0].Addr().String()
 
 	devices := directory.NewMemory()
@@ -114,7 +124,8 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	}
-	toGateway := gateway.Config{Lanes: queues, MaxConnections: c.maxConnections(), OutboxMemory: c.outboxMemory(), Limiter: limits, Log: log}
+	toGateway.OutboxMemory = c.outboxMemory()
+	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
 	c.applyTo(&toGateway, &toLogic)
 	rules := logic.New(toLogic)
 	toGateway.Logic = rules
@@ -125,7 +136,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		s.debug, err = operate.Start(c.Debug, operate.Sources{
 			Version: version(),
 			Vars: func() map[string]any {
-				return map[string]any{"gateway": g.Stats(), "logic": rules.Stats(), "transfer": pusher.Stats()}
+				return map[string]any{"gateway": g.Stats(), "logic": rules.Stats(), "transfer": pusher.Stats(), "store": s.store.Stats()}
 			},
 			Unreadable:  func() any { return pusher.Unreadable() },
 			Connections: func() uint64 { return g.Stats()["connections"] },
@@ -158,7 +169,15 @@ func (s *server) health() error {
 	if s.stopping.Load() {
 		return errors.New("stopping")
 	}
-	return s.store.Err()
+	return s.store.Health()
+}
+
+// minFree gives the store's own setting, which is in bytes and where 0 is the default.
+func (c *serveCmd) minFree() int64 {
+	if c.MinFree == 0 {
+		return -1
+	}
+	return int64(c.MinFree) << 20
 }
 
 // serveTLS adds the listener with TLS.
@@ -171,19 +190,11 @@ func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen for clients with TLS: %w", err)
 	}
+	if err := c.setBacklog(ln); err != nil {
+		return err
+	}
 	s.tlsAddress = ln.Addr().String()
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
-}
-
-// maxConnections leaves a tenth of the open files for the store.
-func (c *serveCmd) maxConnections() int {
-	if c.MaxConnections != 0 {
-		return c.MaxConnections
-	}
-	if files := openFiles(); files > 0 {
-		return files - files/10
-	}
-	return gateway.DefaultMaxConnections
 }
 
 // outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
@@ -192,15 +203,6 @@ func (c *serveCmd) outboxMemory() int64 {
 		return -1
 	}
 	return int64(c.OutboxMemory) << 20
-}
-
-// openFiles gives how many files this process may have open, 0 if unknown.
-func openFiles() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return 0
-	}
-	return int(min(limit.Cur, 1<<30))
 }
 
 func numbers(n int) []int {
