@@ -132,6 +132,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	}
+	toGateway.OutboxMemory = c.outboxMemory()
 	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
 	toGateway.OutboxMemory = c.outboxMemory()
 	c.applyTo(&toGateway, &toLogic)

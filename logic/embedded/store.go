@@ -37,6 +37,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 	"gannet/logic"
 	"gannet/logic/ledger"
 	"gannet/protocol"
@@ -138,6 +139,9 @@ type Store struct {
 	failed  atomic.Pointer[error]
 	failure chan struct{} // closed with it
 	opened  atomic.Bool
+
+	panics atomic.Uint64 // survived
+	said   operate.Seldom
 
 	mu      sync.Mutex // guards closed, and calls.Add against Close
 	closed  bool

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -89,6 +88,7 @@ func (s *Store) write(ctx context.Context, q *queue, batches []*logic.Batch, ack
 }
 
 func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) (err error) {
+	defer s.unsettled(q, &err)
 	if err := s.Err(); err != nil {
 		return err
 	}
@@ -106,12 +106,11 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 			return err // the stamp stays under way: the next Open may find what was written
 		}
 	}
-	q.ledger.Record(batches, &q.record)
-	q.record.Mark = stamp
+	s.record(q, batches, stamp)
 	q.ledger.Settle()
 	s.stamps.finished(q.index, wrote)
 	if s.publish != nil && slices.ContainsFunc(q.record.Entries, func(e hop.RecordEntry) bool { return e.Frame.Len() > 0 }) {
-		s.publish(ctx, &q.record)
+		s.hand(ctx, q)
 	}
 	q.record.Blob = nil
 	return nil
@@ -123,7 +122,7 @@ func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (w *pebb
 	defer func() {
 		if cause := recover(); cause != nil {
 			q.ledger.Abandon()
-			s.log.Error("embedded: a batch could not be worked out", "queue", q.index, "panic", cause, "stack", string(debug.Stack()))
+			s.survived("working a batch out", q.index, cause)
 			w, err = nil, errors.New("a batch could not be worked out")
 		}
 	}()
@@ -253,14 +252,23 @@ func (s *Store) writeAcks() {
 // takes a bounded number of them, so it may take several.
 func (s *Store) flushAcks(all bool) {
 	for _, q := range s.queues {
-		var err error
-		for n := 0; n < tickRecords && err == nil && q.ledger.Due(uint64(s.now().UnixMilli()), all); n++ {
-			_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) {
-				err = s.write(context.Background(), q, batches, all)
-			})
+		s.flushAcksOf(q, all)
+	}
+}
+
+func (s *Store) flushAcksOf(q *queue, all bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.survived("writing acks", q.index, cause)
 		}
-		if err != nil && s.Err() == nil && s.damage.acks.note() {
-			s.log.Error("embedded: acks could not be written, they are tried again", "queue", q.index, "err", err.Error())
-		}
+	}()
+	var err error
+	for n := 0; n < tickRecords && err == nil && q.ledger.Due(uint64(s.now().UnixMilli()), all); n++ {
+		_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) {
+			err = s.write(context.Background(), q, batches, all)
+		})
+	}
+	if err != nil && s.Err() == nil && s.damage.acks.note() {
+		s.log.Error("embedded: acks could not be written, they are tried again", "queue", q.index, "err", err.Error())
 	}
 }
