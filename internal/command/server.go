@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 
 	"gannet/gateway"
 	"gannet/internal/directory"
@@ -69,6 +68,10 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			_ = s.stop() // what began is in order; why the start failed is what counts
 		}
 	}()
+	var toGateway gateway.Config
+	if err := c.apply(&toGateway); err != nil {
+		return s, err
+	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return s, fmt.Errorf("cannot create the data folder: %w", err)
 	}
@@ -79,8 +82,12 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
 	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
-		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(),
+		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(), GiveUp: c.GiveUp,
 	})
+	var loss *logicstore.LossError
+	if errors.As(err, &loss) && loss.Code != "" {
+		return s, fmt.Errorf("%w; or, if there is none, give up what is missing for good and go on without it: start once with --give-up-lost-messages=%s", err, loss.Code)
+	}
 	if errors.Is(err, logicstore.ErrLocked) {
 		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
 	} else if err != nil {
@@ -102,6 +109,11 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, fmt.Errorf("cannot listen for clients: %w (choose another address with --listen)", err)
 	}
+	for _, l := range listeners {
+		if err := c.setBacklog(l); err != nil {
+			return s, err
+		}
+	}
 	s.address = listeners[0].Addr().String()
 
 	devices := directory.NewMemory()
@@ -116,7 +128,8 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	}
-	toGateway := gateway.Config{Lanes: queues, MaxConnections: c.maxConnections(), OutboxMemory: c.outboxMemory(), Limiter: limits, Log: log}
+	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
+	toGateway.OutboxMemory = c.outboxMemory()
 	c.applyTo(&toGateway, &toLogic)
 	rules := logic.New(toLogic)
 	toGateway.Logic = rules
@@ -181,19 +194,11 @@ func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen for clients with TLS: %w", err)
 	}
+	if err := c.setBacklog(ln); err != nil {
+		return err
+	}
 	s.tlsAddress = ln.Addr().String()
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
-}
-
-// maxConnections leaves a tenth of the open files for the store.
-func (c *serveCmd) maxConnections() int {
-	if c.MaxConnections != 0 {
-		return c.MaxConnections
-	}
-	if files := openFiles(); files > 0 {
-		return files - files/10
-	}
-	return gateway.DefaultMaxConnections
 }
 
 // outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
@@ -202,15 +207,6 @@ func (c *serveCmd) outboxMemory() int64 {
 		return -1
 	}
 	return int64(c.OutboxMemory) << 20
-}
-
-// openFiles gives how many files this process may have open, 0 if unknown.
-func openFiles() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return 0
-	}
-	return int(min(limit.Cur, 1<<30))
 }
 
 func numbers(n int) []int {
