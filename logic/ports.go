@@ -92,7 +92,8 @@ type Log interface {
 	//     cursor. It is visible at once, but may be forgotten for up to a second's worth
 	//     when the process dies: acks are written at most once a second.
 	//   - A message whose seq is its device's ack plus one, or comes right behind it over
-	//     such a hole, raises that ack, and with it the user's delivered cursor. Sending moves nothing else.
+	//     such a hole, raises that ack, and with it the user's delivered cursor. Sending
+	//     moves nothing else.
 	//   - OpRead raises the user's read cursor, and delivered where it is below. It is
 	//     durable.
 	//   - Cursors and acks only rise and never pass the durable head.
