@@ -55,6 +55,7 @@ type session struct {
 	id        uint64
 	gateway   *Gateway
 	transport transport
+	place     *place
 
 	phase       atomic.Int32
 	user        uint64 // set before phaseOnline, read only from then on
@@ -76,6 +77,8 @@ type session struct {
 	held        holding      // input only
 	filled      atomic.Int64 // nanoseconds at which all its frames are allowed again: see pace
 	defied      int          // refused although the client was told to wait; input only
+	sends       int          // tokens of its user that it has taken and not used; input only
+	sendBytes   int          // likewise
 	timer       timer
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released    bool       // the transport must not be used any more; guarded by writing
@@ -92,12 +95,8 @@ type session struct {
 	unacked  []unacked
 	waiting  []waitingAck // in the order in which they are carried
 
-	// Of a socket that is blocked.
-	stuck   int64 // tick since when it has taken nothing
-	ownAt   int64 // tick at which its outbox lets go of what it shares
-	tryAt   int64 // tick at which it is tried unasked
-	probing bool  // the next write only asks whether it takes anything
-	goodbye int64 // tick at which the connection is reset that is to end and cannot
+	blockage *blockage // nil: the socket is not blocked
+	goodbye  int64     // tick at which a connection is reset that is to end and cannot
 }
 
 func (s *session) identity() hop.Identity {
