@@ -239,6 +239,11 @@ const (
 	minBusyTicks = 5
 	maxBusyTicks = 50
 
+	// crowdedTicks is for how long somebody who has said nothing does not give way, and
+	// how long after the last login newcomers wait: half a second, in which a HELLO
+	// that was sent at once has come, and was read on a busy machine too.
+	crowdedTicks = int64(500 * time.Millisecond / tick)
+
 	// sweepTicks is how often addresses that may log in again are forgotten.
 	sweepTicks = int64(5 * time.Second / tick)
 	// minHoldTicks is how long a SEND over a limit holds the SENDs behind it at least:

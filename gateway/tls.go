@@ -174,9 +174,12 @@ func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			g.panicked("accept", cause)
-			g.rest()
+			g.rest(acceptPause)
 		}
 	}()
+	for g.places.crowded() && !g.draining.Load() {
+		g.rest(tick)
+	}
 	conn, err := l.Accept()
 	switch {
 	case errors.Is(err, net.ErrClosed):
@@ -185,7 +188,7 @@ func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
 		return true
 	case err != nil:
 		g.acceptFailed(err)
-		g.rest()
+		g.rest(acceptPause)
 		return true
 	}
 	c := &tlsConn{Conn: conn, gateway: g}
@@ -196,10 +199,10 @@ func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
 	return true
 }
 
-// rest waits for acceptPause, or until Stop.
-func (g *Gateway) rest() {
+// rest waits for a while, or until Stop.
+func (g *Gateway) rest(d time.Duration) {
 	select {
-	case <-time.After(acceptPause):
+	case <-time.After(d):
 	case <-g.stop:
 	}
 }
