@@ -26,11 +26,19 @@ type counters struct {
 	bytesOut atomic.Uint64
 	_        cacheLine
 
+	blocks atomic.Uint64 // times that a socket did not take everything, and was waited for
+	resets atomic.Uint64 // connections that were reset, because a frame was cut in them
+
 	handshakes atomic.Uint64 // TLS handshakes that failed
+
+	// Why a connection was not let in.
+	refused      [refusals]atomic.Uint64
+	acceptFailed atomic.Uint64 // times that accept failed: no descriptor or memory was free
 
 	// Why a push did not go out, or not yet.
 	pushAbsent     atomic.Uint64 // the connection is gone
 	pushOutboxFull atomic.Uint64 // became a hint
+	pushBlocked    atomic.Uint64 // likewise, since the socket was blocked
 	pushAgain      atomic.Uint64 // no PUSHACK in time: asked logic to push again
 	pushGivenUp    atomic.Uint64 // no PUSHACK after the last push: waits in the store
 	pushUntracked  atomic.Uint64 // too many conversations unacked: the oldest got a hint
@@ -39,6 +47,15 @@ type counters struct {
 	refusedBusy    atomic.Uint64
 	refusedTooMany atomic.Uint64
 	refusedType    atomic.Uint64
+
+	refusedUserRate  atomic.Uint64 // over a limit of the user
+	refusedFrameRate atomic.Uint64 // over the limit of frames of the connection
+	refusedHeld      atomic.Uint64 // SENDs behind one that was refused
+
+	// PUSHACK and READ over the limit of frames.
+	acksMerged atomic.Uint64 // into one that waited
+	acksForced atomic.Uint64 // went at once, because too many waited
+	acksLost   atomic.Uint64 // waited when their connection ended, and the lane had no room
 
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
@@ -57,6 +74,9 @@ type cacheLine [64]byte
 // said bounds what is logged of what peers do.
 type said struct {
 	panics, logic, answers, pushes operate.Seldom
+
+	accept, proxy operate.Seldom
+	refused       [refusals]operate.Seldom
 }
 
 // panicked counts and logs a bug that concerns one call, batch or session alone.
@@ -77,8 +97,11 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeNotReading,
 	protocol.CodeWriteTimeout,
 	protocol.CodeTooManyConnections,
+	protocol.CodeAddressLimited,
 	protocol.CodeInternal,
 	protocol.CodeLoginUnavailable,
+	protocol.CodeOverLimits,
+	protocol.CodeTooManySessions,
 	protocol.CodeBadFrame,
 	protocol.CodeFrameTooLarge,
 	protocol.CodeHelloExpected,
@@ -87,6 +110,7 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeTokenExpired,
 	protocol.CodeReplaced,
 	protocol.CodeBadDevice,
+	protocol.CodeBadProxy,
 }
 
 func (c *counters) close(code protocol.Code) {
@@ -100,13 +124,18 @@ func (c *counters) close(code protocol.Code) {
 }
 
 // Stats gives every counter of the gateway by name: "close.peer" and
-// "close.<code>" for connections that ended, "push.<reason>" for pushes that
+// "close.<code>" for connections that ended, "connect.<reason>" for those that were
+// not let in, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
+// "acks.<what>" for PUSHACK and READ over the limit of frames,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
-// and totals. They rise from the start of the process, but for "connections", which
-// is how many there are.
+// and totals. They rise from the start of the process, but for "connections", which is
+// how many have a session, "places.taken" and "places.before_login", which is how many
+// are here, in a TLS handshake too, "blocked", which is how many have a blocked socket,
+// and "blocked_bytes", which wait for these.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
+	taken, fresh := g.places.numbers()
 	stats := map[string]uint64{
 		"connections":       uint64(g.sessions.len()),
 		"accepted":          c.accepted.Load(),
@@ -121,17 +150,37 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"failed_handshakes": c.handshakes.Load(),
 		"push.absent":       c.pushAbsent.Load(),
 		"push.outbox_full":  c.pushOutboxFull.Load(),
+		"blocks":            c.blocks.Load(),
+		"blocked":           uint64(g.memory.blocked.Load()),
+		"blocked_bytes":     uint64(g.memory.used.Load()),
+		"resets":            c.resets.Load(),
+		"push.blocked":      c.pushBlocked.Load(),
 		"push.again":        c.pushAgain.Load(),
 		"push.given_up":     c.pushGivenUp.Load(),
 		"push.untracked":    c.pushUntracked.Load(),
 		"refused.busy":      c.refusedBusy.Load(),
 		"refused.too_many":  c.refusedTooMany.Load(),
 		"refused.bad_type":  c.refusedType.Load(),
-		"logic.failed":      c.logicFailed.Load(),
-		"logic.unanswered":  c.logicUnanswered.Load(),
-		"logic.logouts":     c.logoutsDropped.Load(),
-		"hostile.push":      c.badPush.Load(),
-		"panics":            c.panics.Load(),
+
+		"refused.user_rate":  c.refusedUserRate.Load(),
+		"refused.frame_rate": c.refusedFrameRate.Load(),
+		"refused.held":       c.refusedHeld.Load(),
+		"acks.merged":        c.acksMerged.Load(),
+		"acks.forced":        c.acksForced.Load(),
+		"acks.lost":          c.acksLost.Load(),
+
+		"logic.failed":     c.logicFailed.Load(),
+		"logic.unanswered": c.logicUnanswered.Load(),
+		"logic.logouts":    c.logoutsDropped.Load(),
+		"hostile.push":     c.badPush.Load(),
+		"panics":           c.panics.Load(),
+
+		"places.taken":        uint64(taken),
+		"places.before_login": uint64(fresh),
+		"connect.failed":      c.acceptFailed.Load(),
+	}
+	for r := admitted + 1; r < refusals; r++ {
+		stats["connect."+refusalNames[r]] = c.refused[r].Load()
 	}
 	stats["close.other"] = c.closedOther.Load()
 	for i, code := range closeReasons {

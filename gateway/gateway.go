@@ -2,7 +2,8 @@
 // what concerns the connection alone, carries everything else to logic in
 // batches, and writes answers and pushes back. It knows no rule of chatting.
 //
-// A message passes through netpoll.go (bytes) and input.go (frames), both on the
+// A connection passes through accept.go, or tls.go, and places.go before it has a
+// session (session.go). A message passes through netpoll.go (bytes) and input.go (frames), both on the
 // poller's goroutine, and lane.go (batches, to logic and the answers back), on the
 // lane's. Later, on its way to the receiver, it passes through push.go and outbox.go,
 // on the goroutine of whoever pushes, and output.go, on the writer's.
@@ -17,10 +18,13 @@ import (
 	"errors"
 	"log/slog"
 	mathrand "math/rand/v2"
+	"net/netip"
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"gannet/internal/limiter"
 	"gannet/protocol"
 )
 
@@ -31,8 +35,19 @@ type Config struct {
 	Lanes          int // as many as the log has queues; default DefaultLanes()
 	QueryWorkers   int // logins and queries under way at once; default twice the cores
 	Writers        int // goroutines that write; default one per two cores
-	MaxConnections int // default DefaultMaxConnections
+	MaxConnections int // from accept on; default DefaultMaxConnections
+	MaxBeforeLogin int // of them; default a tenth
+	MaxPerAddress  int // of them; default DefaultMaxPerAddress
 
+	Proxies []netip.Prefix  // whose connections begin with a PROXY header
+	Limiter limiter.Limiter // of users and addresses; nil: no limits
+	Frames  limiter.Rate    // of one connection; zero: no limit
+
+	// OutboxMemory is how many bytes may wait for all clients together whose sockets are
+	// blocked; default DefaultOutboxMemory, negative: none.
+	OutboxMemory int64
+
+	Now func() time.Time // by which tokens end; default time.Now
 	Log *slog.Logger
 }
 
@@ -46,15 +61,22 @@ type Gateway struct {
 	epoch    uint64
 	logic    Logic
 	log      *slog.Logger
-	max      int
+	limiter  limiter.Limiter
+	pace     pace
+	blocks   blocks
 	counters counters
 	said     said
+	places   places
+	proxies  proxies
 	sessions sessions
 	wheel    wheel
 	lanes    []*lane
 	queries  *queries
 	logouts  *logouts
 	writers  writers
+	memory   memory
+	blocked  *blocked
+	clock    func() time.Time
 
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -98,22 +120,43 @@ func build(c Config) *Gateway {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = DefaultMaxConnections
 	}
+	if c.MaxBeforeLogin == 0 {
+		c.MaxBeforeLogin = max(c.MaxConnections/beforeLoginShare, minBeforeLogin)
+	}
+	if c.MaxPerAddress == 0 {
+		c.MaxPerAddress = DefaultMaxPerAddress
+	}
+	if c.OutboxMemory == 0 {
+		c.OutboxMemory = DefaultOutboxMemory
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
 	g := &Gateway{
-		epoch: newEpoch(),
-		logic: c.Logic,
-		log:   c.Log,
-		max:   c.MaxConnections,
-		stop:  make(chan struct{}),
+		epoch:   newEpoch(),
+		logic:   c.Logic,
+		log:     c.Log,
+		proxies: c.Proxies,
+		stop:    make(chan struct{}),
+
+		limiter: c.Limiter,
+		pace:    newPace(c.Frames),
+		blocks:  newBlocks(c.Limiter),
+		clock:   c.Now,
 	}
+	g.places = newPlaces(&c, &g.wheel)
+	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.writers = newWriters(c.Writers)
 	for _, w := range g.writers {
 		g.wg.Go(func() { w.run(g.stop) })
 	}
+	g.blocked = newBlocked(g)
+	g.wg.Go(g.blocked.run)
 	for i := range c.Lanes {
 		l := newLane(g, i)
 		g.lanes = append(g.lanes, l)
@@ -148,24 +191,19 @@ func (g *Gateway) Kick(conn uint64, code protocol.Code) {
 	}
 }
 
-// open makes the session of a new connection. The transport is in use from here
-// on; when the gateway is full the connection gets its CLOSE and nothing else.
-func (g *Gateway) open(t transport) *session {
-	s := &session{gateway: g, transport: t, opened: g.wheel.now()}
+// begin begins the session of a new connection, which has its place. The transport is
+// in use from here on.
+func (g *Gateway) begin(s *session) {
+	s.opened = g.wheel.now()
 	s.heard.Store(s.opened)
-	g.counters.accepted.Add(1)
-	n := g.sessions.add(s)
+	g.sessions.add(s)
 	if g.draining.Load() { // came too late for the CLOSE that Stop says to everybody
 		s.closeAfter(protocol.CodeDraining, drainDelay())
 		s.hangUp()
-		return s
-	}
-	if n > g.max {
-		s.closeAfter(protocol.CodeTooManyConnections, drainDelay())
-		return s
+		return
 	}
 	g.wheel.schedule(s, s.opened+loginTicks)
-	return s
+	g.places.wait(s.place, s)
 }
 
 // fire serves a session that the wheel says is due.

@@ -78,6 +78,10 @@ func (s *session) frames(p []byte) (taken int, ok bool) {
 		f, n, err := protocol.Split(p[taken:], s.limit())
 		switch {
 		case err == protocol.ErrFrameTooLarge:
+			if s.phase.Load() == phaseNew && looksProxied(p[taken:]) {
+				s.close(protocol.CodeBadProxy) // from somebody who is none of the proxies
+				return taken, false
+			}
 			s.close(protocol.CodeFrameTooLarge)
 			return taken, false
 		case err != nil:
@@ -99,17 +103,29 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 	if s.phase.Load() != phaseOnline || s.greeted == s.inputs {
 		if f.Type == protocol.TypeHello && s.phase.CompareAndSwap(phaseNew, phaseLogin) {
 			s.greeted = s.inputs
+			if wait := g.places.greeted(s.place); wait > 0 {
+				s.turnAway(refusedFailedLogins, wait)
+				return
+			}
 			g.queries.login(s, raw)
 		} else {
 			s.close(protocol.CodeHelloExpected)
 		}
 		return
 	}
+	if wait := s.mayPass(); wait > 0 {
+		s.overPace(f, raw, wait)
+		return
+	}
 	switch f.Type.Lane() {
 	case protocol.LaneWrite:
-		s.forward(f, raw)
+		if f.Type != protocol.TypeSend || s.maySend(f, raw) {
+			s.forward(f, raw)
+		}
 	case protocol.LaneRead:
-		g.queries.query(s, f, raw)
+		if s.mayAsk(f, raw) {
+			g.queries.query(s, f, raw)
+		}
 	default:
 		switch f.Type {
 		case protocol.TypePing:
@@ -147,6 +163,17 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 			s.acked(target, ack.Seq)
 		}
 	}
+}
+
+// carry is forward for a frame of which the client does not hear if there is no room:
+// false.
+func (s *session) carry(target protocol.Target, raw []byte) bool {
+	g := s.gateway
+	if s.writes.Add(1) > maxWritesInFlight || !g.lanes[target.Conversation(s.user).Partition()%len(g.lanes)].add(s, raw) {
+		s.writes.Add(-1)
+		return false
+	}
+	return true
 }
 
 // busyFor says for how long a client whose frame a full lane refused should wait. All

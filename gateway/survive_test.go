@@ -1,28 +1,57 @@
 package gateway
 
 import (
+	"math"
+	"sync/atomic"
 	"testing"
+	"time"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
 // heldSocket is a transport that a test holds in its hands.
 type heldSocket struct {
-	written int
-	down    chan struct{}
-	broken  bool
-	full    bool // takes nothing
+	written  int
+	down     chan struct{}
+	broken   bool
+	full     bool // takes nothing
+	sips     bool // but for a byte at a time
+	awaits   int  // how often it was waited for
+	resets   int
+	deaf     bool // cannot say when it takes bytes
+	stubborn bool // has a bug in reset too
 }
 
 func (b *heldSocket) write(p []byte) (int, error) {
 	if b.broken {
 		panic("a bug in the transport")
 	}
+	if b.full && b.sips {
+		b.written++
+		return 1, nil
+	}
 	if b.full {
 		return 0, nil
 	}
 	b.written += len(p)
 	return len(p), nil
+}
+
+func (b *heldSocket) await(*session) error {
+	if b.deaf {
+		return errNoEpoll
+	}
+	b.awaits++
+	return nil
+}
+
+func (b *heldSocket) reset() {
+	if b.stubborn {
+		panic("another bug in the transport")
+	}
+	b.resets++
+	b.shutdown()
 }
 
 func (b *heldSocket) shutdown() {
@@ -77,6 +106,76 @@ func TestPanicOfATransportEndsOneSession(t *testing.T) {
 	<-b.down
 	s.ended()
 	h.survivors(1)
+}
+
+// The outbox of a session is broken when a push comes for it, with the session's locks
+// held, in the middle of those for others.
+func TestPanicOfAPushEndsOneSession(t *testing.T) {
+	h := newHostile(t)
+	ill := h.login(3)
+	s := h.sessions.get(ill.conn)
+	s.mu.Lock()
+	s.outbox.normal = &frames{next: 5}
+	s.mu.Unlock()
+	conns := []uint64{h.victim.conn, ill.conn, h.neighbour.conn}
+	if absent := h.push([]delivery{{pushFrame(4, 3, 1, 10), conns}, {pushFrame(4, 3, 2, 10), conns}}); len(absent) != 1 || absent[0] != ill.conn {
+		t.Errorf("absent: %v", absent)
+	}
+	for _, p := range []*peer{h.victim, h.neighbour} {
+		for range 2 {
+			if f := p.next(); f.Type != protocol.TypePush {
+				t.Fatalf("came %v", f.Type)
+			}
+		}
+	}
+	h.survivors(1)
+}
+
+// What is due for a session meets a bug, once; the wheel goes on for everybody.
+func TestPanicOfTheWheelEndsOneSession(t *testing.T) {
+	var bug atomic.Bool
+	l := newLogic()
+	l.answer = ackSend
+	l.silence = 10 * time.Second
+	st := newStage(t, l, Config{Lanes: 1, Now: func() time.Time {
+		if bug.Swap(false) {
+			panic("a bug of the clock")
+		}
+		return time.Now()
+	}})
+	h := &hostile{stage: st, victim: st.login(1), neighbour: st.login(2)}
+	l.does(misdeed{login: func(login *hop.Login) (hop.Welcome, error) { // whose token ends some day
+		l.loggedIn <- hop.Identity{Conn: login.Conn}
+		return hop.Welcome{User: 3, Number: 1, Heartbeat: 10, Expires: math.MaxInt64, Frame: protocol.Welcome{User: 3}.AppendFrame(nil, login.Request)}, nil
+	}})
+	ill := st.login(3)
+	bug.Store(true)
+	st.turn(protocol.LoginTimeout) // in which everybody is looked at
+	if f, err := ill.read(); err == nil {
+		t.Errorf("came %v", f.Type)
+	}
+	st.eventually("the session is gone", func() bool { return st.stat("close.internal") == 1 })
+	h.victim.alive()
+	st.turn(16 * time.Second)
+	if code := h.neighbour.closed(); code != protocol.CodeHeartbeatTimeout {
+		t.Errorf("the wheel stands still: closed with %v", code)
+	}
+	h.victim.alive()
+	if n := st.stat("panics"); n != 1 {
+		t.Errorf("%d panics counted", n)
+	}
+}
+
+// A transport that fails in everything costs its own session and no more.
+func TestTransportThatCannotEvenBeReset(t *testing.T) {
+	h := newHostile(t)
+	b := &heldSocket{down: make(chan struct{}, 1), broken: true, stubborn: true}
+	s := h.open(b)
+	s.reply(protocol.AppendEmpty(nil, protocol.TypePong, 1))
+	h.eventually("both panics are counted", func() bool { return h.stat("panics") == 2 })
+	s.ended()
+	h.exchange(h.victim)
+	h.exchange(h.neighbour)
 }
 
 // What arrives for a session finds its state broken.

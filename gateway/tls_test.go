@@ -53,6 +53,16 @@ func (st *stage) listenTLS() (address string, pool *x509.CertPool) {
 	return ln.Addr().String(), pool
 }
 
+func dialTLS(t testing.TB, address string, pool *x509.CertPool) *peer {
+	t.Helper()
+	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &peer{Conn: c, t: t}
+}
+
 // The same session above TLS: login, a send, a large push, a kick.
 func TestSessionAboveTLS(t *testing.T) {
 	l := newLogic()
@@ -82,7 +92,6 @@ func TestSessionAboveTLS(t *testing.T) {
 	for seq := uint64(1); seq <= 3; seq++ {
 		st.push([]delivery{{Frame: pushFrame(6, 5, seq, protocol.MaxBody), Conns: []uint64{p.conn}}})
 	}
-	st.ticking() // where the transport was full, the wheel tries again
 	for seq := uint64(1); seq <= 3; seq++ {
 		var m protocol.Message
 		if f := p.next(); m.Decode(f.Payload) != nil || m.Seq != seq || len(m.Body) != protocol.MaxBody {
@@ -119,6 +128,7 @@ func TestStopWithTLSPeersThatHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mute.Close()
+	st.ticking()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := st.Stop(ctx); err != nil {

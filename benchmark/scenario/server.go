@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,9 +27,11 @@ type Server struct {
 	Data        string `help:"Folder for the data of the server that is started; a temporary one without it." placeholder:"DIR"`
 	Keep        bool   `help:"Keep the temporary folder of the server that was started."`
 
-	bare     bool   // start a yardstick.BareServer
-	memtable int    // MiB, of that one
-	temp     string // where temporary folders go; "": where the system says
+	bare     bool      // start a yardstick.BareServer
+	memtable int       // MiB, of that one
+	temp     string    // where temporary folders go; "": where the system says
+	limited  bool      // the limits of the server that is started are its own, not raised
+	stderr   io.Writer // hears what that one writes there; nil: nobody does
 }
 
 // Signer opens a folder of keys and gives the function that signs tokens with
@@ -44,7 +47,14 @@ type Program struct {
 	// The arguments that make Executable one of the yardsticks.
 	EchoCommand, BareCommand, PausesCommand []string
 
+	// AttackCommand makes it an attack.Player.
+	AttackCommand []string
+
 	Signer Signer
+
+	// RaisedLimits are flags with which the server lets all clients of a benchmark in,
+	// who share an address and ask for more than people do.
+	RaisedLimits []string
 }
 
 // command gives how Executable is called with these arguments.
@@ -67,6 +77,7 @@ type target struct {
 	// These are for a server that was started for the run.
 	process  *process.Process
 	command  process.Command // without what every start needs
+	limits   []string        // flags that raise them; none: they are as the server has them
 	bare     bool
 	memtable int    // MiB, of a bare one
 	asked    string // the flags that were asked for
@@ -95,9 +106,13 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 	if err != nil {
 		return nil, err
 	}
+	command.Stderr = s.stderr
 	t := &target{
 		command: command.With(strings.Fields(s.ServerFlags)...).With(extra...),
 		bare:    s.bare, memtable: s.memtable, asked: s.ServerFlags, data: s.Data, keep: s.Keep,
+	}
+	if !s.bare && !s.limited {
+		t.limits = p.RaisedLimits
 	}
 	if t.dir, err = os.MkdirTemp(s.temp, "gannet-bench-"); err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
@@ -130,7 +145,9 @@ func (t *target) start(ctx context.Context) error {
 	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("benchmark: %w", err)
 	}
-	p, err := process.Start(ctx, t.command.With("--data", t.data, "--listen", t.Address, "--ready-file", readyFile), readyFile)
+	command := t.command.With("--data", t.data, "--listen", t.Address, "--ready-file", readyFile)
+	command.Args = slices.Concat(t.limits, command.Args) // what was asked for comes later and counts
+	p, err := process.Start(ctx, command, readyFile)
 	if err != nil {
 		return err
 	}

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 
 	"gannet/gateway"
 	"gannet/internal/directory"
@@ -73,6 +72,10 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err := c.check(); err != nil {
 		return s, err
 	}
+	var toGateway gateway.Config
+	if err := c.apply(&toGateway); err != nil {
+		return s, err
+	}
 	if err := s.holdData(c.Data, log); err != nil {
 		return s, err
 	}
@@ -80,6 +83,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if queues == 0 {
 		queues = gateway.DefaultLanes()
 	}
+	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
 	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
 		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(),
@@ -105,6 +109,11 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, fmt.Errorf("cannot listen for clients: %w (choose another address with --listen)", err)
 	}
+	for _, l := range listeners {
+		if err := c.setBacklog(l); err != nil {
+			return s, err
+		}
+	}
 	s.address = listeners[0].Addr().String()
 
 	devices := directory.NewMemory()
@@ -114,12 +123,17 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	})
 	s.began("transfer", func(context.Context) error { pusher.Stop(); return nil })
 	identity := s.store.Identity()
-	rules := logic.New(logic.Config{
+	toLogic := logic.Config{
 		Log: s.store, History: s.store, Inbox: s.store, Social: s.store,
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
-	})
-	g := gateway.New(gateway.Config{Logic: rules, Lanes: queues, MaxConnections: c.maxConnections(), Log: log})
+	}
+	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
+	toGateway.OutboxMemory = c.outboxMemory()
+	c.applyTo(&toGateway, &toLogic)
+	rules := logic.New(toLogic)
+	toGateway.Logic = rules
+	g := gateway.New(toGateway)
 	gate.gateway.Store(g)
 	s.began("gateway", g.Stop)
 	if c.Debug != "" {
@@ -207,28 +221,19 @@ func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen for clients with TLS: %w", err)
 	}
+	if err := c.setBacklog(ln); err != nil {
+		return err
+	}
 	s.tlsAddress = ln.Addr().String()
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
 }
 
-// maxConnections leaves a tenth of the open files for the store.
-func (c *serveCmd) maxConnections() int {
-	if c.MaxConnections != 0 {
-		return c.MaxConnections
+// outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
+func (c *serveCmd) outboxMemory() int64 {
+	if c.OutboxMemory <= 0 {
+		return -1
 	}
-	if files := openFiles(); files > 0 {
-		return files - files/10
-	}
-	return gateway.DefaultMaxConnections
-}
-
-// openFiles gives how many files this process may have open, 0 if unknown.
-func openFiles() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return 0
-	}
-	return int(min(limit.Cur, 1<<30))
+	return int64(c.OutboxMemory) << 20
 }
 
 func numbers(n int) []int {

@@ -1,0 +1,58 @@
+package gateway
+
+import (
+	"sync/atomic"
+	"unsafe"
+
+	"gannet/protocol"
+)
+
+// memory is the budget of what waits for blocked sockets, over all connections. What
+// waits for the others is with their writer, and gone in a moment. Beyond the budget
+// blocked sockets get no pushes but hints, room for one page at a time and for few
+// answers, and less patience; a connection that reads feels nothing of it. So what is
+// held in all is the budget, and of each connection beyond it at most the frame that
+// it was cut in and a page.
+type memory struct {
+	limit   int64
+	used    atomic.Int64 // bytes that outboxes of blocked sockets hold
+	blocked atomic.Int64 // sockets that are blocked
+}
+
+func (m *memory) exceeded() bool { return m.used.Load() >= m.limit }
+
+// blockage is what a session keeps while its socket is blocked; the session's mutex
+// guards it.
+type blockage struct {
+	stuck   int64 // tick since when the socket has taken nothing
+	ownAt   int64 // tick at which the outbox lets go of what it shares
+	tryAt   int64 // tick at which the socket is tried unasked
+	probing bool  // the next write only asks whether it takes anything
+	charged int64 // bytes in the books of memory
+}
+
+// begin says that the socket of a session is blocked from now on; mu is held.
+func (m *memory) begin(s *session, now int64) {
+	s.blockage = &blockage{stuck: now, ownAt: now + graceTicks}
+	s.outbox.blocked = true
+	m.blocked.Add(1)
+}
+
+// charge brings the books of memory up to date, and ends what begin began; mu is held.
+// Whoever has changed the outbox calls it.
+func (s *session) charge() {
+	b, o, m := s.blockage, &s.outbox, &s.gateway.memory
+	if b == nil {
+		return
+	}
+	held := int64(0)
+	if o.blocked {
+		held = int64(o.bytes() + len(o.hints)*int(unsafe.Sizeof(protocol.Cursor{})))
+	}
+	m.used.Add(held - b.charged)
+	b.charged = held
+	if !o.blocked {
+		m.blocked.Add(-1)
+		s.blockage = nil
+	}
+}
