@@ -8,17 +8,11 @@ import (
 	"gannet/protocol"
 )
 
-// maxSockets bounds --sockets: each has a poller's attention, and more than the cores
-// of a large machine bring nothing.
-const maxSockets = 256
-
 // check refuses settings that cannot be meant, before anything is begun.
 func (c *serveCmd) check() error {
 	switch {
 	case c.Lanes < 0 || c.Lanes > protocol.Partitions:
 		return fmt.Errorf("--lanes %d: there are 1 to %d, or 0 for the default", c.Lanes, protocol.Partitions)
-	case c.Sockets < 1 || c.Sockets > maxSockets:
-		return fmt.Errorf("--sockets %d: there are 1 to %d", c.Sockets, maxSockets)
 	case c.MinFree < 0:
 		return fmt.Errorf("--min-free %d: it is a number of MiB, or 0 to take messages until the disk is full", c.MinFree)
 	case c.TLSListen == "" && (c.TLSCert != "" || c.TLSKey != ""):

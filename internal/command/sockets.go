@@ -33,7 +33,7 @@ func (c *socketFlags) apply(g *gateway.Config) error {
 		name  string
 		value int
 	}{
-		{"backlog", c.Backlog}, {"max-connections", c.MaxConnections},
+		{"sockets", c.Sockets}, {"backlog", c.Backlog}, {"max-connections", c.MaxConnections},
 		{"max-before-login", c.MaxBeforeLogin}, {"max-connections-per-address", c.MaxPerAddress},
 	} {
 		if f.value < 0 {
