@@ -262,7 +262,8 @@ func (s *session) waits(now int64) (stuck, list bool, next int64, redeliver []pr
 	defer s.mu.Unlock()
 	defer s.charge()
 	next, redeliver = s.overdue(now)
-	if !s.outbox.blocked {
+	b := s.blockage
+	if b == nil {
 		list = s.list()
 		return false, list, next, redeliver
 	}
@@ -270,15 +271,15 @@ func (s *session) waits(now int64) (stuck, list bool, next int64, redeliver []pr
 	if s.gateway.memory.exceeded() {
 		patience = pressedTicks
 	}
-	if now-s.stuck >= patience {
+	if now-b.stuck >= patience {
 		return true, false, 0, nil
 	}
-	if now >= s.tryAt {
+	if now >= b.tryAt {
 		list = !s.listed
-		s.listed, s.probing, s.tryAt = true, true, now+probeTicks
+		s.listed, b.probing, b.tryAt = true, true, now+probeTicks
 	}
-	if next == 0 || s.tryAt < next {
-		next = s.tryAt
+	if next == 0 || b.tryAt < next {
+		next = b.tryAt
 	}
 	return false, list, next, redeliver
 }

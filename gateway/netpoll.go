@@ -104,7 +104,6 @@ type netpollTransport struct {
 	fd       int
 	newcomer *newcomer
 	header   *header // the PROXY header, while it is not there whole
-	awaited  bool    // it has blocked before; guarded by the session's writing lock
 }
 
 func (t *netpollTransport) write(p []byte) (int, error) {

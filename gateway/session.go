@@ -97,12 +97,8 @@ type session struct {
 	unacked  []unacked
 	waiting  []waitingAck // in the order in which they are carried
 
-	// Of a socket that is blocked.
-	stuck   int64 // tick since when it has taken nothing
-	ownAt   int64 // tick at which its outbox lets go of what it shares
-	tryAt   int64 // tick at which it is tried unasked
-	probing bool  // the next write only asks whether it takes anything
-	goodbye int64 // tick at which the connection is reset that is to end and cannot
+	blockage *blockage // nil: the socket is not blocked
+	goodbye  int64     // tick at which a connection is reset that is to end and cannot
 }
 
 func (s *session) identity() hop.Identity {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
@@ -18,6 +19,7 @@ type heldSocket struct {
 	sips     bool // but for a byte at a time
 	awaits   int  // how often it was waited for
 	resets   int
+	deaf     bool // cannot say when it takes bytes
 	stubborn bool // has a bug in reset too
 }
 
@@ -37,6 +39,9 @@ func (b *heldSocket) write(p []byte) (int, error) {
 }
 
 func (b *heldSocket) await(*session) error {
+	if b.deaf {
+		return errNoEpoll
+	}
 	b.awaits++
 	return nil
 }
@@ -139,11 +144,11 @@ func TestPanicOfTheWheelEndsOneSession(t *testing.T) {
 		return time.Now()
 	}})
 	h := &hostile{stage: st, victim: st.login(1), neighbour: st.login(2)}
+	l.does(misdeed{login: func(login *hop.Login) (hop.Welcome, error) { // whose token ends some day
+		l.loggedIn <- hop.Identity{Conn: login.Conn}
+		return hop.Welcome{User: 3, Number: 1, Heartbeat: 10, Expires: math.MaxInt64, Frame: protocol.Welcome{User: 3}.AppendFrame(nil, login.Request)}, nil
+	}})
 	ill := st.login(3)
-	s := st.sessions.get(ill.conn)
-	s.mu.Lock()
-	s.expires = math.MaxInt64
-	s.mu.Unlock()
 	bug.Store(true)
 	st.turn(protocol.LoginTimeout) // in which everybody is looked at
 	if f, err := ill.read(); err == nil {

@@ -109,7 +109,7 @@ func (r *router) locate(ctx context.Context, record *hop.Record) error {
 	clear(r.users)
 	r.lookups = r.lookups[:0]
 	for _, i := range r.entries {
-		for _, user := range members(record.Entries[i].Conversation) {
+		for _, user := range receivers(&record.Entries[i]) {
 			if _, known := r.users[user]; !known && user != 0 {
 				r.users[user] = len(r.lookups)
 				r.lookups = append(r.lookups, directory.Lookup{User: user})
@@ -155,7 +155,7 @@ func (r *router) pack(record *hop.Record) {
 	deliveries := uint64(0)
 	for _, i := range r.entries {
 		e := &record.Entries[i]
-		for _, user := range members(e.Conversation) {
+		for _, user := range receivers(e) {
 			if user == 0 {
 				continue
 			}

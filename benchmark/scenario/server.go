@@ -77,7 +77,7 @@ type target struct {
 	// These are for a server that was started for the run.
 	process  *process.Process
 	command  process.Command // without what every start needs
-	limits   []string        // flags that raise them; what was asked for goes before them
+	limits   []string        // flags that raise them; none: they are as the server has them
 	bare     bool
 	memtable int    // MiB, of a bare one
 	asked    string // the flags that were asked for
@@ -146,7 +146,7 @@ func (t *target) start(ctx context.Context) error {
 		return fmt.Errorf("benchmark: %w", err)
 	}
 	command := t.command.With("--data", t.data, "--listen", t.Address, "--ready-file", readyFile)
-	command.Args = slices.Concat(t.limits, command.Args)
+	command.Args = slices.Concat(t.limits, command.Args) // what was asked for comes later and counts
 	p, err := process.Start(ctx, command, readyFile)
 	if err != nil {
 		return err

@@ -25,10 +25,11 @@ type queue struct {
 	ledger *ledger.Ledger
 
 	// Of the caller whose turn it is in the line.
-	made   uint64 // commits
-	record hop.Record
-	order  []placed
-	run    runWriter
+	made    uint64 // commits
+	highest uint64 // seq that the batch under way gives out
+	record  hop.Record
+	order   []placed
+	run     runWriter
 }
 
 // placed is a conversation of a change and where it lies in the store.
@@ -101,7 +102,7 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 	}
 	wrote := w != nil
 	if wrote { // else nothing is new; what was repeated is durable, as its batch had returned
-		if err := s.commit(q, w); err != nil {
+		if err := s.commit(q, w, stamp); err != nil {
 			return err // the stamp stays under way: the next Open may find what was written
 		}
 	}
@@ -129,6 +130,7 @@ func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (w *pebb
 	if err != nil || change.Empty() {
 		return nil, err
 	}
+	q.highest = change.Highest()
 	w = s.db.NewBatch()
 	if err := q.encode(w, change); err != nil {
 		q.ledger.Abandon()
@@ -141,16 +143,20 @@ func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (w *pebb
 // that the write-ahead log failed, is an error like any other. After an error
 // nobody knows what is on the disk: the ledger keeps the batch, so that readers
 // stay behind it.
-func (s *Store) commit(q *queue, w *pebble.Batch) (err error) {
+func (s *Store) commit(q *queue, w *pebble.Batch, stamp uint64) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = s.fail(fmt.Errorf("%v", cause))
 		}
 	}()
+	if err := s.mark.cover(q.highest); err != nil {
+		return s.fail(fmt.Errorf("the mark: %w", err))
+	}
 	if err := s.db.Apply(w, pebble.Sync); err != nil {
 		return s.fail(err)
 	}
 	q.made++
+	s.mark.reached(q.index, q.made, stamp)
 	return w.Close()
 }
 
@@ -176,9 +182,9 @@ func (q *queue) encode(w *pebble.Batch, change *ledger.Change) error {
 			if full || i == len(messages)-1 {
 				q.run.put(w, &p, m.Seq, change.Stamp)
 			}
-			if m.Seq == 1 {
-				putInbox(w, c.Key)
-			}
+		}
+		if c.Before.Head == 0 && len(messages) > 0 {
+			putInbox(w, c.Key)
 		}
 		for j := range change.Members[c.Members.Start:c.Members.End] {
 			op := w.SetDeferred(memberKey, memberValue)
