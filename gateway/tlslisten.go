@@ -80,14 +80,6 @@ func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
 	return true
 }
 
-// rest waits for a while, or until Stop.
-func (g *Gateway) rest(d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-g.stop:
-	}
-}
-
 // tlsConn is a connection of the TLS listener from accept to its end: the bytes below
 // TLS. What came behind a PROXY header is read before anything else.
 type tlsConn struct {
