@@ -31,6 +31,8 @@ type inbound struct {
 	ask   int // in asks; -1: none
 	entry int // in entries
 
+	retryAfter uint32 // of the answer, with a code
+
 	send   protocol.Send   // SEND
 	cursor protocol.Cursor // PUSHACK, READ
 }

@@ -18,7 +18,9 @@ func (f *forwarding) answer() hop.Answers {
 	for i := range f.frames {
 		x := &f.frames[i]
 		if x.code == 0 {
-			x.code = f.outcome(x.entry)
+			x.code, x.retryAfter = f.outcome(x.entry)
+		} else if x.code == protocol.CodeUnavailable {
+			x.retryAfter = retryAfter
 		}
 		if x.answered() {
 			n++
@@ -35,7 +37,11 @@ func (f *forwarding) answer() hop.Answers {
 		case !x.answered():
 			continue
 		case x.code != 0:
-			a.Frames = failure(a.Frames, x.frame.Request, x.code)
+			f := protocol.Failure{Code: x.code, RetryAfter: x.retryAfter}
+			if x.code == protocol.CodeRateLimited {
+				f.Text = newConversations
+			}
+			a.Frames = f.AppendError(a.Frames, x.frame.Request)
 		case x.frame.Type == protocol.TypeSend:
 			e := &f.entries[x.entry]
 			a.Frames = protocol.SendAck{ClientID: e.ClientID, Seq: e.Seq, Time: e.Time}.AppendFrame(a.Frames, x.frame.Request)
@@ -52,14 +58,18 @@ func (x *inbound) answered() bool {
 	return x.code != 0 || x.frame.Type == protocol.TypeSend || x.frame.Request != 0
 }
 
-// outcome gives the code with which an entry failed, or 0.
-func (f *forwarding) outcome(entry int) protocol.Code {
+// newConversations says which limit a log speaks of when it says rate_limited.
+var newConversations = []byte("new conversations")
+
+// outcome gives the code with which an entry failed, or 0, and how long to wait before
+// it is tried again.
+func (f *forwarding) outcome(entry int) (code protocol.Code, after uint32) {
 	e := &f.entries[entry]
 	switch {
 	case f.batch.Err != nil || e.Outcome == Unknown:
-		return protocol.CodeUnavailable
+		return protocol.CodeUnavailable, retryAfter
 	case e.Outcome == Refused:
-		return e.Code
+		return e.Code, e.RetryAfter
 	}
-	return 0
+	return 0, 0
 }

@@ -16,6 +16,7 @@ const (
 	OpRead    Op = 2 // the user has read up to Seq; no frame
 	OpAck     Op = 3 // the device has everything up to Seq; no frame
 	OpReceipt Op = 4 // cursors of the user rose; its frame is a RECEIPT. Only in Receipts, never in a queue
+	OpGone    Op = 5 // the device made room for another of the user, whose delivered cursor keeps Seq; no frame
 )
 
 // Flags of an entry. Numbers are stored in queues and never change.
