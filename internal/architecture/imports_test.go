@@ -27,12 +27,13 @@ var importRules = []struct {
 	{"gannet/internal/operate", nil},
 	{"gannet/internal/token", []string{"github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
+	{"gannet/internal/limiter", nil},
 	{"gannet/internal/architecture", nil},
 	{"gannet/internal/endtoend", nil},
 	{"gannet/internal/command", []string{"*"}}, // it alone composes
 
 	{"gannet/gateway", []string{
-		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate",
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/internal/limiter",
 		netpoll, "github.com/bytedance/gopkg/util/gopool", unix,
 	}},
 	{"gannet/logic", []string{
@@ -40,7 +41,7 @@ var importRules = []struct {
 	}},
 	{"gannet/logic/ledger", []string{"gannet/protocol", "gannet/internal/hop", "gannet/logic"}},
 	{"gannet/logic/embedded", []string{
-		"gannet/protocol", "gannet/internal/hop", "gannet/logic", "gannet/logic/ledger", pebble,
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/limiter", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", pebble, unix,
 	}},
 	{"gannet/transfer", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",

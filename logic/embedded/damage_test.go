@@ -10,7 +10,6 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gannet/logic"
-	"gannet/protocol"
 )
 
 // TestDamage: a record that does not have the form in which it was written is an
@@ -19,23 +18,25 @@ func TestDamage(t *testing.T) {
 	bad, good := direct(1, 2), direct(1, 3)
 	p := placeOf(bad)
 	cut := func(value []byte) []byte { return value[:len(value)-1] }
+	const head = 1 + 1 // count and stamp, in front of the size of the only message
 	for _, c := range []struct {
 		name   string
 		key    []byte
 		damage func(value []byte) []byte
 		paged  bool // a page that has the message is an error as well
 	}{
-		{"a message that is cut", messageKey(&p, 70), cut, true},
-		{"a message without a byte", messageKey(&p, 70), func([]byte) []byte { return nil }, true},
-		{"a message with its links alone", messageKey(&p, 70), func(value []byte) []byte { return value[:4] }, true},
-		{"a message under another seq", messageKey(&p, 70), func(value []byte) []byte {
-			at := slices.Index(value, byte(protocol.KindDirect)) // the target begins the message
-			binary.BigEndian.PutUint64(value[at+9:], 71)
-			return value
-		}, true},
-		{"a message that points past its beginning", messageKey(&p, 70), func(value []byte) []byte { return append([]byte{70}, value[1:]...) }, true},
-		{"a message that counts more than there are", messageKey(&p, 70), func(value []byte) []byte { value[1] = 71; return value }, true},
-		{"a message with a count that has no end", messageKey(&p, 70), func([]byte) []byte { return []byte{0x80, 0x80, 0x80} }, true},
+		{"a run that is cut", messageKey(&p, 70), cut, true},
+		{"a run without a byte", messageKey(&p, 70), func([]byte) []byte { return nil }, true},
+		{"a run without messages", messageKey(&p, 70), func(value []byte) []byte { return append([]byte{0}, value[1:2]...) }, true},
+		{"a run of more messages than there are", messageKey(&p, 70), func(value []byte) []byte { return append([]byte{71}, value[1:]...) }, true},
+		{"a run of more messages than it has", messageKey(&p, 70), func(value []byte) []byte { return append([]byte{2}, value[1:]...) }, true},
+		{"a run with something behind it", messageKey(&p, 70), func(value []byte) []byte { return append(value, 0) }, true},
+		{"a count that has no end", messageKey(&p, 70), func([]byte) []byte { return []byte{0x80, 0x80, 0x80} }, true},
+		{"a message that is longer than its run", messageKey(&p, 70), func(value []byte) []byte { value[head]++; return value }, true},
+		{"a message that points past its beginning", messageKey(&p, 70), func(value []byte) []byte { value[head+1] = 70; return value }, true},
+		{"a message that counts more than there are", messageKey(&p, 70), func(value []byte) []byte { value[head+2] = 71; return value }, true},
+		{"a message whose sender counts more than there are", messageKey(&p, 70), func(value []byte) []byte { value[head+3] = 71; return value }, true},
+		{"a message of an origin that is not there", messageKey(&p, 70), func(value []byte) []byte { value[head+4] = 1; return value }, true},
 		{"a member that is cut", append(prefix(&p, sectionMember), binary.BigEndian.AppendUint64(nil, 1)...), cut, false},
 		{"a device that is cut", append(prefix(&p, sectionDevice), binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, 1), 1)...), cut, false},
 	} {

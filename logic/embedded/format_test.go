@@ -3,6 +3,7 @@ package embedded
 import (
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -86,20 +87,22 @@ func TestOtherFormats(t *testing.T) {
 			}
 		}
 	}
-	next := string(binary.BigEndian.AppendUint32(nil, formatVersion+1))
+	format := func(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
+	reads := fmt.Sprintf("reads format %d", formatVersion)
 	for name, c := range map[string]struct {
 		make func(*testing.T, vfs.FS)
 		says []string
 	}{
-		"a later format":           {set(keyFormat, next), []string{"00000002", "reads format 1", "another folder"}},
-		"a format of another size": {set(keyFormat, "1"), []string{"reads format 1"}},
+		"a later format":           {set(keyFormat, format(formatVersion+1)), []string{fmt.Sprintf("%08x", formatVersion+1), reads, "another folder"}},
+		"an earlier format":        {set(keyFormat, format(formatVersion-1)), []string{fmt.Sprintf("%08x", formatVersion-1), reads, "another folder"}},
+		"a format of another size": {set(keyFormat, "1"), []string{reads}},
 		"no format":                {set(keyFormat, ""), []string{"does not say which"}},
 		"before there was a format": {func(t *testing.T, fs vfs.FS) {
 			db := rawOpen(t, fs, func(o *pebble.Options) { o.Merger = nil })
 			if err := errors.Join(db.Set([]byte("c"), []byte("message"), pebble.Sync), db.Close()); err != nil {
 				t.Fatal(err)
 			}
-		}, []string{"before format 1", "another folder"}},
+		}, []string{fmt.Sprintf("before format %d", formatVersion), "another folder"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := vfs.NewMem()

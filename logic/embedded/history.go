@@ -12,19 +12,6 @@ import (
 	"gannet/protocol"
 )
 
-// readMessage reads the message that the iterator is at; the body is valid until
-// it moves.
-func readMessage(it *pebble.Iterator) (links, protocol.Message, error) {
-	value, err := it.ValueAndErr()
-	if err != nil {
-		return links{}, protocol.Message{}, err
-	}
-	if len(it.Key()) != messageSize {
-		return links{}, protocol.Message{}, errCorrupt
-	}
-	return decodeMessage(keySeq(it.Key()), value)
-}
-
 // Pages implements logic.History.
 func (s *Store) Pages(ctx context.Context, pages []*logic.Page) error {
 	if err := s.enter(); err != nil {
@@ -58,59 +45,52 @@ func (s *Store) page(ctx context.Context, page *logic.Page) error {
 		return nil
 	}
 	place := placeOf(page.Conversation)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: messageKey(&place, page.First), UpperBound: messageKey(&place, page.Last+1)})
+	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: prefix(&place, sectionMessage), UpperBound: prefix(&place, sectionMember)})
 	if err != nil {
 		return err
 	}
-	return errors.Join(readPage(ctx, it, page), it.Close())
+	return errors.Join(readPage(ctx, messagesOf(it, place), page), it.Close())
 }
 
 // itemHead is the length that stands before each item of a page.
 const itemHead = 4
 
+// messageHead is what an encoded Message has beside its body.
+var messageHead = len(protocol.Message{}.AppendPayload(nil))
+
 // readPage takes messages until the page is full. Backward they are found newest
 // first, so their items are put in order at the end.
-func readPage(ctx context.Context, it *pebble.Iterator, page *logic.Page) error {
-	begin, step := it.First, it.Next
+func readPage(ctx context.Context, m *messages, page *logic.Page) error {
+	first, last := page.First, page.Last
+	begin, step := func() bool { return m.seek(first) }, m.next
 	if page.Backward {
-		begin, step = it.Last, it.Prev
+		begin, step = func() bool { return m.seekBack(last) }, m.prev
 	}
 	var starts []int // of the items, backward
-	for ok := begin(); ok; ok = step() {
+	for ok := begin(); ok && m.seq() >= first && m.seq() <= last; ok = step() {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return err
-		}
-		seq := keySeq(it.Key())
-		_, message, err := splitMessage(seq, value)
-		if err == nil {
-			err = checkMessage(seq, message)
-		}
-		if err != nil {
-			return err
-		}
-		if page.Count == page.Limit || page.Count > 0 && len(page.Items)+itemHead+len(message) > page.Room {
+		message := m.message()
+		if page.Count == page.Limit || page.Count > 0 && len(page.Items)+itemHead+messageHead+len(message.Body) > page.Room {
 			if page.Backward {
-				page.First = seq + 1
+				page.First = m.seq() + 1
 			} else {
-				page.Last = seq - 1
+				page.Last = m.seq() - 1
 			}
 			break
 		}
 		if page.Backward {
 			starts = append(starts, len(page.Items))
 		}
-		page.Items = binary.BigEndian.AppendUint32(page.Items, uint32(len(message)))
-		page.Items = append(page.Items, message...)
+		page.Items = binary.BigEndian.AppendUint32(page.Items, uint32(messageHead+len(message.Body)))
+		page.Items = message.AppendPayload(page.Items)
 		page.Count++
 	}
 	if page.Backward {
 		page.Items = reversed(page.Items, starts)
 	}
-	return it.Error()
+	return m.err
 }
 
 // reversed gives the items, which begin at starts, in the opposite order.

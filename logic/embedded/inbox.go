@@ -111,40 +111,36 @@ func (s *Store) state(ctx context.Context, q *logic.InboxQuery, target protocol.
 // those are by the user, who is one of the two of a direct conversation or the
 // reader of a system one.
 func (s *Store) countsAt(key protocol.Conversation, user, seq uint64) (count, own uint64, err error) {
-	p := placeOf(key)
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: messageKey(&p, 1), UpperBound: messageKey(&p, seq+1)})
+	it, err := s.db.NewIter(nil)
 	if err != nil {
 		return 0, 0, err
 	}
-	if it.Last() {
-		var l links
-		var m protocol.Message
-		if l, m, err = readMessage(it); err == nil {
-			count, own = l.count, l.own
-			if m.Sender != user {
-				own = count - l.own // by the only other one who sends
-			}
-			if key.Kind != protocol.KindDirect {
-				own = 0
-			}
+	messages := messagesOf(it, placeOf(key))
+	if messages.seekBack(seq) {
+		m := messages.message()
+		count, own = m.links.count, m.links.own
+		if m.Sender != user {
+			own = count - own // by the only other one who sends
+		}
+		if key.Kind != protocol.KindDirect {
+			own = 0
 		}
 	}
-	return count, own, errors.Join(err, it.Error(), it.Close())
+	return count, own, errors.Join(messages.err, it.Close())
 }
 
 // preview gives the message with its body cut, and the size of the whole body.
 func (s *Store) preview(key protocol.Conversation, seq uint64) (last []byte, size uint32, err error) {
-	p := placeOf(key)
-	value, closer, err := s.db.Get(messageKey(&p, seq))
+	it, err := s.db.NewIter(nil)
 	if err != nil {
 		return nil, 0, err
 	}
-	defer closer.Close()
-	_, m, err := decodeMessage(seq, value)
-	if err != nil {
-		return nil, 0, err
+	messages := messagesOf(it, placeOf(key))
+	if err = messages.find(seq); err == nil {
+		m := messages.message().Message
+		size = uint32(len(m.Body))
+		m.Body = m.Body[:min(len(m.Body), protocol.MaxPreview)]
+		last = m.AppendPayload(nil)
 	}
-	size = uint32(len(m.Body))
-	m.Body = m.Body[:min(len(m.Body), protocol.MaxPreview)]
-	return m.AppendPayload(nil), size, nil
+	return last, size, errors.Join(err, it.Close())
 }

@@ -11,7 +11,7 @@ import (
 // The keys. Everything of a conversation lies together, and that of a partition
 // is one range.
 //
-//	c partition kind a b 0 seq          links, Message payload
+//	c partition kind a b 0 seq          a run: messages up to this seq (run.go)
 //	c partition kind a b 1 user         a member's cursors and counts
 //	c partition kind a b 2 user device  a device's highest client id, newest message and ack
 //	u user kind id                      nothing: user has the conversation that this
@@ -24,10 +24,9 @@ import (
 // the section after b and queue are one byte, everything else eight. The newest
 // message stands right before the members: a load reads one place.
 //
-// links are four uvarints: the distance to the message that the same device sent
+// links are three uvarints: the distance to the message that the same device sent
 // before (0: none), how many of the messages up to this one do not count as
-// unread, how many of those that count are by others than its sender, and the
-// stamp of the commit.
+// unread, and how many of those that count are by others than its sender.
 //
 // The records of devices, and of members but for READ, are written at checkpoints
 // and when acks are due; messages after the last checkpoint stand for themselves.
@@ -46,7 +45,6 @@ const (
 	deviceKey   = prefixSize + 8 + 8
 	inboxSize   = 1 + 8 + 1 + 8
 
-	linksSize   = 4 * binary.MaxVarintLen64 // at most
 	memberValue = 6*8 + 1
 	deviceValue = 5 * 8
 )
@@ -55,7 +53,7 @@ const (
 	keyIdentity        = "midentity"
 	keyFormat          = "mformat"
 	keyCommits         = "mcommits"
-	formatVersion      = 1
+	formatVersion      = 2
 	checkpoint         = 64 // a load replays fewer messages than this
 	flagCounted   byte = 1
 )
@@ -114,7 +112,7 @@ func keyTarget(key []byte) protocol.Target {
 	return protocol.Target{Kind: protocol.Kind(key[9]), ID: binary.BigEndian.Uint64(key[10:])}
 }
 
-// links is what stands before a stored message.
+// links is what is stored with a message; stamp is that of its run.
 type links struct {
 	previous, count, own, stamp uint64
 }
@@ -127,54 +125,7 @@ func (l links) append(dst []byte, seq uint64) []byte {
 	}
 	dst = binary.AppendUvarint(dst, distance)
 	dst = binary.AppendUvarint(dst, seq-l.count)
-	dst = binary.AppendUvarint(dst, l.count-l.own)
-	return binary.AppendUvarint(dst, l.stamp)
-}
-
-// splitMessage takes the value of a message apart; message points into value.
-func splitMessage(seq uint64, value []byte) (l links, message []byte, err error) {
-	var n [4]uint64
-	for i := range n {
-		v, size := binary.Uvarint(value)
-		if size <= 0 {
-			return links{}, nil, errCorrupt
-		}
-		n[i], value = v, value[size:]
-	}
-	if n[0] >= seq && n[0] != 0 || n[1] > seq || n[2] > seq-n[1] {
-		return links{}, nil, errCorrupt
-	}
-	l = links{count: seq - n[1], stamp: n[3]}
-	l.own = l.count - n[2]
-	if n[0] != 0 {
-		l.previous = seq - n[0]
-	}
-	return l, value, nil
-}
-
-// checkMessage says whether the bytes are the message with this seq.
-func checkMessage(seq uint64, message []byte) error {
-	var m protocol.Message
-	if err := m.Decode(message); err != nil {
-		return err
-	}
-	if m.Seq != seq {
-		return errCorrupt
-	}
-	return nil
-}
-
-// decodeMessage reads the value of a message; the body is valid as long as value
-// is.
-func decodeMessage(seq uint64, value []byte) (l links, m protocol.Message, err error) {
-	l, payload, err := splitMessage(seq, value)
-	if err == nil {
-		err = m.Decode(payload)
-	}
-	if err == nil && m.Seq != seq {
-		err = errCorrupt
-	}
-	return l, m, err
+	return binary.AppendUvarint(dst, l.count-l.own)
 }
 
 func putMember(key, value []byte, p *place, m *ledger.Member) {

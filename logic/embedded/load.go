@@ -3,7 +3,6 @@ package embedded
 import (
 	"bytes"
 	"context"
-	"errors"
 
 	"github.com/cockroachdb/pebble/v2"
 
@@ -27,17 +26,14 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 
 func load(it *pebble.Iterator, c *ledger.Loaded) error {
 	p := placeOf(c.Key)
-	messages, members, devices := prefix(&p, sectionMessage), prefix(&p, sectionMember), prefix(&p, sectionDevice)
-	if it.SeekLT(members) && bytes.HasPrefix(it.Key(), messages) {
-		links, m, err := readMessage(it)
-		if err != nil {
-			return err
-		}
-		c.Progress = ledger.Progress{Head: m.Seq, Time: m.Time, Count: links.count, Changed: links.stamp}
+	members, devices := prefix(&p, sectionMember), prefix(&p, sectionDevice)
+	messages := messagesOf(it, p)
+	if messages.newest() {
+		m := messages.message()
+		c.Progress = ledger.Progress{Head: m.Seq, Time: m.Time, Count: m.links.count, Changed: m.links.stamp}
 	}
-	// A seek forgets the error of what came before it.
-	if err := it.Error(); err != nil {
-		return err
+	if messages.err != nil {
+		return messages.err
 	}
 	for ok := it.SeekGE(members); ok; ok = it.Next() {
 		key := it.Key()
@@ -66,15 +62,11 @@ func load(it *pebble.Iterator, c *ledger.Loaded) error {
 	if err := it.Error(); err != nil {
 		return err
 	}
-	first := c.Head/checkpoint*checkpoint + 1
-	for ok := it.SeekGE(messageKey(&p, first)); ok && bytes.HasPrefix(it.Key(), messages); ok = it.Next() {
-		links, m, err := readMessage(it)
-		if err != nil {
-			return err
-		}
-		c.Replay(&m, links.count, links.own, links.stamp)
+	for ok := messages.seek(c.Head/checkpoint*checkpoint + 1); ok; ok = messages.next() {
+		m := messages.message()
+		c.Replay(&m.Message, m.links.count, m.links.own, m.links.stamp)
 	}
-	return it.Error()
+	return messages.err
 }
 
 // Walk implements ledger.Source.
@@ -92,35 +84,18 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 	return nil
 }
 
-// walkSteps is how far apart two messages of a device may be for the iterator to go
-// from one to the other step by step, which costs less than to search.
-const walkSteps = 8
-
 func walk(it *pebble.Iterator, w *ledger.Walk) error {
-	p := placeOf(w.Key)
-	ok := it.SeekGE(messageKey(&p, w.From))
-	for seq := w.From; seq != 0; {
-		if !ok || !bytes.Equal(it.Key(), messageKey(&p, seq)) {
-			return errors.Join(errCorrupt, it.Error())
-		}
-		links, m, err := readMessage(it)
+	messages := messagesOf(it, placeOf(w.Key))
+	for err := messages.find(w.From); ; err = messages.findBack(messages.message().links.previous) {
 		if err != nil {
 			return err
 		}
+		m := messages.message()
 		if m.Sender != w.User || m.Device != w.Device {
 			return errCorrupt
 		}
-		if !w.Visit(m.ClientID, seq, m.Time, links.previous) {
+		if !w.Visit(m.ClientID, m.Seq, m.Time, m.links.previous) || m.links.previous == 0 {
 			return nil
 		}
-		if distance := seq - links.previous; distance <= walkSteps {
-			for range distance {
-				ok = it.Prev()
-			}
-		} else {
-			ok = it.SeekGE(messageKey(&p, links.previous))
-		}
-		seq = links.previous
 	}
-	return nil
 }

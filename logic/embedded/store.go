@@ -9,6 +9,7 @@
 //	store.go    open and close
 //	write.go    a queue's record, from batches to the disk
 //	load.go     what a ledger does not have in memory
+//	run.go      how messages lie under their keys; messages.go: walking through them
 //	history.go  pages of messages
 //	inbox.go    the conversations of a user
 //	keys.go     the format on disk; commits.go: that nothing of it is missing

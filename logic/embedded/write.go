@@ -29,7 +29,7 @@ type queue struct {
 	made   uint64 // commits
 	record hop.Record
 	order  []placed
-	links  []byte
+	run    runWriter
 }
 
 // placed is a conversation of a change and where it lies in the store.
@@ -92,14 +92,14 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 		return err
 	}
 	stamp := s.stamps.draw(q.index)
-	change, err := s.workOut(ctx, q, ledger.Input{Batches: batches, Stamp: stamp, Now: uint64(s.now().UnixMilli()), Acks: acks})
+	w, err := s.workOut(ctx, q, ledger.Input{Batches: batches, Stamp: stamp, Now: uint64(s.now().UnixMilli()), Acks: acks})
 	if err != nil {
 		s.stamps.finished(q.index, false)
 		return unavailable(err)
 	}
-	wrote := !change.Empty()
+	wrote := w != nil
 	if wrote { // else nothing is new; what was repeated is durable, as its batch had returned
-		if err := s.commit(q, change); err != nil {
+		if err := s.commit(q, w); err != nil {
 			return err // the stamp stays under way: the next Open may find what was written
 		}
 	}
@@ -114,31 +114,38 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 	return nil
 }
 
-// workOut is the ledger's part. A panic there is a bug of which nothing was
-// written: the batch never happened.
-func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (change *ledger.Change, err error) {
+// workOut is the ledger's part, and gives what is to be written, nil for nothing. A
+// panic there is a bug of which nothing was written: the batch never happened.
+func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (w *pebble.Batch, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			q.ledger.Abandon()
 			s.log.Error("embedded: a batch could not be worked out", "queue", q.index, "panic", cause, "stack", string(debug.Stack()))
-			err = errors.New("a batch could not be worked out")
+			w, err = nil, errors.New("a batch could not be worked out")
 		}
 	}()
-	return q.ledger.Apply(ctx, in)
+	change, err := q.ledger.Apply(ctx, in)
+	if err != nil || change.Empty() {
+		return nil, err
+	}
+	w = s.db.NewBatch()
+	if err := q.encode(w, change); err != nil {
+		q.ledger.Abandon()
+		return nil, err
+	}
+	return w, nil
 }
 
 // commit makes the change durable. A panic of Pebble's, which is how it reports
 // that the write-ahead log failed, is an error like any other. After an error
 // nobody knows what is on the disk: the ledger keeps the batch, so that readers
 // stay behind it.
-func (s *Store) commit(q *queue, change *ledger.Change) (err error) {
+func (s *Store) commit(q *queue, w *pebble.Batch) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = s.fail(fmt.Errorf("%v", cause))
 		}
 	}()
-	w := s.db.NewBatch()
-	q.encode(w, change)
 	if err := s.db.Apply(w, pebble.Sync); err != nil {
 		return s.fail(err)
 	}
@@ -148,7 +155,7 @@ func (s *Store) commit(q *queue, change *ledger.Change) (err error) {
 
 // encode puts the change into w, in the order of the keys, which the memtable takes
 // in faster than any other.
-func (q *queue) encode(w *pebble.Batch, change *ledger.Change) {
+func (q *queue) encode(w *pebble.Batch, change *ledger.Change) error {
 	q.order = q.order[:0]
 	for i := range change.Conversations {
 		c := &change.Conversations[i]
@@ -157,12 +164,17 @@ func (q *queue) encode(w *pebble.Batch, change *ledger.Change) {
 	slices.SortFunc(q.order, func(x, y placed) int { return bytes.Compare(x.place[:], y.place[:]) })
 	for i := range q.order {
 		p, c := q.order[i].place, q.order[i].changed
-		for _, m := range change.Messages[c.Messages.Start:c.Messages.End] {
-			q.links = links{m.Previous, m.Count, m.Own, change.Stamp}.append(q.links[:0], m.Seq)
-			op := w.SetDeferred(messageSize, len(q.links)+len(m.Payload))
-			putMessageKey(op.Key, &p, m.Seq)
-			copy(op.Value[copy(op.Value, q.links):], m.Payload)
-			op.Finish()
+		messages := change.Messages[c.Messages.Start:c.Messages.End]
+		for i := range messages {
+			m := &messages[i]
+			full, err := q.run.add(m)
+			if err != nil {
+				q.run.begin()
+				return err
+			}
+			if full || i == len(messages)-1 {
+				q.run.put(w, &p, m.Seq, change.Stamp)
+			}
 			if m.Seq == 1 {
 				putInbox(w, c.Key)
 			}
@@ -187,7 +199,7 @@ func (q *queue) encode(w *pebble.Batch, change *ledger.Change) {
 	copy(op.Key, keyCommits)
 	op.Key[len(keyCommits)] = byte(q.index)
 	commits{number: q.made + 1, count: 1, stamp: change.Stamp}.put(op.Value)
-	op.Finish()
+	return op.Finish()
 }
 
 // putInbox enters a conversation that gets its first message with its members.
