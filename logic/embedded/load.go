@@ -32,7 +32,7 @@ func load(it *pebble.Iterator, c *ledger.Loaded) error {
 		m := messages.message()
 		c.Progress = ledger.Progress{Head: m.Seq, Time: m.Time, Count: m.links.count, Changed: m.links.stamp}
 	}
-	if messages.err != nil {
+	if messages.err != nil || c.Head == 0 { // without a message nothing is kept
 		return messages.err
 	}
 	for ok := it.SeekGE(members); ok; ok = it.Next() {

@@ -37,7 +37,7 @@ func (h *hooked) Walk(ctx context.Context, walks []*ledger.Walk) error {
 // hook gives the store of one queue an empty ledger that reads through hooks.
 func hook(s *Store) *hooked {
 	h := &hooked{Store: s}
-	s.queues[0].ledger = ledger.New(ledger.Options{Queues: 1, Conversations: 100, Checkpoint: checkpoint}, h)
+	s.queues[0].ledger = ledger.New(ledger.Options{Queues: 1, Conversations: 100, Checkpoint: checkpoint, Waiting: s.wakeRecalls}, h)
 	return h
 }
 
@@ -103,14 +103,7 @@ func TestPanicInSource(t *testing.T) {
 			panic("a bug of the database")
 		}
 	}
-	for name, arm := range map[string]func(){
-		"load": func() { h.load = once(&h.load) },
-		"walk": func() { h.walk = once(&h.walk) },
-	} {
-		arm()
-		if err := new(entries).send(1, 1, 3, 1).send(1, 1, 2, 5).ack(2, 1, 1, 3).applyTo(t, s); !errors.Is(err, logic.ErrUnavailable) {
-			t.Fatalf("%s: the error is %v, want ErrUnavailable", name, err)
-		}
+	check := func(name string) {
 		e := new(entries).send(1, 1, 2, 5).send(1, 1, 2, 4).mustApply(t, s)
 		for i, want := range []uint64{5, 4} {
 			if e[i].Outcome != logic.Repeated || e[i].Seq != want {
@@ -120,8 +113,18 @@ func TestPanicInSource(t *testing.T) {
 		if got := stateOf(t, s, 2, 1, 1); got.Head != 10 || got.Acked != 0 {
 			t.Fatalf("%s: after the panic a reader sees %+v", name, got)
 		}
-		h = hook(s)
 	}
+	h.load = once(&h.load)
+	if err := new(entries).send(1, 1, 3, 1).send(1, 1, 2, 5).ack(2, 1, 1, 3).applyTo(t, s); !errors.Is(err, logic.ErrUnavailable) {
+		t.Fatalf("the error is %v, want ErrUnavailable", err)
+	}
+	check("load")
+	h = hook(s)
+	h.walk = once(&h.walk)
+	if e := new(entries).send(1, 1, 2, 5).mustApply(t, s)[0]; e.Outcome != logic.Unknown {
+		t.Fatalf("a retry whose window cannot be read came to %+v", e)
+	}
+	check("walk")
 	if err := s.Err(); err != nil {
 		t.Fatalf("the store has failed: %v", err)
 	}

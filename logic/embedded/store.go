@@ -9,6 +9,7 @@
 //	store.go    open and close
 //	write.go    a queue's record, from batches to the disk
 //	load.go     what a ledger does not have in memory
+//	recall.go   client ids that it reads back beside the records
 //	run.go      how messages lie under their keys; messages.go: walking through them
 //	history.go  pages of messages
 //	inbox.go    the conversations of a user
@@ -32,6 +33,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gannet/internal/hop"
+	"gannet/internal/limiter"
 	"gannet/logic"
 	"gannet/logic/ledger"
 	"gannet/protocol"
@@ -77,6 +79,12 @@ type Options struct {
 	// 0.6 kB each; 0: 131072. Those of the batches under way come on top.
 	CacheConversations int
 
+	// Devices bounds how many devices of one user a conversation knows; 0: 64.
+	Devices int
+
+	// Limiter bounds how many conversations users begin. nil: nobody is limited.
+	Limiter limiter.Limiter
+
 	// CacheBytes is the size of Pebble's block cache; 0: 64 MiB.
 	CacheBytes int64
 
@@ -103,7 +111,10 @@ type Store struct {
 	closed  bool
 	calls   sync.WaitGroup // methods under way
 	closing chan struct{}  // closed when the store closes
-	acks    sync.WaitGroup // the goroutine that writes acks
+	acks    sync.WaitGroup // the goroutines that write acks and read windows back
+	recalls chan struct{}  // has a token while windows may wait to be read back
+	ending  context.Context
+	end     context.CancelFunc // when the store closes: what is read back is of no use then
 }
 
 var (
@@ -152,12 +163,14 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	s := &Store{
 		db: db, now: opts.Now, log: opts.Log, publish: opts.Publish,
-		failure: make(chan struct{}), closing: make(chan struct{}),
+		failure: make(chan struct{}), closing: make(chan struct{}), recalls: make(chan struct{}, 1),
 	}
+	s.ending, s.end = context.WithCancel(context.Background())
 	if err := s.begin(opts); err != nil {
 		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(err, db.Close()))
 	}
 	s.acks.Go(s.writeAcks)
+	s.acks.Go(s.readRecalls)
 	return s, nil
 }
 
@@ -172,12 +185,7 @@ func (s *Store) begin(opts Options) error {
 	}
 	s.stamps = stamps{last: stamp, durable: stamp, underWay: make([]uint64, opts.Queues)}
 	for i := range opts.Queues {
-		s.queues = append(s.queues, &queue{index: i, made: made[i], ledger: ledger.New(ledger.Options{
-			Queue: i, Queues: opts.Queues,
-			Conversations: opts.CacheConversations / opts.Queues,
-			ClientIDs:     cacheClientIDs / opts.Queues,
-			Checkpoint:    checkpoint,
-		}, s)})
+		s.queues = append(s.queues, &queue{index: i, made: made[i], ledger: s.ledger(i, &opts)})
 	}
 	return nil
 }
@@ -249,6 +257,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	close(s.closing)
+	s.end()
 	s.acks.Wait()
 	if err := s.Err(); err != nil {
 		return err

@@ -76,8 +76,10 @@ func (l *Ledger) addDevice(c *conversation, user, id uint64) *device {
 		}
 		d.gone = true
 		d.nextChanged, c.devicesGone = c.devicesGone, d
-		if m := l.member(c, user); m.next.Delivered < d.next.Acked {
-			m.next.Delivered, m.raised = d.next.Acked, true // the cursor does not fall
+		if m := l.member(c, user); m.next.Delivered < d.next.Acked || m.next.Changed < d.next.Changed {
+			// Neither the cursor falls nor what a load makes of the conversation's stamp.
+			m.next.Delivered, m.next.Changed = max(m.next.Delivered, d.next.Acked), max(m.next.Changed, d.next.Changed)
+			m.raised = true
 		}
 	}
 	fresh := Device{User: user, Device: id}

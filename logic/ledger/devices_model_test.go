@@ -60,8 +60,9 @@ func (t *talk) makeRoom(fresh origin, now uint64) bool {
 	if !found {
 		return false
 	}
-	if m := t.member(fresh.user); t.acked[oldest] > m.Delivered {
-		t.floor[fresh.user], t.record.raised[fresh.user] = t.acked[oldest], true
+	if m := t.member(fresh.user); t.acked[oldest] > m.Delivered || t.writtenAt[oldest] > m.Changed {
+		t.floor[fresh.user], t.raisedAt[fresh.user] = max(m.Delivered, t.acked[oldest]), max(m.Changed, t.writtenAt[oldest])
+		t.record.raised[fresh.user] = true
 	}
 	t.room[oldest] = len(t.messages)
 	for _, m := range []map[origin]uint64{t.acked, t.writtenAt, t.kept, t.written} {

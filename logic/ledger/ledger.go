@@ -49,8 +49,11 @@ const (
 	// looked up again.
 	maxLearned = 1024
 
-	// windowCost is what a window without ids counts as.
-	windowCost = 8
+	// windowCost is what a window without ids counts as. When there are too many ids the
+	// newest windows stay, in half of the room: two that were read back must fit, or a
+	// retry would be asked again for ever.
+	windowCost   = 8
+	minClientIDs = 4 * (windowSize + windowCost)
 )
 
 // Ledger holds the conversations of one queue. Apply, Settle, Abandon and Forget
@@ -85,7 +88,7 @@ type Options struct {
 
 	// ClientIDs is about how many client ids of devices are kept in memory, at 24
 	// bytes each: the newest hundred or two of each device that sends, and some two
-	// thousand of one that had to be looked up; at least 4096.
+	// thousand of one that had to be looked up; at least four such.
 	ClientIDs int
 
 	// Checkpoint is at which seqs the devices and totals of a conversation are part
@@ -110,7 +113,7 @@ type Options struct {
 // New makes an empty ledger over a source.
 func New(options Options, source Source) *Ledger {
 	options.Conversations = max(options.Conversations, 2)
-	options.ClientIDs = max(options.ClientIDs, 4096)
+	options.ClientIDs = max(options.ClientIDs, minClientIDs)
 	options.Checkpoint = max(options.Checkpoint, 1)
 	options.Loads = cmp.Or(options.Loads, defaultLoads)
 	options.Devices = cmp.Or(options.Devices, defaultDevices)
