@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/logic"
@@ -70,7 +71,7 @@ func (w *world) apply(b *batch) []logic.Entry {
 	if err := w.try(w.t.Context(), b); err != nil {
 		w.t.Fatalf("Apply: %v", err)
 	}
-	w.eventually("nothing is busy any more", func() bool {
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
 		again, places := new(batch), []int(nil)
 		for i, e := range b.Entries {
 			if e.Outcome == logic.Refused && e.Code == protocol.CodeBusy {
@@ -82,7 +83,10 @@ func (w *world) apply(b *batch) []logic.Entry {
 			}
 		}
 		if len(places) == 0 {
-			return true
+			return b.Entries
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%d entries are busy without end", len(places))
 		}
 		if err := w.try(w.t.Context(), again); err != nil {
 			w.t.Fatalf("Apply: %v", err)
@@ -91,9 +95,7 @@ func (w *world) apply(b *batch) []logic.Entry {
 			e.Frame = b.Entries[places[i]].Frame
 			b.Entries[places[i]] = e
 		}
-		return false
-	})
-	return b.Entries
+	}
 }
 
 // again adds an entry of another batch as it was asked.

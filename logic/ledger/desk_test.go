@@ -16,6 +16,7 @@ type desk struct {
 	*ledger.Ledger
 	t          *testing.T
 	store      *store
+	options    ledgerOptions
 	now, stamp uint64
 	change     *ledger.Change
 	batches    []*logic.Batch
@@ -33,9 +34,20 @@ var (
 )
 
 func newDesk(t *testing.T, cache int, checkpoint uint64) *desk {
-	d := &desk{t: t, store: newStore(checkpoint), now: 1_700_000_000_000}
-	d.Ledger = ledger.New(ledger.Options{Queues: 1, Conversations: cache, Checkpoint: checkpoint, ClientIDs: 1 << 20}, d.store)
+	d := &desk{
+		t: t, store: newStore(checkpoint), now: 1_700_000_000_000,
+		options: ledgerOptions{Queues: 1, Conversations: cache, Checkpoint: checkpoint, ClientIDs: 1 << 20},
+	}
+	d.renew(func(*ledgerOptions) {})
 	return d
+}
+
+type ledgerOptions = ledger.Options
+
+// renew makes the ledger anew with other options.
+func (d *desk) renew(change func(*ledgerOptions)) {
+	change(&d.options)
+	d.Ledger = ledger.New(d.options, d.store)
 }
 
 // ask is an entry of a story.

@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"gannet/logic"
-	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
@@ -169,7 +168,7 @@ func TestRetryPastTheWindowGetsNoSecondSeq(t *testing.T) {
 func TestWindowsAreForgottenOldestFirst(t *testing.T) {
 	d := newDesk(t, 64, 64)
 	const devices, each = 100, 1000
-	d.Ledger = ledger.New(ledger.Options{Queues: 1, Conversations: 64, Checkpoint: 64, Devices: devices, ClientIDs: devices * each / 2}, d.store)
+	d.renew(func(o *ledgerOptions) { o.Devices, o.ClientIDs = devices, devices*each/2 })
 	firsts := map[uint64]logic.Entry{}
 	for device := uint64(1); device <= devices; device++ {
 		o := origin{1, device}

@@ -24,6 +24,8 @@ type store struct {
 	failTalks   map[key]bool    // Load of these
 	failDevices map[origin]bool // Walk of these
 
+	visited int // messages that walks came to
+
 	before func() // called within Load and Walk: somebody reads meanwhile
 	calls  calls
 }
@@ -182,6 +184,7 @@ func (s *store) Walk(_ context.Context, walks []*ledger.Walk) error {
 			if m.Sender != o.user || m.Device != o.device || m.Seq != seq {
 				failf("%v: a walk of %v comes to a message of %d/%d with seq %d", w.Key, o, m.Sender, m.Device, m.Seq)
 			}
+			s.visited++
 			more = w.Visit(m.ClientID, seq, m.Time, at.Previous)
 			seq = at.Previous
 		}
