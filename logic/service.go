@@ -42,6 +42,7 @@ type Config struct {
 type Service struct {
 	Config
 	troubles troubles
+	refusals refusals
 }
 
 // New makes a Service.
