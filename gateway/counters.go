@@ -26,11 +26,15 @@ type counters struct {
 	bytesOut atomic.Uint64
 	_        cacheLine
 
+	blocks atomic.Uint64 // times that a socket did not take everything, and was waited for
+	resets atomic.Uint64 // connections that were reset, because a frame was cut in them
+
 	handshakes atomic.Uint64 // TLS handshakes that failed
 
 	// Why a push did not go out, or not yet.
 	pushAbsent     atomic.Uint64 // the connection is gone
 	pushOutboxFull atomic.Uint64 // became a hint
+	pushBlocked    atomic.Uint64 // likewise, since the socket was blocked
 	pushAgain      atomic.Uint64 // no PUSHACK in time: asked logic to push again
 	pushGivenUp    atomic.Uint64 // no PUSHACK after the last push: waits in the store
 	pushUntracked  atomic.Uint64 // too many conversations unacked: the oldest got a hint
@@ -39,6 +43,15 @@ type counters struct {
 	refusedBusy    atomic.Uint64
 	refusedTooMany atomic.Uint64
 	refusedType    atomic.Uint64
+
+	refusedUserRate  atomic.Uint64 // over a limit of the user
+	refusedFrameRate atomic.Uint64 // over the limit of frames of the connection
+	refusedHeld      atomic.Uint64 // SENDs behind one that was refused
+
+	// PUSHACK and READ over the limit of frames.
+	acksMerged atomic.Uint64 // into one that waited
+	acksForced atomic.Uint64 // went at once, because too many waited
+	acksLost   atomic.Uint64 // waited when their connection ended, and the lane had no room
 
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
@@ -79,6 +92,8 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeTooManyConnections,
 	protocol.CodeInternal,
 	protocol.CodeLoginUnavailable,
+	protocol.CodeOverLimits,
+	protocol.CodeTooManySessions,
 	protocol.CodeBadFrame,
 	protocol.CodeFrameTooLarge,
 	protocol.CodeHelloExpected,
@@ -102,9 +117,11 @@ func (c *counters) close(code protocol.Code) {
 // Stats gives every counter of the gateway by name: "close.peer" and
 // "close.<code>" for connections that ended, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
+// "acks.<what>" for PUSHACK and READ over the limit of frames,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
-// and totals. They rise from the start of the process, but for "connections", which
-// is how many there are.
+// and totals. They rise from the start of the process, but for "connections" and
+// "blocked", which is how many there are and how many of them have a blocked socket,
+// and "blocked_bytes", which wait for these.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
 	stats := map[string]uint64{
@@ -121,17 +138,30 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"failed_handshakes": c.handshakes.Load(),
 		"push.absent":       c.pushAbsent.Load(),
 		"push.outbox_full":  c.pushOutboxFull.Load(),
+		"blocks":            c.blocks.Load(),
+		"blocked":           uint64(g.memory.blocked.Load()),
+		"blocked_bytes":     uint64(g.memory.used.Load()),
+		"resets":            c.resets.Load(),
+		"push.blocked":      c.pushBlocked.Load(),
 		"push.again":        c.pushAgain.Load(),
 		"push.given_up":     c.pushGivenUp.Load(),
 		"push.untracked":    c.pushUntracked.Load(),
 		"refused.busy":      c.refusedBusy.Load(),
 		"refused.too_many":  c.refusedTooMany.Load(),
 		"refused.bad_type":  c.refusedType.Load(),
-		"logic.failed":      c.logicFailed.Load(),
-		"logic.unanswered":  c.logicUnanswered.Load(),
-		"logic.logouts":     c.logoutsDropped.Load(),
-		"hostile.push":      c.badPush.Load(),
-		"panics":            c.panics.Load(),
+
+		"refused.user_rate":  c.refusedUserRate.Load(),
+		"refused.frame_rate": c.refusedFrameRate.Load(),
+		"refused.held":       c.refusedHeld.Load(),
+		"acks.merged":        c.acksMerged.Load(),
+		"acks.forced":        c.acksForced.Load(),
+		"acks.lost":          c.acksLost.Load(),
+
+		"logic.failed":     c.logicFailed.Load(),
+		"logic.unanswered": c.logicUnanswered.Load(),
+		"logic.logouts":    c.logoutsDropped.Load(),
+		"hostile.push":     c.badPush.Load(),
+		"panics":           c.panics.Load(),
 	}
 	stats["close.other"] = c.closedOther.Load()
 	for i, code := range closeReasons {

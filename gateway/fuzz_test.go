@@ -3,6 +3,7 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"flag"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -13,19 +14,23 @@ import (
 	"gannet/protocol/vectors"
 )
 
-// fuzzSocket is a transport that takes everything and looks at it: whole frames that
+// fuzzSocket is a transport that looks at what it takes: whole frames that
 // a server may send, and none after CLOSE.
 type fuzzSocket struct {
 	mu     sync.Mutex
 	rest   []byte
 	closed bool
 	down   bool
+	tight  bool // takes half of what it is given
 	wrong  error
 }
 
 func (f *fuzzSocket) write(p []byte) (int, error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.tight {
+		p = p[:len(p)/2]
+	}
 	b := p
 	if len(f.rest) > 0 {
 		f.rest = append(f.rest, p...)
@@ -49,6 +54,11 @@ func (f *fuzzSocket) write(p []byte) (int, error) {
 	}
 	return len(p), nil
 }
+
+// await is never told that the socket takes bytes again.
+func (f *fuzzSocket) await(*session) error { return nil }
+
+func (f *fuzzSocket) reset() { f.shutdown() }
 
 func (f *fuzzSocket) shutdown() {
 	f.mu.Lock()
@@ -117,31 +127,60 @@ func FuzzSession(f *testing.F) {
 			f.Error(err)
 		}
 	})
-	f.Fuzz(func(t *testing.T, data, cuts []byte, online bool) {
-		socket := &fuzzSocket{}
-		s := g.open(socket)
-		if online && !s.welcome(&hop.Welcome{User: 1, Number: 1, Heartbeat: 30, Frame: protocol.Welcome{User: 1}.AppendFrame(nil, 1)}, &protocol.Hello{Device: 1}) {
-			t.Fatal("not welcome")
+	f.Fuzz(func(t *testing.T, data, cuts []byte, online bool) { feed(t, g, data, cuts, online) })
+}
+
+// TestMutations does as FuzzSession, with very many inputs made from the vectors.
+func TestMutations(t *testing.T) {
+	m, err := vectors.NewMutations(*mutationsSeed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	g := fuzzGateway()
+	for range *mutations {
+		data, cuts := m.Next()
+		feed(t, g, data, cuts, m.Bool())
+	}
+	if err := g.Stop(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	in, broken := g.counters.framesIn.Load(), g.Stats()["close.bad_frame"]+g.Stats()["close.frame_too_large"]
+	t.Logf("%d sessions got %d frames; %d were closed for bytes that are no frames", *mutations, in, broken)
+	if in < uint64(*mutations)/2 || broken < uint64(*mutations)/20 || broken > uint64(*mutations)*9/10 {
+		t.Error("they try too little")
+	}
+}
+
+var (
+	mutations     = flag.Int("mutations", 50_000, "how many sessions TestMutations opens")
+	mutationsSeed = flag.Uint64("mutations.seed", 1, "seed of TestMutations")
+)
+
+// feed gives a new session the data in pieces and ends it.
+func feed(t *testing.T, g *Gateway, data, cuts []byte, online bool) {
+	socket := &fuzzSocket{tight: len(cuts) == 3}
+	s := g.open(socket)
+	if online && !s.welcome(&hop.Welcome{User: 1, Number: 1, Heartbeat: 30, Frame: protocol.Welcome{User: 1}.AppendFrame(nil, 1)}, &protocol.Hello{Device: 1}) {
+		t.Fatal("not welcome")
+	}
+	for i := 0; len(data) > 0; i++ {
+		n := len(data)
+		if len(cuts) > 0 {
+			n = min(n, 1+int(cuts[i%len(cuts)]))
 		}
-		for i := 0; len(data) > 0; i++ {
-			n := len(data)
-			if len(cuts) > 0 {
-				n = min(n, 1+int(cuts[i%len(cuts)]))
-			}
-			s.input(data[:n])
-			data = data[n:]
-		}
-		if len(s.partial) > protocol.MaxFrame+4 {
-			t.Fatalf("%d bytes are kept of a frame that has not come whole", len(s.partial))
-		}
-		s.ended()
-		socket.mu.Lock()
-		defer socket.mu.Unlock()
-		if socket.wrong != nil {
-			t.Fatal(socket.wrong)
-		}
-		if n := g.counters.panics.Load(); n != 0 {
-			t.Fatalf("%d panics", n)
-		}
-	})
+		s.input(data[:n])
+		data = data[n:]
+	}
+	if len(s.partial) > protocol.MaxFrame+4 {
+		t.Fatalf("%d bytes are kept of a frame that has not come whole", len(s.partial))
+	}
+	s.ended()
+	socket.mu.Lock()
+	defer socket.mu.Unlock()
+	if socket.wrong != nil {
+		t.Fatal(socket.wrong)
+	}
+	if n := g.counters.panics.Load(); n != 0 {
+		t.Fatalf("%d panics", n)
+	}
 }

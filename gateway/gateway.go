@@ -20,7 +20,9 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+	"time"
 
+	"gannet/internal/limiter"
 	"gannet/protocol"
 )
 
@@ -33,6 +35,14 @@ type Config struct {
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // default DefaultMaxConnections
 
+	Limiter limiter.Limiter // of users and addresses; nil: no limits
+	Frames  limiter.Rate    // of one connection; zero: no limit
+
+	// OutboxMemory is how many bytes may wait for all clients together whose sockets are
+	// blocked; default DefaultOutboxMemory, negative: none.
+	OutboxMemory int64
+
+	Now func() time.Time // by which tokens end; default time.Now
 	Log *slog.Logger
 }
 
@@ -47,6 +57,8 @@ type Gateway struct {
 	logic    Logic
 	log      *slog.Logger
 	max      int
+	limiter  limiter.Limiter
+	pace     pace
 	counters counters
 	said     said
 	sessions sessions
@@ -55,6 +67,9 @@ type Gateway struct {
 	queries  *queries
 	logouts  *logouts
 	writers  writers
+	memory   memory
+	blocked  *blocked
+	clock    func() time.Time
 
 	ctx      context.Context
 	cancel   context.CancelFunc
@@ -98,6 +113,12 @@ func build(c Config) *Gateway {
 	if c.MaxConnections == 0 {
 		c.MaxConnections = DefaultMaxConnections
 	}
+	if c.OutboxMemory == 0 {
+		c.OutboxMemory = DefaultOutboxMemory
+	}
+	if c.Now == nil {
+		c.Now = time.Now
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}
@@ -107,13 +128,20 @@ func build(c Config) *Gateway {
 		log:   c.Log,
 		max:   c.MaxConnections,
 		stop:  make(chan struct{}),
+
+		limiter: c.Limiter,
+		pace:    newPace(c.Frames),
+		clock:   c.Now,
 	}
+	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)
 	g.ctx, g.cancel = context.WithCancel(context.Background())
 	g.writers = newWriters(c.Writers)
 	for _, w := range g.writers {
 		g.wg.Go(func() { w.run(g.stop) })
 	}
+	g.blocked = newBlocked(g)
+	g.wg.Go(g.blocked.run)
 	for i := range c.Lanes {
 		l := newLane(g, i)
 		g.lanes = append(g.lanes, l)

@@ -105,11 +105,19 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 		}
 		return
 	}
+	if wait := s.mayPass(); wait > 0 {
+		s.overPace(f, raw, wait)
+		return
+	}
 	switch f.Type.Lane() {
 	case protocol.LaneWrite:
-		s.forward(f, raw)
+		if f.Type != protocol.TypeSend || s.maySend(f, raw) {
+			s.forward(f, raw)
+		}
 	case protocol.LaneRead:
-		g.queries.query(s, f, raw)
+		if s.mayAsk(f, raw) {
+			g.queries.query(s, f, raw)
+		}
 	default:
 		switch f.Type {
 		case protocol.TypePing:
@@ -147,6 +155,17 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 			s.acked(target, ack.Seq)
 		}
 	}
+}
+
+// carry is forward for a frame of which the client does not hear if there is no room:
+// false.
+func (s *session) carry(target protocol.Target, raw []byte) bool {
+	g := s.gateway
+	if s.writes.Add(1) > maxWritesInFlight || !g.lanes[target.Conversation(s.user).Partition()%len(g.lanes)].add(s, raw) {
+		s.writes.Add(-1)
+		return false
+	}
+	return true
 }
 
 // busyFor says for how long a client whose frame a full lane refused should wait. All

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"log/slog"
+	"math"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -15,7 +17,11 @@ func (s *session) welcome(w *hop.Welcome, hello *protocol.Hello) bool {
 		return false
 	}
 	s.write(list)
-	s.gateway.wheel.schedule(s, s.gateway.wheel.now()+s.silence)
+	first := s.silence
+	if s.expires != 0 {
+		first = min(first, s.expiresIn())
+	}
+	s.gateway.wheel.schedule(s, s.gateway.wheel.now()+first)
 	return true
 }
 
@@ -27,6 +33,7 @@ func (s *session) enter(w *hop.Welcome, hello *protocol.Hello) (list, ok bool) {
 	}
 	s.user, s.device, s.platform, s.number = w.User, hello.Device, hello.Platform, w.Number
 	s.silence = 2*heartbeatTicks(w.Heartbeat) + 1
+	s.expires = w.Expires
 	s.entered = true
 	s.outbox.first(w.Frame)
 	s.phase.Store(phaseOnline)
@@ -52,27 +59,60 @@ func (s *session) closeAfter(code protocol.Code, retryAfter uint32) {
 }
 
 // last puts the CLOSE behind what waits, unless there is one already; true asks the
-// caller to add the session to its writer's list.
+// caller to add the session to its writer's list. What a blocked socket does not take
+// within goodbyeTimeout, the frame that it was cut in before all, is never followed by
+// CLOSE or a clean end: the connection is reset.
 func (s *session) last(code protocol.Code, frame []byte) (list bool) {
+	w := &s.gateway.wheel
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.charge()
 	if s.phase.Swap(phaseClosing) == phaseClosing {
 		return false
 	}
 	s.reason = code
 	s.outbox.last(frame)
+	s.goodbye = w.now() + goodbyeTicks
+	if s.outbox.blocked {
+		w.schedule(s, s.goodbye)
+	}
 	list = !s.listed // also when the socket is blocked: one more try
 	s.listed = true
 	return list
 }
 
-// hangUp ends the connection without a word.
+// hangUp ends the connection without a word. A peer that has got part of a frame sees
+// it break.
 func (s *session) hangUp() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if !s.released {
-		s.transport.shutdown()
+	if s.released {
+		return
 	}
+	s.mu.Lock()
+	cut := len(s.outbox.rest) > 0
+	s.mu.Unlock()
+	if cut {
+		s.reset()
+		return
+	}
+	s.transport.shutdown()
+}
+
+// breakOff resets the connection.
+func (s *session) breakOff() {
+	s.writing.Lock()
+	defer s.writing.Unlock()
+	if !s.released {
+		s.reset()
+	}
+}
+
+// reset is breakOff with writing held.
+func (s *session) reset() {
+	s.broken = true
+	s.gateway.counters.resets.Add(1)
+	s.transport.reset()
 }
 
 // ended is called by the transport when the connection is over; from its return
@@ -85,11 +125,13 @@ func (s *session) ended() {
 	s.mu.Lock()
 	s.phase.Store(phaseClosing)
 	s.outbox.drop()
-	s.unacked = nil
+	s.charge()
+	s.unacked, s.parked = nil, nil
 	reason, entered, user := s.reason, s.entered, s.user
 	s.entered = false
 	s.mu.Unlock()
 
+	s.carryAll()
 	g := s.gateway
 	if g.log.Enabled(g.ctx, slog.LevelDebug) {
 		g.log.Debug("connection ended", "conn", s.id, "remote", s.transport.remote(), "user", user, "reason", reasonName(reason))
@@ -108,7 +150,11 @@ func (s *session) due(now int64) (next int64) {
 	defer s.survive("timer")
 	switch s.phase.Load() {
 	case phaseClosing:
-		return 0
+		next, cut := s.farewell(now)
+		if cut {
+			s.breakOff()
+		}
+		return next
 	case phaseNew:
 		if now-s.opened >= loginTicks {
 			s.close(protocol.CodeLoginTimeout)
@@ -118,11 +164,19 @@ func (s *session) due(now int64) (next int64) {
 	case phaseLogin: // how long logic takes is not the client's fault
 		return now + loginTicks
 	}
+	left := int64(math.MaxInt64) - now
+	if s.expires != 0 {
+		if left = s.expiresIn(); left == 0 {
+			s.close(protocol.CodeTokenExpired)
+			return 0
+		}
+	}
 	next = s.heard.Load() + s.silence
 	if next <= now {
 		s.close(protocol.CodeHeartbeatTimeout)
 		return 0
 	}
+	next = min(next, now+left)
 	stuck, list, again, redeliver := s.waits(now)
 	if stuck {
 		s.close(protocol.CodeWriteTimeout)
@@ -137,20 +191,67 @@ func (s *session) due(now int64) (next int64) {
 	if again != 0 {
 		next = min(next, again)
 	}
+	if acks := s.carryWaiting(now); acks != 0 {
+		next = min(next, acks)
+	}
 	return next
 }
 
-// waits says whether the socket has taken nothing for too long, whether the session
-// has to be added to its writer's list (a blocked socket, or receipts that waited),
-// and what of its pushes is overdue, as overdue does.
-func (s *session) waits(now int64) (stuck, list bool, again int64, redeliver []protocol.Range) {
+// farewell says when to look at a connection again that is to end, 0: never, and
+// whether it has not taken its CLOSE in time.
+func (s *session) farewell(now int64) (next int64, cut bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	stuck = s.outbox.blocked && now-s.stuck >= writeTicks
-	list = !s.outbox.empty() && !stuck && !s.listed
-	s.listed = s.listed || list
-	again, redeliver = s.overdue(now)
-	return stuck, list, again, redeliver
+	switch {
+	case !s.outbox.blocked: // the writer ends it
+		return 0, false
+	case now < s.goodbye:
+		return s.goodbye, false
+	}
+	return 0, true
+}
+
+// expiresIn gives the ticks until the token ends; 0: it has. Whatever logic says is
+// taken as a time: one in the past ends the connection, one that is never reached does
+// not. It is asked by the wall clock each time: a clock that jumps ahead ends
+// connections early, within two heartbeat intervals; one that is set back keeps them for
+// longer.
+func (s *session) expiresIn() int64 {
+	now := max(0, s.gateway.clock().Unix())
+	if s.expires <= now {
+		return 0
+	}
+	return min(s.expires-now, maxExpiry) * int64(time.Second/tick)
+}
+
+// waits says whether the socket has taken nothing for too long, whether the session
+// has to be added to its writer's list (a blocked socket that is to be tried, or
+// receipts that waited), and when to look again and what is to be pushed again, as
+// overdue does.
+func (s *session) waits(now int64) (stuck, list bool, next int64, redeliver []protocol.Range) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.charge()
+	next, redeliver = s.overdue(now)
+	if !s.outbox.blocked {
+		list = s.list()
+		return false, list, next, redeliver
+	}
+	patience := writeTicks
+	if s.gateway.memory.exceeded() {
+		patience = pressedTicks
+	}
+	if now-s.stuck >= patience {
+		return true, false, 0, nil
+	}
+	if now >= s.tryAt {
+		list = !s.listed
+		s.listed, s.probing, s.tryAt = true, true, now+probeTicks
+	}
+	if next == 0 || s.tryAt < next {
+		next = s.tryAt
+	}
+	return false, list, next, redeliver
 }
 
 // survive is deferred where a session works on a goroutine that it shares with
@@ -167,5 +268,5 @@ func (s *session) survive(where string) {
 		s.reason = protocol.CodeInternal
 	}
 	s.mu.Unlock()
-	s.hangUp() // the outbox cannot be trusted any more, so there is no CLOSE
+	s.breakOff() // the outbox cannot be trusted any more, so there is no CLOSE
 }

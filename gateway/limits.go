@@ -8,14 +8,44 @@ import (
 
 // Bounds of one connection.
 const (
-	// outboxBytes bounds the pushes that wait for a connection's socket: three
-	// of the largest frames, or a thousand usual ones. What does not fit becomes
-	// a hint.
+	// outboxBytes bounds the pushes that wait for a connection's socket while the
+	// writer is on its way: three of the largest frames, or a thousand usual ones.
+	// What does not fit becomes a hint.
 	outboxBytes = 256 << 10
 
-	// replyBytes is the further room for replies, which cannot become hints. A
-	// client that keeps asking and does not read uses it up and is closed.
-	replyBytes = 256 << 10
+	// blockedGrace is how long a blocked outbox may share what waits in it with others: a
+	// short pause of a reader costs neither copies nor hints, and what is made meanwhile,
+	// which all such outboxes hold together, is some ten megabytes at the most.
+	blockedGrace = 200 * time.Millisecond
+
+	// blockedBytes bounds the pushes that wait for a socket that is blocked for longer,
+	// a hundred usual ones beside what the kernel has. Who pauses for longer fetches
+	// pages of history, which cost less than as many pushes.
+	blockedBytes = 16 << 10
+
+	// answerBytes bounds the answers that wait beside pages: those of all frames that
+	// may be under way, at 128 bytes, so that a client that reads late is not closed
+	// for what it may ask. One that goes on asking and does not read is.
+	answerBytes = maxWritesInFlight * 128
+
+	// pressedAnswerBytes is answerBytes of a blocked socket once the budget of all
+	// outboxes is used up: the SENDACKs of one window.
+	pressedAnswerBytes = 36 << 10
+
+	// pageBytes bounds the answers to queries of one connection that wait or are under
+	// way. Four at once keep a client busy that reads.
+	pageBytes = 4 * maxReply
+
+	// joinBytes is the grain of what a blocked outbox copies.
+	joinBytes = 2 << 10
+
+	// probeBytes is how much of what waits for a blocked socket is copied to find out
+	// whether it takes anything.
+	probeBytes = 4 << 10
+
+	// maxReply is the largest answer to a query: what is reserved before logic is
+	// asked.
+	maxReply = 4 + protocol.MaxFrame
 
 	// maxHints bounds the conversations that an overflowing outbox remembers;
 	// beyond it one hint says that anything may have changed.
@@ -33,10 +63,43 @@ const (
 	// logic has not answered; each may cost a page of MaxFrame.
 	maxQueriesInFlight = 16
 
+	// maxWaitingAcks bounds the PUSHACK and READ of a connection that wait because it
+	// is over its limit of frames: more conversations than anybody follows at once.
+	maxWaitingAcks = 256
+
+	// maxDefied bounds the frames that are refused within defiedTicks because the
+	// connection is over its limits, or on hold; of a long frame each defiedBytes count.
+	// A client that sends a whole window again after each wait stays below it, for
+	// those waits grow.
+	maxDefied   = 16 << 10
+	defiedBytes = 4 << 10
+
+	// overLimitsRetry bounds, from half of it on, the retry_after of a CLOSE to whom a
+	// limit keeps out.
+	overLimitsRetry = 20 * time.Second
+
 	// writeTimeout is how long a socket may take not one byte before the
 	// connection is closed: longer than a mobile handover, shorter than the
 	// kernel's own retransmission limit of about 15 minutes.
 	writeTimeout = 30 * time.Second
+
+	// pressedTimeout is writeTimeout once the budget of all outboxes is used up: longer
+	// than a busy client pauses.
+	pressedTimeout = 5 * time.Second
+
+	// goodbyeTimeout is how long a connection that is to end may take for the frame that
+	// it was cut in, what else waits and CLOSE: enough for a client that reads at last, and
+	// short enough for a stop to wait. Then the connection is reset, so that nobody
+	// takes half a frame for the end.
+	goodbyeTimeout = time.Second
+
+	// kernelBytes is SO_SNDBUF of accepted sockets; the kernel doubles it, for its own
+	// overhead. By itself it lets each buffer grow to 4 MiB (tcp_wmem), so a few hundred
+	// readers that stop would fill the memory that it allows all TCP sockets of the
+	// machine together. So at most 128 KiB a connection, 2.3 GiB at
+	// DefaultMaxConnections if every single one is blocked. A round trip carries at least
+	// a page of history, a megabyte a second at 60 ms; on loopback nothing is slower.
+	kernelBytes = 64 << 10
 )
 
 // Bounds of the gateway.
@@ -71,6 +134,11 @@ const (
 	busyRetry  = 100 * time.Millisecond
 	drainRetry = 2 * time.Second
 
+	// DefaultOutboxMemory bounds what waits for all blocked sockets together, unless the
+	// configuration sets another: a fourth of a small machine's memory, and all
+	// pushes that 16,000 readers which stop may keep before they get hints only.
+	DefaultOutboxMemory = 256 << 20
+
 	// DefaultMaxConnections is the bound on connections unless the configuration
 	// sets another: a process of 20,000 files, less those of the store.
 	DefaultMaxConnections = 18000
@@ -78,8 +146,7 @@ const (
 
 // Times of the wheel.
 const (
-	// tick is the grain of every timeout. A blocked socket is tried again each
-	// tick.
+	// tick is the grain of every timeout.
 	tick = 20 * time.Millisecond
 
 	// wheelSlots times tick is the wheel's turn, about 20 s; what is due later
@@ -92,9 +159,33 @@ const (
 	minBusyTicks = 5
 	maxBusyTicks = 250
 
+	// minHoldTicks is how long a SEND over a limit holds the SENDs behind it at least:
+	// those that were sent before its ERROR arrived have come by then. maxHoldTicks is
+	// how far that grows: in that time no bucket of the defaults fills, so nothing of
+	// what is allowed is lost by it.
+	minHoldTicks = int64(200 * time.Millisecond / tick)
+	maxHoldTicks = int64(4 * time.Second / tick)
+
+	// defiedTicks is for how long refusals are counted, and minHeldTicks how long a
+	// SEND that is refused near the end of a hold waits.
+	defiedTicks  = int64(10 * time.Second / tick)
+	minHeldTicks = 2
+
 	loginTicks   = int64(protocol.LoginTimeout / tick)
 	pushAckTicks = int64(protocol.PushAckTimeout / tick)
 	writeTicks   = int64(writeTimeout / tick)
+	pressedTicks = int64(pressedTimeout / tick)
+	graceTicks   = int64(blockedGrace / tick)
+	goodbyeTicks = int64(goodbyeTimeout / tick)
+
+	// probeTicks is how often a blocked socket is tried although it did not say that it
+	// takes bytes: a kernel says so only when a third of its buffer is free, which a
+	// slow reader may take longer for than writeTimeout.
+	probeTicks = int64(5 * time.Second / tick)
+
+	// maxExpiry is how far ahead, in seconds, the end of a token is looked at: a day, far
+	// beyond the next heartbeat.
+	maxExpiry = 24 * 60 * 60
 
 	// receiptTicks is how long a RECEIPT waits for a write that happens anyway: a
 	// tenth of a second, which nobody notices, and in which a busy conversation

@@ -85,6 +85,7 @@ type netpollTransport struct {
 	session *session
 	fd      int
 	peer    net.Addr
+	awaited bool // it has blocked before; guarded by the session's writing lock
 }
 
 func (t *netpollTransport) write(p []byte) (int, error) {
@@ -103,6 +104,13 @@ func (t *netpollTransport) write(p []byte) (int, error) {
 }
 
 func (t *netpollTransport) shutdown() { _ = unix.Shutdown(t.fd, unix.SHUT_RDWR) }
+
+// reset closes the half that reads, which the poller sees, so that nothing follows what
+// was cut; what the close does then is said by the linger time of 0.
+func (t *netpollTransport) reset() {
+	_ = unix.SetsockoptLinger(t.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
+	_ = unix.Shutdown(t.fd, unix.SHUT_RD)
+}
 
 func (t *netpollTransport) remote() string { return t.peer.String() }
 
@@ -167,6 +175,9 @@ func (g *Gateway) Serve(ln net.Listener) error {
 	defer g.mu.Unlock()
 	if g.stopping {
 		return ErrStopped
+	}
+	if err := boundBuffers(ln); err != nil {
+		return err
 	}
 	socket, err := netpoll.ConvertListener(ln)
 	if err != nil {

@@ -2,31 +2,44 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/binary"
 	"slices"
 	"sync"
 
 	"gannet/protocol"
 )
 
-// outbox holds what waits for one connection's socket, bounded in bytes (those
-// of one write, which may come back, aside). The session's mutex guards it.
+// outbox holds what waits for one connection's socket, each kind of frame bounded in
+// bytes. The session's mutex guards it.
 //
 // Frames are kept as the slices that everybody else has too. A slice keeps the
-// whole batch that it was cut from in memory, so once the socket is blocked the
-// outbox copies what it holds (detach), and its memory is its bytes.
+// whole batch that it was cut from in memory, which is well for a moment: sockets that
+// are blocked for shorter than blockedGrace share what was made in that time, however
+// many they are. An outbox that waits for longer moves the little that it may keep
+// into memory of its own, once, and keeps hints of the other pushes (own). While a
+// socket takes nothing, nothing is copied.
 type outbox struct {
-	rest     []byte  // what the socket did not take of the last write; goes first
-	urgent   *frames // system messages
-	replies  *frames // before pushes: a SENDACK should not be overtaken by what follows its message
-	normal   *frames // pushes
-	bytes    int     // in the four above
-	blocked  bool
-	hints    []protocol.Cursor // conversations of which a push did not fit
-	hintSync bool              // too many of them: anything may have changed
+	rest    []byte  // what is left of the frame of which the socket has taken a part; goes first
+	urgent  *frames // WELCOME and system messages
+	answers *frames // before pushes: a SENDACK should not be overtaken by what follows its message
+	pages   *frames // answers to queries, for which room was reserved
+	normal  *frames // pushes, and CLOSE at last
+
+	answered, paged, pushed int // bytes in answers, in pages, in urgent and normal
+
+	blocked  bool   // the socket has not taken everything, and is waited for
+	owned    bool   // blocked for long: all that waits is in memory of the outbox' own
+	ending   bool   // there is a CLOSE: nothing comes behind it
+	hinting  bool   // what take gave last are hints
+	given    [4]int // how many bytes take gave last of each list
+	hints    []protocol.Cursor
+	hintSync bool // too many of them: anything may have changed
+
+	charge charge
 }
 
 // frames is a list of encoded frames, pooled so that an idle connection holds
-// none.
+// none. An element is a whole frame, or several.
 type frames struct {
 	list [][]byte
 	next int // the first that is not taken yet
@@ -43,54 +56,85 @@ func (f *frames) add(b []byte) {
 	f.list = append(f.list, b)
 }
 
+// join appends a frame as a copy. Every element is the outbox' own (owned), so its
+// spare memory may be used.
+func (f *frames) join(b []byte) {
+	if n := len(f.list); n > f.next {
+		if last := &f.list[n-1]; cap(*last)-len(*last) >= len(b) {
+			*last = append(*last, b...)
+			return
+		}
+	}
+	f.add(append(make([]byte, 0, max(len(b), joinBytes)), b...))
+}
+
 var framesPool = sync.Pool{New: func() any { return &frames{list: make([][]byte, 0, 16)} }}
 
+// bytes gives how many wait, without hints.
+func (o *outbox) bytes() int { return len(o.rest) + o.answered + o.paged + o.pushed }
+
 func (o *outbox) empty() bool {
-	return o.bytes == 0 && len(o.hints) == 0 && !o.hintSync
+	return o.bytes() == 0 && len(o.hints) == 0 && !o.hintSync
 }
 
-// push adds a push frame; false: it does not fit, and the caller says so by
-// hint.
-func (o *outbox) push(frame []byte, urgent bool) bool {
-	if o.bytes+len(frame) > outboxBytes {
+// push adds a push frame where no more than most bytes of pushes wait with it;
+// false: it does not fit, and the caller says so by hint.
+func (o *outbox) push(frame []byte, urgent bool, most int) bool {
+	if o.pushed+len(frame) > most {
 		return false
 	}
+	list := &o.normal
 	if urgent {
-		o.add(&o.urgent, frame)
-	} else {
-		o.add(&o.normal, frame)
+		list = &o.urgent
 	}
+	o.add(list, frame)
+	o.pushed += len(frame)
 	return true
 }
 
-// reply adds what answers a request; false: the client does not read.
-func (o *outbox) reply(b []byte) bool {
-	if o.bytes+len(b) > outboxBytes+replyBytes {
+// answer adds what answers a request where no more than most bytes of answers wait
+// with it; false: the client does not read.
+func (o *outbox) answer(b []byte, most int) bool {
+	if o.answered+len(b) > most {
 		return false
 	}
-	o.add(&o.replies, b)
+	o.add(&o.answers, b)
+	o.answered += len(b)
 	return true
+}
+
+// page adds the answer to a query, which has room.
+func (o *outbox) page(b []byte) {
+	if o.pages == nil {
+		o.pages = framesPool.Get().(*frames)
+	}
+	o.pages.add(b)
+	o.paged += len(b)
 }
 
 // first adds the frame that begins the conversation with the client, before any
 // push.
-func (o *outbox) first(frame []byte) { o.add(&o.urgent, frame) }
+func (o *outbox) first(frame []byte) {
+	o.add(&o.urgent, frame)
+	o.pushed += len(frame)
+}
 
 // last adds the frame that ends it, whatever the bound; nothing comes behind it.
 func (o *outbox) last(frame []byte) {
-	o.hints, o.hintSync = nil, false
+	o.hints, o.hintSync, o.ending = nil, false, true
 	o.add(&o.normal, frame)
+	o.pushed += len(frame)
 }
 
 func (o *outbox) add(list **frames, b []byte) {
 	if *list == nil {
 		*list = framesPool.Get().(*frames)
 	}
-	if o.blocked {
-		b = bytes.Clone(b)
+	if o.owned {
+		(*list).join(b)
+	} else {
+		(*list).add(b)
 	}
-	(*list).add(b)
-	o.bytes += len(b)
 }
 
 // hinted says whether a hint for the conversation waits to go out. Further pushes
@@ -103,7 +147,7 @@ func (o *outbox) hinted(t protocol.Target) bool {
 
 // hint remembers that the conversation goes up to seq at least.
 func (o *outbox) hint(t protocol.Target, seq uint64) {
-	if o.hintSync {
+	if o.hintSync || o.ending {
 		return
 	}
 	for i := range o.hints {
@@ -119,31 +163,34 @@ func (o *outbox) hint(t protocol.Target, seq uint64) {
 	o.hints = append(o.hints, protocol.Cursor{Target: t, Seq: seq})
 }
 
-// take moves what goes out next to the end of dst, as far as its capacity
-// reaches; a frame may be split between two takes. Hints go once nothing else
-// waits, so that they cannot crowd out what they stand for.
+// hintFrame is the length of an encoded HINT.
+const hintFrame = protocol.HeaderSize + 17
+
+// take copies what goes out next to the end of dst, as far as its capacity reaches;
+// a frame may be split between two takes. taken says what became of it; until then
+// frames stay where they are, and nothing is put before them. Hints go once nothing
+// else waits, so that they cannot crowd out what they stand for.
 func (o *outbox) take(dst []byte) []byte {
-	if len(o.rest) > 0 {
-		n := min(len(o.rest), cap(dst)-len(dst))
-		dst = append(dst, o.rest[:n]...)
-		o.bytes -= n
-		if o.rest = o.rest[n:]; len(o.rest) > 0 {
-			return dst
+	o.hinting = false
+	dst = upTo(dst, o.rest)
+	for at, f := range [...]*frames{o.urgent, o.answers, o.pages, o.normal} {
+		before := len(dst)
+		if f != nil {
+			for i := f.next; i < len(f.list) && len(dst) < cap(dst); i++ {
+				dst = upTo(dst, f.list[i])
+			}
 		}
-		o.rest = nil
+		o.given[at] = len(dst) - before
 	}
-	dst = o.drain(dst, &o.urgent)
-	dst = o.drain(dst, &o.replies)
-	dst = o.drain(dst, &o.normal)
-	if o.bytes > 0 {
+	if len(dst) > 0 {
 		return dst
 	}
-	const hintSize = protocol.HeaderSize + 17
-	if o.hintSync && cap(dst)-len(dst) >= hintSize {
+	o.hinting = true
+	if o.hintSync && cap(dst) >= hintFrame {
 		dst = protocol.Cursor{}.AppendHint(dst)
 		o.hintSync = false
 	}
-	for len(o.hints) > 0 && cap(dst)-len(dst) >= hintSize {
+	for len(o.hints) > 0 && cap(dst)-len(dst) >= hintFrame {
 		last := len(o.hints) - 1
 		dst = o.hints[last].AppendHint(dst)
 		o.hints = o.hints[:last]
@@ -154,54 +201,136 @@ func (o *outbox) take(dst []byte) []byte {
 	return dst
 }
 
-func (o *outbox) drain(dst []byte, list **frames) []byte {
-	f := *list
-	if f == nil || len(o.rest) > 0 {
-		return dst
+// upTo appends as much of b as dst has room for.
+func upTo(dst, b []byte) []byte { return append(dst, b[:min(len(b), cap(dst)-len(dst))]...) }
+
+// taken says that the socket took the first n bytes of p, which take gave.
+func (o *outbox) taken(p []byte, n int) {
+	if o.hinting {
+		if n < len(p) {
+			o.rest = bytes.Clone(p[n:])
+		}
+		return
 	}
-	for f.next < len(f.list) {
+	k := min(n, len(o.rest))
+	if o.rest = o.rest[k:]; len(o.rest) == 0 {
+		o.rest = nil
+	}
+	n -= k
+	for at, l := range [...]struct {
+		of      **frames
+		waiting *int
+	}{{&o.urgent, &o.pushed}, {&o.answers, &o.answered}, {&o.pages, &o.paged}, {&o.normal, &o.pushed}} {
+		k := min(n, o.given[at])
+		n -= k
+		if k > 0 {
+			*l.waiting -= o.drain(l.of, k)
+		}
+	}
+}
+
+// drain removes the first n bytes of a list, which has as many, and gives how many
+// wait there less. Of a frame that is cut the rest goes first from then on.
+func (o *outbox) drain(list **frames, n int) (less int) {
+	f := *list
+	for n > 0 {
 		b := f.list[f.next]
+		if n < len(b) {
+			end := frameEnd(b, n)
+			if n < end {
+				o.rest = b[n:end:end]
+			}
+			less, n = less+end, 0
+			if end < len(b) {
+				f.list[f.next] = b[end:]
+				break
+			}
+		} else {
+			less, n = less+len(b), n-len(b)
+		}
 		f.list[f.next] = nil
 		f.next++
-		n := min(len(b), cap(dst)-len(dst))
-		dst = append(dst, b[:n]...)
-		o.bytes -= n
-		if n < len(b) {
-			o.rest = bytes.Clone(b[n:])
-			return dst
+	}
+	if f.next == len(f.list) {
+		f.list, f.next = f.list[:0], 0
+		framesPool.Put(f)
+		*list = nil
+	}
+	return less
+}
+
+// frameEnd gives where the frame ends that has byte n-1 of b; b begins with a frame.
+func frameEnd(b []byte, n int) int {
+	end := 0
+	for end < n && len(b)-end > 4 {
+		end += 4 + int(binary.BigEndian.Uint32(b[end:]))
+	}
+	if end < n || end > len(b) {
+		return len(b)
+	}
+	return end
+}
+
+// own moves what the outbox keeps into memory of its own, until everything has gone
+// out: every answer, and of the pushes the oldest, most bytes of them. The others become
+// hints, and dropped is how many they are; user is the one who is pushed to. Pages are
+// nobody else's anyway.
+func (o *outbox) own(user uint64, most int) (dropped int) {
+	o.owned = true
+	o.rest = bytes.Clone(o.rest)
+	if o.answers != nil {
+		all := make([]byte, 0, o.answered)
+		for _, b := range o.answers.list[o.answers.next:] {
+			all = append(all, b...)
+		}
+		clear(o.answers.list)
+		o.answers.list, o.answers.next = append(o.answers.list[:0], all), 0
+	}
+	o.pushed = 0
+	for _, f := range [...]*frames{o.urgent, o.normal} {
+		if f != nil {
+			dropped += o.shorten(f, user, most)
 		}
 	}
+	return dropped
+}
+
+// shorten is own for a list of pushes.
+func (o *outbox) shorten(f *frames, user uint64, most int) (dropped int) {
+	old := slices.Clone(f.list[f.next:])
+	clear(f.list)
 	f.list, f.next = f.list[:0], 0
-	framesPool.Put(f)
-	*list = nil
-	return dst
-}
-
-// untake gives back what the socket did not take.
-func (o *outbox) untake(p []byte) {
-	if len(p) == 0 {
-		return
-	}
-	o.bytes += len(p)
-	o.rest = append(bytes.Clone(p), o.rest...)
-}
-
-// detach makes the outbox the only owner of what it holds, for as long as the
-// socket is blocked.
-func (o *outbox) detach() {
-	if o.blocked {
-		return
-	}
-	o.blocked = true
-	for _, f := range []*frames{o.urgent, o.replies, o.normal} {
-		if f == nil {
-			continue
-		}
-		for i := f.next; i < len(f.list); i++ {
-			f.list[i] = bytes.Clone(f.list[i])
+	for _, several := range old {
+		for len(several) > 0 {
+			end := frameEnd(several, 1)
+			b := several[:end]
+			several = several[end:]
+			h, ok := peek(b)
+			if ok && (o.pushed+len(b) > most || h.tracked && o.hinted(h.target(user))) {
+				dropped++
+				o.hintFor(&h, user)
+				continue
+			}
+			f.join(b)
+			o.pushed += len(b)
 		}
 	}
+	return dropped
 }
+
+// hintFor remembers a hint for a push that does not go out.
+func (o *outbox) hintFor(h *pushHead, user uint64) {
+	if h.tracked {
+		o.hint(h.target(user), h.message.Seq)
+		return
+	}
+	// Something changed, and only SYNC can tell: of such a push there is no second
+	// copy.
+	o.hint(protocol.Target{}, 0)
+}
+
+// unblock says that everything has gone out.
+func (o *outbox) unblock() { o.blocked, o.owned = false, false }
 
 // drop gives up everything.
-func (o *outbox) drop() { *o = outbox{} }
+func (o *outbox) drop() { *o = outbox{charge: o.charge} }

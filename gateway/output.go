@@ -12,7 +12,7 @@ import (
 // are the only way there.
 
 // list says whether the caller has to add the session to its writer's list; mu is
-// held. A blocked socket is tried by the wheel.
+// held. A blocked socket is left alone until it takes bytes again (writable).
 func (s *session) list() bool {
 	if s.listed || s.outbox.blocked || s.outbox.empty() {
 		return false
@@ -47,13 +47,86 @@ func (s *session) put(b []byte) (list bool) {
 func (s *session) keep(b []byte) (list, fits bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.charge()
 	if s.phase.Load() == phaseClosing {
 		return false, true
 	}
-	if !s.outbox.reply(b) {
+	most := answerBytes
+	if s.outbox.blocked && s.gateway.memory.exceeded() {
+		most = pressedAnswerBytes
+	}
+	if !s.outbox.answer(b, most) {
 		return false, false
 	}
 	return s.list(), true
+}
+
+// reserve keeps room in the outbox for an answer of at most n bytes: whoever asks
+// logic for a page calls it first, so that an answer that was asked for always fits.
+// What was reserved ends in settle or release. false: there is no room before the
+// client has read, and queries.roomy is called, once and without any lock, when there
+// may be. So that it does not come too early, whoever is refused holds the lock that
+// roomy takes from before reserve until it has noted who waits. It never waits.
+func (s *session) reserve(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reserveLocked(n)
+}
+
+// reserveLocked is reserve with mu held.
+func (s *session) reserveLocked(n int) bool {
+	if !s.fits(n) {
+		s.wanted = n
+		return false
+	}
+	s.reserved += n
+	return true
+}
+
+// fits says whether an answer to a query may have n bytes. One always may where none
+// waits and none is under way; more of them only while the budget of all outboxes is
+// not used up. mu is held.
+func (s *session) fits(n int) bool {
+	used := s.reserved + s.outbox.paged
+	if used == 0 && !s.outbox.blocked || s.phase.Load() == phaseClosing {
+		return true
+	}
+	return used+n <= pageBytes && !s.gateway.memory.exceeded()
+}
+
+// release gives n reserved bytes back, for which there is no answer.
+func (s *session) release(n int) { s.settle(n, nil) }
+
+// settle puts the answer into the n bytes that were reserved for it and gives back
+// what is left of them.
+func (s *session) settle(n int, answer []byte) {
+	list, roomy := s.settled(n, answer)
+	s.write(list)
+	if roomy {
+		s.gateway.queries.roomy(s)
+	}
+}
+
+func (s *session) settled(n int, answer []byte) (list, roomy bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	defer s.charge()
+	s.reserved -= n
+	if s.phase.Load() != phaseClosing && len(answer) > 0 {
+		s.outbox.page(answer)
+		list = s.list()
+	}
+	return list, s.hasRoom()
+}
+
+// hasRoom says whether queries.roomy is to be called: a reservation was refused, and
+// the next one may not be. mu is held.
+func (s *session) hasRoom() bool {
+	if s.wanted == 0 || !s.fits(s.wanted) {
+		return false
+	}
+	s.wanted = 0
+	return true
 }
 
 // fail answers a request with an ERROR.
@@ -75,14 +148,27 @@ func failure(request uint32, code protocol.Code, retry time.Duration) []byte {
 // scratch. The writer calls it, nobody else.
 func (s *session) flush(scratch []byte) {
 	defer s.survive("flush")
+	s.drain(scratch)
+	if s.roomy() {
+		s.gateway.queries.roomy(s)
+	}
+}
+
+func (s *session) roomy() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.hasRoom()
+}
+
+func (s *session) drain(scratch []byte) {
 	s.writing.Lock()
 	defer s.writing.Unlock()
-	if s.released {
+	if s.released || s.broken {
 		return
 	}
 	g := s.gateway
 	for {
-		p, rest, closing := s.take(scratch[:0])
+		p, closing := s.take(scratch[:0])
 		if len(p) == 0 {
 			if closing {
 				s.transport.shutdown()
@@ -92,57 +178,124 @@ func (s *session) flush(scratch []byte) {
 		n, err := s.transport.write(p)
 		g.counters.writes.Add(1)
 		g.counters.bytesOut.Add(uint64(n))
-		if err != nil || n < len(p) && closing {
+		if err != nil {
 			s.transport.shutdown()
 			return
 		}
-		if n == len(p) && !closing && (!rest || s.drained()) {
+		if n < len(p) {
+			now := g.wheel.now()
+			next := s.block(p, n, now)
+			if s.transport.await(s) != nil {
+				next = s.tryNext(now)
+			}
+			g.wheel.schedule(s, next)
 			return
 		}
-		if n < len(p) {
-			s.block(p[n:], n > 0)
+		if s.drained(p) && !closing {
 			return
 		}
 	}
 }
 
-// take moves what goes out next into scratch. What comes from here on lists the
-// session again; rest says that there is more to do for the caller all the same:
-// something did not fit into scratch, or the outbox counts as blocked.
-func (s *session) take(scratch []byte) (p []byte, rest, closing bool) {
+// take copies what goes out next into scratch. What comes from here on lists the
+// session again, unless it counts as blocked. Of what waits for a blocked socket
+// little is copied before it has taken anything; that it has been blocked for long is
+// acted on here, since nobody but the writer may move what it is about to write.
+func (s *session) take(scratch []byte) (p []byte, closing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.listed = false
+	if s.probing {
+		scratch = scratch[:0:probeBytes]
+	}
+	s.probing = false
+	if o := &s.outbox; o.blocked && !o.owned && s.gateway.wheel.now() >= s.ownAt {
+		most := blockedBytes
+		if s.gateway.memory.exceeded() {
+			most = 0
+		}
+		s.gateway.counters.pushBlocked.Add(uint64(o.own(s.user, most)))
+		s.charge()
+	}
 	p = s.outbox.take(scratch)
 	if len(p) == 0 {
-		s.outbox.blocked = false
+		s.outbox.unblock()
+		s.charge()
 	}
-	return p, s.outbox.blocked || !s.outbox.empty(), s.phase.Load() == phaseClosing
+	return p, s.phase.Load() == phaseClosing
 }
 
-// drained says that nothing waits after a complete write; the outbox counts as
-// not blocked then.
-func (s *session) drained() bool {
+// drained notes a complete write and says that nothing waits after it; the outbox
+// counts as not blocked then.
+func (s *session) drained(p []byte) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.charge()
+	s.outbox.taken(p, len(p))
 	if !s.outbox.empty() {
+		s.stuck = s.gateway.wheel.now()
 		return false
 	}
-	s.outbox.blocked = false
+	s.outbox.unblock()
 	return true
 }
 
-// block keeps what the socket did not take until the wheel tries again.
-func (s *session) block(rest []byte, progress bool) {
-	w := &s.gateway.wheel
+// block notes that the socket took only n bytes of p. The session waits until the
+// socket takes more (await) or has taken nothing for too long (due); block gives the
+// tick at which due is to look.
+func (s *session) block(p []byte, n int, now int64) (next int64) {
+	g := s.gateway
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if progress || !s.outbox.blocked {
-		s.stuck = w.now()
+	defer s.charge()
+	s.outbox.taken(p, n)
+	if n > 0 || !s.outbox.blocked {
+		s.stuck = now
 	}
-	s.outbox.untake(rest)
-	s.outbox.detach()
-	w.schedule(s, w.now()+1)
+	if !s.outbox.blocked {
+		g.counters.blocks.Add(1)
+		s.outbox.blocked, s.ownAt = true, now+graceTicks
+	}
+	if s.tryAt = now + probeTicks; !s.outbox.owned {
+		s.tryAt = max(s.ownAt, now+1)
+	}
+	if s.phase.Load() == phaseClosing {
+		return s.goodbye
+	}
+	return s.tryAt
+}
+
+// tryNext has a blocked socket whose transport cannot say when it takes bytes tried at
+// the next tick, which it gives.
+func (s *session) tryNext(now int64) int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.tryAt = now + 1
+	return s.tryAt
+}
+
+// keeps says how many bytes of pushes may wait for the socket. mu is held.
+func (s *session) keeps() int {
+	switch {
+	case !s.outbox.blocked:
+		return outboxBytes
+	case s.gateway.memory.exceeded():
+		return 0
+	case s.outbox.owned:
+		return blockedBytes
+	}
+	return outboxBytes
+}
+
+// writable is called when a blocked socket takes bytes again, and says whether the
+// caller has to add the session to its writer's list.
+func (s *session) writable() (list bool) {
+	defer s.survive("writable")
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list = s.outbox.blocked && !s.listed
+	s.listed = s.listed || list
+	return list
 }
 
 // scratchBytes is how much one write call carries at most.

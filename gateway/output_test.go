@@ -120,45 +120,124 @@ func TestReceiptsAskForNoWrite(t *testing.T) {
 	p.asked("a receipt that has waited", 1, false)
 }
 
-// A socket that takes nothing is left to the wheel, and tried once more at the end.
-func TestBlockedSocketIsTriedByTheWheel(t *testing.T) {
-	p := newParked(t)
-	p.write()
-	<-p.w.awake
-	p.socket.full = true
-	p.push(t.Context(), pushFrame(2, 1, 1, 10))
-	p.asked("a push", 1, true)
-	p.write()
-	p.push(t.Context(), pushFrame(2, 1, 2, 10))
-	p.s.reply(protocol.AppendEmpty(nil, protocol.TypePong, 1))
-	if n := len(p.w.waiting); n != 0 {
-		t.Errorf("%d wait for a socket that is full", n)
-	}
-	for range 3 {
+// turn moves the clock on.
+func (p *parked) turn(ticks int64) {
+	for range ticks {
 		for _, s := range p.wheel.advance(nil) {
 			p.fire(s)
 		}
-		if n := len(p.w.waiting); n != 1 {
-			t.Fatalf("after a tick %d wait", n)
-		}
-		p.write()
 	}
+}
+
+// waiting checks how many sessions wait for the writer.
+func (p *parked) waiting(what string, want int) {
+	p.t.Helper()
+	if n := len(p.w.waiting); n != want {
+		p.t.Fatalf("%s: %d wait, want %d", what, n, want)
+	}
+}
+
+// A socket that takes nothing is left alone until it says that it takes bytes again.
+// It is asked unasked once its outbox must let go of what it shares, and now and then
+// from then on.
+func TestBlockedSocketIsLeftAlone(t *testing.T) {
+	p := newParked(t)
+	p.write()
+	p.socket.full = true
+	p.push(t.Context(), pushFrame(2, 1, 1, 10))
+	p.waiting("a push", 1)
+	p.write()
+	p.push(t.Context(), pushFrame(2, 1, 2, 10))
+	p.push(t.Context(), receiptFrame(2, 1))
+	p.s.reply(protocol.AppendEmpty(nil, protocol.TypePong, 1))
+	p.turn(graceTicks - 1)
+	p.waiting("a socket that is full", 0)
+	if p.socket.awaits != 1 {
+		t.Errorf("waited for %d times, want once", p.socket.awaits)
+	}
+	p.turn(1)
+	p.waiting("after the grace", 1)
+	p.write()
+	p.turn(probeTicks - 1)
+	p.waiting("until the next look", 0)
+	p.turn(1)
+	p.waiting("at the next look", 1)
+	writes := p.counters.writes.Load()
+	p.write()
+	if n := p.counters.writes.Load() - writes; n != 1 {
+		t.Errorf("%d writes", n)
+	}
+
 	p.socket.full = false
 	before := p.socket.written
-	for _, s := range p.wheel.advance(nil) {
-		p.fire(s)
-	}
+	p.wake(p.s.id)
+	p.waiting("a socket that takes bytes", 1)
+	p.wake(p.s.id)
+	p.waiting("said twice", 1)
 	p.write()
-	if n := p.socket.written - before; n != len(pushFrame(2, 1, 1, 10))+len(pushFrame(2, 1, 2, 10))+protocol.HeaderSize {
+	// The pushes are hinted at too, since they were not acked in time.
+	if n := p.socket.written - before; n != 2*len(pushFrame(2, 1, 1, 10))+len(receiptFrame(2, 1))+protocol.HeaderSize+hintFrame {
 		t.Errorf("%d bytes were written", n)
 	}
+	p.wake(p.s.id)
+	p.waiting("said when nothing waits", 0)
+	if n, bytes := p.memory.blocked.Load(), p.memory.used.Load(); n != 0 || bytes != 0 {
+		t.Errorf("%d sockets and %d bytes in the books of a gateway in which nothing is blocked", n, bytes)
+	}
+}
+
+// CLOSE behind a socket that takes nothing is tried once, and then the connection is
+// reset.
+func TestCloseOfABlockedSocket(t *testing.T) {
+	p := newParked(t)
+	p.write()
 	p.socket.full = true
 	p.push(t.Context(), pushFrame(2, 1, 3, 10))
 	p.write()
 	p.Kick(p.s.id, protocol.CodeReplaced)
-	if n := len(p.w.waiting); n != 1 {
-		t.Errorf("%d wait, for CLOSE to be tried", n)
-	}
+	p.waiting("for CLOSE to be tried", 1)
 	p.write()
+	p.turn(goodbyeTicks - 1)
+	if len(p.socket.down) != 0 {
+		t.Fatal("ended too early")
+	}
+	p.turn(1)
 	<-p.socket.down
+	if p.socket.resets != 1 || p.counters.resets.Load() != 1 {
+		t.Errorf("reset %d times, %d counted", p.socket.resets, p.counters.resets.Load())
+	}
+	p.wake(p.s.id)
+	p.socket.full = false
+	before := p.socket.written
+	p.write()
+	if p.socket.written != before {
+		t.Error("something was written to a connection that was reset")
+	}
+}
+
+// A reader so slow that its socket never says that it takes bytes is not closed as long
+// as it takes some; one that takes none is.
+func TestSlowReaderIsNoneThatStopped(t *testing.T) {
+	p := newParked(t)
+	p.write()
+	p.socket.full, p.socket.sips = true, true
+	p.push(t.Context(), pushFrame(2, 1, 1, 100))
+	p.write()
+	for range 4 * writeTicks {
+		p.turn(1)
+		p.s.heard.Store(p.wheel.now())
+		p.write()
+	}
+	if phase := p.s.phase.Load(); phase != phaseOnline {
+		t.Fatal("a reader that takes a byte at a time was closed")
+	}
+	p.socket.sips = false
+	for p.s.phase.Load() == phaseOnline && p.wheel.now() < 6*writeTicks {
+		p.turn(1)
+		p.s.heard.Store(p.wheel.now())
+		p.write()
+	}
+	if now := p.wheel.now(); now < 5*writeTicks-probeTicks || now > 5*writeTicks+probeTicks || p.s.reason != protocol.CodeWriteTimeout {
+		t.Errorf("closed %v at tick %d, want write_timeout at about %d", p.s.reason, now, 5*writeTicks)
+	}
 }

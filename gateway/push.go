@@ -90,6 +90,7 @@ func (s *session) hintEverything() (list bool) {
 	if s.phase.Load() != phaseOnline {
 		return false
 	}
+	defer s.charge()
 	s.outbox.hint(protocol.Target{}, 0)
 	return s.list()
 }
@@ -99,6 +100,11 @@ type pushHead struct {
 	message protocol.Message // without its body
 	tracked bool             // a PUSH: waits for a PUSHACK, becomes a hint
 	patient bool             // a RECEIPT: not worth a write of its own until it has waited for another
+}
+
+// target gives the conversation of a PUSH as the user who is pushed to addresses it.
+func (h *pushHead) target(user uint64) protocol.Target {
+	return h.message.Conversation().Target(user)
 }
 
 // peek reads the head of an encoded push; ok is false for what is not exactly one
@@ -121,25 +127,24 @@ func (s *session) push(frame []byte, h pushHead, now int64) (list bool) {
 	if s.phase.Load() != phaseOnline {
 		return false
 	}
-	if h.tracked {
-		t := h.message.Conversation().Target(s.user)
-		urgent := t.Kind == protocol.KindSystem || t.Kind == protocol.KindBroadcast
-		if !s.outbox.hinted(t) && s.outbox.push(frame, urgent) {
-			s.track(t, h.message.Seq, now)
-			s.gateway.wheel.schedule(s, now+pushAckTicks)
+	defer s.charge()
+	o := &s.outbox
+	most := s.keeps()
+	t := h.target(s.user)
+	urgent := h.tracked && (t.Kind == protocol.KindSystem || t.Kind == protocol.KindBroadcast)
+	switch {
+	case h.tracked && o.hinted(t) || !o.push(frame, urgent, most):
+		if o.blocked {
+			s.gateway.counters.pushBlocked.Add(1)
 		} else {
 			s.gateway.counters.pushOutboxFull.Add(1)
-			s.outbox.hint(t, h.message.Seq)
 		}
-		return s.list()
+		o.hintFor(&h, s.user)
+	case h.tracked:
+		s.track(t, h.message.Seq, now)
+		s.gateway.wheel.schedule(s, now+pushAckTicks)
 	}
-	if !s.outbox.push(frame, false) {
-		s.gateway.counters.pushOutboxFull.Add(1)
-		// Something changed, and only SYNC can tell: of such a push there is no second
-		// copy.
-		s.outbox.hint(protocol.Target{}, 0)
-	}
-	if h.patient {
+	if h.patient && !o.blocked {
 		s.gateway.wheel.schedule(s, now+receiptTicks)
 		return false
 	}

@@ -53,11 +53,17 @@ func (s *session) acked(t protocol.Target, seq uint64) {
 
 // overdue takes the ranges to be pushed again out of what waits for a PUSHACK,
 // gives up those that were pushed often enough, and says when to look again (0:
-// nothing waits). s.mu is held.
+// nothing waits). What waits behind a blocked socket is not pushed again, a hint
+// stands for it. s.mu is held.
 func (s *session) overdue(now int64) (next int64, again []protocol.Range) {
 	kept := s.unacked[:0]
 	for _, u := range s.unacked {
 		if u.due <= now {
+			if s.outbox.blocked {
+				s.gateway.counters.pushBlocked.Add(1)
+				s.outbox.hint(u.target, u.last)
+				continue
+			}
 			if u.pushes == protocol.MaxPushes {
 				s.gateway.counters.pushGivenUp.Add(1)
 				continue

@@ -96,17 +96,48 @@ func (q *queries) do(j job) {
 		q.doLogin(s, f)
 		return
 	}
+	if !s.room(j) {
+		return
+	}
 	reply, err := q.ask(&hop.Query{Identity: s.identity(), Frame: j.frame})
 	s.queries.Add(-1)
 	switch {
 	case err != nil:
 		q.failed("a query was not answered", err)
-		s.fail(f.Request, protocol.CodeUnavailable)
+		reply = failure(f.Request, protocol.CodeUnavailable, busyRetry)
 	case !answersFrame(j.frame, reply):
 		q.hostile("logic answered a query with something else", f.Type)
-		s.fail(f.Request, protocol.CodeUnavailable)
-	default:
-		s.reply(reply)
+		reply = failure(f.Request, protocol.CodeUnavailable, busyRetry)
+	}
+	s.settle(maxReply, reply)
+}
+
+// room reserves room for the answer to a query; false: the query waits until the
+// client has read.
+func (s *session) room(j job) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.parked) == 0 && s.reserveLocked(maxReply) {
+		return true
+	}
+	s.parked = append(s.parked, j)
+	return false
+}
+
+// roomy has the queries that wait for room tried again. It never waits, and is called
+// without any lock.
+func (q *queries) roomy(s *session) {
+	s.mu.Lock()
+	parked := s.parked
+	s.parked = nil
+	s.mu.Unlock()
+	for _, j := range parked {
+		if !q.queue(j) {
+			s.queries.Add(-1)
+			q.gateway.counters.refusedBusy.Add(1)
+			f, _, _ := protocol.Split(j.frame, protocol.MaxFrame)
+			s.fail(f.Request, protocol.CodeBusy)
+		}
 	}
 }
 
@@ -154,6 +185,8 @@ func (q *queries) doLogin(s *session, f protocol.Frame) {
 	case err != nil:
 		q.failed("a login was not answered", err)
 		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
+	case w.Code == protocol.CodeTooManySessions:
+		s.closeAfter(w.Code, overLimitsDelay())
 	case w.Code != 0:
 		s.close(w.Code)
 	case w.User == 0 || !isWelcome(w.Frame, f.Request):
@@ -205,7 +238,8 @@ func (q *queries) doRedeliver(s *session, r protocol.Range) {
 func (s *session) pushAgain(pushes []byte) (list bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.phase.Load() == phaseOnline && s.outbox.push(pushes, false) && s.list()
+	defer s.charge()
+	return s.phase.Load() == phaseOnline && s.outbox.push(pushes, false, s.keeps()) && s.list()
 }
 
 // allPushes says whether the bytes are whole PUSH frames.

@@ -154,12 +154,12 @@ func TestRedeliveryThatDoesNotFit(t *testing.T) {
 	p.next()
 	s := st.sessions.get(p.conn)
 	s.mu.Lock()
-	s.outbox.bytes += outboxBytes // as if it were full
+	s.outbox.pushed += outboxBytes // as if it were full
 	s.mu.Unlock()
 	st.turn(protocol.PushAckTimeout + tick)
 	st.eventually("logic is asked", func() bool { return l.redeliveries() == 1 && len(st.queries.jobs) == 0 })
 	s.mu.Lock()
-	s.outbox.bytes -= outboxBytes
+	s.outbox.pushed -= outboxBytes
 	s.mu.Unlock()
 	p.nothing()
 	st.turn(protocol.PushAckTimeout + tick)

@@ -11,17 +11,25 @@ import (
 // transport is the socket below a session. Netpoll carries plain TCP, crypto/tls
 // carries TLS; the session is the same above both. A transport calls
 // session.input with what it read, never from two goroutines at once, and
-// session.ended exactly once, after the last input.
+// session.ended exactly once, after the last input. Its other methods are for the
+// holder of the session's writing lock.
 type transport interface {
 	// write takes as much of p as it can without waiting and says how much that
-	// was; less than everything is no error. Only the holder of the session's
-	// writing lock calls it.
+	// was; less than everything is no error.
 	write(p []byte) (int, error)
 
+	// await has Gateway.wake called, once, when the transport takes bytes again for
+	// the session, after a write that was not complete. An error: it cannot, and the
+	// wheel tries.
+	await(s *session) error
+
 	// shutdown ends the connection in both directions, after what was written
-	// has gone out. ended follows. It may be called more than once, by the holder
-	// of the writing lock.
+	// has gone out. ended follows. It may be called more than once.
 	shutdown()
+
+	// reset ends the connection at once, so that the peer sees it break, whatever it
+	// has read. ended follows. Nothing is written after it.
+	reset()
 
 	// remote names the peer, for the log.
 	remote() string
@@ -48,32 +56,48 @@ type session struct {
 	gateway   *Gateway
 	transport transport
 
-	phase     atomic.Int32
-	user      uint64 // set before phaseOnline, read only from then on
-	device    uint64
-	platform  protocol.Platform
-	number    uint64       // of the login
-	opened    int64        // tick
-	heard     atomic.Int64 // tick of the last input
-	silence   int64        // ticks without input that end the connection; set before phaseOnline
-	writes    atomic.Int32 // SEND, PUSHACK and READ frames that logic has not answered
-	queries   atomic.Int32 // SYNC and HISTORY likewise
-	partial   []byte       // the frame that has not arrived whole; input only
-	inputs    uint32       // calls of input; input only
-	greeted   uint32       // the one that brought HELLO; input only
-	busyUntil int64        // tick up to which a client that was refused should wait; input only
-	busyTicks int64        // how long that wait was, about; input only
-	timer     timer
-	writing   sync.Mutex // held to use the transport, so that it is not closed meanwhile
-	released  bool       // the transport must not be used any more; guarded by writing
+	phase       atomic.Int32
+	user        uint64 // set before phaseOnline, read only from then on
+	device      uint64
+	platform    protocol.Platform
+	number      uint64       // of the login
+	opened      int64        // tick
+	heard       atomic.Int64 // tick of the last input
+	expires     int64        // Unix seconds at which the token ends, 0: never; set before phaseOnline
+	silence     int64        // ticks without input that end the connection; set before phaseOnline
+	writes      atomic.Int32 // SEND, PUSHACK and READ frames that logic has not answered
+	queries     atomic.Int32 // SYNC and HISTORY likewise
+	partial     []byte       // the frame that has not arrived whole; input only
+	inputs      uint32       // calls of input; input only
+	greeted     uint32       // the one that brought HELLO; input only
+	busyUntil   int64        // tick up to which a client that was refused should wait; input only
+	busyTicks   int64        // how long that wait was, about; input only
+	defiedUntil int64        // tick; input only
+	held        holding      // input only
+	filled      atomic.Int64 // nanoseconds at which all its frames are allowed again: see pace
+	defied      int          // refused although the client was told to wait; input only
+	timer       timer
+	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
+	released    bool       // the transport must not be used any more; guarded by writing
+	broken      bool       // it was reset; guarded by writing
 
-	mu      sync.Mutex // guards what follows
-	outbox  outbox
-	listed  bool // with its writer, which is going to write
-	reason  protocol.Code
-	entered bool // logic knows the device: Logout is due at the end
-	unacked []unacked
-	stuck   int64 // tick since when a blocked socket has taken nothing
+	mu       sync.Mutex // guards what follows
+	outbox   outbox
+	reserved int   // bytes of the outbox for answers that are under way
+	wanted   int   // bytes of a reservation that was refused; 0: none was
+	parked   []job // queries that wait for room, in order
+	listed   bool  // with its writer, which is going to write
+	reason   protocol.Code
+	entered  bool // logic knows the device: Logout is due at the end
+	unacked  []unacked
+	waiting  []waitingAck // in the order in which they are carried
+
+	// Of a socket that is blocked.
+	stuck   int64 // tick since when it has taken nothing
+	ownAt   int64 // tick at which its outbox lets go of what it shares
+	tryAt   int64 // tick at which it is tried unasked
+	probing bool  // the next write only asks whether it takes anything
+	goodbye int64 // tick at which the connection is reset that is to end and cannot
 }
 
 func (s *session) identity() hop.Identity {

@@ -43,6 +43,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 		err = fmt.Errorf("gateway: %d connections were cut off: %w", len(left), cerr)
 	}
 	close(g.stop)
+	g.blocked.close()
 	if werr := await(ctx, g.ended()); werr != nil && err == nil {
 		err = fmt.Errorf("gateway: logic does not let go: %w", werr)
 	}

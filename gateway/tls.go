@@ -16,6 +16,9 @@ import (
 // socket: one write of the writer's, so that it never has to wait.
 const tlsPending = scratchBytes
 
+// tlsKeeps is how much memory a connection keeps for what is pending next.
+const tlsKeeps = 4 << 10
+
 // handshakeTimeout bounds the TLS handshake; HELLO has its own time after it.
 const handshakeTimeout = protocol.LoginTimeout
 
@@ -33,6 +36,7 @@ type tlsTransport struct {
 	changed sync.Cond // pending grew, or the connection is to end
 	pending []byte
 	ending  bool
+	waiting *session // for room in pending
 }
 
 func (t *tlsTransport) write(p []byte) (int, error) {
@@ -47,6 +51,19 @@ func (t *tlsTransport) write(p []byte) (int, error) {
 	return n, nil
 }
 
+func (t *tlsTransport) await(s *session) error {
+	t.mu.Lock()
+	room := len(t.pending) < tlsPending
+	if !room {
+		t.waiting = s
+	}
+	t.mu.Unlock()
+	if room { // carry was quicker
+		s.gateway.wake(s.id)
+	}
+	return nil
+}
+
 func (t *tlsTransport) shutdown() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -57,12 +74,22 @@ func (t *tlsTransport) shutdown() {
 	t.changed.Signal()
 }
 
+// reset closes the socket below TLS, for an alert of TLS would wait for the write that
+// is under way.
+func (t *tlsTransport) reset() {
+	below := t.conn.NetConn()
+	if tcp, ok := below.(interface{ SetLinger(int) error }); ok {
+		_ = tcp.SetLinger(0)
+	}
+	_ = below.Close()
+	t.shutdown()
+}
+
 func (t *tlsTransport) remote() string { return t.conn.RemoteAddr().String() }
 
-// carry writes what is pending until the connection is to end, and then ends it.
-// A peer that takes nothing for writeTimeout ends it too.
+// carry writes what is pending until the connection is to end, and then ends it. That
+// a peer takes nothing is for the wheel to see, once pending is full.
 func (t *tlsTransport) carry() {
-	defer t.conn.Close()
 	var out []byte
 	for {
 		t.mu.Lock()
@@ -71,20 +98,25 @@ func (t *tlsTransport) carry() {
 		}
 		if len(t.pending) == 0 {
 			t.mu.Unlock()
+			t.conn.Close()
 			return
 		}
 		out, t.pending = t.pending, out[:0]
-		limit := writeTimeout
+		waiting := t.waiting
+		t.waiting = nil
 		if t.ending {
-			limit = tlsGoodbye
+			_ = t.conn.SetWriteDeadline(time.Now().Add(tlsGoodbye))
 		}
-		err := t.conn.SetWriteDeadline(time.Now().Add(limit))
 		t.mu.Unlock()
-		if err != nil {
-			return
+		if waiting != nil {
+			waiting.gateway.wake(waiting.id)
 		}
 		if _, err := t.conn.Write(out); err != nil {
+			t.reset() // it may have been cut in a frame
 			return
+		}
+		if cap(out) > tlsKeeps {
+			out = nil
 		}
 	}
 }
@@ -103,6 +135,9 @@ func (g *Gateway) ServeTLS(ln net.Listener, config *tls.Config) error {
 	defer g.mu.Unlock()
 	if g.stopping {
 		return ErrStopped
+	}
+	if err := boundBuffers(ln); err != nil {
+		return err
 	}
 	config = config.Clone()
 	config.MinVersion = tls.VersionTLS13

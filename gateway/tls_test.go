@@ -82,7 +82,6 @@ func TestSessionAboveTLS(t *testing.T) {
 	for seq := uint64(1); seq <= 3; seq++ {
 		st.push([]delivery{{Frame: pushFrame(6, 5, seq, protocol.MaxBody), Conns: []uint64{p.conn}}})
 	}
-	st.ticking() // where the transport was full, the wheel tries again
 	for seq := uint64(1); seq <= 3; seq++ {
 		var m protocol.Message
 		if f := p.next(); m.Decode(f.Payload) != nil || m.Seq != seq || len(m.Body) != protocol.MaxBody {
@@ -119,6 +118,7 @@ func TestStopWithTLSPeersThatHang(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer mute.Close()
+	st.ticking()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	if err := st.Stop(ctx); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"sync"
+	"time"
 
 	"gannet/internal/directory"
 	"gannet/internal/hop"
@@ -100,7 +101,15 @@ func (d *directoryFuncs) Unbind(ctx context.Context, binds []directory.Bind) err
 // tokensFunc is a Tokens.
 type tokensFunc func() (uint64, error)
 
-func (f tokensFunc) Verify([]byte) (uint64, error) { return f() }
+func (f tokensFunc) Verify([]byte) (uint64, time.Time, error) {
+	user, err := f()
+	return user, time.Time{}, err
+}
+
+// until is a Tokens for user 42 whose tokens end at this time.
+type until struct{ time.Time }
+
+func (u until) Verify([]byte) (uint64, time.Time, error) { return 42, u.Time, nil }
 
 // lines counts log lines.
 type lines struct {

@@ -15,7 +15,7 @@ import (
 // directory under the gateway and connection of the login; the connection that this
 // one replaces, if any, is closed with replaced. The code is 0 when the device is
 // welcome, else it is the reason for CLOSE: bad_version, bad_device, bad_token,
-// token_expired, replaced or login_unavailable.
+// token_expired, replaced, too_many_sessions or login_unavailable.
 func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, error) {
 	hello := &login.Hello
 	switch {
@@ -26,7 +26,7 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 	case len(hello.Token) > protocol.MaxToken:
 		return hop.Welcome{Code: protocol.CodeBadToken}, nil
 	}
-	user, err := s.Tokens.Verify(hello.Token)
+	user, expires, err := s.Tokens.Verify(hello.Token)
 	switch {
 	case errors.Is(err, token.ErrExpired):
 		return hop.Welcome{Code: protocol.CodeTokenExpired}, nil
@@ -45,12 +45,16 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 	}
 	bound, err := s.Directory.Bind(ctx, []directory.Bind{{
 		User: user, Device: hello.Device, Platform: hello.Platform, Number: number, At: login.Address,
+		Most: max(s.MaxSessions, 0),
 	}}, nil)
 	if err == nil && len(bound) != 1 {
 		err = errors.New("it gave another number of answers than it was asked for")
 	}
 	if err != nil {
 		return s.loginUnavailable("directory", err), nil
+	}
+	if bound[0].Full {
+		return hop.Welcome{Code: protocol.CodeTooManySessions}, nil
 	}
 	if bound[0].Lost {
 		return hop.Welcome{Code: protocol.CodeReplaced}, nil
@@ -75,8 +79,15 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 		MaxBody:    protocol.MaxBody,
 		MaxUnacked: protocol.MaxUnacked,
 		Server:     s.Server,
+
+		WindowBytes: protocol.MaxWindowBytes,
 	}
-	return hop.Welcome{User: user, Number: number, Heartbeat: heartbeat, Frame: welcome.AppendFrame(nil, login.Request)}, nil
+	w := hop.Welcome{User: user, Number: number, Heartbeat: heartbeat, Frame: welcome.AppendFrame(nil, login.Request)}
+	if !expires.IsZero() {
+		// The second in which it ends is over; a time before 1970 is not "never".
+		w.Expires = max(1, expires.Unix())
+	}
+	return w, nil
 }
 
 func (s *Service) loginUnavailable(what string, err error) hop.Welcome {

@@ -68,9 +68,9 @@ func TestLogin(t *testing.T) {
 	}
 	got.Server = nil
 	want := protocol.Welcome{Version: protocol.Version, User: 42, Time: uint64(r.clock.UnixMilli()), Heartbeat: 60,
-		MaxFrame: protocol.MaxFrame, MaxBody: protocol.MaxBody, MaxUnacked: protocol.MaxUnacked}
+		MaxFrame: protocol.MaxFrame, MaxBody: protocol.MaxBody, MaxUnacked: protocol.MaxUnacked, WindowBytes: protocol.MaxWindowBytes}
 	if got.Version != want.Version || got.User != want.User || got.Time != want.Time || got.Heartbeat != want.Heartbeat ||
-		got.MaxFrame != want.MaxFrame || got.MaxBody != want.MaxBody || got.MaxUnacked != want.MaxUnacked || got.Capabilities != 0 {
+		got.MaxFrame != want.MaxFrame || got.MaxBody != want.MaxBody || got.MaxUnacked != want.MaxUnacked || got.Capabilities != 0 || got.WindowBytes != want.WindowBytes {
 		t.Errorf("the welcome is %+v, want %+v", got, want)
 	}
 	where := directory.Device{User: 42, Device: 7, Platform: protocol.PlatformBot, At: hop.Address{Gateway: 3, Conn: 1}}
@@ -81,6 +81,47 @@ func TestLogin(t *testing.T) {
 		t.Errorf("login %d after %d", next.Number, w.Number)
 	}
 	wantNoTrouble(t, r.Service)
+}
+
+func TestLoginOfMoreDevicesThanMayBe(t *testing.T) {
+	for most, want := range map[int]int{0: logic.DefaultMaxSessions, 3: 3} {
+		r := newRig(t, func(c *logic.Config) { c.MaxSessions = most })
+		var first hop.Welcome
+		for i := 1; i <= want; i++ {
+			w := r.login(uint64(i), r.hello(42, uint64(i)))
+			if w.Code != 0 {
+				t.Fatalf("device %d of %d is refused with %s", i, want, w.Code)
+			}
+			if i == 1 {
+				first = w
+			}
+		}
+		if w := r.login(100, r.hello(42, 100)); w.Code != protocol.CodeTooManySessions {
+			t.Fatalf("one device more is answered with %s", w.Code)
+		}
+		if w := r.login(101, r.hello(42, 2)); w.Code != 0 {
+			t.Fatalf("a device that is connected logs in anew and is refused with %s", w.Code)
+		}
+		if w := r.login(102, r.hello(43, 100)); w.Code != 0 {
+			t.Fatalf("another user is refused with %s", w.Code)
+		}
+		gone := hop.Binding{Identity: hop.Identity{Gateway: 3, Conn: 1, User: 42, Device: 1}, Number: first.Number}
+		if err := r.Logout(t.Context(), []hop.Binding{gone}); err != nil {
+			t.Fatal(err)
+		}
+		if w := r.login(103, r.hello(42, 100)); w.Code != 0 {
+			t.Fatalf("a device left, and the next one is refused with %s", w.Code)
+		}
+		if n := len(r.at(42)); n != want {
+			t.Fatalf("%d devices are connected, %d may be", n, want)
+		}
+	}
+	r := newRig(t, func(c *logic.Config) { c.MaxSessions = -1 })
+	for i := uint64(1); i <= 3*logic.DefaultMaxSessions; i++ {
+		if w := r.login(i, r.hello(42, i)); w.Code != 0 {
+			t.Fatalf("without a bound device %d is refused with %s", i, w.Code)
+		}
+	}
 }
 
 func TestLoginRefused(t *testing.T) {
@@ -116,6 +157,30 @@ func TestLoginRefused(t *testing.T) {
 		})
 	}
 	wantNoTrouble(t, r.Service)
+}
+
+// A login says when its token ends, so that its connection can end then; 0 is said for
+// a token that does not, and for no other.
+func TestLoginSaysWhenItEnds(t *testing.T) {
+	r := newRig(t, nil)
+	signed, err := r.keys.Sign(42, time.Hour, time.Now())
+	if err != nil {
+		t.Fatal(err)
+	}
+	hello := r.hello(42, 7)
+	hello.Token = []byte(signed)
+	if w, in := r.login(1, hello), time.Now().Add(time.Hour).Unix(); w.Code != 0 || w.Expires < in-60 || w.Expires > in {
+		t.Errorf("code %v, ends at %d, want about %d", w.Code, w.Expires, in)
+	}
+	for at, want := range map[time.Time]int64{
+		{}: 0, time.Unix(1, 0): 1, time.Unix(0, 0): 1, time.Unix(-5, 0): 1,
+		time.Unix(1_800_000_000, 999_999_999): 1_800_000_000, time.Unix(1<<40, 0): 1 << 40,
+	} {
+		r := newRig(t, func(c *logic.Config) { c.Tokens = until{at} })
+		if w := r.login(1, hello); w.Code != 0 || w.Expires != want {
+			t.Errorf("a token that ends at %v: code %v, ends at %d, want %d", at, w.Code, w.Expires, want)
+		}
+	}
 }
 
 func TestLoginHeartbeat(t *testing.T) {

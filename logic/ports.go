@@ -3,6 +3,7 @@ package logic
 import (
 	"context"
 	"errors"
+	"time"
 
 	"gannet/internal/directory"
 	"gannet/internal/hop"
@@ -207,8 +208,8 @@ type Gateways interface {
 
 // Tokens checks the token of a HELLO.
 type Tokens interface {
-	// Verify gives the user that the token names, or an error that wraps
-	// token.ErrInvalid or token.ErrExpired; any other error means that it could
-	// not tell.
-	Verify(token []byte) (user uint64, err error)
+	// Verify gives the user that the token names and when it ends, the zero time: never.
+	// Or an error that wraps token.ErrInvalid or token.ErrExpired; any other error means
+	// that it could not tell.
+	Verify(token []byte) (user uint64, expires time.Time, err error)
 }

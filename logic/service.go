@@ -33,6 +33,8 @@ type Config struct {
 	Queues int    // of the log; a conversation's queue is its partition mod Queues
 	Server []byte // identity of the store, for WELCOME
 
+	MaxSessions int // connected devices of a user; 0: DefaultMaxSessions, below: no bound
+
 	Now    func() time.Time // nil: time.Now
 	Logger *slog.Logger     // nil: slog.Default()
 }
@@ -45,8 +47,16 @@ type Service struct {
 	refusals refusals
 }
 
+// DefaultMaxSessions is how many devices of a user may be connected, unless the
+// configuration says otherwise: more than anybody holds, and few enough that what a
+// message costs, which goes to all of them, stays small.
+const DefaultMaxSessions = 16
+
 // New makes a Service.
 func New(config Config) *Service {
+	if config.MaxSessions == 0 {
+		config.MaxSessions = DefaultMaxSessions
+	}
 	if config.Now == nil {
 		config.Now = time.Now
 	}

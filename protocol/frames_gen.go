@@ -246,11 +246,12 @@ type Welcome struct {
 	MaxUnacked   uint32 // window of SEND, see *Sending*
 	Capabilities uint32 // bits in force: 0
 	Server       []byte // identity of the server's store, 16 bytes: what a client keeps (`since`, `have`) belongs to this server alone
+	WindowBytes  uint32 // window of SEND in bytes, see *Sending*; 0: none but `max_unacked`; since revision 2, may be missing
 }
 
 // AppendFrame encodes the whole frame at the end of dst.
 func (m Welcome) AppendFrame(dst []byte, request uint32) []byte {
-	dst, p := room(dst, 50+len(m.Server))
+	dst, p := room(dst, 54+len(m.Server))
 	f0 := (*[50]byte)(p)
 	binary.BigEndian.PutUint32(f0[0:4], uint32(len(p)-4))
 	f0[4], f0[5] = byte(TypeWelcome), 0
@@ -264,7 +265,9 @@ func (m Welcome) AppendFrame(dst []byte, request uint32) []byte {
 	binary.BigEndian.PutUint32(f0[38:42], m.MaxUnacked)
 	binary.BigEndian.PutUint32(f0[42:46], m.Capabilities)
 	binary.BigEndian.PutUint32(f0[46:50], uint32(len(m.Server)))
-	copy(p[50:], m.Server)
+	p = p[50+copy(p[50:], m.Server):]
+	f1 := (*[4]byte)(p)
+	binary.BigEndian.PutUint32(f1[0:4], m.WindowBytes)
 	return dst
 }
 
@@ -290,6 +293,17 @@ func (m *Welcome) Decode(p []byte) error {
 		return ErrPayload
 	}
 	m.Server = p[:n0:n0]
+	p = p[n0:]
+	m.WindowBytes = 0
+	if len(p) == 0 {
+		return nil
+	}
+	if len(p) < 4 {
+		*m = Welcome{}
+		return ErrPayload
+	}
+	f1 := (*[4]byte)(p)
+	m.WindowBytes = binary.BigEndian.Uint32(f1[0:4])
 	return nil
 }
 

@@ -14,7 +14,7 @@ var described = []describedFrame{
 	{TypeSync, "SYNC", "client", LaneRead, false},
 	{TypeHistory, "HISTORY", "client", LaneRead, false},
 	{TypeDone, "DONE", "server", LaneNone, false},
-	{TypeWelcome, "WELCOME", "server", LaneNone, false},
+	{TypeWelcome, "WELCOME", "server", LaneNone, true},
 	{TypePong, "PONG", "server", LaneNone, false},
 	{TypeSendAck, "SENDACK", "server", LaneNone, false},
 	{TypeSynced, "SYNCED", "server", LaneNone, false},

@@ -69,41 +69,44 @@ func FuzzSplit(f *testing.F) {
 		f.Add(v.Bytes, []byte{1}, uint16(0xffff))
 		f.Add(bytes.Repeat(v.Bytes[:min(len(v.Bytes), 1000)], 3), []byte{0, 3, 1, 7, 200}, uint16(300))
 	}
-	f.Fuzz(func(t *testing.T, data, cuts []byte, limit16 uint16) {
-		// Small limits let a short input reach them; the largest stands for the
-		// real one.
-		limit := int(limit16)
-		if limit16 == 0xffff {
-			limit = MaxFrame
-		}
-		whole := newStream(limit)
-		rest := whole.split(t, data)
+	f.Fuzz(checkSplit)
+}
 
-		pieces := newStream(limit)
-		left := data
-		for i := 0; len(left) > 0; i++ {
-			n := len(left)
-			if len(cuts) > 0 {
-				n = min(n, 1+int(cuts[i%len(cuts)]))
-			}
-			pieces.feed(t, left[:n])
-			left = left[n:]
+// checkSplit feeds a stream with data whole and in pieces.
+func checkSplit(t *testing.T, data, cuts []byte, limit16 uint16) {
+	// Small limits let a short input reach them; the largest stands for the
+	// real one.
+	limit := int(limit16)
+	if limit16 == 0xffff {
+		limit = MaxFrame
+	}
+	whole := newStream(limit)
+	rest := whole.split(t, data)
+
+	pieces := newStream(limit)
+	left := data
+	for i := 0; len(left) > 0; i++ {
+		n := len(left)
+		if len(cuts) > 0 {
+			n = min(n, 1+int(cuts[i%len(cuts)]))
 		}
-		if whole.err != pieces.err {
-			t.Fatalf("whole: error %v, in pieces: %v", whole.err, pieces.err)
+		pieces.feed(t, left[:n])
+		left = left[n:]
+	}
+	if whole.err != pieces.err {
+		t.Fatalf("whole: error %v, in pieces: %v", whole.err, pieces.err)
+	}
+	if len(whole.frames) != len(pieces.frames) {
+		t.Fatalf("whole: %d frames, in pieces: %d", len(whole.frames), len(pieces.frames))
+	}
+	for i := range whole.frames {
+		if !bytes.Equal(whole.frames[i], pieces.frames[i]) {
+			t.Fatalf("frame %d: whole %x, in pieces %x", i, whole.frames[i], pieces.frames[i])
 		}
-		if len(whole.frames) != len(pieces.frames) {
-			t.Fatalf("whole: %d frames, in pieces: %d", len(whole.frames), len(pieces.frames))
-		}
-		for i := range whole.frames {
-			if !bytes.Equal(whole.frames[i], pieces.frames[i]) {
-				t.Fatalf("frame %d: whole %x, in pieces %x", i, whole.frames[i], pieces.frames[i])
-			}
-		}
-		if whole.err == nil && !bytes.Equal(rest, pieces.buffer) {
-			t.Fatalf("rest: whole %x, in pieces %x", rest, pieces.buffer)
-		}
-	})
+	}
+	if whole.err == nil && !bytes.Equal(rest, pieces.buffer) {
+		t.Fatalf("rest: whole %x, in pieces %x", rest, pieces.buffer)
+	}
 }
 
 // FuzzPayloads gives any bytes to the payload of any type. What can be decoded
@@ -115,46 +118,49 @@ func FuzzPayloads(f *testing.F) {
 			f.Add(uint8(frame.Type), frame.Payload)
 		}
 	}
-	f.Fuzz(func(t *testing.T, number uint8, data []byte) {
-		kind := Type(number)
-		p := newPayload(kind)
-		if p == nil {
-			return
+	f.Fuzz(checkPayload)
+}
+
+// checkPayload decodes data as the payload of a type.
+func checkPayload(t *testing.T, number uint8, data []byte) {
+	kind := Type(number)
+	p := newPayload(kind)
+	if p == nil {
+		return
+	}
+	before := bytes.Clone(data)
+	err := p.Decode(data)
+	if !bytes.Equal(data, before) {
+		t.Fatalf("decoding changed the payload %x to %x", before, data)
+	}
+	if err != nil {
+		if err != ErrPayload {
+			t.Fatal(err)
 		}
-		before := bytes.Clone(data)
-		err := p.Decode(data)
-		if !bytes.Equal(data, before) {
-			t.Fatalf("decoding changed the payload %x to %x", before, data)
-		}
-		if err != nil {
-			if err != ErrPayload {
-				t.Fatal(err)
+		return
+	}
+	fields := fieldsOf(p)
+	encoded := encode(nil, kind, 7, fields)
+	if n := len(encoded) - HeaderSize; n > len(data) && !grown(kind) {
+		t.Fatalf("%d bytes were decoded into fields of %d", len(data), n)
+	}
+	frame, n, err := Split(encoded, len(encoded))
+	if err != nil || n != len(encoded) || frame.Type != kind {
+		t.Fatalf("the frame %x: took %d bytes, error is %v", encoded, n, err)
+	}
+	again := newPayload(kind)
+	if err := again.Decode(frame.Payload); err != nil {
+		t.Fatalf("what was encoded cannot be decoded: %v: %x", err, encoded)
+	}
+	if got := fieldsOf(again); !reflect.DeepEqual(got, fields) {
+		t.Fatalf("decoded\n%+v, after encoding it\n%+v", fields, got)
+	}
+	if page, ok := fields.(*syncedFields); ok {
+		var last Message
+		for _, s := range page.Conversations {
+			if len(s.Last) > 0 && last.Decode(s.Last) != nil {
+				t.Fatalf("the newest message of a good page is bad: %x", s.Last)
 			}
-			return
 		}
-		fields := fieldsOf(p)
-		encoded := encode(nil, kind, 7, fields)
-		if n := len(encoded) - HeaderSize; n > len(data) && !grown(kind) {
-			t.Fatalf("%d bytes were decoded into fields of %d", len(data), n)
-		}
-		frame, n, err := Split(encoded, len(encoded))
-		if err != nil || n != len(encoded) || frame.Type != kind {
-			t.Fatalf("the frame %x: took %d bytes, error is %v", encoded, n, err)
-		}
-		again := newPayload(kind)
-		if err := again.Decode(frame.Payload); err != nil {
-			t.Fatalf("what was encoded cannot be decoded: %v: %x", err, encoded)
-		}
-		if got := fieldsOf(again); !reflect.DeepEqual(got, fields) {
-			t.Fatalf("decoded\n%+v, after encoding it\n%+v", fields, got)
-		}
-		if page, ok := fields.(*syncedFields); ok {
-			var last Message
-			for _, s := range page.Conversations {
-				if len(s.Last) > 0 && last.Decode(s.Last) != nil {
-					t.Fatalf("the newest message of a good page is bad: %x", s.Last)
-				}
-			}
-		}
-	})
+	}
 }

@@ -39,6 +39,11 @@ const (
 	// many later messages of the device were accepted there.
 	MaxUnacked = 1024
 
+	// MaxWindowBytes is how many bytes of SEND frames of one connection may be
+	// without an answer: a few milliseconds of a fast disk, or sixteen of the
+	// largest bodies.
+	MaxWindowBytes = 1048576
+
 	// LoginTimeout is how long a connection may take to send its HELLO.
 	LoginTimeout = 5 * time.Second
 

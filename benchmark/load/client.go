@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"gannet/protocol"
 	gannet "gannet/sdk/go"
 )
 
@@ -47,6 +48,11 @@ func dialSDK(ctx context.Context, u *user, address, token string, opts ...gannet
 		gannet.WithHandler(gannet.Handler{
 			Message: func(m gannet.Message) { u.onMessage(m.Seq, m.Sender, m.Body) },
 			State:   u.onState,
+			Refused: func(why *gannet.Error) {
+				if why.Code == protocol.CodeRateLimited {
+					u.load.overLimit(why)
+				}
+			},
 		}))
 	c, err := gannet.Dial(ctx, address, token, opts...)
 	if err != nil {

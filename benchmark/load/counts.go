@@ -66,6 +66,16 @@ func (l *Load) lost(user uint64, err error) {
 	l.lostConns++
 }
 
+// overLimit notes that a limit of the server refused a request; why says which.
+func (l *Load) overLimit(why error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.limited == 0 {
+		l.limit = why.Error()
+	}
+	l.limited++
+}
+
 // LostConnections gives how often a user lost the connection, and the first.
 func (l *Load) LostConnections() (n int, first string) {
 	l.mu.Lock()

@@ -142,6 +142,9 @@ func (c *leanClient) refused(f protocol.Frame) error {
 		return err
 	}
 	retry := m.Code.Action() == protocol.ActionRetry
+	if m.Code == protocol.CodeRateLimited {
+		c.user.load.overLimit(failure(f.Payload))
+	}
 	switch {
 	case f.Request == 0 && retry:
 		c.owed = true

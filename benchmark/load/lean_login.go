@@ -23,7 +23,7 @@ func dialLean(ctx context.Context, u *user, address, token string) (client, erro
 	conn := dialed.(*net.TCPConn)
 	// Whoever interrupts the logins need not wait for a server that does not answer.
 	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
-	heartbeat, rest, err := login(conn, token)
+	welcome, rest, err := login(conn, token)
 	if err != nil {
 		if ctx.Err() != nil {
 			err = ctx.Err()
@@ -34,10 +34,12 @@ func dialLean(ctx context.Context, u *user, address, token string) (client, erro
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: user %d: %w", u.id, err)
 	}
+	u.limitWindow(int(welcome.WindowBytes))
 	now := u.load.clock.now()
 	c := &leanClient{
 		user: u, peer: protocol.Target{Kind: protocol.KindDirect, ID: u.check.peer}, fd: fd,
-		partial: rest, first: uint64(time.Now().UnixMicro()), heartbeat: int64(heartbeat), wrote: now,
+		partial: rest, first: uint64(time.Now().UnixMicro()), wrote: now,
+		heartbeat: int64(welcome.Heartbeat) * int64(time.Second),
 		// Clients that begin together shall not ack together.
 		acked: now - rand.Int64N(leanAckPause),
 	}
@@ -59,35 +61,34 @@ func detach(conn *net.TCPConn) (fd int, err error) {
 	return fd, errors.Join(failed, err)
 }
 
-// login says HELLO and gives what WELCOME says of heartbeats, and what came
-// after it.
-func login(conn net.Conn, token string) (heartbeat time.Duration, rest []byte, err error) {
+// login says HELLO and gives WELCOME, without its bytes, and what came after it.
+func login(conn net.Conn, token string) (welcome protocol.Welcome, rest []byte, err error) {
 	hello := protocol.Hello{
 		Version: protocol.Version, Token: []byte(token), Device: 1 + rand.Uint64()>>1, Platform: protocol.PlatformBot,
 		Heartbeat: uint16(protocol.MaxHeartbeat / time.Second), Name: []byte(ClientName),
 	}
 	if _, err := conn.Write(hello.AppendFrame(nil, 1)); err != nil {
-		return 0, nil, err
+		return welcome, nil, err
 	}
 	for buf := make([]byte, 1024); ; {
 		n, err := conn.Read(buf)
 		if err != nil {
-			return 0, nil, err
+			return welcome, nil, err
 		}
 		rest = append(rest, buf[:n]...)
 		f, taken, err := protocol.Split(rest, protocol.MaxFrame)
 		switch {
 		case err != nil:
-			return 0, nil, err
+			return welcome, nil, err
 		case taken == 0:
 		case f.Type == protocol.TypeWelcome:
-			var m protocol.Welcome
-			err := m.Decode(f.Payload)
-			return time.Duration(m.Heartbeat) * time.Second, rest[taken:], err
+			err := welcome.Decode(f.Payload)
+			welcome.Server = nil
+			return welcome, rest[taken:], err
 		case f.Type == protocol.TypeClose:
-			return 0, nil, failure(f.Payload)
+			return welcome, nil, failure(f.Payload)
 		default:
-			return 0, nil, fmt.Errorf("a frame of type %#x instead of WELCOME", uint8(f.Type))
+			return welcome, nil, fmt.Errorf("a frame of type %#x instead of WELCOME", uint8(f.Type))
 		}
 	}
 }

@@ -84,6 +84,8 @@ type Load struct {
 	mu        sync.Mutex
 	lostConns int    // how often a user lost the connection
 	firstLost string // and why the first time
+	limited   int    // how often a limit of the server refused something
+	limit     string // and which the first time
 }
 
 // firstUserBits leaves room for this many users after the first of a run.
@@ -247,6 +249,11 @@ func (l *Load) Close() {
 // Verify compares, after Close, what was acked with what was delivered, and
 // completes the latencies.
 func (l *Load) Verify() {
+	l.mu.Lock()
+	if l.limited > 0 {
+		l.Faults.Addf("the server refused %d requests, so this measures its limits: %s", l.limited, l.limit)
+	}
+	l.mu.Unlock()
 	for i, u := range l.users {
 		u.ackTimes.Flush()
 		u.deliverTimes.Flush()

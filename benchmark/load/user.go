@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 
 	"gannet/benchmark/meter"
+	"gannet/protocol"
 	gannet "gannet/sdk/go"
 )
 
@@ -53,6 +54,16 @@ func (u *user) dial(ctx context.Context, address, token string, opts ...gannet.O
 		u.client, err = dialLean(ctx, u, address, token)
 	}
 	return err
+}
+
+// limitWindow keeps the messages on their way within so many bytes of frames, 0 for no
+// bound; nothing is on its way yet.
+func (u *user) limitWindow(bytes int) {
+	if bytes == 0 {
+		return
+	}
+	frame := len(protocol.Send{}.AppendFrame(nil, 0)) + u.load.config.Size
+	u.slots = u.slots[:min(len(u.slots), max(1, bytes/frame))]
 }
 
 // fillWindow puts as many messages on their way as the window holds.

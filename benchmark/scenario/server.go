@@ -45,6 +45,9 @@ type Program struct {
 	EchoCommand, BareCommand, PausesCommand []string
 
 	Signer Signer
+
+	// RaisedLimits are flags with which the server refuses nobody for asking too much.
+	RaisedLimits []string
 }
 
 // command gives how Executable is called with these arguments.
@@ -87,7 +90,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 		}
 		return &target{Server: load.Server{Address: s.Address, Token: token}, pid: s.ServerPID}, nil
 	}
-	var role []string
+	role := p.RaisedLimits
 	if s.bare {
 		role = slices.Concat(p.BareCommand, []string{"--memtable", strconv.Itoa(s.memtable)})
 	}

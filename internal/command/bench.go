@@ -84,7 +84,7 @@ func bench(ctx context.Context, run func(ctx context.Context, out, progress io.W
 func benchProgram() scenario.Program {
 	return scenario.Program{
 		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
-		PausesCommand: []string{"bench", "pauses"}, Signer: signer,
+		PausesCommand: []string{"bench", "pauses"}, Signer: signer, RaisedLimits: raisedLimits(),
 	}
 }
 

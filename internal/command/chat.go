@@ -49,7 +49,7 @@ func (c *chatCmd) Run(ctx context.Context) (err error) {
 	opts := []gannet.Option{
 		gannet.WithName("gannet chat " + release),
 		gannet.WithPlatform(gannet.Desktop),
-		gannet.WithHandler(gannet.Handler{State: c.announce}),
+		gannet.WithHandler(gannet.Handler{State: c.announce, Refused: refused}),
 	}
 	if c.Store != "" {
 		store, serr := gannet.NewFileStore(c.Store)
@@ -150,6 +150,11 @@ func (c *chatCmd) receive(ctx context.Context, client *gannet.Client) {
 			}
 		}
 	}
+}
+
+// refused says that lines wait because the server does not take them yet.
+func refused(why *gannet.Error) {
+	fmt.Fprintf(os.Stderr, "* the server takes no lines for %v, they wait here (%v)\n", why.RetryAfter, why)
 }
 
 // announce says when the connection comes and goes.

@@ -76,6 +76,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if queues == 0 {
 		queues = gateway.DefaultLanes()
 	}
+	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
 	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{Queues: queues, Publish: queue.Put, Log: log})
 	if errors.Is(err, logicstore.ErrLocked) {
@@ -108,12 +109,16 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	})
 	s.began("transfer", func(context.Context) error { pusher.Stop(); return nil })
 	identity := s.store.Identity()
-	rules := logic.New(logic.Config{
+	toLogic := logic.Config{
 		Log: s.store, History: s.store, Inbox: s.store, Social: s.store,
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
-	})
-	g := gateway.New(gateway.Config{Logic: rules, Lanes: queues, MaxConnections: c.maxConnections(), Log: log})
+	}
+	toGateway := gateway.Config{Lanes: queues, MaxConnections: c.maxConnections(), Limiter: limits, Log: log}
+	c.applyTo(&toGateway, &toLogic)
+	rules := logic.New(toLogic)
+	toGateway.Logic = rules
+	g := gateway.New(toGateway)
 	gate.gateway.Store(g)
 	s.began("gateway", g.Stop)
 	if c.Debug != "" {

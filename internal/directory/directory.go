@@ -22,6 +22,8 @@ type Directory interface {
 	// Bind enters devices under their addresses and appends a result for each. Of
 	// several binds of one device the one with the highest number stays, whatever
 	// order they come in; one with the same number and address again is no change.
+	// A device that is not bound yet is not entered where the user has Bind.Most
+	// devices already, whatever binds come at the same time.
 	Bind(ctx context.Context, binds []Bind, dst []Bound) ([]Bound, error)
 
 	// Unbind removes each device that is still bound by the same number at the
@@ -39,6 +41,7 @@ type Bind struct {
 	User, Device uint64
 	Platform     protocol.Platform
 	Number       uint64 // drawn at login
+	Most         int    // devices of the user, this one included; 0: no bound
 	At           hop.Address
 }
 
@@ -47,6 +50,9 @@ type Bound struct {
 	// Lost says that a later login holds the device: this connection is to be
 	// closed with replaced.
 	Lost bool
+
+	// Full says that the user has as many other devices as may be: nothing was done.
+	Full bool
 
 	// Replaced is the address that this bind took the device from, to be closed
 	// with replaced; zero where there was none.

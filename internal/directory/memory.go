@@ -55,11 +55,14 @@ func (m *Memory) bind(b *Bind) Bound {
 	u := m.users[b.User]
 	if u == nil {
 		u = &bound{}
-		m.users[b.User] = u
+		m.users[b.User] = u // it gets a device: a bound is at least 1
 	}
 	device := Device{User: b.User, Device: b.Device, Platform: b.Platform, At: b.At}
 	i := u.find(b.Device)
 	if i < 0 {
+		if b.Most > 0 && len(u.devices) >= b.Most {
+			return Bound{Full: true}
+		}
 		u.devices, u.numbers = append(u.devices, device), append(u.numbers, b.Number)
 		u.version = newVersion()
 		return Bound{}

@@ -44,6 +44,7 @@ type Welcome struct {
 	User      uint64
 	Number    uint64 // drawn by this login; belongs to the connection
 	Heartbeat uint16 // seconds, the interval in force
+	Expires   int64  // Unix seconds at which the login ends, 0: never
 	Frame     []byte // an encoded WELCOME
 }
 

@@ -25,10 +25,11 @@ var (
 	ErrExpired = errors.New("token: the token is past its time")
 )
 
-// Verifier checks the token of a HELLO. It answers ErrInvalid or ErrExpired
-// for a token that will never do; any other error means that it could not tell.
+// Verifier checks the token of a HELLO and says until when it is good. It answers
+// ErrInvalid or ErrExpired for a token that will never do; any other error means that
+// it could not tell.
 type Verifier interface {
-	Verify(token []byte) (user uint64, err error)
+	Verify(token []byte) (user uint64, expires time.Time, err error)
 }
 
 // keySuffix ends the name of every key file; what precedes it is the kid.
@@ -217,21 +218,21 @@ var parser = jwt.NewParser(
 	jwt.WithExpirationRequired(),
 )
 
-// Verify checks a token. The error is ErrInvalid or ErrExpired.
-func (k *Keys) Verify(token []byte) (user uint64, err error) {
+// Verify checks a token and says when it ends. The error is ErrInvalid or ErrExpired.
+func (k *Keys) Verify(token []byte) (user uint64, expires time.Time, err error) {
 	var claims jwt.RegisteredClaims
 	_, err = parser.ParseWithClaims(string(token), &claims, k.find)
 	if errors.Is(err, jwt.ErrTokenExpired) {
-		return 0, ErrExpired
+		return 0, time.Time{}, ErrExpired
 	}
 	if err != nil {
-		return 0, ErrInvalid
+		return 0, time.Time{}, ErrInvalid
 	}
 	user, err = strconv.ParseUint(claims.Subject, 10, 64)
 	if err != nil || user == 0 {
-		return 0, ErrInvalid
+		return 0, time.Time{}, ErrInvalid
 	}
-	return user, nil
+	return user, claims.ExpiresAt.Time, nil // which the parser demands
 }
 
 // find gives the key that the token names.

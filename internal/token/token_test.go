@@ -98,7 +98,7 @@ func TestFirstStartMakesAKey(t *testing.T) {
 	}
 	signed := mustSign(t, first, 1<<63+5)
 	for _, k := range []*token.Keys{first, again, loaded} {
-		if user, err := k.Verify([]byte(signed)); err != nil || user != 1<<63+5 {
+		if user, _, err := k.Verify([]byte(signed)); err != nil || user != 1<<63+5 {
 			t.Fatalf("user %d (%v), want %d", user, err, uint64(1<<63+5))
 		}
 	}
@@ -123,11 +123,11 @@ func TestRotation(t *testing.T) {
 		t.Fatalf("signed with %s, want the newest private key, 2025", kid)
 	}
 	for name, signed := range map[string]string{"old": before, "new": after} {
-		if user, err := both.Verify([]byte(signed)); err != nil || user != 5 {
+		if user, _, err := both.Verify([]byte(signed)); err != nil || user != 5 {
 			t.Errorf("the %s token gives %d (%v), want 5", name, user, err)
 		}
 	}
-	if _, err := old.Verify([]byte(after)); !errors.Is(err, token.ErrInvalid) {
+	if _, _, err := old.Verify([]byte(after)); !errors.Is(err, token.ErrInvalid) {
 		t.Errorf("a token of an unknown key gives %v, want ErrInvalid", err)
 	}
 }
@@ -143,8 +143,12 @@ func TestSign(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if user, err := k.Verify([]byte(signed)); !errors.Is(err, want) || want == nil && (err != nil || user != 5) {
+		user, expires, err := k.Verify([]byte(signed))
+		if !errors.Is(err, want) || want == nil && (err != nil || user != 5) {
 			t.Errorf("a token of an hour, made %v ago, gives %d, %v; want %v", ago, user, err, want)
+		}
+		if left := time.Until(expires); want == nil && (left > time.Hour-ago || left < time.Hour-ago-time.Minute) {
+			t.Errorf("a token of an hour, made %v ago, is said to end in %v", ago, left)
 		}
 	}
 	if signed, err := k.Sign(0, time.Hour, time.Now()); err == nil {
@@ -168,7 +172,7 @@ func TestPublicKeysOnlyVerify(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if user, err := k.Verify([]byte(signed)); err != nil || user != 5 {
+	if user, _, err := k.Verify([]byte(signed)); err != nil || user != 5 {
 		t.Errorf("user %d (%v), want 5", user, err)
 	}
 }
@@ -232,14 +236,14 @@ func TestBadTokens(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			user, err := k.Verify([]byte(signed))
-			if !errors.Is(err, c.want) || c.want == nil && (err != nil || user != 5) || c.want != nil && user != 0 {
-				t.Fatalf("user %d, %v; want %v", user, err, c.want)
+			user, expires, err := k.Verify([]byte(signed))
+			if !errors.Is(err, c.want) || c.want == nil && (err != nil || user != 5) || c.want != nil && (user != 0 || !expires.IsZero()) {
+				t.Fatalf("user %d until %v, %v; want %v", user, expires, err, c.want)
 			}
 		})
 	}
 	for _, garbage := range []string{"", ".", "..", "a.b.c", strings.Repeat(".", 5000)} {
-		if _, err := k.Verify([]byte(garbage)); !errors.Is(err, token.ErrInvalid) {
+		if _, _, err := k.Verify([]byte(garbage)); !errors.Is(err, token.ErrInvalid) {
 			t.Errorf("%.20q gives %v, want ErrInvalid", garbage, err)
 		}
 	}

@@ -2,6 +2,7 @@ package gannet
 
 import (
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"gannet/protocol"
@@ -16,6 +17,11 @@ import (
 const (
 	ackDelay = 20 * time.Millisecond
 	ackPause = 250 * time.Millisecond
+
+	// maxAcks is how many conversations are acked at once; the others follow with the
+	// next ones, so that a client that was away for long stays within what the server
+	// lets a connection send.
+	maxAcks = 256
 )
 
 // ackBy gives the time at which what has been received now is acked at the
@@ -65,7 +71,7 @@ func (c *Client) uncork() error {
 	if drained || due || along {
 		c.due.ack = time.Time{}
 		c.collect()
-		c.ack()
+		c.ack(drained)
 	}
 	c.flush()
 	c.mu.Unlock()
@@ -80,9 +86,9 @@ func (c *Client) uncork() error {
 	return nil
 }
 
-// ack sends the PUSHACKs and stores the cursors that are planned. The caller
-// holds mu.
-func (c *Client) ack() {
+// ack sends the PUSHACKs and stores the cursors that are planned, at most maxAcks of
+// them unless all are asked for. The caller holds mu.
+func (c *Client) ack(all bool) {
 	in := &c.inbox
 	if len(in.unacked) == 0 {
 		return
@@ -90,7 +96,11 @@ func (c *Client) ack() {
 	c.link.acked = c.link.now
 	c.link.pause = ackPause/2 + rand.N(ackPause)
 	in.acked, in.cursors = in.acked[:0], in.cursors[:0]
-	for i, v := range in.unacked {
+	n := len(in.unacked)
+	if !all {
+		n = min(n, maxAcks)
+	}
+	for _, v := range in.unacked[:n] {
 		cursor := Cursor{Target: v.target, Seq: v.received}
 		if v.owed && v.received > 0 {
 			c.wire.pending = cursor.AppendPushAck(c.wire.pending, 0)
@@ -100,9 +110,8 @@ func (c *Client) ack() {
 			in.cursors = append(in.cursors, cursor)
 		}
 		v.dirty, v.owed = false, false
-		in.unacked[i] = nil
 	}
-	in.unacked = in.unacked[:0]
+	in.unacked = slices.Delete(in.unacked, 0, n)
 	if c.opts.store != nil {
 		c.opts.store.SetReceived(in.cursors)
 	}

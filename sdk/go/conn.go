@@ -172,6 +172,7 @@ func (c *Client) resume(conn net.Conn) {
 	if most := int(c.link.welcome.MaxUnacked); most > 0 {
 		c.out.limit = min(c.out.limit, most)
 	}
+	c.out.limitBytes = int(c.link.welcome.WindowBytes)
 	c.out.answered = c.link.now
 	c.pump()
 	c.mu.Unlock()

@@ -34,6 +34,10 @@ type Handler struct {
 	// rose in between are in Conversations.
 	Receipt func(Receipt)
 
+	// Refused gets why the server does not take messages for the moment, and for how
+	// long; the client keeps all of them back until then and sends them again by itself.
+	Refused func(*Error)
+
 	// State gets every change of state. With Connecting comes why the
 	// connection ended or could not be had, with Closed what Err gives.
 	State func(State, error)

@@ -33,11 +33,13 @@ type pending struct {
 	next    int        // entries before it are not held
 	live    int        // not ended
 	flying  int        // sent
+	bytes   int        // of their frames
 
-	window int // live at most
-	limit  int // flying at most: window, or what the server allows
-	lastID uint64
-	stable uint64 // ids up to here are on disk and may go out
+	window     int // live at most
+	limit      int // flying at most: window, or what the server allows
+	limitBytes int // bytes at most, but for a single message; 0: no bound
+	lastID     uint64
+	stable     uint64 // ids up to here are on disk and may go out
 
 	retryAt  time.Time // nothing goes out before it; zero: at once
 	attempts int       // retries since the last ack
@@ -46,6 +48,12 @@ type pending struct {
 	reserved int             // rooms given to waiters that have not used them yet
 	waiters  []chan struct{} // callers of Send waiting for room, oldest first
 }
+
+// size gives the bytes of its frame.
+func (e *outgoing) size() int { return sendFixed + len(e.draft.Body) }
+
+// sendFixed is a SEND without its body.
+var sendFixed = len(protocol.Send{}.AppendFrame(nil, 0))
 
 // init begins with what the store has. New ids begin above clock.
 func (o *pending) init(saved Saved, window int, clock uint64) {
@@ -126,6 +134,7 @@ func (o *pending) remove(i int) outgoing {
 	e := o.entries[i]
 	if e.state == sent {
 		o.flying--
+		o.bytes -= e.size()
 	}
 	o.entries[i] = outgoing{id: e.id, state: ended}
 	o.live--
@@ -144,6 +153,7 @@ func (o *pending) remove(i int) outgoing {
 func (o *pending) hold(i int) {
 	o.entries[i].state = held
 	o.flying--
+	o.bytes -= o.entries[i].size()
 	o.next = min(o.next, i)
 }
 
@@ -154,7 +164,7 @@ func (o *pending) holdAll() {
 			o.entries[i].state = held
 		}
 	}
-	o.next, o.flying, o.retryAt = o.head, 0, time.Time{}
+	o.next, o.flying, o.bytes, o.retryAt = o.head, 0, 0, time.Time{}
 }
 
 // unacked counts the messages to the target that are on the wire.
@@ -168,6 +178,11 @@ func (o *pending) unacked(target Target) uint64 {
 	return n
 }
 
+// full says whether so many bytes more are too many.
+func (o *pending) full(size int) bool {
+	return o.limitBytes > 0 && o.flying > 0 && o.bytes+size > o.limitBytes
+}
+
 // encode appends to dst the frames of what may go out, oldest first.
 func (o *pending) encode(dst []byte, numbers *counter) []byte {
 	if !o.retryAt.IsZero() {
@@ -178,7 +193,7 @@ func (o *pending) encode(dst []byte, numbers *counter) []byte {
 		if e.state != held {
 			continue
 		}
-		if e.id > o.stable {
+		if e.id > o.stable || o.full(e.size()) {
 			break
 		}
 		if o.flying == 0 {
@@ -187,6 +202,7 @@ func (o *pending) encode(dst []byte, numbers *counter) []byte {
 		e.request = numbers.next()
 		e.state = sent
 		o.flying++
+		o.bytes += e.size()
 		dst = protocol.Send{
 			Target: e.target, ClientID: e.id, Content: e.draft.Content, Body: e.draft.Body,
 		}.AppendFrame(dst, e.request)
@@ -212,6 +228,6 @@ func (o *pending) abandon() []outgoing {
 			left = append(left, o.entries[i])
 		}
 	}
-	o.entries, o.head, o.next, o.live, o.flying = nil, 0, 0, 0, 0
+	o.entries, o.head, o.next, o.live, o.flying, o.bytes = nil, 0, 0, 0, 0, 0
 	return left
 }

@@ -190,6 +190,7 @@ func (c *Client) sendFailed(request uint32, failure *Error) bool {
 	if failure.Code.Action() == protocol.ActionRetry {
 		// Later messages wait with it, so that they do not pass it.
 		c.out.hold(i)
+		began := c.out.retryAt.IsZero()
 		if c.out.retryAt.IsZero() || c.out.attempts == 0 {
 			c.out.attempts++
 		}
@@ -199,6 +200,9 @@ func (c *Client) sendFailed(request uint32, failure *Error) bool {
 		}
 		c.due.send = c.out.retryAt
 		c.mu.Unlock()
+		if hook := c.opts.handler.Refused; hook != nil && began {
+			hook(failure)
+		}
 		return true
 	}
 	e := c.out.remove(i)

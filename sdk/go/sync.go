@@ -155,6 +155,7 @@ type fetches struct {
 	wanted []*conversation
 	active []*conversation
 	later  []*conversation // failed, to be wanted again
+	hold   time.Time       // none is asked before it: the server limits how many are
 }
 
 func (f *fetches) none() bool { return len(f.wanted)+len(f.active)+len(f.later) == 0 }
@@ -201,6 +202,10 @@ func (c *Client) fetch(v *conversation) {
 func (c *Client) startFetches() {
 	f := &c.inbox.fetches
 	if len(f.wanted) == 0 || len(f.active) >= maxFetches {
+		return
+	}
+	if c.link.now.Before(f.hold) {
+		soonest(&c.due.fetch, f.hold)
 		return
 	}
 	c.mu.Lock()
@@ -268,7 +273,11 @@ func (c *Client) fetchFailed(v *conversation, e *Error) {
 	c.endFetch(v)
 	if e.Code.Action() == protocol.ActionRetry {
 		v.retries++
-		c.fetchLater(v, retryDelay(v.retries, e.RetryAfter))
+		delay := retryDelay(v.retries, e.RetryAfter)
+		if e.Code == protocol.CodeRateLimited {
+			c.inbox.fetches.hold = c.link.now.Add(delay)
+		}
+		c.fetchLater(v, delay)
 	} else {
 		v.next = max(v.next, v.goal+1)
 		if len(v.stash) > 0 {

@@ -164,8 +164,8 @@ func TestADeviceWithoutAStoreGoesOnWhereItsAcksEnded(t *testing.T) {
 	s := newServer(t)
 	bot := func(d *diary) *Client { return join(t, s, 1, WithDevice(5), WithHandler(d.handler())) }
 	first := newDiary()
-	c := bot(first)
 	s.whisper(2, User(1), "one")
+	c := bot(first)
 	first.expect(t, "one")
 	s.until("PUSHACK", func() bool {
 		return s.conversations[Target{Kind: protocol.KindDirect, ID: 2}.Conversation(1)].acked[[2]uint64{1, 5}] == 1

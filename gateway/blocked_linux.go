@@ -1,0 +1,98 @@
+package gateway
+
+import (
+	"errors"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+)
+
+// blocked waits for sockets that take bytes again: one epoll instance, on which only
+// sockets are that took less than they were given, once for each time that they did.
+// netpoll has no way to wait for that. One goroutine serves all of them; it is parked
+// in the runtime's own poller, as an epoll instance can be waited for itself.
+type blocked struct {
+	gateway *Gateway
+	file    *os.File // nil: there is none, and the wheel tries blocked sockets
+	epoll   syscall.RawConn
+}
+
+func newBlocked(g *Gateway) *blocked {
+	b := &blocked{gateway: g}
+	fd, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err == nil {
+		err = unix.SetNonblock(fd, true)
+		b.file = os.NewFile(uintptr(fd), "epoll")
+	}
+	if err == nil {
+		b.epoll, err = b.file.SyscallConn()
+	}
+	if err != nil {
+		g.log.Error("gateway: blocked sockets cannot be waited for and are tried all the time", "error", err)
+		b.close()
+		b.file = nil
+	}
+	return b
+}
+
+// close ends run.
+func (b *blocked) close() {
+	if b.file != nil {
+		b.file.Close()
+	}
+}
+
+var errNoEpoll = errors.New("gateway: no epoll instance")
+
+// add waits for a socket once. id is that of its session; known says that the socket
+// was added before.
+func (b *blocked) add(fd int, id uint64, known bool) error {
+	if b.file == nil {
+		return errNoEpoll
+	}
+	op := unix.EPOLL_CTL_ADD
+	if known {
+		op = unix.EPOLL_CTL_MOD
+	}
+	event := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(id), Pad: int32(id >> 32)}
+	err := b.epoll.Control(func(epoll uintptr) {
+		if cerr := unix.EpollCtl(int(epoll), op, fd, &event); cerr != nil {
+			event.Events = 0
+		}
+	})
+	if err == nil && event.Events == 0 {
+		err = errNoEpoll
+	}
+	return err
+}
+
+// run has writable sockets written to until close.
+func (b *blocked) run() {
+	if b.file == nil {
+		return
+	}
+	events, ids := make([]unix.EpollEvent, 256), make([]uint64, 0, 256)
+	for {
+		n := 0
+		err := b.epoll.Read(func(epoll uintptr) bool {
+			var werr error
+			n, werr = unix.EpollWait(int(epoll), events, 0)
+			return n > 0 || werr != nil // EINTR
+		})
+		if err != nil {
+			return
+		}
+		ids = ids[:0]
+		for _, e := range events[:max(0, n)] {
+			ids = append(ids, uint64(uint32(e.Pad))<<32|uint64(uint32(e.Fd)))
+		}
+		b.gateway.wake(ids...)
+	}
+}
+
+func (t *netpollTransport) await(s *session) error {
+	err := s.gateway.blocked.add(t.fd, s.id, t.awaited)
+	t.awaited = t.awaited || err == nil
+	return err
+}

@@ -1,0 +1,238 @@
+package gateway
+
+import (
+	"bytes"
+	"testing"
+	"time"
+
+	"gannet/internal/limiter"
+	"gannet/protocol"
+)
+
+func ping(request uint32) []byte { return protocol.AppendEmpty(nil, protocol.TypePing, request) }
+
+func cursorTo(user, seq uint64) protocol.Cursor {
+	return protocol.Cursor{Target: protocol.Target{Kind: protocol.KindDirect, ID: user}, Seq: seq}
+}
+
+// spend uses up the frames that a connection may send at once.
+func (p *peer) spend(burst int) {
+	p.t.Helper()
+	p.send(bytes.Repeat(ping(1), burst))
+	for range burst {
+		p.answered(1, protocol.TypePong)
+	}
+}
+
+func TestFramesOverTheLimit(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	st := newLimitedStage(t, l, limiter.Rates{}, limiter.Rate{PerSecond: 100, Burst: 10})
+	p := st.login(1)
+	p.spend(10)
+	p.send(ping(2))
+	if wait := p.limitedBy(2, "frames per second of this connection"); wait != 10*time.Millisecond {
+		t.Fatalf("a frame is said to be allowed after %v", wait)
+	}
+	p.send(protocol.Sync{}.AppendFrame(nil, 3))
+	p.limitedBy(3, "frames")
+	p.send(protocol.AppendEmpty(nil, 0x7f, 4))
+	p.limitedBy(4, "frames")
+	p.send(sendFrame(9, 5, ""))
+	wait := p.limitedBy(5, "frames")
+	st.pass(100 * time.Millisecond)
+	p.spend(8)
+	p.send(sendFrame(9, 6, "")) // there is a token; the hold goes on
+	p.limitedBy(6, "frames")
+	st.pass(wait)
+	p.send(sendFrame(9, 5, ""))
+	p.answered(5, protocol.TypeSendAck)
+	st.pass(10 * time.Second)
+	p.spend(10)
+	p.send(ping(7))
+	p.limitedBy(7, "frames")
+	if n := st.stat("refused.frame_rate"); n != 5 {
+		t.Fatalf("%d are counted", n)
+	}
+	other := st.login(2)
+	other.spend(10)
+}
+
+func TestAcksOverTheLimitAreMergedAndNeverRefused(t *testing.T) {
+	l := newLogic()
+	l.answer = func(r request) []byte {
+		if r.Frame.Request == 0 {
+			return nil
+		}
+		return protocol.AppendEmpty(nil, protocol.TypeDone, r.Frame.Request)
+	}
+	st := newLimitedStage(t, l, limiter.Rates{}, limiter.Rate{PerSecond: 50, Burst: 10})
+	p := st.login(1)
+	p.spend(10)
+	for seq := uint64(1); seq <= 100; seq++ {
+		p.send(cursorTo(2, seq).AppendPushAck(nil, 0))
+	}
+	p.send(cursorTo(2, 60).AppendPushAck(nil, 0))
+	p.send(cursorTo(2, 70).AppendRead(nil, 0))
+	p.send(cursorTo(3, 80).AppendPushAck(nil, 0))
+	p.send(cursorTo(2, 71).AppendRead(nil, 21))
+	p.send(cursorTo(2, 72).AppendRead(nil, 22))
+	p.send(cursorTo(2, 73).AppendPushAck(nil, 23))
+	p.send(cursorTo(2, 79).AppendRead(nil, 0))
+	p.send(ping(24))
+	p.limitedBy(24, "frames")
+	if n := len(l.requests()); n != 0 {
+		t.Fatalf("logic got %d frames before there was a token", n)
+	}
+	st.pass(tick)
+	st.eventually("a turn carries as many as it allows", func() bool { return len(l.requests()) == 1 })
+	st.pass(5 * tick)
+	for _, request := range []uint32{21, 22, 23} {
+		p.answered(request, protocol.TypeDone)
+	}
+	want := [][]byte{
+		cursorTo(2, 100).AppendPushAck(nil, 0), cursorTo(2, 79).AppendRead(nil, 0), cursorTo(3, 80).AppendPushAck(nil, 0),
+		cursorTo(2, 71).AppendRead(nil, 21), cursorTo(2, 72).AppendRead(nil, 22), cursorTo(2, 73).AppendPushAck(nil, 23),
+	}
+	got := l.requests()
+	if len(got) != len(want) {
+		t.Fatalf("logic got %d frames, want %d", len(got), len(want))
+	}
+	for i, r := range got {
+		f, _, _ := protocol.Split(want[i], protocol.MaxFrame)
+		if r.Frame.Type != f.Type || r.Frame.Request != f.Request || !bytes.Equal(r.Frame.Payload, f.Payload) {
+			t.Fatalf("frame %d is %#x %d %x, want %x", i, r.Frame.Type, r.Frame.Request, r.Frame.Payload, want[i])
+		}
+	}
+	if n := st.stat("acks.merged"); n != 101 {
+		t.Fatalf("%d acks are counted as merged", n)
+	}
+	// They had their tokens: what passed meanwhile is used up.
+	p.send(ping(25))
+	p.limitedBy(25, "frames")
+	st.pass(tick)
+	p.send(ping(26))
+	p.answered(26, protocol.TypePong)
+}
+
+func TestAPushAckThatWaitsEndsTheWaitForIt(t *testing.T) {
+	l := newLogic()
+	st := newLimitedStage(t, l, limiter.Rates{}, limiter.Rate{PerSecond: 1, Burst: 3})
+	p := st.login(1)
+	st.push([]delivery{{pushFrame(2, 1, 1, 1), []uint64{p.conn}}})
+	p.next()
+	p.spend(3)
+	p.send(cursorTo(2, 1).AppendPushAck(nil, 0))
+	p.send(ping(4))
+	p.limitedBy(4, "frames")
+	st.pass(protocol.PushAckTimeout + tick)
+	st.eventually("the ack is carried", func() bool { return len(l.requests()) == 1 })
+	if n := st.stat("push.again"); n != 0 {
+		t.Fatalf("%d pushes went again", n)
+	}
+}
+
+func TestTooManyAcksThatWaitGoAtOnce(t *testing.T) {
+	l := newLogic()
+	st := newLimitedStage(t, l, limiter.Rates{}, limiter.Rate{PerSecond: 50, Burst: 1})
+	p := st.login(1)
+	p.spend(1)
+	const more = 10
+	for user := uint64(1); user <= maxWaitingAcks+more; user++ {
+		p.send(cursorTo(user, user).AppendPushAck(nil, 0))
+	}
+	st.eventually("the oldest go", func() bool { return len(l.requests()) == more })
+	if n := st.stat("acks.forced"); n != more {
+		t.Fatalf("%d are counted as forced", n)
+	}
+	st.pass((maxWaitingAcks + 1) * tick)
+	st.eventually("all have gone", func() bool { return len(l.requests()) == maxWaitingAcks+more })
+	for i, r := range l.requests() {
+		var c protocol.Cursor
+		if c.Decode(r.Frame.Payload) != nil || c.Seq != uint64(i+1) {
+			t.Fatalf("ack %d is %+v", i, c)
+		}
+	}
+	p.send(ping(4))
+	p.answered(4, protocol.TypePong)
+}
+
+func TestAcksThatWaitGoWhenTheirConnectionEnds(t *testing.T) {
+	l := newLogic()
+	st := newLimitedStage(t, l, limiter.Rates{}, limiter.Rate{PerSecond: 50, Burst: 1})
+	p := st.login(1)
+	p.spend(1)
+	for user := uint64(2); user <= 6; user++ {
+		p.send(cursorTo(user, 1).AppendRead(nil, 0))
+	}
+	p.Close()
+	st.eventually("logic gets them", func() bool { return len(l.requests()) == 5 })
+}
+
+func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
+	for name, c := range map[string]struct {
+		frame []byte
+		most  int // of them until then
+	}{
+		"small frames":                 {ping(2), maxDefied + 100},
+		"messages on hold":             {sendFrame(9, 1, "hi"), maxDefied + 100},
+		"large frames":                 {sendFrame(9, 1, string(make([]byte, protocol.MaxBody))), maxDefied/16 + 100},
+		"acks of ever other strangers": {nil, maxDefied + maxWaitingAcks + 100},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLogic()
+			st := newLimitedStage(t, l, limiter.Rates{}, limiter.Rate{PerSecond: 1, Burst: 1})
+			p := st.login(1)
+			p.spend(1)
+			gone := make(chan protocol.Failure, 1)
+			go func() {
+				for {
+					f, err := p.read()
+					if err != nil {
+						close(gone)
+						return
+					}
+					var m protocol.Failure
+					if f.Type == protocol.TypeClose && m.Decode(f.Payload) == nil {
+						gone <- m
+						return
+					}
+				}
+			}()
+			for i := range c.most {
+				frame := c.frame
+				if frame == nil {
+					frame = cursorTo(uint64(i+10), 1).AppendPushAck(nil, 0)
+				}
+				if _, err := p.Write(frame); err != nil {
+					break // the connection has ended
+				}
+			}
+			m, said := <-gone
+			if said && (m.Code != protocol.CodeOverLimits || m.RetryAfter < uint32(overLimitsRetry.Milliseconds()/2) || len(m.Text) == 0) {
+				t.Fatalf("closed with %v, %d ms, %q", m.Code, m.RetryAfter, m.Text)
+			}
+			st.eventually("it is counted", func() bool { return st.stat("close.over_limits") == 1 })
+			st.login(2).spend(1)
+		})
+	}
+}
+
+// TestRefusalsOfLongAgoDoNotCount: a client that is over its limits now and then is
+// never closed.
+func TestRefusalsOfLongAgoDoNotCount(t *testing.T) {
+	st := newLimitedStage(t, newLogic(), limiter.Rates{}, limiter.Rate{PerSecond: 1, Burst: 1})
+	p := st.login(1)
+	const part = maxDefied / 4
+	for range 6 {
+		p.send(bytes.Repeat(ping(2), part))
+		for range part {
+			p.next()
+		}
+		st.pass(4 * time.Second)
+	}
+	p.alive()
+	if st.stat("refused.frame_rate") < 5*part {
+		t.Fatal("too little was refused for this to say anything")
+	}
+}

@@ -1,0 +1,138 @@
+package gateway
+
+import (
+	"math/rand/v2"
+	"time"
+
+	"gannet/internal/limiter"
+	"gannet/protocol"
+)
+
+// limited says what a limit counts, for the person who reads an ERROR.
+var limited = [limiter.Kinds]string{
+	limiter.Sends:     "over the limit of messages per second of this user",
+	limiter.SendBytes: "over the limit of bytes of messages per second of this user",
+	limiter.Syncs:     "over the limit of SYNC per second of this user",
+	limiter.Histories: "over the limit of HISTORY per second of this user",
+}
+
+const limitedFrames = "over the limit of frames per second of this connection"
+
+// sendFixed is the payload of a SEND without its body.
+const sendFixed = 9 + 8 + 1 + 4
+
+// maySend says whether a SEND is within the limits of its user; one that is not has
+// been answered, and those that follow are on hold.
+func (s *session) maySend(f protocol.Frame, raw []byte) bool {
+	if s.heldBack(f, raw) {
+		return false
+	}
+	l := s.gateway.limiter
+	if l == nil {
+		return true
+	}
+	user := limiter.User(s.user)
+	kind, wait := limiter.Sends, l.Take(limiter.Sends, user, 1)
+	if wait == 0 {
+		kind, wait = limiter.SendBytes, l.Take(limiter.SendBytes, user, len(f.Payload)-sendFixed)
+	}
+	if wait == 0 {
+		return true
+	}
+	s.gateway.counters.refusedUserRate.Add(1)
+	s.refuseSend(f, raw, limited[kind], wait)
+	return false
+}
+
+// mayAsk says whether a SYNC or HISTORY is within the limits of its user; one that is
+// not has been answered.
+func (s *session) mayAsk(f protocol.Frame, raw []byte) bool {
+	l := s.gateway.limiter
+	if l == nil {
+		return true
+	}
+	kind := limiter.Histories
+	if f.Type == protocol.TypeSync {
+		kind = limiter.Syncs
+	}
+	wait := l.Take(kind, limiter.User(s.user), 1)
+	if wait == 0 {
+		return true
+	}
+	s.gateway.counters.refusedUserRate.Add(1)
+	s.refuse(f, raw, protocol.CodeRateLimited, limited[kind], wait)
+	return false
+}
+
+// holding is why and until when the SENDs of a connection are refused. It stays when
+// it is over, for the next one to know.
+type holding struct {
+	until int64 // tick
+	ticks int64 // that it was to last at least
+	code  protocol.Code
+	text  string
+}
+
+// hold has all SENDs of this connection refused, with this code and text, until d is
+// over, and gives the time to say to the client: without it the ones behind a refused
+// one would overtake it.
+func (s *session) hold(d time.Duration, code protocol.Code, text string) time.Duration {
+	ticks := int64((d + tick - 1) / tick)
+	s.held.until, s.held.code, s.held.text = s.gateway.wheel.now()+ticks, code, text
+	return time.Duration(ticks) * tick
+}
+
+// heldBack refuses a SEND while the connection is on hold.
+func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
+	left := s.held.until - s.gateway.wheel.now()
+	if left <= 0 {
+		return false
+	}
+	// A clock that lags behind must not refuse a SEND and take the next one.
+	left = max(left, minHeldTicks)
+	s.held.until = s.gateway.wheel.now() + left
+	s.gateway.counters.refusedHeld.Add(1)
+	s.refuse(f, raw, s.held.code, s.held.text, time.Duration(left)*tick)
+	return true
+}
+
+// refuseSend refuses a SEND over a limit and holds those that follow. The hold lasts
+// until what was asked for is allowed, and for a client that is refused again soon
+// after twice as long as the last: it then sends many at a time in place of a few with
+// many refusals.
+func (s *session) refuseSend(f protocol.Frame, raw []byte, text string, wait time.Duration) {
+	h := &s.held
+	if s.gateway.wheel.now() > h.until+h.ticks {
+		h.ticks = 0
+	}
+	h.ticks = min(max(2*h.ticks, minHoldTicks), maxHoldTicks)
+	wait = max(wait, time.Duration(h.ticks)*tick)
+	s.refuse(f, raw, protocol.CodeRateLimited, text, s.hold(wait, protocol.CodeRateLimited, text))
+}
+
+// refuse answers with an ERROR that says for how long to wait, and ends the
+// connection of a client that does not heed it.
+func (s *session) refuse(f protocol.Frame, raw []byte, code protocol.Code, text string, wait time.Duration) {
+	answer := protocol.Failure{
+		Code: code, Text: []byte(text), RetryAfter: uint32((wait + time.Millisecond - 1) / time.Millisecond),
+	}
+	s.reply(answer.AppendError(nil, f.Request))
+	s.defy(raw)
+}
+
+// defy notes that a client goes on over its limits.
+func (s *session) defy(raw []byte) {
+	now := s.gateway.wheel.now()
+	if now >= s.defiedUntil {
+		s.defied, s.defiedUntil = 0, now+defiedTicks
+	}
+	if s.defied += 1 + len(raw)/defiedBytes; s.defied > maxDefied {
+		s.closeAfter(protocol.CodeOverLimits, overLimitsDelay())
+	}
+}
+
+// overLimitsDelay gives the retry_after of a CLOSE to whom a limit keeps out.
+func overLimitsDelay() uint32 {
+	half := overLimitsRetry.Milliseconds() / 2
+	return uint32(half + rand.Int64N(half))
+}

@@ -1,0 +1,123 @@
+package limiter
+
+import (
+	"hash/maphash"
+	"sync"
+	"time"
+)
+
+// Bounds of the buckets of one kind.
+const (
+	// sets times ways is how many buckets a kind has at most, 1.6 MB of them. A bucket
+	// matters only until it is full again, within seconds, so this is how many users or
+	// addresses may have been busy within that time.
+	sets = 8 << 10
+	ways = 8
+)
+
+// Memory is the Limiter of one process: for each kind a table of buckets that never
+// grows.
+//
+// A bucket is one number, the time at which it is full again (the generic cell rate
+// algorithm); one that is full again says no more than none at all. A subject has its
+// place in one set of a few, by a hash with a seed of this process. A set without a
+// place to spare forgets the bucket that is full again or will be first. So to make
+// it forget that of a subject that has used up its tokens, others must use up theirs
+// too: somebody with many addresses does not know which of them share the set, and
+// would have to use up the tokens of tens of thousands of them again and again, within
+// the seconds in which a bucket fills. What that buys is one more burst of a subject.
+type Memory struct {
+	now   func() time.Time // nil: time.Now
+	start time.Time
+	seed  maphash.Seed
+	kinds [Kinds]kind
+}
+
+var _ Limiter = (*Memory)(nil)
+
+// kind has the buckets of a kind.
+type kind struct {
+	each  float64 // nanoseconds in which a token comes
+	burst int
+	full  int64 // nanoseconds in which an empty bucket fills
+	sets  []set // nil: no limit
+}
+
+type set struct {
+	mu      sync.Mutex
+	buckets [ways]bucket
+}
+
+type bucket struct {
+	subject Subject
+	filled  int64 // when it is full again, in nanoseconds after origin
+}
+
+// origin stands for the start in what buckets hold. It is far from both ends, so that
+// a clock that jumps reaches neither.
+const origin = 1 << 61
+
+// NewMemory makes a Memory whose buckets are all full. now gives the time; nil means
+// time.Now, whose monotonic reading does not jump. With a clock that jumps back a
+// bucket takes no longer than usual to fill.
+func NewMemory(rates Rates, now func() time.Time) *Memory {
+	m := &Memory{now: now, start: time.Now(), seed: maphash.MakeSeed()}
+	if now != nil {
+		m.start = now()
+	}
+	for i, r := range rates {
+		if r.Off() {
+			continue
+		}
+		each := float64(time.Second) / r.PerSecond
+		m.kinds[i] = kind{each: each, burst: r.Burst, full: int64(each * float64(r.Burst)), sets: make([]set, sets)}
+	}
+	return m
+}
+
+// Take implements Limiter.
+func (m *Memory) Take(k Kind, subject Subject, n int) (wait time.Duration) {
+	kind := &m.kinds[k]
+	if kind.sets == nil || n <= 0 {
+		return 0
+	}
+	cost := int64(kind.each * float64(min(n, kind.burst)))
+	return kind.sets[maphash.Bytes(m.seed, subject[:])%sets].take(&subject, m.time(), cost, kind.full)
+}
+
+// time gives the nanoseconds after origin.
+func (m *Memory) time() int64 {
+	if m.now == nil {
+		return origin + int64(time.Since(m.start)) // half the cost of time.Now
+	}
+	return origin + int64(m.now().Sub(m.start))
+}
+
+// take takes what costs so many nanoseconds of filling from the bucket of subject.
+func (s *set) take(subject *Subject, now, cost, full int64) (wait time.Duration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	latest := now + full // when an empty bucket is full again; later times are of a clock that jumped back
+	b, earliest := -1, 0
+	for i := range s.buckets {
+		s.buckets[i].filled = min(s.buckets[i].filled, latest)
+		if s.buckets[i].subject == *subject {
+			b = i
+			break
+		}
+		if s.buckets[i].filled < s.buckets[earliest].filled {
+			earliest = i
+		}
+	}
+	filled := now
+	if b >= 0 {
+		filled = max(filled, s.buckets[b].filled)
+	} else {
+		b = earliest
+	}
+	if over := filled + cost - latest; over > 0 {
+		return max(time.Duration(over), time.Millisecond)
+	}
+	s.buckets[b] = bucket{*subject, filled + cost}
+	return 0
+}
