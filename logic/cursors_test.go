@@ -12,7 +12,7 @@ import (
 func TestCursorsOfABatch(t *testing.T) {
 	seed := rand.Uint64()
 	rng := rand.New(rand.NewPCG(seed, 0))
-	for round := range 60 {
+	for round := range 25 {
 		together, apart := newRig(t, nil), newRig(t, nil)
 		id, head := uint64(0), uint64(0)
 		for range 5 {

@@ -135,3 +135,71 @@ func TestPanicInSource(t *testing.T) {
 		t.Fatalf("%+v, %v", page, err)
 	}
 }
+
+// TestRetryDelaysNobody: while client ids are read back for one device, others send, and
+// the device does in other conversations; then it gets its answer.
+func TestRetryDelaysNobody(t *testing.T) {
+	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem()})
+	for id := uint64(1); id <= 10; id++ {
+		mustSend(t, s, 1, 1, 2, id)
+	}
+	h := hook(s)
+	reading, release := make(chan struct{}), make(chan struct{})
+	h.walk = func() {
+		h.walk = nil
+		close(reading)
+		<-release
+	}
+	again := func() logic.Entry {
+		b := new(entries).send(1, 1, 2, 5)
+		if err := b.applyTo(t, s); err != nil {
+			t.Fatal(err)
+		}
+		return b.Entries[0]
+	}
+	if e := again(); !isBusy(e) {
+		t.Fatalf("a retry whose client id has to be read back came to %+v", e)
+	}
+	<-reading
+	for i, b := range []*entries{new(entries).send(2, 1, 1, 1), new(entries).send(1, 1, 3, 11), new(entries).send(3, 1, 1, 1)} {
+		if err := b.applyTo(t, s); err != nil || b.Entries[0].Outcome != logic.Applied {
+			t.Fatalf("while it is read back message %d came to %+v, %v", i, b.Entries[0], err)
+		}
+	}
+	if e := again(); !isBusy(e) {
+		t.Fatalf("before it is read back the retry came to %+v", e)
+	}
+	close(release)
+	if e := mustSend(t, s, 1, 1, 2, 5); e.Outcome != logic.Repeated || e.Seq != 5 {
+		t.Fatalf("once it is read back the retry came to %+v", e)
+	}
+}
+
+// TestCloseDuringARecall: the store closes although client ids are being read back.
+func TestCloseDuringARecall(t *testing.T) {
+	fs := vfs.NewMem()
+	s, err := Open("data", Options{Queues: 1, FS: fs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := uint64(1); id <= 10; id++ {
+		mustSend(t, s, 1, 1, 2, id)
+	}
+	h := hook(s)
+	reading := make(chan struct{})
+	h.walk = func() {
+		close(reading)
+		<-s.ending.Done()
+	}
+	if err := new(entries).send(1, 1, 2, 5).applyTo(t, s); err != nil {
+		t.Fatal(err)
+	}
+	<-reading
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = mustOpen(t, Options{Queues: 1, FS: fs})
+	if e := mustSend(t, s, 1, 1, 2, 5); e.Outcome != logic.Repeated || e.Seq != 5 {
+		t.Fatalf("after the restart the retry came to %+v", e)
+	}
+}
