@@ -2,6 +2,7 @@
 // it but in its rooms, which import each other from top to bottom:
 //
 //	scenario   what is measured, a file each, and against which server
+//	attack     clients who want to harm a server
 //	load       users who write to each other; every message is checked
 //	yardstick  what the machine gives: echo, commits, bare server, pauses
 //	process    children: the servers that are measured

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -185,6 +186,7 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 			p := st.login(1)
 			p.spend(1)
 			gone := make(chan protocol.Failure, 1)
+			var answers atomic.Int64
 			go func() {
 				for {
 					f, err := p.read()
@@ -192,6 +194,7 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 						close(gone)
 						return
 					}
+					answers.Add(1)
 					var m protocol.Failure
 					if f.Type == protocol.TypeClose && m.Decode(f.Payload) == nil {
 						gone <- m
@@ -203,6 +206,8 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 				frame := c.frame
 				if frame == nil {
 					frame = cursorTo(uint64(i+10), 1).AppendPushAck(nil, 0)
+				} else { // it reads, and is not closed for anything else
+					st.eventually("its refusals are read", func() bool { return answers.Load() >= int64(i-500) || len(gone) > 0 })
 				}
 				if _, err := p.Write(frame); err != nil {
 					break // the connection has ended

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"sync"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -28,10 +29,9 @@ type forwarding struct {
 type inbound struct {
 	frame protocol.Frame
 	code  protocol.Code
-	ask   int // in asks; -1: none
-	entry int // in entries
-
-	retryAfter uint32 // of the answer, with a code
+	retry time.Duration // with code, 0: as it says
+	ask   int           // in asks; -1: none
+	entry int           // in entries
 
 	send   protocol.Send   // SEND
 	cursor protocol.Cursor // PUSHACK, READ

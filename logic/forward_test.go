@@ -159,14 +159,14 @@ func TestCursorsAreAnsweredWhenAsked(t *testing.T) {
 // code stands for several limits, the name of the limit; and it is counted.
 func TestLogRefuses(t *testing.T) {
 	for code, want := range map[protocol.Code]struct {
-		after uint32
+		after time.Duration
 		stat  string
 	}{
 		protocol.CodeStaleClientID:  {0, "refused.stale_client_id"},
 		protocol.CodeTooManyDevices: {0, "refused.too_many_devices"},
-		protocol.CodeBusy:           {100, "refused.busy"},
-		protocol.CodeRateLimited:    {1501, "refused.rate_limited"},
-		protocol.CodeStorageFull:    {1000, "refused.other"},
+		protocol.CodeBusy:           {100 * time.Millisecond, "refused.busy"},
+		protocol.CodeRateLimited:    {1501 * time.Millisecond, "refused.rate_limited"},
+		protocol.CodeStorageFull:    {time.Second, "refused.other"},
 	} {
 		r := newRig(t, func(c *logic.Config) {
 			c.Log = logFunc(func(batches []*logic.Batch) error {
@@ -184,10 +184,10 @@ func TestLogRefuses(t *testing.T) {
 		for i, request := range []uint32{1, 0} {
 			wantError(t, answers[i].frame, request, code)
 			var f protocol.Failure
-			if err := f.Decode(answers[i].frame.Payload); err != nil || f.RetryAfter != want.after {
-				t.Errorf("%v: %+v, %v; want it after %d ms", code, f, err, want.after)
+			if err := f.Decode(answers[i].frame.Payload); err != nil || time.Duration(f.RetryAfter)*time.Millisecond != want.after {
+				t.Errorf("%v: %+v, %v; want it after %v", code, f, err, want.after)
 			}
-			if limit := string(f.Text) == "new conversations"; limit != (code == protocol.CodeRateLimited) {
+			if limit := string(f.Text) == "over the limit of conversations begun per second of this user"; limit != (code == protocol.CodeRateLimited) {
 				t.Errorf("%v says %q", code, f.Text)
 			}
 		}

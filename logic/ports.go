@@ -49,7 +49,7 @@ type Entry struct {
 	// Results of Apply.
 	Outcome         Outcome
 	Code            protocol.Code // Refused
-	RetryAfter      uint32        // Refused with a code that says *retry*: milliseconds to wait first
+	RetryAfter      time.Duration // Refused with a code of action retry: how long to wait, 0: the client's choice
 	Time            uint64        // OpMessage: Unix milliseconds, never falling within a conversation
 	Delivered, Read uint64        // OpRead, OpAck: the user's cursors after the entry
 	Rose            bool          // OpRead, OpAck: at least one of these cursors rose

@@ -1,6 +1,8 @@
 package logic
 
 import (
+	"time"
+
 	"gannet/internal/hop"
 	"gannet/protocol"
 )
@@ -8,7 +10,7 @@ import (
 // Sizes of answers, taken from the codec, so that their buffer is allocated once.
 var (
 	sendAckSize = len(protocol.SendAck{}.AppendFrame(nil, 0))
-	errorSize   = len(failure(nil, 0, protocol.CodeInternal))
+	errorSize   = len(failure(nil, 0, protocol.CodeInternal, 0))
 	answerSize  = max(sendAckSize, errorSize)
 )
 
@@ -18,9 +20,7 @@ func (f *forwarding) answer() hop.Answers {
 	for i := range f.frames {
 		x := &f.frames[i]
 		if x.code == 0 {
-			x.code, x.retryAfter = f.outcome(x.entry)
-		} else if x.code == protocol.CodeUnavailable {
-			x.retryAfter = retryAfter
+			x.code, x.retry = f.outcome(x.entry)
 		}
 		if x.answered() {
 			n++
@@ -37,11 +37,7 @@ func (f *forwarding) answer() hop.Answers {
 		case !x.answered():
 			continue
 		case x.code != 0:
-			f := protocol.Failure{Code: x.code, RetryAfter: x.retryAfter}
-			if x.code == protocol.CodeRateLimited {
-				f.Text = newConversations
-			}
-			a.Frames = f.AppendError(a.Frames, x.frame.Request)
+			a.Frames = failure(a.Frames, x.frame.Request, x.code, x.retry)
 		case x.frame.Type == protocol.TypeSend:
 			e := &f.entries[x.entry]
 			a.Frames = protocol.SendAck{ClientID: e.ClientID, Seq: e.Seq, Time: e.Time}.AppendFrame(a.Frames, x.frame.Request)
@@ -58,16 +54,13 @@ func (x *inbound) answered() bool {
 	return x.code != 0 || x.frame.Type == protocol.TypeSend || x.frame.Request != 0
 }
 
-// newConversations says which limit a log speaks of when it says rate_limited.
-var newConversations = []byte("new conversations")
-
-// outcome gives the code with which an entry failed, or 0, and how long to wait before
-// it is tried again.
-func (f *forwarding) outcome(entry int) (code protocol.Code, after uint32) {
+// outcome gives the code with which an entry failed, or 0, and after how long it may
+// be tried again, 0 where nobody said.
+func (f *forwarding) outcome(entry int) (protocol.Code, time.Duration) {
 	e := &f.entries[entry]
 	switch {
 	case f.batch.Err != nil || e.Outcome == Unknown:
-		return protocol.CodeUnavailable, retryAfter
+		return protocol.CodeUnavailable, 0
 	case e.Outcome == Refused:
 		return e.Code, e.RetryAfter
 	}

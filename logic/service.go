@@ -87,7 +87,7 @@ func (s *Service) Query(ctx context.Context, q *hop.Query) ([]byte, error) {
 		code = protocol.CodeUnknownType
 	}
 	if code != 0 {
-		return failure(nil, f.Request, code), nil
+		return failure(nil, f.Request, code, 0), nil
 	}
 	return out, nil
 }
@@ -110,16 +110,25 @@ func pageLimit(asked uint16) int {
 	return int(asked)
 }
 
-// retryAfter is what a client is told to wait after a store did not answer, in
-// milliseconds: long enough for a disk or a fail-over to breathe, short enough
-// that a person does not notice.
-const retryAfter = 200
+// retryAfter is what a client is told to wait after a store did not answer: long
+// enough for a disk or a fail-over to breathe, short enough that a person does not
+// notice.
+const retryAfter = 200 * time.Millisecond
 
-// failure encodes an ERROR frame at the end of dst.
-func failure(dst []byte, request uint32, code protocol.Code) []byte {
-	f := protocol.Failure{Code: code}
-	if code == protocol.CodeUnavailable {
-		f.RetryAfter = retryAfter
+// failure encodes an ERROR frame at the end of dst. retry is after how long the
+// client may try again, 0: what the code says.
+func failure(dst []byte, request uint32, code protocol.Code, retry time.Duration) []byte {
+	if retry == 0 && code == protocol.CodeUnavailable {
+		retry = retryAfter
+	}
+	f := protocol.Failure{Code: code, RetryAfter: uint32(min(max(retry, 0), maxRetryAfter) / time.Millisecond)}
+	if code == protocol.CodeRateLimited { // logic has one limit only; the gateway has the others
+		f.Text = newConversations
 	}
 	return f.AppendError(dst, request)
 }
+
+var newConversations = []byte("over the limit of conversations begun per second of this user")
+
+// maxRetryAfter bounds what a client is told to wait, whatever a store says.
+const maxRetryAfter = time.Minute

@@ -47,6 +47,14 @@ func TestCheckerTellsFaults(t *testing.T) {
 			}
 			c.bob.finish(4)
 		}, []string{"message 3 of user 1 came after 4: reordered"}},
+		{"late ones where that may be, and one of them lost, one repeated", func(c *conversation) {
+			c.bob.mixed = true
+			for seq, counter := range []uint64{3, 1, 2, 5} {
+				c.hears(uint64(seq+1), counter)
+			}
+			c.hears(5, 1)
+			c.bob.finish(5)
+		}, []string{"message 1 of user 1 came again", "1 of the 5 acked messages of user 1 were lost, the first is message 4"}},
 		{"nothing wrong", func(c *conversation) {
 			for n := uint64(1); n <= 200; n++ {
 				c.hears(n, n)

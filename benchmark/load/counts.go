@@ -12,6 +12,7 @@ type Counts struct {
 	In, Out          uint64 // bytes
 	Reads, Writes    uint64
 	Again            uint64 // messages that were refused for the moment
+	FailedConnects   uint64
 }
 
 // Counts gives how far the load has got until now.
@@ -24,6 +25,7 @@ func (l *Load) Counts() (c Counts) {
 		c.Reads += u.wire.reads.Load()
 		c.Writes += u.wire.writes.Load()
 		c.Again += u.again.Load()
+		c.FailedConnects += u.wire.failed.Load()
 	}
 	return c
 }
@@ -33,6 +35,7 @@ func (c Counts) Minus(b Counts) Counts {
 	return Counts{
 		Acked: c.Acked - b.Acked, Delivered: c.Delivered - b.Delivered,
 		In: c.In - b.In, Out: c.Out - b.Out, Reads: c.Reads - b.Reads, Writes: c.Writes - b.Writes, Again: c.Again - b.Again,
+		FailedConnects: c.FailedConnects - b.FailedConnects,
 	}
 }
 

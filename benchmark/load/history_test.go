@@ -112,3 +112,38 @@ func TestHistoryIsComparedWithTheAcks(t *testing.T) {
 		})
 	}
 }
+
+// Where messages may go behind later ones, each is still there once, under the seq of
+// its ack.
+func TestHistoryMayBeMixed(t *testing.T) {
+	for _, tc := range []struct {
+		name   string
+		change func(c *told)
+		want   int
+	}{
+		{"the first two of A the other way round", func(c *told) {
+			c.all[0].Body, c.all[1].Body = c.all[1].Body, c.all[0].Body
+			c.a.seqs[0], c.a.seqs[1] = 2, 1
+		}, 0},
+		{"and acked as if they were not", func(c *told) {
+			c.all[0].Body, c.all[1].Body = c.all[1].Body, c.all[0].Body
+		}, 2},
+		{"one of them twice in place of the other", func(c *told) { c.all[0].Body = c.all[1].Body }, 1},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c := newTold(t)
+			c.a.load.config.Mixed = true
+			tc.change(c)
+			checkHistory(c.a, c.b, func(yield func(gannet.Message, error) bool) {
+				for _, m := range c.all {
+					if !yield(m, nil) {
+						return
+					}
+				}
+			})
+			if count, got := c.a.load.Faults.List(); count != tc.want {
+				t.Errorf("%d faults, want %d: %q", count, tc.want, got)
+			}
+		})
+	}
+}

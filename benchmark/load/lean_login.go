@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"net"
 	"syscall"
@@ -100,4 +101,27 @@ func failure(payload []byte) error {
 		return err
 	}
 	return fmt.Errorf("%v: %s", m.Code, m.Text)
+}
+
+// LogIn logs a user in and leaves again at once. An echo has logged somebody in when it
+// has sent the HELLO back.
+func LogIn(ctx context.Context, dialer net.Dialer, address, token string, echo bool) error {
+	conn, err := dialer.DialContext(ctx, "tcp", address)
+	if err != nil {
+		return fmt.Errorf("benchmark: login: %w", err)
+	}
+	defer conn.Close()
+	defer context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })()
+	if echo {
+		sent := make([]byte, 400)
+		if _, err = conn.Write(sent); err == nil {
+			_, err = io.ReadFull(conn, sent)
+		}
+	} else {
+		_, _, err = login(conn, token)
+	}
+	if err != nil {
+		return fmt.Errorf("benchmark: login: %w", err)
+	}
+	return nil
 }

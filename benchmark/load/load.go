@@ -49,6 +49,11 @@ type Config struct {
 	Seed   uint64
 	SDK    bool // users talk through the SDK, which survives a lost connection
 	Seqs   bool // remember every ack, for CheckHistories and CheckCursors
+
+	// Mixed says that a message may come behind later ones without a fault: one that is
+	// refused for the moment does, and when the connection is lost then, nobody learns
+	// of it. Each still has to come once, under the seq that its ack has.
+	Mixed bool
 }
 
 // Server is where a load goes. Token signs for a user; it must be safe for
@@ -74,6 +79,7 @@ type Load struct {
 	until  atomic.Int64 // no message is due after this
 	online atomic.Int64 // users logged in now
 	gaps   *gaps        // when acks came; nil with a run that has no end of its own
+	gate   gate         // where those wait who want to connect and shall not yet
 
 	order []int   // in which users send on a timetable
 	loops []*loop // that serve lean clients; none with the SDK
@@ -117,13 +123,14 @@ func New(c Config) (*Load, error) {
 		id, peer := first+uint64(i), first+uint64(i^1)
 		l.users = append(l.users, &user{
 			load: l, id: id, slots: make([]slot, c.Window),
-			check:        checker{run: l.run, self: id, peer: peer, faults: &l.Faults},
+			check:        checker{run: l.run, self: id, peer: peer, mixed: c.Mixed, faults: &l.Faults},
 			ackTimes:     l.ackTimes.Sampler(),
 			deliverTimes: l.deliverTimes.Sampler(),
 		})
 	}
 	for i, u := range l.users {
 		u.check.again = &l.users[i^1].again
+		u.wire.gate = &l.gate
 	}
 	return l, nil
 }

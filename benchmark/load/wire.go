@@ -12,13 +12,19 @@ import (
 type wire struct {
 	in, out       atomic.Uint64 // bytes
 	reads, writes atomic.Uint64 // calls that moved something
+	failed        atomic.Uint64 // attempts to connect
 	dialer        net.Dialer
+	gate          *gate // holds connects up; nil: none
 }
 
 // dial is for gannet.WithDialer.
 func (w *wire) dial(ctx context.Context, network, addr string) (net.Conn, error) {
+	if err := w.gate.pass(ctx); err != nil {
+		return nil, err
+	}
 	c, err := w.dialer.DialContext(ctx, network, addr)
 	if err != nil {
+		w.failed.Add(1)
 		return nil, err
 	}
 	return &countedConn{Conn: c, wire: w}, nil
@@ -69,8 +75,10 @@ func DialerFor(server string, i int) (net.Dialer, error) {
 		return net.Dialer{}, nil
 	}
 	n := 1 + i/portsPerSource
-	return net.Dialer{
-		LocalAddr: &net.TCPAddr{IP: net.IPv4(127, 0, byte(n>>8), byte(n))},
-		Control:   choosePortLate,
-	}, nil
+	return DialerFrom(net.IPv4(127, 0, byte(n>>8), byte(n))), nil
+}
+
+// DialerFrom gives a dialer that connects from this address.
+func DialerFrom(ip net.IP) net.Dialer {
+	return net.Dialer{LocalAddr: &net.TCPAddr{IP: ip}, Control: choosePortLate}
 }

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -41,7 +42,8 @@ type Process struct {
 type Command struct {
 	Executable string
 	Args       []string
-	Env        []string // beside the environment of this process
+	Env        []string  // beside the environment of this process
+	Stderr     io.Writer // hears all that the child writes to stderr; nil: only the end is kept
 }
 
 // With gives the command with further arguments.
@@ -57,6 +59,9 @@ func Start(ctx context.Context, c Command, readyFile string) (*Process, error) {
 	p.cmd = exec.Command(c.Executable, c.Args...)
 	p.cmd.Env = append(os.Environ(), c.Env...)
 	p.cmd.Stderr = p.stderr
+	if c.Stderr != nil {
+		p.cmd.Stderr = io.MultiWriter(p.stderr, c.Stderr)
+	}
 	// A group of its own: an interrupt from the terminal is for the benchmark,
 	// which ends its children in order.
 	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

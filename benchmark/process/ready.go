@@ -9,6 +9,7 @@ import (
 // Ready is what a child writes to its ready file once it listens.
 type Ready struct {
 	Listen string `json:"listen"`
+	TLS    string `json:"tls"` // address with TLS, where there is one
 	PID    int    `json:"pid"`
 	Debug  string `json:"debug"` // address of the debug endpoint, where there is one
 }

@@ -2,11 +2,9 @@ package scenario
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
 	"sync/atomic"
 	"syscall"
 	"time"
@@ -40,9 +38,6 @@ const (
 	// spareFiles is how many files a process needs beside its connections: the
 	// store's tables, above all.
 	spareFiles = 500
-
-	// debugTimeout is how long the server may take for a garbage collection.
-	debugTimeout = 30 * time.Second
 )
 
 // Run opens the connections, holds them and writes the report to out. The error
@@ -51,7 +46,7 @@ func (c *Idle) Run(ctx context.Context, out, progress io.Writer) (err error) {
 	if c.Connections < 1 || c.ConnectRate < 1 {
 		return fmt.Errorf("benchmark: %d connections, %d per second", c.Connections, c.ConnectRate)
 	}
-	if err := c.enoughFiles(); err != nil {
+	if err := enoughFiles(c.Connections); err != nil {
 		return err
 	}
 	line := report.NewProgress(progress)
@@ -116,14 +111,14 @@ func (c *Idle) Run(ctx context.Context, out, progress io.Writer) (err error) {
 
 // enoughFiles sees that this process, and a server with the same limit, may
 // open as many files as there are connections.
-func (c *Idle) enoughFiles() error {
+func enoughFiles(connections int) error {
 	var limit syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit); err != nil {
 		return fmt.Errorf("benchmark: limit of open files: %w", err)
 	}
-	if need := uint64(c.Connections + spareFiles); need > limit.Cur {
+	if need := uint64(connections + spareFiles); need > limit.Cur {
 		return fmt.Errorf("benchmark: %d connections need %d open files, the limit is %d: raise it (ulimit -n) or ask for at most %d connections",
-			c.Connections, need, limit.Cur, max(0, int64(limit.Cur)-spareFiles))
+			connections, need, limit.Cur, max(0, int64(limit.Cur)-spareFiles))
 	}
 	return nil
 }
@@ -218,44 +213,4 @@ func (o *idlers) close() {
 		}
 		return nil
 	})
-}
-
-// memory is what the server says about itself after a garbage collection, or
-// only what the system says about it.
-type memory struct {
-	HeapInUse   uint64 `json:"heap_inuse"`
-	StackInUse  uint64 `json:"stack_inuse"`
-	RSS         uint64 `json:"rss"`
-	Goroutines  uint64 `json:"goroutines"`
-	Connections uint64 `json:"connections"`
-}
-
-func (t *target) memory(ctx context.Context) (m memory, err error) {
-	if t.process == nil || t.process.Debug == "" {
-		u, err := meter.ReadUsage(t.pid)
-		if err != nil {
-			return m, fmt.Errorf("benchmark: memory of the server: %w (name its process with --server-pid)", err)
-		}
-		return memory{RSS: u.RSS}, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, debugTimeout)
-	defer cancel()
-	request, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+t.process.Debug+"/debug/memory?gc=1", nil)
-	if err != nil {
-		return m, fmt.Errorf("benchmark: %w", err)
-	}
-	// A connection of its own that is closed at once: none stays behind.
-	request.Close = true
-	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		return m, fmt.Errorf("benchmark: memory of the server: %w", err)
-	}
-	defer response.Body.Close()
-	if response.StatusCode != http.StatusOK {
-		return m, fmt.Errorf("benchmark: memory of the server: %s", response.Status)
-	}
-	if err := json.NewDecoder(response.Body).Decode(&m); err != nil {
-		return m, fmt.Errorf("benchmark: memory of the server: %w", err)
-	}
-	return m, nil
 }

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"time"
 
 	"gannet/benchmark/process"
 	"gannet/benchmark/yardstick"
@@ -14,7 +15,13 @@ import (
 )
 
 // liar is a bare server that acks two messages of each conversation under one seq.
-type liar struct{ data, listen, readyFile string }
+type liar struct {
+	data, listen, readyFile string
+
+	honest bool
+	slow   time.Duration // how late the login probe hears anything
+	debug  string
+}
 
 // Run serves until ctx is done.
 func (l *liar) Run(ctx context.Context, out, progress io.Writer) error {
@@ -22,6 +29,7 @@ func (l *liar) Run(ctx context.Context, out, progress io.Writer) error {
 	if err := os.MkdirAll(l.data, 0o700); err != nil {
 		return err
 	}
+	_ = os.Remove(behind) // of an earlier life
 	honest := yardstick.BareServer{Data: l.data, Listen: "127.0.0.1:0", ReadyFile: behind}
 	own, err := os.Executable()
 	if err != nil {
@@ -47,7 +55,7 @@ func (l *liar) Run(ctx context.Context, out, progress io.Writer) error {
 			go l.serve(conn, p.Listen)
 		}
 	}()
-	if err := process.WriteReady(l.readyFile, process.Ready{Listen: front.Addr().String(), PID: os.Getpid()}); err != nil {
+	if err := process.WriteReady(l.readyFile, process.Ready{Listen: front.Addr().String(), PID: os.Getpid(), Debug: l.debug}); err != nil {
 		return err
 	}
 	<-ctx.Done()
@@ -70,6 +78,9 @@ func (l *liar) serve(client net.Conn, address string) {
 		closeBoth()
 	}()
 	defer closeBoth()
+	if from, _, err := net.SplitHostPort(client.RemoteAddr().String()); err == nil && from == loginAddress.String() {
+		time.Sleep(l.slow)
+	}
 	var in, out []byte
 	for buffer := make([]byte, 64<<10); ; {
 		n, err := server.Read(buffer)
@@ -86,7 +97,7 @@ func (l *liar) serve(client net.Conn, address string) {
 				break
 			}
 			var ack protocol.SendAck
-			if f.Type == protocol.TypeSendAck && ack.Decode(f.Payload) == nil && ack.Seq%2 == 0 {
+			if !l.honest && f.Type == protocol.TypeSendAck && ack.Decode(f.Payload) == nil && ack.Seq%2 == 0 {
 				ack.Seq--
 				out = ack.AppendFrame(out, f.Request)
 			} else {

@@ -6,12 +6,14 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"syscall"
 	"testing"
 
 	"go.uber.org/goleak"
 
+	"gannet/benchmark/attack"
 	"gannet/benchmark/yardstick"
 )
 
@@ -21,6 +23,7 @@ const (
 	pausesArgument = "pause-watch"
 	bareArgument   = "bare-server"
 	liarArgument   = "liar"
+	attackArgument = "attacker"
 )
 
 // child gives what the test binary is to be, nil for the tests themselves.
@@ -36,7 +39,32 @@ func child(args []string) interface {
 	}
 	switch args[0] {
 	case echoArgument:
-		return &yardstick.EchoServer{ReadyFile: flags["--ready-file"]}
+		return &yardstick.EchoServer{
+			ReadyFile: flags["--ready-file"], Patient: slices.Contains(args, "--patient"), TLSCert: flags["--tls-cert"], TLSKey: flags["--tls-key"],
+		}
+	case attackArgument:
+		seed, err := strconv.ParseUint(flags["--seed"], 10, 64)
+		if err != nil {
+			panic(err)
+		}
+		return &attack.Player{
+			Name: flags["--name"], Address: flags["--address"], TLSAddress: flags["--tls-address"], Keys: flags["--keys"], Seed: seed,
+			Short: slices.Contains(args, "--short"), ReadyFile: flags["--ready-file"], ResultFile: flags["--result-file"],
+			Signer: program().Signer,
+		}
+	case villainArgument: // and what it does
+		v := &villain{does: args[1], readyFile: flags["--ready-file"], front: liar{honest: true}}
+		for i, a := range args[2:] {
+			switch a {
+			case "--data":
+				v.front.data = args[3+i]
+			case "--listen":
+				v.front.listen = args[3+i]
+			case "--ready-file":
+				v.readyFile = args[3+i]
+			}
+		}
+		return v
 	case pausesArgument:
 		return &yardstick.PauseWatch{ReadyFile: flags["--ready-file"], ResultFile: flags["--result-file"]}
 	case bareArgument:
@@ -70,7 +98,7 @@ func TestMain(m *testing.M) {
 // program is the test binary as a program with all children.
 func program() Program {
 	return Program{
-		EchoCommand: []string{echoArgument}, PausesCommand: []string{pausesArgument}, BareCommand: []string{bareArgument},
+		EchoCommand: []string{echoArgument}, AttackCommand: []string{attackArgument}, PausesCommand: []string{pausesArgument}, BareCommand: []string{bareArgument},
 		Signer: func(string) (func(user uint64) (string, error), error) { return yardstick.BareToken, nil },
 	}
 }

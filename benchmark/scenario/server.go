@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -26,10 +27,16 @@ type Server struct {
 	Data        string `help:"Folder for the data of the server that is started; a temporary one without it." placeholder:"DIR"`
 	Keep        bool   `help:"Keep the temporary folder of the server that was started."`
 
-	bare     bool   // start a yardstick.BareServer
-	memtable int    // MiB, of that one
-	temp     string // where temporary folders go; "": where the system says
+	bare     bool      // start a yardstick.BareServer
+	memtable int       // MiB, of that one
+	temp     string    // where temporary folders go; "": where the system says
+	limited  bool      // the limits of the server that is started are its own, not raised
+	stderr   io.Writer // hears what that one writes there; nil: nobody does
 }
+
+// raisedLimits are flags with which a server lets all clients of a benchmark in, who
+// share an address and ask for more than people do.
+var raisedLimits []string
 
 // Signer opens a folder of keys and gives the function that signs tokens with
 // them. That function must be safe for concurrent use.
@@ -43,6 +50,9 @@ type Program struct {
 
 	// The arguments that make Executable one of the yardsticks.
 	EchoCommand, BareCommand, PausesCommand []string
+
+	// AttackCommand makes it an attack.Player.
+	AttackCommand []string
 
 	Signer Signer
 
@@ -70,6 +80,7 @@ type target struct {
 	// These are for a server that was started for the run.
 	process  *process.Process
 	command  process.Command // without what every start needs
+	limits   []string        // flags that raise them
 	bare     bool
 	memtable int    // MiB, of a bare one
 	asked    string // the flags that were asked for
@@ -98,9 +109,13 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 	if err != nil {
 		return nil, err
 	}
+	command.Stderr = s.stderr
 	t := &target{
 		command: command.With(strings.Fields(s.ServerFlags)...).With(extra...),
 		bare:    s.bare, memtable: s.memtable, asked: s.ServerFlags, data: s.Data, keep: s.Keep,
+	}
+	if !s.bare && !s.limited {
+		t.limits = raisedLimits
 	}
 	if t.dir, err = os.MkdirTemp(s.temp, "gannet-bench-"); err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
@@ -133,7 +148,7 @@ func (t *target) start(ctx context.Context) error {
 	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("benchmark: %w", err)
 	}
-	p, err := process.Start(ctx, t.command.With("--data", t.data, "--listen", t.Address, "--ready-file", readyFile), readyFile)
+	p, err := process.Start(ctx, t.command.With(t.limits...).With("--data", t.data, "--listen", t.Address, "--ready-file", readyFile), readyFile)
 	if err != nil {
 		return err
 	}

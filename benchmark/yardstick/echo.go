@@ -33,10 +33,16 @@ func EchoDepth(want, size int) int { return max(1, min(want, EchoInFlight/size))
 // sends every byte back. Its fields are flags.
 type EchoServer struct {
 	ReadyFile string `help:"Where to write the address once it listens." required:""`
+	Patient   bool   `help:"Have a goroutine for each connection, as the standard library has it, so that a peer who does not read holds up nobody else."`
+	TLSCert   string `name:"tls-cert" help:"With --patient: certificate for a further address with TLS." placeholder:"FILE"`
+	TLSKey    string `name:"tls-key" help:"Its key." placeholder:"FILE"`
 }
 
 // Run serves until ctx is done.
 func (e *EchoServer) Run(ctx context.Context, _, _ io.Writer) error {
+	if e.Patient {
+		return e.servePatiently(ctx)
+	}
 	// The process ends after it and its connections with it. Closing them here
 	// would be wrong: see echoLoad.
 	return serve(ctx, "127.0.0.1:0", e.ReadyFile, nil, func(_ context.Context, conn netpoll.Connection) error {

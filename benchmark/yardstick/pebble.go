@@ -20,7 +20,7 @@ func OpenStore(dir string, memtable uint64) (*pebble.DB, error) {
 		CacheSize:                   64 << 20,
 		FormatMajorVersion:          pebble.FormatNewest,
 		MemTableSize:                memtable,
-		MemTableStopWritesThreshold: 4,
+		MemTableStopWritesThreshold: 5,
 		L0CompactionThreshold:       8,
 		L0StopWritesThreshold:       128,
 		LBaseMaxBytes:               256 << 20,

@@ -6,6 +6,7 @@ import (
 	"os"
 	"time"
 
+	"gannet/benchmark/attack"
 	"gannet/benchmark/scenario"
 	"gannet/benchmark/yardstick"
 	"gannet/internal/token"
@@ -14,14 +15,17 @@ import (
 // benchCmd measures. Each scenario starts a server of its own unless it is given
 // an address.
 type benchCmd struct {
-	Pairs benchPairs `cmd:"" help:"Users chat in pairs: throughput, latency, cost, and every message checked."`
-	Idle  benchIdle  `cmd:"" help:"Connections that say nothing: memory of each."`
-	Crash benchCrash `cmd:"" help:"Kill the server again and again under load and check that nothing acked is lost."`
-	Limit benchLimit `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
-	Echo  benchEcho  `cmd:"" hidden:"" help:"The server half of the bare echo."`
-	Bare  benchBare  `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
+	Pairs   benchPairs   `cmd:"" help:"Users chat in pairs: throughput, latency, cost, and every message checked."`
+	Idle    benchIdle    `cmd:"" help:"Connections that say nothing: memory of each."`
+	Crash   benchCrash   `cmd:"" help:"Kill the server again and again under load and check that nothing acked is lost."`
+	Storm   benchStorm   `cmd:"" help:"Kill the server under load and let all clients come back at once."`
+	Hostile benchHostile `cmd:"" help:"Attack a server in every way that is known, and see what its other users feel."`
+	Limit   benchLimit   `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
+	Echo    benchEcho    `cmd:"" hidden:"" help:"The server half of the bare echo."`
+	Bare    benchBare    `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
 
-	Pauses benchPauses `cmd:"" hidden:"" help:"What gannet bench pairs --pauses runs beside."`
+	Attacker benchAttacker `cmd:"" hidden:"" help:"The clients of gannet bench hostile that attack."`
+	Pauses   benchPauses   `cmd:"" hidden:"" help:"What gannet bench pairs --pauses runs beside."`
 }
 
 type (
@@ -33,6 +37,15 @@ type (
 	}
 	benchCrash struct {
 		scenario.Crash `embed:""`
+	}
+	benchHostile struct {
+		scenario.Hostile `embed:""`
+	}
+	benchStorm struct {
+		scenario.Storm `embed:""`
+	}
+	benchAttacker struct {
+		attack.Player `embed:""`
 	}
 	benchLimit struct {
 		scenario.Limit `embed:""`
@@ -63,6 +76,21 @@ func (c *benchCrash) Run(ctx context.Context) error {
 	return bench(ctx, c.Crash.Run)
 }
 
+func (c *benchHostile) Run(ctx context.Context) error {
+	c.Program = benchProgram()
+	return bench(ctx, c.Hostile.Run)
+}
+
+func (c *benchStorm) Run(ctx context.Context) error {
+	c.Program = benchProgram()
+	return bench(ctx, c.Storm.Run)
+}
+
+func (c *benchAttacker) Run(ctx context.Context) error {
+	c.Signer = signer
+	return bench(ctx, c.Player.Run)
+}
+
 func (c *benchLimit) Run(ctx context.Context) error {
 	c.Program = benchProgram()
 	return bench(ctx, c.Limit.Run)
@@ -84,7 +112,8 @@ func bench(ctx context.Context, run func(ctx context.Context, out, progress io.W
 func benchProgram() scenario.Program {
 	return scenario.Program{
 		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
-		PausesCommand: []string{"bench", "pauses"}, Signer: signer, RaisedLimits: raisedLimits(),
+		PausesCommand: []string{"bench", "pauses"}, AttackCommand: []string{"bench", "attacker"},
+		Signer: signer, RaisedLimits: raisedLimits(),
 	}
 }
 

@@ -28,10 +28,10 @@ type serveCmd struct {
 	Lanes          int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
 	Sockets        int    `default:"2" placeholder:"N" help:"Listening sockets; more of them accept a storm of connects faster."`
 	MaxConnections int    `placeholder:"N" help:"Connections at most; by default what the limit on open files allows."`
+	MinFree        int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
+	LogLevel       string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 
 	limitFlags `embed:""`
-
-	LogLevel string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 }
 
 // Help is printed by gannet serve --help.

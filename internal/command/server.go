@@ -78,7 +78,9 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	}
 	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
-	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{Queues: queues, Publish: queue.Put, Log: log})
+	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
+		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(),
+	})
 	if errors.Is(err, logicstore.ErrLocked) {
 		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
 	} else if err != nil {
@@ -125,7 +127,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		s.debug, err = operate.Start(c.Debug, operate.Sources{
 			Version: version(),
 			Vars: func() map[string]any {
-				return map[string]any{"gateway": g.Stats(), "logic": rules.Stats(), "transfer": pusher.Stats()}
+				return map[string]any{"gateway": g.Stats(), "logic": rules.Stats(), "transfer": pusher.Stats(), "store": s.store.Stats()}
 			},
 			Unreadable:  func() any { return pusher.Unreadable() },
 			Connections: func() uint64 { return g.Stats()["connections"] },
@@ -158,7 +160,15 @@ func (s *server) health() error {
 	if s.stopping.Load() {
 		return errors.New("stopping")
 	}
-	return s.store.Err()
+	return s.store.Health()
+}
+
+// minFree gives the store's own setting, which is in bytes and where 0 is the default.
+func (c *serveCmd) minFree() int64 {
+	if c.MinFree == 0 {
+		return -1
+	}
+	return int64(c.MinFree) << 20
 }
 
 // serveTLS adds the listener with TLS.

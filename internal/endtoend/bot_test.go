@@ -37,7 +37,7 @@ type trial struct {
 func TestBotMissesNothing(t *testing.T) {
 	const seed = 1
 	tr := &trial{t: t, chance: rand.New(rand.NewPCG(seed, 1))}
-	tr.server = serve(t, t.TempDir(), freeAddress(t), "--debug", "127.0.0.1:0")
+	tr.server = serve(t, t.TempDir(), freeAddress(t), "--debug", "127.0.0.1:0", "--limits", "off")
 	for user := uint64(firstPeer); user < firstPeer+peers; user++ {
 		tr.writers = append(tr.writers, newWriter(t, tr.server, user, botUser))
 	}
@@ -120,7 +120,7 @@ func (tr *trial) meanwhile() {
 // after it: that there is more, only a hint says.
 func (tr *trial) overflow() {
 	tr.t.Helper()
-	full := func() uint64 { return counter(tr.t, tr.server.debug, "gateway", "push.outbox_full") }
+	full := func() uint64 { return hinted(tr.t, tr.server.debug) }
 	before := full()
 	tr.bot.signal(syscall.SIGSTOP)
 	await(tr.t, "a push does not fit", func() bool {
@@ -164,7 +164,7 @@ func (tr *trial) killServer() {
 // restartServer starts a server on the data and the address of the one before.
 func (tr *trial) restartServer() {
 	tr.t.Helper()
-	tr.server = serve(tr.t, tr.server.data, tr.server.address, "--debug", "127.0.0.1:0")
+	tr.server = serve(tr.t, tr.server.data, tr.server.address, "--debug", "127.0.0.1:0", "--limits", "off")
 	tr.bot.server = tr.server
 }
 

@@ -149,3 +149,8 @@ func counter(t testing.TB, address, part, name string) uint64 {
 	}
 	return uint64(n)
 }
+
+// hinted gives how many pushes became hints because their receivers did not read.
+func hinted(t testing.TB, address string) uint64 {
+	return counter(t, address, "gateway", "push.outbox_full") + counter(t, address, "gateway", "push.blocked")
+}

@@ -21,7 +21,7 @@ type exchange struct {
 }
 
 func newExchange(t testing.TB, batch, size int) *exchange {
-	s := startServer(t)
+	s := startServer(t, "--limits", "off")
 	x := &exchange{t: t, from: s.login(t, 1), to: s.login(t, 2), batch: batch}
 	body := make([]byte, size)
 	for i := range batch {

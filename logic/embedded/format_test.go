@@ -14,7 +14,7 @@ import (
 // rawOpen opens what a Store would, without looking at what is in it.
 func rawOpen(t *testing.T, fs vfs.FS, change func(*pebble.Options)) *pebble.DB {
 	t.Helper()
-	opts := pebbleOptions(fs, defaultCacheBytes, nil)
+	opts := pebbleOptions(fs, defaultCacheBytes, logger{})
 	if change != nil {
 		change(opts)
 	}

@@ -20,7 +20,8 @@ func (s *Store) Pages(ctx context.Context, pages []*logic.Page) error {
 	defer s.exit()
 	for _, p := range pages {
 		if err := s.page(ctx, p); err != nil {
-			p.Err = unavailable(err)
+			p.Err = unavailable(withFile(err))
+			s.damage.pages.times.Add(1) // who asked logs it
 		}
 	}
 	return nil

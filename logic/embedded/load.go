@@ -17,7 +17,10 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 	}
 	for _, c := range conversations {
 		if c.Err = ctx.Err(); c.Err == nil {
-			c.Err = load(it, c)
+			c.Err = withFile(load(it, c))
+		}
+		if c.Err != nil && s.damage.loads.note() {
+			s.log.Error("embedded: a conversation cannot be read", "conversation", c.Key, "err", c.Err.Error())
 		}
 	}
 	_ = it.Close() // what went wrong is the error of a conversation already
@@ -77,7 +80,10 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 	}
 	for _, w := range walks {
 		if w.Err = ctx.Err(); w.Err == nil {
-			w.Err = walk(it, w)
+			w.Err = withFile(walk(it, w))
+		}
+		if w.Err != nil && s.damage.walks.note() {
+			s.log.Error("embedded: the messages of a device cannot be read", "conversation", w.Key, "user", w.User, "device", w.Device, "err", w.Err.Error())
 		}
 	}
 	_ = it.Close() // what went wrong is the error of a walk already

@@ -3,6 +3,8 @@ package embedded
 import (
 	"fmt"
 	"log/slog"
+	"runtime"
+	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/sstable"
@@ -16,9 +18,10 @@ import (
 const (
 	// memTableSize times memTables is the memory that a burst may fill while a
 	// flush runs: at 250,000 messages/s of 300 bytes a table lasts for about 0.8 s,
-	// and writing it out takes less than that.
+	// and writing it out takes less than that. Messages fill all but the last, which
+	// is for what is under way when they are refused (pressure.go).
 	memTableSize = 64 << 20
-	memTables    = 4
+	memTables    = 5
 
 	// l0Compaction merges several flushes at once, l0Stop lets them pile up to
 	// 8 GiB (128 flushed tables) before writes stop: reads of cold
@@ -47,10 +50,10 @@ const (
 // pebbleOptions gives the options of the database. There are no bloom filters:
 // they spare the look-up of keys that are not there, and every key that is
 // looked up here was found in a link or an index.
-func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger) *pebble.Options {
+func pebbleOptions(fs vfs.FS, cacheBytes int64, log logger) *pebble.Options {
 	o := &pebble.Options{
 		FS:                          fs,
-		Logger:                      logger{log},
+		Logger:                      log,
 		Merger:                      commitsMerger,
 		CacheSize:                   cacheBytes,
 		FormatMajorVersion:          pebble.FormatNewest,
@@ -75,7 +78,10 @@ func pebbleOptions(fs vfs.FS, cacheBytes int64, log *slog.Logger) *pebble.Option
 }
 
 // logger passes Pebble's errors on and leaves out the rest.
-type logger struct{ log *slog.Logger }
+type logger struct {
+	log  *slog.Logger
+	fail func(cause error) error
+}
 
 func (logger) Infof(string, ...any) {}
 
@@ -83,10 +89,31 @@ func (l logger) Errorf(format string, args ...any) {
 	l.log.Error("embedded: " + fmt.Sprintf(format, args...))
 }
 
-// Fatalf must not return: Pebble would go on as if nothing had happened, and
-// report a commit that failed as done. During a commit the panic becomes the
-// error of Apply; in Pebble's own goroutines it ends the process, as Pebble's
-// own logger would, and everything that was acked is on the disk.
-func (logger) Fatalf(format string, args ...any) {
-	panic(fmt.Errorf(format, args...))
+// Fatalf must not return: Pebble would go on as if nothing had happened, and report a
+// commit that failed as done. During a call of the store's the panic becomes that
+// call's error. In Pebble's own goroutines it would end the process out of order, and
+// with a lock in the wrong state even its message would be lost: there the store
+// fails, and the goroutine stays where it is.
+func (l logger) Fatalf(format string, args ...any) {
+	err := fmt.Errorf(format, args...)
+	if withinCall() {
+		panic(err)
+	}
+	l.fail(err)
+	forEver()
+}
+
+// withinCall says whether the goroutine is in a call of the store's.
+func withinCall() bool {
+	var pcs [64]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if strings.Contains(f.Function, "/embedded.(*Store).") && !strings.Contains(f.Function, "openPebble") {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }

@@ -14,6 +14,8 @@
 //	history.go  pages of messages
 //	inbox.go    the conversations of a user
 //	keys.go     the format on disk; commits.go: that nothing of it is missing
+//	pressure.go what is refused while the disk is behind or full; space.go, disk.go
+//	damage.go   files that are not as they were written
 package embedded
 
 import (
@@ -88,6 +90,10 @@ type Options struct {
 	// CacheBytes is the size of Pebble's block cache; 0: 64 MiB.
 	CacheBytes int64
 
+	// MinFree is how many bytes of the disk must be free for messages to be taken; 0:
+	// DefaultMinFree, below 0: it is not looked at.
+	MinFree int64
+
 	tune func(*pebble.Options) // for tests
 }
 
@@ -102,6 +108,18 @@ type Store struct {
 	queues   []*queue
 	stamps   stamps
 
+	fs      vfs.FS
+	dir     string
+	minFree int64
+
+	closePatience time.Duration
+	stopBytes     uint64 // in tables in memory, at which Pebble holds a commit back
+	reserve       int64  // of a table, for small messages while messages are refused
+	stopLevel0    int    // flushes that are not compacted, at which messages are refused
+	pressure      pressure
+	damage        damage
+	resync        uint64 // a since up to this counts as 0: damage.go
+
 	// failed is set for good once a commit went wrong: what it wrote may or may
 	// not be there, which only a new Open can tell.
 	failed  atomic.Pointer[error]
@@ -115,6 +133,7 @@ type Store struct {
 	recalls chan struct{}  // has a token while windows may wait to be read back
 	ending  context.Context
 	end     context.CancelFunc // when the store closes: what is read back is of no use then
+	watched sync.WaitGroup     // the goroutine that watches tables and disk
 }
 
 var (
@@ -147,11 +166,28 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.FS == nil {
 		opts.FS = vfs.Default
 	}
-	settings := pebbleOptions(opts.FS, opts.CacheBytes, opts.Log)
+	if opts.MinFree == 0 {
+		opts.MinFree = DefaultMinFree
+	}
+	if err := checkRoom(opts.FS, dir, opts.MinFree); err != nil {
+		return nil, fmt.Errorf("embedded: cannot open the store: %w", err)
+	}
+	s := &Store{
+		now: opts.Now, log: opts.Log, publish: opts.Publish,
+		fs: opts.FS, dir: dir, minFree: opts.MinFree, closePatience: closePatience,
+		pressure: pressure{moved: make(chan struct{}, 1)},
+		failure:  make(chan struct{}), closing: make(chan struct{}), recalls: make(chan struct{}, 1),
+	}
+	s.ending, s.end = context.WithCancel(context.Background())
+	settings := pebbleOptions(&disk{FS: opts.FS, fail: s.fail, failure: s.failure, closing: s.closing}, opts.CacheBytes, logger{opts.Log, s.fail})
+	settings.EventListener = s.listener()
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
-	db, err := pebble.Open(dir, settings)
+	s.stopBytes = uint64(settings.MemTableStopWritesThreshold) * settings.MemTableSize
+	s.reserve = int64(settings.MemTableSize / 2)
+	s.stopLevel0 = max(settings.L0StopWritesThreshold-settings.MemTableStopWritesThreshold, 1)
+	db, err := s.openPebble(dir, settings)
 	switch {
 	case err == nil:
 	case isLocked(err):
@@ -159,23 +195,27 @@ func Open(dir string, opts Options) (*Store, error) {
 	case strings.Contains(err.Error(), "merger name"):
 		return nil, fmt.Errorf("embedded: %w: %s was written by a gannet before format %d, which this one cannot read; use the gannet that wrote it, or another folder", ErrFormat, dir, formatVersion)
 	default:
-		return nil, fmt.Errorf("embedded: cannot open %s: %w", dir, err)
+		return nil, fmt.Errorf("embedded: cannot open %s: %w", dir, withFile(err))
 	}
-	s := &Store{
-		db: db, now: opts.Now, log: opts.Log, publish: opts.Publish,
-		failure: make(chan struct{}), closing: make(chan struct{}), recalls: make(chan struct{}, 1),
-	}
-	s.ending, s.end = context.WithCancel(context.Background())
+	s.db = db
 	if err := s.begin(opts); err != nil {
-		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(err, db.Close()))
+		close(s.closing)
+		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble()))
 	}
+	s.lookAtSpace()
 	s.acks.Go(s.writeAcks)
 	s.acks.Go(s.readRecalls)
+	s.watched.Go(s.watch)
 	return s, nil
 }
 
 // begin reads what the store says about itself, or writes it into an empty one.
-func (s *Store) begin(opts Options) error {
+func (s *Store) begin(opts Options) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil { // of Pebble, which could not write
+			err = s.fail(fmt.Errorf("%v", cause))
+		}
+	}()
 	if err := s.checkFormat(); err != nil {
 		return err
 	}
@@ -262,12 +302,44 @@ func (s *Store) Close() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	s.calls.Wait()
+	if err := s.whileItWorks(func() error { s.calls.Wait(); s.watched.Wait(); return nil }); err != nil {
+		return err
+	}
 	s.flushAcks(true)
 	if err := s.Err(); err != nil {
 		return err
 	}
-	return s.db.Close()
+	return s.closePebble()
+}
+
+// closePatience is how long a close waits for flushes and compactions under way. What
+// they do not get written is in the logs, and the next start writes it.
+const closePatience = 5 * time.Second
+
+// closePebble closes the database.
+func (s *Store) closePebble() error {
+	closed := make(chan error, 1)
+	go func() { closed <- s.whileItWorks(s.db.Close) }()
+	select {
+	case err := <-closed:
+		return err
+	case <-time.After(s.closePatience):
+		s.log.Warn("embedded: what is in memory is not all written out; it is in the logs, and the next start takes longer")
+		return nil
+	}
+}
+
+// whileItWorks waits for do, or for the failure of the store: whoever was in Pebble
+// then may never return.
+func (s *Store) whileItWorks(do func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- do() }()
+	select {
+	case err := <-done:
+		return err
+	case <-s.failure:
+		return *s.failed.Load()
+	}
 }
 
 // enter begins a call; exit ends one for which enter gave no error.
@@ -288,7 +360,7 @@ func (s *Store) fail(cause error) error {
 	err := fmt.Errorf("%w: writing failed: %w", logic.ErrUnavailable, cause)
 	if s.failed.CompareAndSwap(nil, &err) {
 		close(s.failure)
-		s.log.Error("embedded: the disk failed; nothing is accepted any more until this process is started anew", "err", cause)
+		s.log.Error("embedded: the disk failed; nothing is accepted any more until this process is started anew", "err", cause.Error())
 	}
 	return *s.failed.Load()
 }

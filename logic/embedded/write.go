@@ -91,6 +91,8 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 	if err := s.Err(); err != nil {
 		return err
 	}
+	batches, parts := s.take(batches)
+	defer giveBack(parts)
 	stamp := s.stamps.draw(q.index)
 	w, err := s.workOut(ctx, q, ledger.Input{Batches: batches, Stamp: stamp, Now: uint64(s.now().UnixMilli()), Acks: acks})
 	if err != nil {

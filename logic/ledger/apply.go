@@ -2,7 +2,6 @@ package ledger
 
 import (
 	"context"
-	"math"
 	"time"
 
 	"gannet/internal/hop"
@@ -88,7 +87,7 @@ type step struct {
 	blob         []byte // of the entry's batch
 
 	code  protocol.Code // it is refused before it is carried out
-	retry uint32        // for so many milliseconds
+	retry time.Duration // for so long
 
 	// Of a new message.
 	previous   uint64 // seq of the one that its device had before
@@ -206,17 +205,17 @@ func (l *Ledger) message(i int) {
 	l.work.known++
 }
 
-// wait gives for how many milliseconds a message of the user is refused: because it
-// would begin the conversation, or because one before it was.
-func (l *Ledger) wait(c *conversation, m *member) uint32 {
+// wait gives for how long a message of the user is refused: because it would begin the
+// conversation, or because one before it was.
+func (l *Ledger) wait(c *conversation, m *member) time.Duration {
 	if m.limited > 0 || c.next.Head > 0 || m.next.User == 0 || l.options.Admit == nil {
 		return m.limited
 	}
 	d := l.options.Admit(m.next.User)
-	return uint32(min((d+time.Millisecond-1)/time.Millisecond, math.MaxUint32))
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond) // what the wire can say, and not less
 }
 
-func refuse(e *logic.Entry, code protocol.Code, retry uint32) {
+func refuse(e *logic.Entry, code protocol.Code, retry time.Duration) {
 	e.Outcome, e.Code, e.RetryAfter = logic.Refused, code, retry
 }
 

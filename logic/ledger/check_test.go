@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"context"
 	"slices"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/logic"
@@ -10,8 +11,8 @@ import (
 	"gannet/protocol"
 )
 
-// busyRetry is how many milliseconds later a client that is told busy asks again.
-const busyRetry = 100
+// busyRetry is how much later a client that is told busy asks again.
+const busyRetry = 100 * time.Millisecond
 
 func (p *player) mine(k key) bool { return k.Partition()%p.game.queues == 0 }
 

@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"gannet/protocol"
 )
@@ -74,9 +75,9 @@ func (c *conversation) endBatch() {
 type member struct {
 	next, shown, written Member
 
-	touched     bool   // is in conversation.membersChanged
-	raised      bool   // by an OpRead of the batch, or by a device that goes, so it is written with it
-	limited     uint32 // a message of the batch was refused for so many milliseconds, and so is what comes behind it
+	touched     bool          // is in conversation.membersChanged
+	raised      bool          // by an OpRead of the batch, or by a device that goes, so it is written with it
+	limited     time.Duration // a message of the batch was refused for so long, and so is what comes behind it
 	nextChanged *member
 }
 

@@ -106,7 +106,7 @@ func (c *conversation) leave() {
 func (l *Ledger) oldest(c *conversation, user uint64) (oldest *device) {
 	replayed := c.shown.Head/l.options.Checkpoint*l.options.Checkpoint + 1
 	for _, d := range c.devicesOf(user) {
-		sentLately := d.next.Last > 0 && d.next.Time+remembered > l.work.change.now
+		sentLately := d.next.Time+remembered > l.work.change.now
 		if d.gone || d.batch == l.work.number || sentLately || d.next.Last >= replayed {
 			continue
 		}

@@ -1,15 +1,18 @@
 package ledger_test
 
-import "slices"
+import (
+	"slices"
+	"time"
+)
 
 const (
-	day      = 24 * hour // milliseconds
-	toldWait = 1234      // of those who may not begin a conversation, in milliseconds
+	day      = 24 * hour               // milliseconds
+	toldWait = 1234 * time.Millisecond // of those who may not begin a conversation
 )
 
 // wait gives for how long a user may not begin the conversation, or not go on after
 // being told so in the same record.
-func (t *talk) wait(user uint64) (wait uint32) {
+func (t *talk) wait(user uint64) (wait time.Duration) {
 	if t.record.limited[user] {
 		return toldWait
 	}

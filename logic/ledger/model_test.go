@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/logic"
@@ -69,7 +70,7 @@ type record struct {
 type rules struct {
 	checkpoint uint64
 	devices    int
-	admit      func(user uint64) (wait uint32) // asks what the ledger was told
+	admit      func(user uint64) (wait time.Duration) // asks what the ledger was told
 }
 
 func newTalk() *talk {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -24,9 +25,9 @@ const (
 	// finds is in memory twice until the next record.
 	maxWalks = 16
 
-	// busyRetry is after how long a client that was told busy asks again, in
-	// milliseconds: a window is read back in less, a disk at work included.
-	busyRetry = 100
+	// busyRetry is after how long a client that was told busy asks again: a window is
+	// read back in less, a disk at work included.
+	busyRetry = 100 * time.Millisecond
 )
 
 // recall is a window that is read back.

@@ -13,7 +13,7 @@ import (
 // admitted is what the ledger was told of a user who begins a conversation.
 type admitted struct {
 	user uint64
-	wait uint32
+	wait time.Duration
 }
 
 // allow gives each user the right to begin some conversations more.
@@ -34,12 +34,12 @@ func (p *player) admit(user uint64) time.Duration {
 		return 0
 	}
 	p.admitted = append(p.admitted, admitted{user, toldWait})
-	return toldWait*time.Millisecond - time.Microsecond
+	return toldWait - time.Microsecond
 }
 
 // wasAdmitted gives the model what the ledger was told: it must have asked in the same
 // places.
-func (p *player) wasAdmitted(user uint64) uint32 {
+func (p *player) wasAdmitted(user uint64) time.Duration {
 	if !p.game.limited {
 		return 0
 	}

@@ -18,7 +18,7 @@ func (d *desk) wantBusy(list ...logic.Entry) {
 	d.t.Helper()
 	for _, e := range list {
 		if !isBusy(e) || e.Op == hop.OpMessage && e.Seq != 0 {
-			d.t.Fatalf("op %d, id %d: %+v, want busy, again after %d ms", e.Op, e.ClientID, e, busyRetry)
+			d.t.Fatalf("op %d, id %d: %+v, want busy, again after %v", e.Op, e.ClientID, e, busyRetry)
 		}
 	}
 }
@@ -229,7 +229,7 @@ func TestBeginningAConversation(t *testing.T) {
 	wantWait := func(list ...logic.Entry) {
 		t.Helper()
 		for _, e := range list {
-			if e.Outcome != logic.Refused || e.Code != protocol.CodeRateLimited || e.RetryAfter != 1501 || e.Seq != 0 {
+			if e.Outcome != logic.Refused || e.Code != protocol.CodeRateLimited || e.RetryAfter != 1501*time.Millisecond || e.Seq != 0 {
 				t.Fatalf("%+v, want it refused for 1501 ms", e)
 			}
 		}

@@ -92,8 +92,7 @@ var mutants = []mutant{
 	{"gather.go", "s.device.batch = w.number", "_ = s", "a device that the batch names later does not make room"},
 	{"device.go", "d.next.Time+remembered > l.work.change.now", "d.next.Time+remembered >= l.work.change.now", "after a day a device makes room"},
 	{"device.go", "d.next.Time+remembered > l.work.change.now", "false", "a device that sent something today stays"},
-	{"device.go", "d.next.Last > 0 && ", "", "a device that never sent may make room"},
-	{"device.go", " || d.next.Last >= replayed", "", "a device that made room does not come back"},
+	{"device.go", "d.next.Last >= replayed", "d.next.Last > replayed+1000", "a device that made room does not come back"},
 	{"device.go", "m.next.Delivered < d.next.Acked ||", "m.next.Delivered > d.next.Acked ||", "the delivered cursor survives a device that had acked most"},
 	{"device.go", "|| m.next.Changed < d.next.Changed", "", "what changed has changed, whichever device makes room"},
 	{"device.go", "max(m.next.Changed, d.next.Changed)\n", "m.next.Changed\n", "SYNC hides nothing when a device makes room"},
@@ -114,7 +113,7 @@ var mutants = []mutant{
 	{"apply.go", "m.limited = wait", "_ = wait", "a user who has to wait is asked about once in a record"},
 	{"apply.go", "|| c.next.Head > 0 ||", "||", "only the first message begins a conversation"},
 	{"apply.go", "|| m.next.User == 0 ||", "||", "the server may always begin a conversation"},
-	{"apply.go", "(d+time.Millisecond-1)/time.Millisecond", "d/time.Millisecond", "nobody is told to come before the time"},
+	{"apply.go", "(d + time.Millisecond - 1).Truncate", "d.Truncate", "nobody is told to come before the time"},
 
 	// recall.go: windows that are read back.
 	{"recall.go", "case id > d.highest:", "case id >= d.highest:", "a retry of the newest message is looked up"},

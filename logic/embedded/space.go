@@ -1,0 +1,79 @@
+package embedded
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+)
+
+// DefaultMinFree is the free space below which messages are refused: every table in
+// memory may still have to be written once, and each compaction under way writes
+// anew what it reads, some 256 MiB.
+const DefaultMinFree = 1 << 30
+
+const (
+	// spaceTick is how often free space is looked at. A disk of 500 MB/s takes less
+	// than half of DefaultMinFree in it.
+	spaceTick = time.Second
+
+	// cursorShare is which part of MinFree is kept from acks and reads as well. They
+	// are small, so it lasts for long; without it they could end in a full disk.
+	cursorShare = 4
+
+	// resumeShare is which part of MinFree must be free beyond it for messages to be
+	// taken again, so that they do not come and go with every compaction.
+	resumeShare = 8
+
+	// startRoom is what a start needs beside what it writes out of logs.
+	startRoom = 64 << 20
+)
+
+// ErrFull says that the disk has too little room for a start.
+var ErrFull = errors.New("the disk is full")
+
+// checkRoom refuses to open a store whose logs could not be written out: Pebble
+// would try for ever.
+func checkRoom(fs vfs.FS, dir string, minFree int64) error {
+	if minFree < 0 {
+		return nil
+	}
+	usage, err := fs.GetDiskUsage(dir)
+	if err != nil {
+		return nil // no such folder, or a file system that does not say: Open will tell
+	}
+	logs := logBytes(fs, dir)
+	need := logs + uint64(min(startRoom, minFree/cursorShare))
+	if usage.AvailBytes >= need {
+		return nil
+	}
+	return fmt.Errorf("%w: %s has %s free and a start needs %s, of which %s are logs to be written out; make room, or move the data folder to a larger disk: nothing is lost",
+		ErrFull, dir, size(usage.AvailBytes), size(need), size(logs))
+}
+
+// logBytes gives how much of the write-ahead logs a start may have to write out: not
+// more than fits the tables in memory, whatever lies there beside.
+func logBytes(fs vfs.FS, dir string) (n uint64) {
+	names, err := fs.List(dir)
+	if err != nil {
+		return 0
+	}
+	for _, name := range names {
+		if !isLog(name) {
+			continue
+		}
+		if info, err := fs.Stat(fs.PathJoin(dir, name)); err == nil {
+			n += uint64(info.Size())
+		}
+	}
+	return min(n, memTables*memTableSize)
+}
+
+// size says a number of bytes as people do.
+func size(bytes uint64) string {
+	if bytes < 10<<20 {
+		return fmt.Sprintf("%d KiB", bytes>>10)
+	}
+	return fmt.Sprintf("%d MiB", bytes>>20)
+}
