@@ -114,6 +114,16 @@ func mustOpen(t *testing.T, opts Options) *Store {
 	return s
 }
 
+// trySend applies one message once and gives its result, which may be busy.
+func trySend(t *testing.T, s *Store, user, device, peer, id uint64) logic.Entry {
+	t.Helper()
+	b := new(entries).send(user, device, peer, id)
+	if err := b.applyTo(t, s); err != nil {
+		t.Fatal(err)
+	}
+	return b.Entries[0]
+}
+
 // mustSend applies one message alone and gives its result.
 func mustSend(t *testing.T, s *Store, user, device, peer, id uint64) logic.Entry {
 	t.Helper()

@@ -82,7 +82,7 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 		if w.Err = ctx.Err(); w.Err == nil {
 			w.Err = withFile(walk(it, w))
 		}
-		if w.Err != nil && s.damage.walks.note() {
+		if w.Err != nil && ctx.Err() == nil && s.damage.walks.note() {
 			s.log.Error("embedded: the messages of a device cannot be read", "conversation", w.Key, "user", w.User, "device", w.Device, "err", w.Err.Error())
 		}
 	}
