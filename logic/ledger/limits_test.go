@@ -254,3 +254,18 @@ func TestDevicesOfABatchStay(t *testing.T) {
 	wantTooMany(t, e[2])
 	d.want(origin{1, 2}, state{head: 100, delivered: 6, acked: 6, unread: 100, counted: true})
 }
+
+// TestOfDevicesThatKeepUp the one that acked before the other makes room.
+func TestOfDevicesThatKeepUp(t *testing.T) {
+	d := newDesk(t, 64, 64)
+	d.renew(func(o *ledgerOptions) { o.Devices = 2 })
+	d.do(bob.sends(1, 9)...)
+	for _, o := range []origin{annTwo, ann} {
+		d.do(o.ack(9))
+		d.writeAcks()
+	}
+	d.do(origin{1, 3}.ack(9))
+	if len(d.change.Gone) != 1 || d.change.Gone[0].Device != annTwo.device {
+		t.Fatalf("devices %+v make room, want the second", d.change.Gone)
+	}
+}

@@ -125,7 +125,7 @@ var mutants = []mutant{
 	{"recall.go", "d.unread, d.failed = d.failed, false", "d.unread = d.failed", "a window that could not be read is tried again"},
 	{"recall.go", "of >= maxRecallsOfUser || ", "", "one user waits for so many windows"},
 	{"recall.go", " || len(l.recalls) >= maxRecalls", "", "so many windows wait"},
-	{"recall.go", " && !slices.ContainsFunc(list, func(x *recall) bool { return x.user == r.user })", "", "no user is behind all windows of another"},
+	{"recall.go", "return x.user == r.user", "return x == r", "no user is behind all windows of another"},
 	{"recall.go", "len(list) == maxWalks", "len(list) < 0", "so many windows are read at once"},
 	{"recall.go", "id != r.wanted && ", "", "a window is read as far as needed"},
 	{"recall.go", "&& len(r.known) < r.room", "", "a window is read as far as it decides"},
