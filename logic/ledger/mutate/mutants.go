@@ -139,8 +139,6 @@ var mutants = []mutant{
 	{"window.go", "if w.rest != r.from {", "if false {", "what was read belongs to the window as it is"},
 	{"window.go", "if len(w.late) > 0 {", "if len(w.late) > maxLate {", "ids that came late are found"},
 	{"window.go", "behind += len(w.late) - at", "behind += at", "ids that came late are counted"},
-	{"window.go", "\tw.merge()\n\tvar few", "\tvar few", "ids that came late are trimmed like others"},
-	{"window.go", "return len(w.known) + len(w.late)", "return len(w.known)", "ids that came late make a window decide"},
 	{"window.go", "w.known[i].id > w.late[j].id", "w.known[i].id < w.late[j].id", "ids that came late come into their places"},
 	{"ledger.go", "minClientIDs = 4 * (windowSize", "minClientIDs = 1 * (windowSize", "a window that was read back is not forgotten at once"},
 
