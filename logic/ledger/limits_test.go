@@ -269,3 +269,17 @@ func TestOfDevicesThatKeepUp(t *testing.T) {
 		t.Fatalf("devices %+v make room, want the second", d.change.Gone)
 	}
 }
+
+// TestDeviceThatIsReplayedStays: a load would find it in the newest messages, and it would
+// be back.
+func TestDeviceThatIsReplayedStays(t *testing.T) {
+	d := newDesk(t, 64, 64)
+	d.renew(func(o *ledgerOptions) { o.Devices = 1 })
+	d.do(ann.send(1))
+	d.now += 2 * day
+	wantTooMany(t, d.do(annTwo.send(1))...)
+	d.do(bob.sends(1, 63)...)
+	d.wantNew(d.do(annTwo.send(1))[0], 65)
+	d.Forget()
+	d.want(ann, state{head: 65, unread: 63, counted: true})
+}
