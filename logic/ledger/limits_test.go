@@ -281,5 +281,5 @@ func TestDeviceThatIsReplayedStays(t *testing.T) {
 	d.do(bob.sends(1, 63)...)
 	d.wantNew(d.do(annTwo.send(1))[0], 65)
 	d.Forget()
-	d.want(ann, state{head: 65, unread: 63, counted: true})
+	d.want(ann, state{head: 65, delivered: 1, unread: 63, counted: true})
 }
