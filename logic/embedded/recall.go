@@ -24,7 +24,11 @@ func (s *Store) ledger(i int, opts *Options) *ledger.Ledger {
 	if l := opts.Limiter; l != nil {
 		o.Admit = func(user uint64) time.Duration { return l.Take(limiter.NewConversations, limiter.User(user), 1) }
 	}
-	return ledger.New(o, s)
+	source := ledger.Source(s)
+	if opts.source != nil {
+		source = opts.source(s)
+	}
+	return ledger.New(o, source)
 }
 
 // wakeRecalls has the windows read back that wait for it.

@@ -14,31 +14,46 @@ import (
 	"gannet/protocol"
 )
 
-// hooked is a store as its ledger reads it, with something that happens before a read.
+// hooked is a store as its ledger reads it, with something that happens before the next
+// read.
 type hooked struct {
-	*Store
-	load, walk func()
+	ledger.Source
+	load, walk atomic.Pointer[func()]
 }
 
 func (h *hooked) Load(ctx context.Context, conversations []*ledger.Loaded) error {
-	if h.load != nil {
-		h.load()
+	if f := h.load.Swap(nil); f != nil {
+		(*f)()
 	}
-	return h.Store.Load(ctx, conversations)
+	return h.Source.Load(ctx, conversations)
 }
 
 func (h *hooked) Walk(ctx context.Context, walks []*ledger.Walk) error {
-	if h.walk != nil {
-		h.walk()
+	if f := h.walk.Swap(nil); f != nil {
+		(*f)()
 	}
-	return h.Store.Walk(ctx, walks)
+	return h.Source.Walk(ctx, walks)
 }
 
-// hook gives the store of one queue an empty ledger that reads through hooks.
-func hook(s *Store) *hooked {
-	h := &hooked{Store: s}
-	s.queues[0].ledger = ledger.New(ledger.Options{Queues: 1, Conversations: 100, Checkpoint: checkpoint, Waiting: s.wakeRecalls}, h)
-	return h
+// openHooked opens a store of one queue whose ledger reads through hooks.
+func openHooked(t *testing.T, opts Options) (*Store, *hooked) {
+	t.Helper()
+	h := &hooked{}
+	opts.Queues = 1
+	opts.source = func(source ledger.Source) ledger.Source {
+		h.Source = source
+		return h
+	}
+	return mustOpen(t, opts), h
+}
+
+// forget empties the ledger.
+func forget(t *testing.T, s *Store) {
+	t.Helper()
+	q := s.queues[0]
+	if err := q.line.Do(t.Context(), nil, func([]*logic.Batch) { q.ledger.Forget() }); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // TestReadBesideCommit: a reader that finds a conversation not in memory, and then on
@@ -46,16 +61,16 @@ func hook(s *Store) *hooked {
 func TestReadBesideCommit(t *testing.T) {
 	var armed atomic.Bool
 	release := make(chan struct{})
-	s := mustOpen(t, Options{Queues: 1, FS: onLogSync(vfs.NewMem(), &armed, func() error { <-release; return nil }), Now: newClock().now})
+	s, h := openHooked(t, Options{FS: onLogSync(vfs.NewMem(), &armed, func() error { <-release; return nil }), Now: newClock().now})
 	mustSend(t, s, 1, 1, 2, 1)
-	h := hook(s)
+	forget(t, s)
 	done := make(chan error, 1)
-	h.load = func() {
-		h.load = nil
+	load := func() {
 		armed.Store(true)
 		go func() { done <- new(entries).send(2, 1, 1, 1).read(1, 1, 2, 2).applyTo(t, s) }()
 		shown(t, s, direct(1, 2), 2)
 	}
+	h.load.Store(&load)
 	before := sight{head: 1, there: 1, delivered: 1, acked: 1, inbox: 1, next: 2}
 	if got := look(t, s, 2); got != before {
 		t.Errorf("during the commit a reader sees %+v, want %+v", got, before)
@@ -92,17 +107,12 @@ func TestReadBesideRead(t *testing.T) {
 
 // TestPanicInSource: a panic below the ledger costs the record, and nothing after it.
 func TestPanicInSource(t *testing.T) {
-	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem(), Log: slog.New(slog.DiscardHandler)})
+	s, h := openHooked(t, Options{FS: vfs.NewMem(), Log: slog.New(slog.DiscardHandler)})
 	for id := uint64(1); id <= 10; id++ {
 		mustSend(t, s, 1, 1, 2, id)
 	}
-	h := hook(s)
-	once := func(hook *func()) func() {
-		return func() {
-			*hook = nil
-			panic("a bug of the database")
-		}
-	}
+	forget(t, s)
+	bug := func() { panic("a bug of the database") }
 	check := func(name string) {
 		e := new(entries).send(1, 1, 2, 5).send(1, 1, 2, 4).mustApply(t, s)
 		for i, want := range []uint64{5, 4} {
@@ -114,13 +124,13 @@ func TestPanicInSource(t *testing.T) {
 			t.Fatalf("%s: after the panic a reader sees %+v", name, got)
 		}
 	}
-	h.load = once(&h.load)
+	h.load.Store(&bug)
 	if err := new(entries).send(1, 1, 3, 1).send(1, 1, 2, 5).ack(2, 1, 1, 3).applyTo(t, s); !errors.Is(err, logic.ErrUnavailable) {
 		t.Fatalf("the error is %v, want ErrUnavailable", err)
 	}
 	check("load")
-	h = hook(s)
-	h.walk = once(&h.walk)
+	forget(t, s)
+	h.walk.Store(&bug)
 	if e := new(entries).send(1, 1, 2, 5).mustApply(t, s)[0]; e.Outcome != logic.Unknown {
 		t.Fatalf("a retry whose window cannot be read came to %+v", e)
 	}
@@ -139,17 +149,17 @@ func TestPanicInSource(t *testing.T) {
 // TestRetryDelaysNobody: while client ids are read back for one device, others send, and
 // the device does in other conversations; then it gets its answer.
 func TestRetryDelaysNobody(t *testing.T) {
-	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem()})
+	s, h := openHooked(t, Options{FS: vfs.NewMem()})
 	for id := uint64(1); id <= 10; id++ {
 		mustSend(t, s, 1, 1, 2, id)
 	}
-	h := hook(s)
+	forget(t, s)
 	reading, release := make(chan struct{}), make(chan struct{})
-	h.walk = func() {
-		h.walk = nil
+	walk := func() {
 		close(reading)
 		<-release
 	}
+	h.walk.Store(&walk)
 	again := func() logic.Entry {
 		b := new(entries).send(1, 1, 2, 5)
 		if err := b.applyTo(t, s); err != nil {
@@ -178,19 +188,17 @@ func TestRetryDelaysNobody(t *testing.T) {
 // TestCloseDuringARecall: the store closes although client ids are being read back.
 func TestCloseDuringARecall(t *testing.T) {
 	fs := vfs.NewMem()
-	s, err := Open("data", Options{Queues: 1, FS: fs})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s, h := openHooked(t, Options{FS: fs})
 	for id := uint64(1); id <= 10; id++ {
 		mustSend(t, s, 1, 1, 2, id)
 	}
-	h := hook(s)
+	forget(t, s)
 	reading := make(chan struct{})
-	h.walk = func() {
+	walk := func() {
 		close(reading)
 		<-s.ending.Done()
 	}
+	h.walk.Store(&walk)
 	if err := new(entries).send(1, 1, 2, 5).applyTo(t, s); err != nil {
 		t.Fatal(err)
 	}

@@ -94,7 +94,8 @@ type Options struct {
 	// DefaultMinFree, below 0: it is not looked at.
 	MinFree int64
 
-	tune func(*pebble.Options) // for tests
+	tune   func(*pebble.Options)             // for tests
+	source func(ledger.Source) ledger.Source // likewise: what ledgers read through
 }
 
 // Store is a logic.Log, logic.History, logic.Inbox and logic.Social. Its methods
