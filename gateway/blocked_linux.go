@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"errors"
 	"os"
 	"syscall"
@@ -45,26 +46,21 @@ func (b *blocked) close() {
 
 var errNoEpoll = errors.New("gateway: no epoll instance")
 
-// add waits for a socket once. id is that of its session; known says that the socket
-// was added before.
-func (b *blocked) add(fd int, id uint64, known bool) error {
+// wait waits for a socket once; id is that of its session. A socket that has blocked
+// before is known still: the kernel forgets it when it is closed.
+func (b *blocked) wait(fd int, id uint64) error {
 	if b.file == nil {
 		return errNoEpoll
 	}
-	op := unix.EPOLL_CTL_ADD
-	if known {
-		op = unix.EPOLL_CTL_MOD
-	}
 	event := unix.EpollEvent{Events: unix.EPOLLOUT | unix.EPOLLONESHOT, Fd: int32(id), Pad: int32(id >> 32)}
+	var failed error
 	err := b.epoll.Control(func(epoll uintptr) {
-		if cerr := unix.EpollCtl(int(epoll), op, fd, &event); cerr != nil {
-			event.Events = 0
+		failed = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_MOD, fd, &event)
+		if failed == unix.ENOENT {
+			failed = unix.EpollCtl(int(epoll), unix.EPOLL_CTL_ADD, fd, &event)
 		}
 	})
-	if err == nil && event.Events == 0 {
-		err = errNoEpoll
-	}
-	return err
+	return cmp.Or(err, failed)
 }
 
 // run has writable sockets written to until close.
@@ -92,7 +88,5 @@ func (b *blocked) run() {
 }
 
 func (t *netpollTransport) await(s *session) error {
-	err := s.gateway.blocked.add(t.fd, s.id, t.awaited)
-	t.awaited = t.awaited || err == nil
-	return err
+	return s.gateway.blocked.wait(t.fd, s.id)
 }

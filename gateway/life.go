@@ -16,6 +16,7 @@ func (s *session) welcome(w *hop.Welcome, hello *protocol.Hello) bool {
 	if !ok {
 		return false
 	}
+	s.gateway.places.loggedIn(s.place)
 	s.write(list)
 	first := s.silence
 	if s.expires != 0 {
@@ -35,6 +36,7 @@ func (s *session) enter(w *hop.Welcome, hello *protocol.Hello) (list, ok bool) {
 	s.silence = 2*heartbeatTicks(w.Heartbeat) + 1
 	s.expires = w.Expires
 	s.entered = true
+	s.parts = newParts(s)
 	s.outbox.first(w.Frame)
 	s.phase.Store(phaseOnline)
 	return s.list(), true
@@ -139,10 +141,37 @@ func (s *session) ended() {
 	if entered { // before the session is forgotten, as Stop waits for the last one
 		g.logouts.add(s.binding())
 	}
-	g.wheel.remove(s)
 	g.counters.close(reason)
+	if user == 0 && reason.Action() == protocol.ActionStop { // such a HELLO fails again
+		g.places.failed(s.place)
+	}
+	s.forget()
+}
+
+// end is ended for transports, on a goroutine that is not the session's own: a bug
+// there costs nobody else anything, and the session is gone after it.
+func (s *session) end() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.gateway.panicked("end", cause)
+			s.forget()
+		}
+	}()
+	s.ended()
+}
+
+// forget takes the session out of all that the gateway knows. Stop waits for the last
+// one.
+func (s *session) forget() {
+	g := s.gateway
+	g.wheel.remove(s)
+	g.places.leave(s.place)
 	g.sessions.remove(s)
 }
+
+// giveWay ends a connection that has said nothing, because somebody else wants to log
+// in.
+func (s *session) giveWay() { s.turnAway(gaveWay, 0) }
 
 // due does what the wheel woke the session for and says when to wake it next;
 // 0: never.
@@ -233,7 +262,8 @@ func (s *session) waits(now int64) (stuck, list bool, next int64, redeliver []pr
 	defer s.mu.Unlock()
 	defer s.charge()
 	next, redeliver = s.overdue(now)
-	if !s.outbox.blocked {
+	b := s.blockage
+	if b == nil {
 		list = s.list()
 		return false, list, next, redeliver
 	}
@@ -241,15 +271,15 @@ func (s *session) waits(now int64) (stuck, list bool, next int64, redeliver []pr
 	if s.gateway.memory.exceeded() {
 		patience = pressedTicks
 	}
-	if now-s.stuck >= patience {
+	if now-b.stuck >= patience {
 		return true, false, 0, nil
 	}
-	if now >= s.tryAt {
+	if now >= b.tryAt {
 		list = !s.listed
-		s.listed, s.probing, s.tryAt = true, true, now+probeTicks
+		s.listed, b.probing, b.tryAt = true, true, now+probeTicks
 	}
-	if next == 0 || s.tryAt < next {
-		next = s.tryAt
+	if next == 0 || b.tryAt < next {
+		next = b.tryAt
 	}
 	return false, list, next, redeliver
 }
@@ -268,5 +298,10 @@ func (s *session) survive(where string) {
 		s.reason = protocol.CodeInternal
 	}
 	s.mu.Unlock()
+	defer func() {
+		if again := recover(); again != nil { // the transport is what is broken
+			s.gateway.panicked(where, again)
+		}
+	}()
 	s.breakOff() // the outbox cannot be trusted any more, so there is no CLOSE
 }

@@ -59,9 +59,19 @@ const (
 	// that logic has not answered: its window in a handful of conversations.
 	maxWritesInFlight = 4 * protocol.MaxUnacked
 
+	// windowBytes bounds the bytes of these frames: the window of SEND that WELCOME
+	// tells, and beside it as many acks as may be.
+	windowBytes = protocol.MaxWindowBytes + maxWritesInFlight*64
+
 	// maxQueriesInFlight bounds the SYNC and HISTORY frames of a connection that
 	// logic has not answered; each may cost a page of MaxFrame.
 	maxQueriesInFlight = 16
+
+	// blockShare, maxBlockSends and maxBlockBytes bound how many tokens of its user a
+	// connection takes ahead of time: at most this part of a burst.
+	blockShare    = 64
+	maxBlockSends = 16
+	maxBlockBytes = 4 << 10
 
 	// maxWaitingAcks bounds the PUSHACK and READ of a connection that wait because it
 	// is over its limit of frames: more conversations than anybody follows at once.
@@ -104,10 +114,53 @@ const (
 
 // Bounds of the gateway.
 const (
+	// beforeLoginShare is which part of all places may be taken by connections that
+	// have not logged in, unless the configuration says how many: a login takes
+	// milliseconds, so many more of them are there to be a burden. A gateway with few
+	// places lets minBeforeLogin log in at once all the same.
+	beforeLoginShare = 10
+	minBeforeLogin   = 16
+
+	// DefaultMaxPerAddress bounds the connections of one address unless the
+	// configuration sets another: an office behind one address is let in, one machine
+	// takes a hundredth of a gateway.
+	DefaultMaxPerAddress = 200
+
+	// acceptsPerWake bounds those who are turned away before the poller looks at
+	// other sockets again: each takes some 10 microseconds.
+	acceptsPerWake = 32
+
+	// acceptPause is how long nobody is accepted after there was no descriptor or no
+	// memory for it: others have to leave first, and who waits is accepted then.
+	acceptPause = 100 * time.Millisecond
+
+	// maxRetry is the longest retry_after, before it is spread.
+	maxRetry = time.Minute
+
+	// closeBytes is room for a CLOSE with the meaning of any code.
+	closeBytes = 256
+
 	// laneBytes and laneFrames bound what waits in one lane while a batch of it
 	// is under way: a tenth of a second and more of the fastest lane measured.
 	laneBytes  = 8 << 20
 	laneFrames = 32 << 10
+
+	// shareBytes and shareFrames are what one connection may have waiting in a lane in
+	// the order in which it came, and what it gets of a batch each time that its turn
+	// comes for what it has beyond that: some three times what a client with 32 short
+	// messages under way has.
+	shareBytes  = 16 << 10
+	shareFrames = 128
+
+	// reserveBytes and reserveFrames are room on top of a full lane, for connections
+	// that have nothing in it: all that a gateway may hold, with a short message each.
+	reserveBytes  = 4 << 20
+	reserveFrames = 20 << 10
+
+	// surplusBytes is kept in every batch, while there are any, for connections that
+	// have more than their share waiting, so that the others cannot starve them: room
+	// for the longest frame.
+	surplusBytes = batchBytes / 4
 
 	// batchBytes bounds the frames of one batch, but for a single larger frame. A sync
 	// of the disk takes a millisecond and more whatever its size, so much smaller
@@ -118,8 +171,18 @@ const (
 	// laneSpare is how many batches a lane keeps to be filled again.
 	laneSpare = 2
 
-	// queryQueue bounds the logins and queries that wait for a worker.
+	// queryQueue bounds the queries that wait for a worker, but for one of each user.
 	queryQueue = 16 << 10
+
+	// questionBytes is what is kept of a query, which needs less than half of it, and
+	// maxAgain bounds the ranges to be pushed again of a user that wait for a worker.
+	questionBytes = 128
+	maxAgain      = 64
+
+	// loginQueue bounds the logins that wait for a worker: nearly as many as a gateway
+	// has places. loginWorkers is how many are under way at once.
+	loginQueue   = 16 << 10
+	loginWorkers = 4
 
 	// maxLogouts bounds the ended connections of which logic was not told yet: all
 	// that a gateway may have, and once as many again.
@@ -127,6 +190,9 @@ const (
 
 	// logoutTries is how often logic is told who has gone.
 	logoutTries = 3
+
+	// maxHold bounds how long an answer of logic holds the SENDs of a connection.
+	maxHold = time.Minute
 
 	// busyRetry is the retry_after of an answer that something is not possible for
 	// the moment, and drainRetry the longest one of a CLOSE that says draining:
@@ -144,6 +210,19 @@ const (
 	DefaultMaxConnections = 18000
 )
 
+// Keepalive of the kernel. The heartbeat finds a silent peer long before; this keeps
+// the entries of routers and load balancers alive for clients that have asked for a
+// long heartbeat, and finds a dead peer where the heartbeat is longest: after four
+// minutes, its interval being up to five. There is no TCP_USER_TIMEOUT: it would end
+// the wait for a peer that takes bytes slowly, for which writeTimeout is there, and
+// what lies unacked in the kernel of a peer that is gone costs nothing but its
+// connection, which the heartbeat ends.
+const (
+	keepAliveIdle     = 2 * time.Minute
+	keepAliveInterval = 30 * time.Second
+	keepAliveProbes   = 4
+)
+
 // Times of the wheel.
 const (
 	// tick is the grain of every timeout.
@@ -153,12 +232,15 @@ const (
 	// goes round more than once.
 	wheelSlots = 1024
 
-	// minBusyTicks and maxBusyTicks bound the wait of a client that a full lane
-	// refuses: a tenth of a second, in which a lane carries what it holds, and what a
-	// hundred times as much takes.
+	// minBusyTicks and maxBusyTicks bound the wait of a client that is refused because
+	// too much of its own waits, or because a lane is full: a tenth of a second, in which
+	// a lane carries what it holds, and what ten times as much takes. Longer waits would
+	// help nobody, for whoever has nothing waiting is not crowded out.
 	minBusyTicks = 5
-	maxBusyTicks = 250
+	maxBusyTicks = 50
 
+	// sweepTicks is how often addresses that may log in again are forgotten.
+	sweepTicks = int64(5 * time.Second / tick)
 	// minHoldTicks is how long a SEND over a limit holds the SENDs behind it at least:
 	// those that were sent before its ERROR arrived have come by then. maxHoldTicks is
 	// how far that grows: in that time no bucket of the defaults fills, so nothing of
@@ -199,3 +281,6 @@ func heartbeatTicks(seconds uint16) int64 {
 	interval := min(max(time.Duration(seconds)*time.Second, protocol.MinHeartbeat), protocol.MaxHeartbeat)
 	return int64(interval / tick)
 }
+
+// seconds gives whole seconds, for the kernel.
+func seconds(d time.Duration) int { return int(d / time.Second) }

@@ -21,30 +21,38 @@ type memory struct {
 
 func (m *memory) exceeded() bool { return m.used.Load() >= m.limit }
 
-// charge is what a session has in the books of memory.
-type charge struct {
-	bytes   int
-	blocked bool
+// blockage is what a session keeps while its socket is blocked; the session's mutex
+// guards it.
+type blockage struct {
+	stuck   int64 // tick since when the socket has taken nothing
+	ownAt   int64 // tick at which the outbox lets go of what it shares
+	tryAt   int64 // tick at which the socket is tried unasked
+	probing bool  // the next write only asks whether it takes anything
+	charged int64 // bytes in the books of memory
 }
 
-// charge brings the books of memory up to date; mu is held. Whoever has changed the
-// outbox calls it.
+// begin says that the socket of a session is blocked from now on; mu is held.
+func (m *memory) begin(s *session, now int64) {
+	s.blockage = &blockage{stuck: now, ownAt: now + graceTicks}
+	s.outbox.blocked = true
+	m.blocked.Add(1)
+}
+
+// charge brings the books of memory up to date, and ends what begin began; mu is held.
+// Whoever has changed the outbox calls it.
 func (s *session) charge() {
-	o, m := &s.outbox, &s.gateway.memory
-	if !o.blocked && !o.charge.blocked {
+	b, o, m := s.blockage, &s.outbox, &s.gateway.memory
+	if b == nil {
 		return
 	}
-	var want charge
+	held := int64(0)
 	if o.blocked {
-		want = charge{o.bytes() + len(o.hints)*int(unsafe.Sizeof(protocol.Cursor{})), true}
+		held = int64(o.bytes() + len(o.hints)*int(unsafe.Sizeof(protocol.Cursor{})))
 	}
-	if want.blocked != o.charge.blocked {
-		if want.blocked {
-			m.blocked.Add(1)
-		} else {
-			m.blocked.Add(-1)
-		}
+	m.used.Add(held - b.charged)
+	b.charged = held
+	if !o.blocked {
+		m.blocked.Add(-1)
+		s.blockage = nil
 	}
-	m.used.Add(int64(want.bytes - o.charge.bytes))
-	o.charge = want
 }

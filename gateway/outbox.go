@@ -27,15 +27,12 @@ type outbox struct {
 
 	answered, paged, pushed int // bytes in answers, in pages, in urgent and normal
 
-	blocked  bool   // the socket has not taken everything, and is waited for
-	owned    bool   // blocked for long: all that waits is in memory of the outbox' own
-	ending   bool   // there is a CLOSE: nothing comes behind it
-	hinting  bool   // what take gave last are hints
-	given    [4]int // how many bytes take gave last of each list
+	blocked  bool // the socket has not taken everything, and is waited for
+	owned    bool // blocked for long: all that waits is in memory of the outbox' own
+	ending   bool // there is a CLOSE: nothing comes behind it
+	hinting  bool // what take gave last are hints
 	hints    []protocol.Cursor
 	hintSync bool // too many of them: anything may have changed
-
-	charge charge
 }
 
 // frames is a list of encoded frames, pooled so that an idle connection holds
@@ -166,12 +163,19 @@ func (o *outbox) hint(t protocol.Target, seq uint64) {
 // hintFrame is the length of an encoded HINT.
 const hintFrame = protocol.HeaderSize + 17
 
+// taking is what take has given: bytes, and how many of them are of each list; the
+// others are what was left of a frame.
+type taking struct {
+	bytes []byte
+	of    [4]int
+	hints bool // nothing but hints
+}
+
 // take copies what goes out next to the end of dst, as far as its capacity reaches;
 // a frame may be split between two takes. taken says what became of it; until then
 // frames stay where they are, and nothing is put before them. Hints go once nothing
 // else waits, so that they cannot crowd out what they stand for.
-func (o *outbox) take(dst []byte) []byte {
-	o.hinting = false
+func (o *outbox) take(dst []byte) (t taking) {
 	dst = upTo(dst, o.rest)
 	for at, f := range [...]*frames{o.urgent, o.answers, o.pages, o.normal} {
 		before := len(dst)
@@ -180,12 +184,13 @@ func (o *outbox) take(dst []byte) []byte {
 				dst = upTo(dst, f.list[i])
 			}
 		}
-		o.given[at] = len(dst) - before
+		t.of[at] = len(dst) - before
 	}
 	if len(dst) > 0 {
-		return dst
+		t.bytes = dst
+		return t
 	}
-	o.hinting = true
+	t.hints = true
 	if o.hintSync && cap(dst) >= hintFrame {
 		dst = protocol.Cursor{}.AppendHint(dst)
 		o.hintSync = false
@@ -198,17 +203,18 @@ func (o *outbox) take(dst []byte) []byte {
 	if len(o.hints) == 0 {
 		o.hints = nil
 	}
-	return dst
+	t.bytes = dst
+	return t
 }
 
 // upTo appends as much of b as dst has room for.
 func upTo(dst, b []byte) []byte { return append(dst, b[:min(len(b), cap(dst)-len(dst))]...) }
 
-// taken says that the socket took the first n bytes of p, which take gave.
-func (o *outbox) taken(p []byte, n int) {
-	if o.hinting {
-		if n < len(p) {
-			o.rest = bytes.Clone(p[n:])
+// taken says that the socket took the first n bytes of what take gave.
+func (o *outbox) taken(t *taking, n int) {
+	if t.hints {
+		if n < len(t.bytes) {
+			o.rest = bytes.Clone(t.bytes[n:])
 		}
 		return
 	}
@@ -221,7 +227,7 @@ func (o *outbox) taken(p []byte, n int) {
 		of      **frames
 		waiting *int
 	}{{&o.urgent, &o.pushed}, {&o.answers, &o.answered}, {&o.pages, &o.paged}, {&o.normal, &o.pushed}} {
-		k := min(n, o.given[at])
+		k := min(n, t.of[at])
 		n -= k
 		if k > 0 {
 			*l.waiting -= o.drain(l.of, k)
@@ -333,4 +339,4 @@ func (o *outbox) hintFor(h *pushHead, user uint64) {
 func (o *outbox) unblock() { o.blocked, o.owned = false, false }
 
 // drop gives up everything.
-func (o *outbox) drop() { *o = outbox{charge: o.charge} }
+func (o *outbox) drop() { *o = outbox{} }

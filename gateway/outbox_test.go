@@ -16,9 +16,9 @@ func direct(id uint64) protocol.Target {
 func (o *outbox) all() string {
 	var all []byte
 	for !o.empty() {
-		p := o.take(make([]byte, 0, 1000))
-		all = append(all, p...)
-		o.taken(p, len(p))
+		t := o.take(make([]byte, 0, 1000))
+		all = append(all, t.bytes...)
+		o.taken(&t, len(t.bytes))
 	}
 	return string(all)
 }
@@ -71,12 +71,12 @@ func TestWelcomeIsFirstAndCloseIsLast(t *testing.T) {
 func TestUrgentFrameDoesNotCutAFrameThatIsUnderWay(t *testing.T) {
 	var o outbox
 	o.put("0123456789", false)
-	p := o.take(make([]byte, 0, 4))
-	if string(p) != "0123" {
-		t.Fatalf("took %q", p)
+	first := o.take(make([]byte, 0, 4))
+	if string(first.bytes) != "0123" {
+		t.Fatalf("took %q", first.bytes)
 	}
 	o.put("first", true) // while the socket has it
-	o.taken(p, 2)
+	o.taken(&first, 2)
 	o.put("second", true)
 	if got := o.all(); got != "23456789firstsecond" {
 		t.Errorf("took %q", got)
@@ -88,8 +88,8 @@ func TestUrgentFrameGoesBehindTheCutFrameOfSeveral(t *testing.T) {
 	var o outbox
 	one, two := pushFrame(1, 2, 1, 10), pushFrame(1, 2, 2, 10)
 	o.put(string(one)+string(two), false)
-	p := o.take(make([]byte, 0, 1000))
-	o.taken(p, 5)
+	first := o.take(make([]byte, 0, 1000))
+	o.taken(&first, 5)
 	o.put("urgent", true)
 	if got, want := o.all(), string(one[5:])+"urgent"+string(two); got != want {
 		t.Errorf("took %q, want %q", got, want)
@@ -129,12 +129,12 @@ func TestHintsInPieces(t *testing.T) {
 		for i := range uint64(3) {
 			o.hint(direct(i+1), 5)
 		}
-		p := o.take(make([]byte, 0, 1000))
+		first := o.take(make([]byte, 0, 1000))
 		o.hint(direct(1), 9)
-		got := string(p[:n])
-		o.taken(p, n)
+		got := string(first.bytes[:n])
+		o.taken(&first, n)
 		got += o.all()
-		want := string(p) + string(protocol.Cursor{Target: direct(1), Seq: 9}.AppendHint(nil))
+		want := string(first.bytes) + string(protocol.Cursor{Target: direct(1), Seq: 9}.AppendHint(nil))
 		if got != want {
 			t.Errorf("%d bytes first: came %x, want %x", n, got, want)
 		}
@@ -168,11 +168,11 @@ func TestOutboxKeepsTheStream(t *testing.T) {
 			put()
 			if r.IntN(3) > 0 {
 				p := o.take(buf[:0])
-				n := r.IntN(len(p) + 1)
+				n := r.IntN(len(p.bytes) + 1)
 				put()
-				got = append(got, p[:n]...)
-				o.taken(p, n)
-				if n < len(p) && r.IntN(3) == 0 && !o.owned {
+				got = append(got, p.bytes[:n]...)
+				o.taken(&p, n)
+				if n < len(p.bytes) && r.IntN(3) == 0 && !o.owned {
 					o.own(2, outboxBytes)
 				} else if o.empty() {
 					o.unblock()
@@ -203,8 +203,8 @@ func TestBlockedOutboxOwnsItsMemory(t *testing.T) {
 	done := protocol.AppendEmpty(nil, protocol.TypeDone, 1)
 	keeps := [][]byte{cut(pushFrame(1, 2, 1, 400)), cut(done), cut(pushFrame(1, 2, 2, 400)), cut(pushFrame(3, 2, 7, 10))}
 	o.push(keeps[0], false, outboxBytes)
-	p := o.take(make([]byte, 0, 10))
-	o.taken(p, 10)
+	first := o.take(make([]byte, 0, 10))
+	o.taken(&first, 10)
 	o.answer(keeps[1], 1000)
 	o.push(keeps[2], false, outboxBytes)
 	o.push(keeps[3], false, outboxBytes)
@@ -260,8 +260,8 @@ func TestOutboxForgetsWhatHasGone(t *testing.T) {
 	scratch := make([]byte, 0, 5000)
 	for range 20000 { // what goes out is replaced
 		p := o.take(scratch)
-		o.taken(p, len(p))
-		for range len(p) / len(frame) {
+		o.taken(&p, len(p.bytes))
+		for range len(p.bytes) / len(frame) {
 			o.answer(frame, outboxBytes)
 		}
 	}

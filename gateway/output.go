@@ -168,30 +168,30 @@ func (s *session) drain(scratch []byte) {
 	}
 	g := s.gateway
 	for {
-		p, closing := s.take(scratch[:0])
-		if len(p) == 0 {
+		t, closing := s.take(scratch[:0])
+		if len(t.bytes) == 0 {
 			if closing {
 				s.transport.shutdown()
 			}
 			return
 		}
-		n, err := s.transport.write(p)
+		n, err := s.transport.write(t.bytes)
 		g.counters.writes.Add(1)
 		g.counters.bytesOut.Add(uint64(n))
 		if err != nil {
 			s.transport.shutdown()
 			return
 		}
-		if n < len(p) {
+		if n < len(t.bytes) {
 			now := g.wheel.now()
-			next := s.block(p, n, now)
+			next := s.block(&t, n, now)
 			if s.transport.await(s) != nil {
 				next = s.tryNext(now)
 			}
 			g.wheel.schedule(s, next)
 			return
 		}
-		if s.drained(p) && !closing {
+		if s.drained(&t) && !closing {
 			return
 		}
 	}
@@ -201,68 +201,71 @@ func (s *session) drain(scratch []byte) {
 // session again, unless it counts as blocked. Of what waits for a blocked socket
 // little is copied before it has taken anything; that it has been blocked for long is
 // acted on here, since nobody but the writer may move what it is about to write.
-func (s *session) take(scratch []byte) (p []byte, closing bool) {
+func (s *session) take(scratch []byte) (t taking, closing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	defer s.charge()
 	s.listed = false
-	if s.probing {
-		scratch = scratch[:0:probeBytes]
-	}
-	s.probing = false
-	if o := &s.outbox; o.blocked && !o.owned && s.gateway.wheel.now() >= s.ownAt {
-		most := blockedBytes
-		if s.gateway.memory.exceeded() {
-			most = 0
+	o := &s.outbox
+	if b := s.blockage; b != nil {
+		if b.probing {
+			b.probing, scratch = false, scratch[:0:probeBytes]
 		}
-		s.gateway.counters.pushBlocked.Add(uint64(o.own(s.user, most)))
-		s.charge()
+		if !o.owned && s.gateway.wheel.now() >= b.ownAt {
+			most := blockedBytes
+			if s.gateway.memory.exceeded() {
+				most = 0
+			}
+			s.gateway.counters.pushBlocked.Add(uint64(o.own(s.user, most)))
+		}
 	}
-	p = s.outbox.take(scratch)
-	if len(p) == 0 {
-		s.outbox.unblock()
-		s.charge()
+	if t = o.take(scratch); len(t.bytes) == 0 {
+		o.unblock()
 	}
-	return p, s.phase.Load() == phaseClosing
+	return t, s.phase.Load() == phaseClosing
 }
 
 // drained notes a complete write and says that nothing waits after it; the outbox
 // counts as not blocked then.
-func (s *session) drained(p []byte) bool {
+func (s *session) drained(t *taking) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.charge()
-	s.outbox.taken(p, len(p))
+	s.outbox.taken(t, len(t.bytes))
 	if !s.outbox.empty() {
-		s.stuck = s.gateway.wheel.now()
+		if b := s.blockage; b != nil {
+			b.stuck = s.gateway.wheel.now()
+		}
 		return false
 	}
 	s.outbox.unblock()
 	return true
 }
 
-// block notes that the socket took only n bytes of p. The session waits until the
-// socket takes more (await) or has taken nothing for too long (due); block gives the
-// tick at which due is to look.
-func (s *session) block(p []byte, n int, now int64) (next int64) {
+// block notes that the socket took only n bytes. The session waits until the socket
+// takes more (await) or has taken nothing for too long (due); block gives the tick at
+// which due is to look.
+func (s *session) block(t *taking, n int, now int64) (next int64) {
 	g := s.gateway
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	defer s.charge()
-	s.outbox.taken(p, n)
-	if n > 0 || !s.outbox.blocked {
-		s.stuck = now
+	s.outbox.taken(t, n)
+	if n > 0 && s.blockage != nil {
+		s.blockage.stuck = now
 	}
-	if !s.outbox.blocked {
+	if s.blockage == nil {
 		g.counters.blocks.Add(1)
-		s.outbox.blocked, s.ownAt = true, now+graceTicks
+		g.memory.begin(s, now)
 	}
-	if s.tryAt = now + probeTicks; !s.outbox.owned {
-		s.tryAt = max(s.ownAt, now+1)
+	b := s.blockage
+	if b.tryAt = now + probeTicks; !s.outbox.owned {
+		b.tryAt = max(b.ownAt, now+1)
 	}
 	if s.phase.Load() == phaseClosing {
 		return s.goodbye
 	}
-	return s.tryAt
+	return b.tryAt
 }
 
 // tryNext has a blocked socket whose transport cannot say when it takes bytes tried at
@@ -270,8 +273,10 @@ func (s *session) block(p []byte, n int, now int64) (next int64) {
 func (s *session) tryNext(now int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.tryAt = now + 1
-	return s.tryAt
+	if s.blockage != nil {
+		s.blockage.tryAt = now + 1
+	}
+	return now + 1
 }
 
 // keeps says how many bytes of pushes may wait for the socket. mu is held.

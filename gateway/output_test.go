@@ -186,6 +186,27 @@ func TestBlockedSocketIsLeftAlone(t *testing.T) {
 	}
 }
 
+// Where nobody can say when a socket takes bytes, it is tried each tick.
+func TestBlockedSocketThatCannotBeWaitedFor(t *testing.T) {
+	p := newParked(t)
+	p.write()
+	p.socket.full, p.socket.deaf = true, true
+	p.push(t.Context(), pushFrame(2, 1, 1, 10))
+	p.write()
+	for range 20 {
+		p.turn(1)
+		p.waiting("after a tick", 1)
+		p.write()
+	}
+	p.socket.full = false
+	before := p.socket.written
+	p.turn(1)
+	p.write()
+	if n := p.socket.written - before; n != len(pushFrame(2, 1, 1, 10)) {
+		t.Errorf("%d bytes were written", n)
+	}
+}
+
 // CLOSE behind a socket that takes nothing is tried once, and then the connection is
 // reset.
 func TestCloseOfABlockedSocket(t *testing.T) {

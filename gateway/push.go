@@ -15,6 +15,11 @@ import (
 // context of a Forward of this gateway the frames are written when its batch ends,
 // else at once. For transfer; safe for concurrent use.
 func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
+	defer func() { // what one session meets is survived there; transfer is not to pay for the rest
+		if cause := recover(); cause != nil {
+			g.panicked("push", cause)
+		}
+	}()
 	if err := push.Check(); err != nil {
 		g.badPush(err.Error())
 		return nil

@@ -27,21 +27,53 @@ func (s *session) maySend(f protocol.Frame, raw []byte) bool {
 	if s.heldBack(f, raw) {
 		return false
 	}
-	l := s.gateway.limiter
-	if l == nil {
+	if s.gateway.limiter == nil {
 		return true
 	}
-	user := limiter.User(s.user)
-	kind, wait := limiter.Sends, l.Take(limiter.Sends, user, 1)
+	kind, wait := limiter.Sends, s.spend(limiter.Sends, &s.sends, 1, s.gateway.blocks.sends)
 	if wait == 0 {
-		kind, wait = limiter.SendBytes, l.Take(limiter.SendBytes, user, len(f.Payload)-sendFixed)
-	}
-	if wait == 0 {
-		return true
+		kind, wait = limiter.SendBytes, s.spend(limiter.SendBytes, &s.sendBytes, max(0, len(f.Payload)-sendFixed), s.gateway.blocks.bytes)
+		if wait == 0 {
+			return true
+		}
+		s.sends++
 	}
 	s.gateway.counters.refusedUserRate.Add(1)
 	s.refuseSend(f, raw, limited[kind], wait)
 	return false
+}
+
+// blocks are how many tokens a connection takes at once, ahead of time, for a look at
+// the clock and a lock for each message are a tenth of what it costs. What a
+// connection has left at its end is lost.
+type blocks struct{ sends, bytes int }
+
+func newBlocks(l limiter.Limiter) blocks {
+	b := blocks{1, 1}
+	if l, ok := l.(limiter.Sized); ok {
+		b.sends = min(max(1, l.Burst(limiter.Sends)/blockShare), maxBlockSends)
+		b.bytes = min(max(1, l.Burst(limiter.SendBytes)/blockShare), maxBlockBytes)
+	}
+	return b
+}
+
+// spend takes tokens of the user from those that the connection has already, left,
+// and from the limiter, which it asks for a block.
+func (s *session) spend(kind limiter.Kind, left *int, need, block int) (wait time.Duration) {
+	if *left >= need {
+		*left -= need
+		return 0
+	}
+	l, user := s.gateway.limiter, limiter.User(s.user)
+	short := need - *left
+	if block > short && l.Take(kind, user, block) == 0 {
+		*left = block - short
+		return 0
+	}
+	if wait = l.Take(kind, user, short); wait == 0 {
+		*left = 0
+	}
+	return wait
 }
 
 // mayAsk says whether a SYNC or HISTORY is within the limits of its user; one that is
@@ -64,49 +96,16 @@ func (s *session) mayAsk(f protocol.Frame, raw []byte) bool {
 	return false
 }
 
-// holding is why and until when the SENDs of a connection are refused. It stays when
-// it is over, for the next one to know.
-type holding struct {
-	until int64 // tick
-	ticks int64 // that it was to last at least
-	code  protocol.Code
-	text  string
-}
-
-// hold has all SENDs of this connection refused, with this code and text, until d is
-// over, and gives the time to say to the client: without it the ones behind a refused
-// one would overtake it.
-func (s *session) hold(d time.Duration, code protocol.Code, text string) time.Duration {
-	ticks := int64((d + tick - 1) / tick)
-	s.held.until, s.held.code, s.held.text = s.gateway.wheel.now()+ticks, code, text
-	return time.Duration(ticks) * tick
-}
-
-// heldBack refuses a SEND while the connection is on hold.
-func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
-	left := s.held.until - s.gateway.wheel.now()
-	if left <= 0 {
-		return false
-	}
-	// A clock that lags behind must not refuse a SEND and take the next one.
-	left = max(left, minHeldTicks)
-	s.held.until = s.gateway.wheel.now() + left
-	s.gateway.counters.refusedHeld.Add(1)
-	s.refuse(f, raw, s.held.code, s.held.text, time.Duration(left)*tick)
-	return true
-}
-
 // refuseSend refuses a SEND over a limit and holds those that follow. The hold lasts
 // until what was asked for is allowed, and for a client that is refused again soon
 // after twice as long as the last: it then sends many at a time in place of a few with
 // many refusals.
 func (s *session) refuseSend(f protocol.Frame, raw []byte, text string, wait time.Duration) {
-	h := &s.held
-	if s.gateway.wheel.now() > h.until+h.ticks {
-		h.ticks = 0
+	if h := s.held.Load(); h == nil || s.gateway.wheel.now() > h.until+s.heldTicks {
+		s.heldTicks = 0
 	}
-	h.ticks = min(max(2*h.ticks, minHoldTicks), maxHoldTicks)
-	wait = max(wait, time.Duration(h.ticks)*tick)
+	s.heldTicks = min(max(2*s.heldTicks, minHoldTicks), maxHoldTicks)
+	wait = max(wait, time.Duration(s.heldTicks)*tick)
 	s.refuse(f, raw, protocol.CodeRateLimited, text, s.hold(wait, protocol.CodeRateLimited, text))
 }
 

@@ -199,6 +199,26 @@ func TestLogRefuses(t *testing.T) {
 	}
 }
 
+// What the log has no room for is refused with the time to wait that the log says, in
+// milliseconds and within bounds.
+func TestRefusedForAWhile(t *testing.T) {
+	for wait, want := range map[time.Duration]uint32{0: 0, 1500 * time.Millisecond: 1500, time.Hour: 60_000, -time.Second: 0} {
+		r := newRig(t, func(c *logic.Config) {
+			c.Log = logFunc(func(batches []*logic.Batch) error {
+				batches[0].Entries[0].Outcome, batches[0].Entries[0].Code, batches[0].Entries[0].RetryAfter = logic.Refused, protocol.CodeStorageFull, wait
+				return nil
+			})
+		})
+		answers := r.forward(send(1, 1, 2, 1, "hello"))
+		wantError(t, answers[0].frame, 1, protocol.CodeStorageFull)
+		var failure protocol.Failure
+		if err := failure.Decode(answers[0].frame.Payload); err != nil || failure.RetryAfter != want {
+			t.Errorf("a wait of %v is told as %d ms, %v", wait, failure.RetryAfter, err)
+		}
+		wantNoTrouble(t, r.Service)
+	}
+}
+
 func TestNothingAtAll(t *testing.T) {
 	r := newRig(t, nil)
 	if answers := r.forward(); len(answers) != 0 {

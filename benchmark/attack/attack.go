@@ -27,6 +27,7 @@ type Attack struct {
 // All gives the attacks in the order in which they are played.
 func All() []Attack {
 	return []Attack{
+		{"nothing", "no attack at all: what the machine and its other work make of it", nil, nothing},
 		{"large-bodies", "one sender of 64 KiB bodies at full speed", nil, largeBodies},
 		{"disk", "many senders of 64 KiB bodies, as fast as these are taken", nil, disk},
 		{"silent", "sockets that connect and say nothing", nil, silent},
@@ -49,6 +50,12 @@ func All() []Attack {
 		{"proxy-headers", "PROXY headers from somebody who is no proxy", nil, proxyHeaders},
 		{"refused-sends", "SEND at full speed, whatever is refused", nil, refusedSends},
 	}
+}
+
+// nothing is for comparison.
+func nothing(ctx context.Context, s *Site) {
+	s.begun()
+	<-ctx.Done()
 }
 
 // Find gives the attack of that name.

@@ -27,6 +27,8 @@ type AttackRow struct {
 	Gannet Felt              `json:"gannet"`
 	Echo   Felt              `json:"echo"`
 
+	Begin float64 `json:"begin_s"` // until the attackers were where they do harm
+
 	// Memory of the server in bytes: resident, and the live heap; at the peak the heap
 	// has its garbage too.
 	RSSBefore  uint64  `json:"rss_before"`
@@ -56,6 +58,7 @@ type Felt struct {
 	Messages    uint64  `json:"messages"`
 	Undelivered uint64  `json:"undelivered"`
 	Refused     uint64  `json:"refused"` // for the moment, and sent again
+	Quiet       float64 `json:"quiet_s"` // from the end of the attack until all was delivered
 	Logins      int     `json:"logins"`
 	NoLogin     int     `json:"failed_logins"`
 	Login       float64 `json:"slowest_login_ms"`

@@ -19,7 +19,7 @@ import (
 // server gets the same bytes beforehand: what its users feel is the machine's doing.
 // Its fields are flags.
 type Hostile struct {
-	Attack      []string      `help:"Play these attacks only." placeholder:"NAME"`
+	Attack      []string      `help:"Play these attacks only; --list names them." placeholder:"NAME"`
 	List        bool          `help:"Name the attacks and end."`
 	Short       bool          `help:"Fewer clients and less time, for tests that run often."`
 	Duration    time.Duration `help:"How long each attack goes on, 1.5 s with --short." default:"8s"`

@@ -34,10 +34,6 @@ type Server struct {
 	stderr   io.Writer // hears what that one writes there; nil: nobody does
 }
 
-// raisedLimits are flags with which a server lets all clients of a benchmark in, who
-// share an address and ask for more than people do.
-var raisedLimits []string
-
 // Signer opens a folder of keys and gives the function that signs tokens with
 // them. That function must be safe for concurrent use.
 type Signer func(keys string) (token func(user uint64) (string, error), err error)
@@ -56,7 +52,8 @@ type Program struct {
 
 	Signer Signer
 
-	// RaisedLimits are flags with which the server refuses nobody for asking too much.
+	// RaisedLimits are flags with which the server lets all clients of a benchmark in,
+	// who share an address and ask for more than people do.
 	RaisedLimits []string
 }
 
@@ -80,7 +77,7 @@ type target struct {
 	// These are for a server that was started for the run.
 	process  *process.Process
 	command  process.Command // without what every start needs
-	limits   []string        // flags that raise them
+	limits   []string        // flags that raise them; none: they are as the server has them
 	bare     bool
 	memtable int    // MiB, of a bare one
 	asked    string // the flags that were asked for
@@ -101,7 +98,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 		}
 		return &target{Server: load.Server{Address: s.Address, Token: token}, pid: s.ServerPID}, nil
 	}
-	role := p.RaisedLimits
+	var role []string
 	if s.bare {
 		role = slices.Concat(p.BareCommand, []string{"--memtable", strconv.Itoa(s.memtable)})
 	}
@@ -115,7 +112,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 		bare:    s.bare, memtable: s.memtable, asked: s.ServerFlags, data: s.Data, keep: s.Keep,
 	}
 	if !s.bare && !s.limited {
-		t.limits = raisedLimits
+		t.limits = p.RaisedLimits
 	}
 	if t.dir, err = os.MkdirTemp(s.temp, "gannet-bench-"); err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
@@ -148,7 +145,9 @@ func (t *target) start(ctx context.Context) error {
 	if err := os.Remove(readyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("benchmark: %w", err)
 	}
-	p, err := process.Start(ctx, t.command.With(t.limits...).With("--data", t.data, "--listen", t.Address, "--ready-file", readyFile), readyFile)
+	command := t.command.With("--data", t.data, "--listen", t.Address, "--ready-file", readyFile)
+	command.Args = slices.Concat(t.limits, command.Args) // what was asked for comes later and counts
+	p, err := process.Start(ctx, command, readyFile)
 	if err != nil {
 		return err
 	}

@@ -80,7 +80,9 @@ func feel(ctx context.Context, playing *attack.Playing, beside neighbours, s loa
 	beside.stop()
 	trying.stop()
 	got, err := playing.Stop()
+	over := time.Now()
 	beside.end(ctx, felt)
+	felt.Quiet = time.Since(over).Seconds()
 	trying.end(felt)
 	return got, errors.Join(rested, err)
 }
@@ -153,6 +155,7 @@ func (s *siege) play(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	s.row.Begin = time.Since(logged).Seconds()
 	looked := s.watchMemory(ctx)
 	s.row.Got, err = feel(ctx, playing, s.beside, s.Server, false, s.hostile.Duration, &s.row.Gannet)
 	looked()

@@ -18,7 +18,7 @@ import (
 // each login. Its fields are flags.
 type Storm struct {
 	Users       int           `help:"How many users; every two are a pair, and both write." default:"10000"`
-	Rate        uint64        `help:"Messages that all of them send per second." default:"1000"`
+	Rate        uint64        `help:"Messages that all of them send per second." default:"2000"`
 	Size        int           `help:"Bytes of a message's body." default:"128"`
 	Before      time.Duration `help:"How long they write before the server is killed." default:"5s"`
 	After       time.Duration `help:"How long they go on once all are back." default:"5s"`

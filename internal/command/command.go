@@ -44,13 +44,27 @@ func Main() {
 func newParser(c *cli, further ...kong.Option) (*kong.Kong, error) {
 	return kong.New(c, append([]kong.Option{
 		kong.Name("gannet"),
-		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag can also be set in the environment (GANNET_LISTEN for --listen) or in a JSON file (--config, ./gannet.json)."),
+		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag with a value can also be set in the environment (GANNET_LISTEN for --listen) or in a JSON file (--config, ./gannet.json)."),
 		kong.DefaultEnvars("GANNET"),
+		kong.PostBuild(func(k *kong.Kong) error { withoutSwitches(k.Model.Node); return nil }),
 		kong.Configuration(readConfiguration, "./gannet.json"),
 		kong.Vars{"version": "gannet " + version()},
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.ShortUsageOnError(),
 	}, further...)...)
+}
+
+// withoutSwitches takes flags without a value out of the environment: what they do is
+// asked for, not set, and GANNET_VERSION is a name that people use for other things.
+func withoutSwitches(node *kong.Node) {
+	for _, flag := range node.Flags {
+		if flag.IsBool() {
+			flag.Envs, flag.Value.Tag.Envs = nil, nil
+		}
+	}
+	for _, child := range node.Children {
+		withoutSwitches(child)
+	}
 }
 
 func fail(err error) {

@@ -11,27 +11,34 @@ import (
 
 // stopTimeout is how long a graceful stop may take before connections are cut
 // off: what is acked is durable either way.
-const stopTimeout = 10 * time.Second
+const stopTimeout = 6 * time.Second
 
 // exitTimeout bounds a stop that hangs, as one on a failed disk may.
-const exitTimeout = stopTimeout + 5*time.Second
+const exitTimeout = 10 * time.Second
+
+// startPatience is how long a start that is to be stopped may take to come to where it
+// can be: opening a large store cannot be interrupted, but left at any moment.
+const startPatience = 5 * time.Second
 
 // serveCmd is gannet alone: every role in this process.
 type serveCmd struct {
-	Listen         string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address for clients. There is no TLS on it: keep it on loopback or behind something that ends TLS."`
-	TLSListen      string `name:"tls-listen" placeholder:"ADDR" help:"Further address for clients, with TLS 1.3; off by default. Needs --tls-cert and --tls-key."`
-	TLSCert        string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
-	TLSKey         string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
-	Data           string `default:"./gannet-data" placeholder:"DIR" help:"Folder for messages and signing keys; created where there is none."`
-	Debug          string `placeholder:"ADDR" help:"Address of the debug endpoint (profiles, counters, memory); off by default. Keep it on loopback."`
-	ReadyFile      string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
-	Lanes          int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
-	Sockets        int    `default:"2" placeholder:"N" help:"Listening sockets; more of them accept a storm of connects faster."`
-	MaxConnections int    `placeholder:"N" help:"Connections at most; by default what the limit on open files allows."`
-	MinFree        int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
-	LogLevel       string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
+	Listen       string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address for clients. There is no TLS on it: keep it on loopback or behind something that ends TLS."`
+	TLSListen    string `name:"tls-listen" placeholder:"ADDR" help:"Further address for clients, with TLS 1.3; off by default. Needs --tls-cert and --tls-key."`
+	TLSCert      string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
+	TLSKey       string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
+	Data         string `default:"./gannet-data" placeholder:"DIR" help:"Folder for messages and signing keys; created where there is none."`
+	Debug        string `placeholder:"ADDR" help:"Address of the debug endpoint (profiles, counters, memory); off by default. Keep it on loopback."`
+	DebugPublic  bool   `name:"debug-public" help:"Let --debug be an address that other machines reach. It has no authentication and shows the memory of the server."`
+	ReadyFile    string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
+	Lanes        int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
+	OutboxMemory int    `default:"256" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
+	LogLevel     string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 
-	limitFlags `embed:""`
+	GiveUp  string `name:"give-up-lost-messages" placeholder:"CODE" help:"Start although messages that were acked are missing from the store, and give them up for good; conversations go on above every seq that was given out. CODE comes from the start that was refused, and stands for that loss alone. Empty: such a start is refused."`
+	MinFree int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
+
+	socketFlags `embed:""`
+	limitFlags  `embed:""`
 }
 
 // Help is printed by gannet serve --help.
@@ -47,7 +54,7 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	slog.SetDefault(log)
-	s, err := c.start(log)
+	s, err := c.startUntil(ctx, log)
 	if err != nil {
 		return err
 	}
@@ -69,4 +76,25 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	time.AfterFunc(exitTimeout, func() { fail(errors.New("stopping took too long, what was under way is cut off")) })
 	return s.stop()
+}
+
+// startUntil starts the server, or ends with ctx.
+func (c *serveCmd) startUntil(ctx context.Context, log *slog.Logger) (s *server, err error) {
+	started := make(chan struct{})
+	go func() {
+		defer close(started)
+		s, err = c.start(log)
+	}()
+	select {
+	case <-started:
+		return s, err
+	case <-ctx.Done():
+	}
+	fmt.Println("stopping: the start is not complete")
+	select {
+	case <-started:
+		return s, err // it is stopped in order, for ctx has ended
+	case <-time.After(startPatience):
+		return nil, errors.New("the start was cut off; everything acked is on disk")
+	}
 }

@@ -10,10 +10,10 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 
 	"gannet/gateway"
 	"gannet/internal/directory"
+	"gannet/internal/folder"
 	"gannet/internal/operate"
 	"gannet/internal/token"
 	"gannet/logic"
@@ -69,8 +69,15 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			_ = s.stop() // what began is in order; why the start failed is what counts
 		}
 	}()
-	if err := os.MkdirAll(c.Data, 0o700); err != nil {
-		return s, fmt.Errorf("cannot create the data folder: %w", err)
+	if err := c.check(); err != nil {
+		return s, err
+	}
+	var toGateway gateway.Config
+	if err := c.apply(&toGateway); err != nil {
+		return s, err
+	}
+	if err := s.holdData(c.Data, log); err != nil {
+		return s, err
 	}
 	queues := c.Lanes
 	if queues == 0 {
@@ -79,8 +86,12 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
 	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
-		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(),
+		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(), GiveUp: c.GiveUp,
 	})
+	var loss *logicstore.LossError
+	if errors.As(err, &loss) && loss.Code != "" {
+		return s, fmt.Errorf("%w; or, if there is none, give up what is missing for good and go on without it: start once with --give-up-lost-messages=%s", err, loss.Code)
+	}
 	if errors.Is(err, logicstore.ErrLocked) {
 		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
 	} else if err != nil {
@@ -102,6 +113,11 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, fmt.Errorf("cannot listen for clients: %w (choose another address with --listen)", err)
 	}
+	for _, l := range listeners {
+		if err := c.setBacklog(l); err != nil {
+			return s, err
+		}
+	}
 	s.address = listeners[0].Addr().String()
 
 	devices := directory.NewMemory()
@@ -116,7 +132,9 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	}
-	toGateway := gateway.Config{Lanes: queues, MaxConnections: c.maxConnections(), Limiter: limits, Log: log}
+	toGateway.OutboxMemory = c.outboxMemory()
+	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
+	toGateway.OutboxMemory = c.outboxMemory()
 	c.applyTo(&toGateway, &toLogic)
 	rules := logic.New(toLogic)
 	toGateway.Logic = rules
@@ -155,6 +173,33 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	return s, nil
 }
 
+// holdData makes the data folder this process' own, or says why it is not.
+func (s *server) holdData(dir string, log *slog.Logger) error {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return fmt.Errorf("cannot create the data folder: %w", err)
+	}
+	if err := folder.Check(dir); err != nil {
+		return fmt.Errorf("the data folder is refused: %w", err)
+	}
+	if readable, err := folder.Readable(dir); err != nil {
+		return fmt.Errorf("cannot look at the data folder: %w", err)
+	} else if readable {
+		log.Warn("others can look into the data folder and may be able to read messages", "folder", dir, "do", "chmod go-rwx "+dir)
+	}
+	lock, err := folder.Hold(dir)
+	switch {
+	case err == nil:
+		s.began("lock of the data folder", func(context.Context) error { return lock.Release() })
+	case errors.Is(err, errors.ErrUnsupported):
+		log.Warn("the data folder cannot be locked; only the lock in the store keeps a second server off", "folder", dir, "err", err)
+	case errors.Is(err, folder.ErrLocked):
+		return fmt.Errorf("another gannet is already running on %s (%w): stop it, or give this one its own folder with --data", dir, err)
+	default:
+		return fmt.Errorf("cannot lock the data folder: %w", err)
+	}
+	return nil
+}
+
 // health says why this server should get no more clients, if so.
 func (s *server) health() error {
 	if s.stopping.Load() {
@@ -181,28 +226,19 @@ func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen for clients with TLS: %w", err)
 	}
+	if err := c.setBacklog(ln); err != nil {
+		return err
+	}
 	s.tlsAddress = ln.Addr().String()
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
 }
 
-// maxConnections leaves a tenth of the open files for the store.
-func (c *serveCmd) maxConnections() int {
-	if c.MaxConnections != 0 {
-		return c.MaxConnections
+// outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
+func (c *serveCmd) outboxMemory() int64 {
+	if c.OutboxMemory <= 0 {
+		return -1
 	}
-	if files := openFiles(); files > 0 {
-		return files - files/10
-	}
-	return gateway.DefaultMaxConnections
-}
-
-// openFiles gives how many files this process may have open, 0 if unknown.
-func openFiles() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return 0
-	}
-	return int(min(limit.Cur, 1<<30))
+	return int64(c.OutboxMemory) << 20
 }
 
 func numbers(n int) []int {

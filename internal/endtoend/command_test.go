@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"net"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -44,6 +45,19 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{[]string{"chat", "--user", "1", "--to", "2", "--token", "nonsense", "--address", freeAddress(t)}, "cannot log in"},
 		{[]string{"--listen", "nowhere"}, "--listen"},
 		{[]string{"--tls-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"}, "--tls-cert"},
+		{[]string{"--tls-listen", "127.0.0.1:0", "--tls-cert", "x"}, "--tls-key"},
+		{[]string{"--tls-cert", "x", "--listen", "127.0.0.1:0"}, "without --tls-listen"},
+		{[]string{"--tls-key", "x", "--listen", "127.0.0.1:0"}, "without --tls-listen"},
+		{[]string{"--lanes=257", "--listen", "127.0.0.1:0"}, "--lanes 257: there are 1 to 256"},
+		{[]string{"--lanes=-1", "--listen", "127.0.0.1:0"}, "--lanes -1"},
+		{[]string{"--sockets=-3", "--listen", "127.0.0.1:0"}, "--sockets -3"},
+		{[]string{"--sockets=0", "--listen", "127.0.0.1:0"}, "--sockets 0"},
+		{[]string{"--max-connections=-1", "--listen", "127.0.0.1:0"}, "--max-connections -1"},
+		{[]string{"--min-free=-1", "--listen", "127.0.0.1:0"}, "--min-free -1"},
+		{[]string{"--debug", ":0", "--listen", "127.0.0.1:0"}, "--debug-public"},
+		{[]string{"--debug", "0.0.0.0:0", "--listen", "127.0.0.1:0"}, "--debug-public"},
+		{[]string{"--debug", "[::]:0", "--listen", "127.0.0.1:0"}, "--debug-public"},
+		{[]string{"--debug", "nonsense", "--listen", "127.0.0.1:0"}, "--debug nonsense"},
 		{[]string{"dance"}, "unexpected argument dance"},
 		{[]string{"--log-level", "loud"}, "loud"},
 	} {
@@ -101,4 +115,34 @@ func TestSettingsComeFromFlagsEnvironmentAndFile(t *testing.T) {
 	if _, err := os.Stat(dir + "/from-environment/keys"); err != nil {
 		t.Errorf("the environment does not win over the file: %v", err)
 	}
+}
+
+// A public debug endpoint is possible for who says so; a name that stands for loopback
+// needs no saying.
+func TestDebugEndpointInPublic(t *testing.T) {
+	for _, flags := range [][]string{{"--debug", "0.0.0.0:0", "--debug-public"}, {"--debug", "localhost:0"}, {"--debug", "[::1]:0"}} {
+		if flags[1] == "[::1]:0" && !hasIPv6() {
+			continue
+		}
+		server := serve(t, t.TempDir(), "127.0.0.1:0", flags...)
+		if server.debug == "" {
+			t.Errorf("%q: there is no debug endpoint", flags)
+		}
+		server.stop()
+	}
+}
+
+func hasIPv6() bool {
+	l, err := net.Listen("tcp", "[::1]:0")
+	if err != nil {
+		return false
+	}
+	return l.Close() == nil
+}
+
+// What is a switch on the command line is no setting.
+func TestSwitchesAreNoSettings(t *testing.T) {
+	server := serveWith(t, t.TempDir(), []string{"GANNET_VERSION=1.2.3", "GANNET_HELP=true", "GANNET_DEBUG_PUBLIC=nonsense"},
+		"--data", t.TempDir(), "--listen", "127.0.0.1:0")
+	server.stop()
 }

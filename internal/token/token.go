@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"github.com/golang-jwt/jwt/v5"
+
+	"gannet/internal/folder"
 )
 
 // Errors of Verify.
@@ -79,6 +81,9 @@ func OpenKeys(dir string) (*Keys, error) {
 }
 
 func readKeys(dir string) (*Keys, error) {
+	if err := folder.Check(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("token: the folder of keys is refused, for whoever can put a key there logs in as anyone: %w", err)
+	}
 	files, err := os.ReadDir(dir)
 	if err != nil {
 		return nil, fmt.Errorf("token: cannot read keys: %w", err)
@@ -106,6 +111,9 @@ func readKey(path string) (public ed25519.PublicKey, private ed25519.PrivateKey,
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, nil, fmt.Errorf("token: cannot read a key: %w", err)
+	}
+	if err := folder.Check(path); err != nil {
+		return nil, nil, fmt.Errorf("token: a key is refused, for whoever can change it logs in as anyone: %w", err)
 	}
 	block, _ := pem.Decode(data)
 	if block == nil {

@@ -1,14 +1,18 @@
 package embedded
 
 import (
+	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/cockroachdb/pebble/v2"
 
 	"gannet/internal/operate"
+	"gannet/protocol"
 )
 
 // ErrDamaged says that a file of the store is not as it was written.
@@ -29,15 +33,22 @@ func (t *trouble) note() bool {
 
 // damage is what could not be read or written.
 type damage struct {
-	blocks                       trouble // that Pebble found damaged
-	loads, walks, pages, states  trouble
-	flushes, compactions, others trouble
+	leftOut, kept atomic.Bool // conversations of inboxes; that this is on the disk
+
+	mu                                 sync.Mutex
+	suspects                           map[protocol.Conversation]bool // that could not be read once
+	blocks                             trouble                        // that Pebble found damaged
+	loads, walks, pages, states        trouble
+	flushes, compactions, others, acks trouble
 }
 
 // listener gets what Pebble has to tell. It is called with Pebble's lock held.
-func (s *Store) listener() *pebble.EventListener {
+func (s *Store) listener(compactions *scheduler) *pebble.EventListener {
 	return &pebble.EventListener{
-		WALCreated:      func(pebble.WALCreateInfo) { s.pressure.tablesMoved() },
+		WALCreated: func(pebble.WALCreateInfo) {
+			s.pressure.begun.Add(1)
+			s.pressure.tablesMoved()
+		},
 		WriteStallBegin: func(pebble.WriteStallBeginInfo) { s.pressure.stalls.Add(1) },
 		FlushEnd: func(info pebble.FlushInfo) {
 			s.pressure.tablesMoved()
@@ -45,7 +56,11 @@ func (s *Store) listener() *pebble.EventListener {
 		},
 		CompactionEnd: func(info pebble.CompactionInfo) {
 			s.pressure.tablesMoved()
-			if info.Err != nil && !errors.Is(info.Err, pebble.ErrCancelledCompaction) && s.damage.compactions.note() {
+			if info.Err == nil || errors.Is(info.Err, pebble.ErrCancelledCompaction) {
+				return
+			}
+			compactions.failed()
+			if s.damage.compactions.note() {
 				s.log.Error("embedded: a compaction failed; its tables stay as they are", "err", withFile(info.Err).Error())
 			}
 		},
@@ -74,7 +89,7 @@ func (s *Store) flushed(err error) {
 	if s.damage.flushes.note() {
 		s.log.Error("embedded: a flush failed; what it should have written is in the log", "err", err.Error())
 	}
-	if !isFull(err) {
+	if !isFull(err) || !s.opened.Load() {
 		s.fail(fmt.Errorf("a flush failed: %w", err))
 	}
 }
@@ -98,4 +113,78 @@ func withFile(err error) error {
 		return fmt.Errorf("%w: %s: %w; %s", ErrDamaged, info.Path, err, remedy)
 	}
 	return err
+}
+
+// A conversation that cannot be read is left out of its users' inboxes: HISTORY and
+// SEND say unavailable for it, and everything else goes on. An inbox of which a page
+// would fail as a whole keeps its user from all conversations, and one in which the
+// page ended before the damage from those behind it.
+//
+// What is left out must not stay hidden once it can be read again, and a client asks
+// for what changed since then. So the store remembers that something was left out, and
+// from the next start on every since that it gave until then counts as 0: the file is
+// put back while the server is stopped. To keep the record in the same store is
+// enough: in an older copy of it such a since is not known either.
+const keyResync = "mresync"
+
+// errOnce marks an error for which a page fails as a whole.
+var errOnce = errors.New("embedded: a read failed")
+
+// maxSuspects bounds the conversations of which it is known that a read failed.
+const maxSuspects = 4096
+
+// suspected says whether a conversation could not be read before, and remembers that
+// it could not.
+func (d *damage) suspected(c protocol.Conversation) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.suspects[c] {
+		return true
+	}
+	if d.suspects == nil || len(d.suspects) == maxSuspects {
+		d.suspects = make(map[protocol.Conversation]bool)
+	}
+	d.suspects[c] = true
+	return false
+}
+
+// isDamage says whether an error tells of something that is not as it was written,
+// and not of a read that failed and may succeed the next time.
+func isDamage(err error) bool {
+	return pebble.IsCorruptionError(err) || errors.Is(err, errCorrupt) || errors.Is(err, protocol.ErrPayload) || errors.Is(err, pebble.ErrNotFound)
+}
+
+// leaveOut takes note of a conversation that cannot be listed. An error means that the
+// page must fail as a whole: a read failed for the first time, and the next one may
+// tell.
+func (s *Store) leaveOut(ctx context.Context, user uint64, target protocol.Target, what string, err error) error {
+	if ctx.Err() != nil || errors.Is(err, errOnce) {
+		return err
+	}
+	if !isDamage(err) && !s.damage.suspected(target.Conversation(user)) {
+		s.damage.states.times.Add(1)
+		return fmt.Errorf("%w: %w", errOnce, err)
+	}
+	if s.damage.states.note() {
+		s.log.Error("embedded: "+what, "user", user, "target", target, "err", withFile(err).Error())
+	}
+	s.damage.leftOut.Store(true)
+	return nil
+}
+
+// keepResync puts on the disk that something was left out, once a process.
+func (s *Store) keepResync() {
+	if !s.damage.leftOut.Load() || s.damage.kept.Load() {
+		return
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.fail(fmt.Errorf("%v", cause))
+		}
+	}()
+	if err := s.db.Set([]byte(keyResync), binary.BigEndian.AppendUint64(nil, s.stamps.next()), pebble.Sync); err != nil {
+		s.fail(err)
+		return
+	}
+	s.damage.kept.Store(true)
 }

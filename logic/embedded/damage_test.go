@@ -50,7 +50,7 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = mustOpen(t, Options{Queues: 1, FS: disk})
-			value, err := s.get(string(c.key))
+			value, err := get(s.db, string(c.key))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -72,8 +72,16 @@ func TestDamage(t *testing.T) {
 					t.Errorf("page %d has %d messages and the error %v", i, page.Count, page.Err)
 				}
 			}
-			if _, err := s.Changed(t.Context(), logic.InboxQuery{User: 2, Device: 1, Limit: 9, Room: 1 << 20}); !errors.Is(err, logic.ErrUnavailable) {
-				t.Errorf("the inbox with it gives %v", err)
+			if inbox, err := s.Changed(t.Context(), logic.InboxQuery{User: 2, Device: 1, Limit: 9, Room: 1 << 20}); err != nil || len(inbox.States) != 0 || inbox.More {
+				t.Errorf("the inbox with it gives %+v, %v, want that it is left out", inbox, err)
+			}
+			if inbox, err := s.Changed(t.Context(), logic.InboxQuery{User: 1, Device: 1, Limit: 9, Room: 1 << 20}); err != nil || len(inbox.States) != 1 || inbox.States[0].Target != to(3) {
+				t.Errorf("the inbox with it and another gives %+v, %v", inbox, err)
+			}
+			for _, counter := range []string{"failed.load", "failed.page", "failed.inbox"} {
+				if s.Stats()[counter] == 0 {
+					t.Errorf("%s is not counted", counter)
+				}
 			}
 			if state := stateOf(t, s, 3, 1, 1); state.Head != 72 || state.Unread != 72 {
 				t.Errorf("the inbox without it gives %+v", state)

@@ -3,6 +3,7 @@ package embedded
 import (
 	"fmt"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -12,7 +13,7 @@ import (
 )
 
 // retryPause is how long a flush or compaction waits after one that failed. Pebble
-// itself tries again at once, which on a full disk takes a core for nothing.
+// itself tries again at once, which on a full or damaged disk takes a core for nothing.
 const retryPause = time.Second
 
 // disk stands between Pebble and the file system where Pebble would end the process
@@ -184,6 +185,21 @@ func (f *tableFile) SyncData() error {
 		f.disk.tableFailed()
 	}
 	return err
+}
+
+// onStack says whether a function that fits is on the stack of the goroutine.
+func onStack(fits func(function string) bool) bool {
+	var pcs [128]uintptr
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
+	for {
+		f, more := frames.Next()
+		if fits(f.Function) {
+			return true
+		}
+		if !more {
+			return false
+		}
+	}
 }
 
 // folder is a folder of Pebble's, which it syncs after each new log.

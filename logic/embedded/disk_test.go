@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"github.com/cockroachdb/pebble/v2/vfs/errorfs"
@@ -77,6 +78,8 @@ func TestDiskFails(t *testing.T) {
 						b.Queue = s.queueOf(b.Entries[0].Conversation).index
 						if s.Apply(t.Context(), []*logic.Batch{&b.Batch}) == nil && b.Err == nil && b.Entries[0].Outcome == logic.Applied {
 							acked[peer].Store(b.Entries[0].Seq)
+						} else if b.Entries[0].Outcome == logic.Refused {
+							time.Sleep(time.Millisecond) // as a client would
 						}
 					}
 				}()
@@ -160,8 +163,12 @@ func TestCloseDoesNotWaitForTables(t *testing.T) {
 	}
 	s.closePatience = 1
 	last := uint64(0)
-	for id := uint64(1); s.Stats()["waiting_bytes"] < 512<<10; id++ {
-		last = new(entries).large(1, 1, 2, id, 4<<10).mustApply(t, s)[0].Seq
+	for id := uint64(1); ; id++ {
+		e := new(entries).large(1, 1, 2, id, 4<<10).mustApply(t, s)[0]
+		if e.Outcome == logic.Refused {
+			break
+		}
+		last = e.Seq
 	}
 	within(t, "the store closes", func() {
 		if err := s.Close(); err != nil {
@@ -186,10 +193,11 @@ func TestStartFails(t *testing.T) {
 		{"a log cannot be written", func(op errorfs.Op) bool { return isLog(op.Path) && op.Kind == errorfs.OpFileWrite }},
 		{"a table cannot be written", func(op errorfs.Op) bool { return isTable(op.Path) && op.Kind == errorfs.OpFileWrite }},
 	} {
-		for _, fresh := range []bool{true, false} {
-			t.Run(fmt.Sprintf("%s, fresh %v", c.name, fresh), func(t *testing.T) {
+		for n := range 4 {
+			fresh, errno := n%2 == 0, []syscall.Errno{syscall.EIO, syscall.ENOSPC}[n/2]
+			t.Run(fmt.Sprintf("%s: %v, fresh %v", c.name, errno, fresh), func(t *testing.T) {
 				disk := vfs.NewCrashableMem()
-				fault := &faulty{err: syscall.EIO, at: c.at}
+				fault := &faulty{err: errno, at: c.at}
 				opts := Options{Queues: 1, FS: fault.wrap(disk), Log: slog.New(slog.DiscardHandler), tune: smallTables}
 				last := uint64(0)
 				if !fresh {
@@ -217,8 +225,8 @@ func TestStartFails(t *testing.T) {
 							return
 						}
 					}
-					if err == nil || !strings.Contains(err.Error(), syscall.EIO.Error()) {
-						t.Errorf("it ends with %v, want %q in it", err, syscall.EIO)
+					if err == nil || !strings.Contains(err.Error(), errno.Error()) {
+						t.Errorf("it ends with %v, want %q in it", err, errno)
 					}
 				})
 				opts.FS = disk.CrashClone(vfs.CrashCloneCfg{})

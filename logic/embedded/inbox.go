@@ -26,8 +26,8 @@ func (s *Store) Changed(ctx context.Context, q logic.InboxQuery) (logic.InboxPag
 	}
 	defer s.exit()
 	page := logic.InboxPage{Next: s.stamps.next(), After: q.After}
-	if q.Since > page.Next {
-		q.Since = 0 // of another store, or of this one before it was restored
+	if q.Since > page.Next || q.Since <= s.resync {
+		q.Since = 0 // of another store, of this one before it was restored, or before damage hid something
 	}
 	lower, upper := make([]byte, inboxSize, inboxSize+1), make([]byte, inboxSize, inboxSize+1)
 	putInboxKey(lower, q.User, q.After)
@@ -57,7 +57,10 @@ func (s *Store) changed(ctx context.Context, it *pebble.Iterator, q *logic.Inbox
 		target := keyTarget(it.Key())
 		state, changed, err := s.state(ctx, q, target)
 		if err != nil {
-			return err
+			if err := s.leaveOut(ctx, q.User, target, "a conversation is left out of an inbox", err); err != nil {
+				return err
+			}
+			changed = false
 		}
 		if changed {
 			if room -= stateSize + len(state.Last); room < 0 && len(page.States) > 0 {
@@ -97,13 +100,20 @@ func (s *Store) state(ctx context.Context, q *logic.InboxQuery, target protocol.
 	}
 	if !known {
 		n, by, err := s.countsAt(key, own.User, own.Read)
-		if err != nil {
-			return state, false, err
+		if err == nil {
+			l.Learn(key, own.User, own.Read, n, by)
+			state.Unread = (count - n) - (total - by)
+		} else {
+			state.Unread = state.Head - state.Read // at most
+			if err := s.leaveOut(ctx, q.User, target, "what is unread cannot be counted", err); err != nil {
+				return state, false, err
+			}
 		}
-		l.Learn(key, own.User, own.Read, n, by)
-		state.Unread = (count - n) - (total - by)
 	}
-	state.Last, state.LastSize, err = s.preview(key, state.Head)
+	if state.Last, state.LastSize, err = s.preview(key, state.Head); err != nil {
+		state.Last, state.LastSize = nil, 0
+		err = s.leaveOut(ctx, q.User, target, "a newest message cannot be read", err)
+	}
 	return state, true, err
 }
 

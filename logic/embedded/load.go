@@ -7,6 +7,7 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 
 	"gannet/logic/ledger"
+	"gannet/protocol"
 )
 
 // Load implements ledger.Source: each conversation as it is at one moment.
@@ -17,6 +18,7 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 	}
 	for _, c := range conversations {
 		if c.Err = ctx.Err(); c.Err == nil {
+			it.SetBounds(boundsOf(c.Key))
 			c.Err = withFile(load(it, c))
 		}
 		if c.Err != nil && s.damage.loads.note() {
@@ -25,6 +27,13 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 	}
 	_ = it.Close() // what went wrong is the error of a conversation already
 	return nil
+}
+
+// boundsOf keeps an iterator within a conversation: what lies beside it may be
+// damaged, which is no concern of this one.
+func boundsOf(c protocol.Conversation) (lower, upper []byte) {
+	p := placeOf(c)
+	return prefix(&p, sectionMessage), prefix(&p, sectionDevice+1)
 }
 
 func load(it *pebble.Iterator, c *ledger.Loaded) error {
@@ -80,6 +89,7 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 	}
 	for _, w := range walks {
 		if w.Err = ctx.Err(); w.Err == nil {
+			it.SetBounds(boundsOf(w.Key))
 			w.Err = withFile(walk(it, w))
 		}
 		if w.Err != nil && ctx.Err() == nil && s.damage.walks.note() {

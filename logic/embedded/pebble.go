@@ -3,7 +3,6 @@ package embedded
 import (
 	"fmt"
 	"log/slog"
-	"runtime"
 	"strings"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -105,15 +104,7 @@ func (l logger) Fatalf(format string, args ...any) {
 
 // withinCall says whether the goroutine is in a call of the store's.
 func withinCall() bool {
-	var pcs [64]uintptr
-	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs[:])])
-	for {
-		f, more := frames.Next()
-		if strings.Contains(f.Function, "/embedded.(*Store).") && !strings.Contains(f.Function, "openPebble") {
-			return true
-		}
-		if !more {
-			return false
-		}
-	}
+	return onStack(func(function string) bool {
+		return strings.Contains(function, "/embedded.(*Store).") && !strings.Contains(function, "openPebble")
+	})
 }

@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -31,7 +32,7 @@ const (
 
 	// lookAgain is after how long the tables are looked at once more when something
 	// happened to them: Pebble tells of a new log just before it queues the table.
-	lookAgain = 20 * time.Millisecond
+	lookAgain = 5 * time.Millisecond
 )
 
 // pressure says what the store does not take for the time being. A commit that Pebble
@@ -43,8 +44,10 @@ type pressure struct {
 
 	reserve atomic.Int64  // bytes that small messages may still take while flushes are behind
 	moved   chan struct{} // holds a token when tables came or went
+	begun   atomic.Uint64 // tables that were begun
+	counted atomic.Uint64 // those of them that waiting counts for certain
 
-	// Of the goroutine that watches.
+	mu           sync.Mutex // guards what follows
 	behind, full *refusal
 	nearFull     bool
 
@@ -69,12 +72,21 @@ func (p *pressure) tablesMoved() {
 	}
 }
 
+// perhapsBehind says whether tables were begun that are not counted and that may be one
+// too many: whoever commits next looks first.
+func (s *Store) perhapsBehind() bool {
+	p := &s.pressure
+	fresh := p.begun.Load() - p.counted.Load()
+	return fresh > 0 && p.waiting.Load()+fresh*s.tableBytes >= s.stopBytes
+}
+
 // watch looks at the tables and at the disk until the store closes or fails.
 func (s *Store) watch() {
 	again := time.NewTimer(lookAgain)
 	defer again.Stop()
 	space := time.NewTicker(spaceTick)
 	defer space.Stop()
+	begun := uint64(0)
 	for {
 		select {
 		case <-s.closing:
@@ -82,10 +94,15 @@ func (s *Store) watch() {
 		case <-s.failure:
 			return
 		case <-s.pressure.moved:
+			begun = s.pressure.begun.Load()
 			again.Reset(lookAgain)
 		case <-again.C:
+			s.lookAtTables()
+			s.pressure.counted.Store(begun)
+			continue
 		case <-space.C:
 			s.lookAtSpace()
+			s.keepResync()
 		}
 		s.lookAtTables()
 	}
@@ -94,7 +111,10 @@ func (s *Store) watch() {
 // lookAtTables refuses messages while the next table that fills would find no room:
 // the one that is being filled takes acks, reads and what is under way.
 func (s *Store) lookAtTables() {
-	p, m := &s.pressure, s.db.Metrics()
+	p := &s.pressure
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	m := s.db.Metrics()
 	p.waiting.Store(m.MemTable.Size)
 	p.behind = nil
 	switch level0 := int(m.Levels[0].Sublevels); {
@@ -123,6 +143,8 @@ func (s *Store) lookAtSpace() {
 		}
 		return
 	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	p.free.Store(usage.AvailBytes)
 	mark := uint64(s.minFree)
 	p.nearFull = usage.AvailBytes < mark/cursorShare
@@ -136,7 +158,7 @@ func (s *Store) lookAtSpace() {
 	s.decide()
 }
 
-// decide puts into force what was seen.
+// decide puts into force what was seen. The pressure's mu is held.
 func (s *Store) decide() {
 	p := &s.pressure
 	sends, cursors := p.behind, (*refusal)(nil)
@@ -170,6 +192,9 @@ type part struct {
 
 // take refuses what the store does not take, and gives the batches with the rest.
 func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part) {
+	if s.pressure.sends.Load() == nil && s.perhapsBehind() {
+		s.lookAtTables()
+	}
 	sends, cursors := s.pressure.sends.Load(), s.pressure.cursors.Load()
 	if sends == nil && cursors == nil {
 		return batches, nil
@@ -249,6 +274,7 @@ func (s *Store) Stats() map[string]uint64 {
 		"failed.inbox":         d.states.times.Load(),
 		"failed.flush":         d.flushes.times.Load(),
 		"failed.compaction":    d.compactions.times.Load(),
+		"failed.acks":          d.acks.times.Load(),
 		"failed.background":    d.others.times.Load(),
 	}
 }

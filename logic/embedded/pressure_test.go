@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -77,6 +78,8 @@ func TestBusyBeforeAStall(t *testing.T) {
 	gate := make(chan struct{})
 	fs := onTable(vfs.NewMem(), func() error { <-gate; return nil })
 	s := mustOpen(t, Options{Queues: 2, FS: fs, Log: slog.New(slog.DiscardHandler), tune: smallTables})
+	open := sync.OnceFunc(func() { close(gate) })
+	t.Cleanup(open) // before the store closes
 	var refused logic.Entry
 	last := uint64(0)
 	within(t, "messages are refused", func() {
@@ -139,7 +142,7 @@ func TestBusyBeforeAStall(t *testing.T) {
 		t.Errorf("a store that is behind is not well: %v", err)
 	}
 
-	close(gate)
+	open()
 	var taken logic.Entry
 	await(t, "messages are taken again", func() bool {
 		taken = trySend(t, s, 1, 1, 2, 3_000_000)

@@ -11,13 +11,14 @@ import (
 	"gannet/logic/ledger"
 )
 
-// ledger gives queue i of so many its ledger.
-func (s *Store) ledger(i int, opts *Options) *ledger.Ledger {
+// ledger gives queue i its ledger, in which no seq up to the floor is given out.
+func (s *Store) ledger(i int, opts *Options, floor uint64) *ledger.Ledger {
 	o := ledger.Options{
 		Queue: i, Queues: opts.Queues,
 		Conversations: opts.CacheConversations / opts.Queues,
 		ClientIDs:     cacheClientIDs / opts.Queues,
 		Checkpoint:    checkpoint,
+		Floor:         floor,
 		Devices:       opts.Devices,
 		Waiting:       s.wakeRecalls,
 	}

@@ -13,7 +13,12 @@
 //	run.go      how messages lie under their keys; messages.go: walking through them
 //	history.go  pages of messages
 //	inbox.go    the conversations of a user
-//	keys.go     the format on disk; commits.go: that nothing of it is missing
+//	keys.go     the format on disk
+//	commits.go  what shows that nothing is missing in the middle of it
+//	mark.go     what shows that nothing is missing at its end
+//	ordered.go  what Pebble leaves to the file system
+//	opening.go  what is looked at before a store is opened; mend.go: how it goes on
+//	            without what is lost
 //	pressure.go what is refused while the disk is behind or full; space.go, disk.go
 //	damage.go   files that are not as they were written
 package embedded
@@ -25,10 +30,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -36,6 +39,7 @@ import (
 
 	"gannet/internal/hop"
 	"gannet/internal/limiter"
+	"gannet/internal/operate"
 	"gannet/logic"
 	"gannet/logic/ledger"
 	"gannet/protocol"
@@ -48,6 +52,10 @@ var (
 
 	// ErrFormat says that the folder holds a store of another format.
 	ErrFormat = errors.New("the store has another format")
+
+	// ErrLost says that the store has not all that was acked, or that nothing can tell.
+	// It comes as a LossError.
+	ErrLost = errors.New("something that was acked may be missing")
 
 	// ErrHole says that commits are missing in the middle of the store.
 	ErrHole = errors.New("the store has a hole")
@@ -94,8 +102,17 @@ type Options struct {
 	// DefaultMinFree, below 0: it is not looked at.
 	MinFree int64
 
-	tune   func(*pebble.Options)             // for tests
-	source func(ledger.Source) ledger.Source // likewise: what ledgers read through
+	// GiveUp is the code of a LossError: what it says is missing is given up for good.
+	// Every conversation goes on above all seqs that may have been given out, and
+	// clients are told that what lies between will never come. Of no effect on a store
+	// in which nothing is missing; another code than that of the loss is refused.
+	GiveUp string
+
+	// For tests.
+	tune      func(*pebble.Options)
+	source    func(ledger.Source) ledger.Source // what ledgers read through
+	markPause time.Duration
+	block     uint64 // a multiple of checkpoint
 }
 
 // Store is a logic.Log, logic.History, logic.Inbox and logic.Social. Its methods
@@ -108,6 +125,10 @@ type Store struct {
 	publish  func(ctx context.Context, record *hop.Record)
 	queues   []*queue
 	stamps   stamps
+	mark     *marker
+	unlock   func() error // lets go of the folder
+
+	markPause time.Duration
 
 	fs      vfs.FS
 	dir     string
@@ -115,6 +136,7 @@ type Store struct {
 
 	closePatience time.Duration
 	stopBytes     uint64 // in tables in memory, at which Pebble holds a commit back
+	tableBytes    uint64 // of one table
 	reserve       int64  // of a table, for small messages while messages are refused
 	stopLevel0    int    // flushes that are not compacted, at which messages are refused
 	pressure      pressure
@@ -125,16 +147,22 @@ type Store struct {
 	// not be there, which only a new Open can tell.
 	failed  atomic.Pointer[error]
 	failure chan struct{} // closed with it
+	opened  atomic.Bool
+
+	panics atomic.Uint64 // survived
+	said   operate.Seldom
 
 	mu      sync.Mutex // guards closed, and calls.Add against Close
 	closed  bool
 	calls   sync.WaitGroup // methods under way
 	closing chan struct{}  // closed when the store closes
-	acks    sync.WaitGroup // the goroutines that write acks and read windows back
-	recalls chan struct{}  // has a token while windows may wait to be read back
+
+	background sync.WaitGroup // the goroutines that write acks and the mark, and read windows back
+	watched    sync.WaitGroup // the goroutine that watches tables and disk
+
+	recalls chan struct{} // has a token while windows may wait to be read back
 	ending  context.Context
 	end     context.CancelFunc // when the store closes: what is read back is of no use then
-	watched sync.WaitGroup     // the goroutine that watches tables and disk
 }
 
 var (
@@ -147,7 +175,7 @@ var (
 
 // Open opens the store in dir and creates it where there is none. A folder that
 // is in use gives ErrLocked, a store of another format ErrFormat, and one in which
-// commits are missing ErrHole.
+// something may be missing a LossError.
 func Open(dir string, opts Options) (*Store, error) {
 	if opts.Queues < 1 || opts.Queues > protocol.Partitions {
 		return nil, fmt.Errorf("embedded: %d queues; 1 to %d are possible", opts.Queues, protocol.Partitions)
@@ -167,6 +195,12 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.FS == nil {
 		opts.FS = vfs.Default
 	}
+	if opts.markPause == 0 {
+		opts.markPause = markPause
+	}
+	if opts.block == 0 {
+		opts.block = defaultBlock
+	}
 	if opts.MinFree == 0 {
 		opts.MinFree = DefaultMinFree
 	}
@@ -174,112 +208,91 @@ func Open(dir string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("embedded: cannot open the store: %w", err)
 	}
 	s := &Store{
-		now: opts.Now, log: opts.Log, publish: opts.Publish,
+		now: opts.Now, log: opts.Log, publish: opts.Publish, markPause: opts.markPause,
 		fs: opts.FS, dir: dir, minFree: opts.MinFree, closePatience: closePatience,
 		pressure: pressure{moved: make(chan struct{}, 1)},
 		failure:  make(chan struct{}), closing: make(chan struct{}), recalls: make(chan struct{}, 1),
 	}
 	s.ending, s.end = context.WithCancel(context.Background())
-	settings := pebbleOptions(&disk{FS: opts.FS, fail: s.fail, failure: s.failure, closing: s.closing}, opts.CacheBytes, logger{opts.Log, s.fail})
-	settings.EventListener = s.listener()
+	o, err := s.examine(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	s.unlock = o.unlock
+	files := &disk{FS: orderedNames{opts.FS}, fail: s.fail, failure: s.failure, closing: s.closing}
+	settings := pebbleOptions(files, opts.CacheBytes, logger{opts.Log, s.fail})
+	compactions := newScheduler()
+	settings.Experimental.CompactionScheduler = compactions
+	settings.EventListener, settings.Lock = s.listener(compactions), o.lock
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
 	s.stopBytes = uint64(settings.MemTableStopWritesThreshold) * settings.MemTableSize
+	s.tableBytes = settings.MemTableSize
 	s.reserve = int64(settings.MemTableSize / 2)
 	s.stopLevel0 = max(settings.L0StopWritesThreshold-settings.MemTableStopWritesThreshold, 1)
-	db, err := s.openPebble(dir, settings)
-	switch {
-	case err == nil:
-	case isLocked(err):
-		return nil, fmt.Errorf("embedded: %w: %s", ErrLocked, dir)
-	case strings.Contains(err.Error(), "merger name"):
-		return nil, fmt.Errorf("embedded: %w: %s was written by a gannet before format %d, which this one cannot read; use the gannet that wrote it, or another folder", ErrFormat, dir, formatVersion)
-	default:
-		return nil, fmt.Errorf("embedded: cannot open %s: %w", dir, withFile(err))
+	if s.db, err = s.openPebble(dir, settings); err != nil {
+		return nil, errors.Join(o.explain(err), o.unlock())
 	}
-	s.db = db
-	if err := s.begin(opts); err != nil {
+	if err := s.begin(o); err != nil {
 		close(s.closing)
-		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble()))
+		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble(), o.unlock()))
 	}
+	s.opened.Store(true)
 	s.lookAtSpace()
-	s.acks.Go(s.writeAcks)
-	s.acks.Go(s.readRecalls)
+	s.background.Go(s.writeAcks)
+	s.background.Go(s.keepMark)
+	s.background.Go(s.readRecalls)
 	s.watched.Go(s.watch)
 	return s, nil
 }
 
-// begin reads what the store says about itself, or writes it into an empty one.
-func (s *Store) begin(opts Options) (err error) {
+// begin reads what the store says about itself, or writes it into one that is new or
+// has lost something, and brings the mark up to it.
+func (s *Store) begin(o *opening) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil { // of Pebble, which could not write
 			err = s.fail(fmt.Errorf("%v", cause))
 		}
 	}()
-	if err := s.checkFormat(); err != nil {
-		return err
+	if o.givenUp != nil {
+		s.log.Error("embedded: what is missing is given up for good", "missing", o.givenUp.Missing)
 	}
-	made, stamp, err := readAllCommits(s.db)
+	found, err := readContents(s.db)
+	switch {
+	case err != nil:
+	case o.givenUp != nil && (o.marked || !found.empty):
+		found, err = s.goOnWithout(o, found)
+	case found.empty: // also where nobody knows what was lost, not even its name
+		found, err = s.name()
+	}
 	if err != nil {
 		return err
 	}
-	s.stamps = stamps{last: stamp, durable: stamp, underWay: make([]uint64, opts.Queues)}
-	for i := range opts.Queues {
-		s.queues = append(s.queues, &queue{index: i, made: made[i], ledger: s.ledger(i, &opts)})
+	// All of it is durable: opening writes what it found in the write-ahead log.
+	m := o.mark
+	m.identity, m.stamp, m.ceiling = found.identity, found.commits.stamp(), max(m.ceiling, found.floor)
+	for queue, c := range found.commits {
+		m.commits[queue] = c.number
+	}
+	if s.mark, err = openMark(o.opts.FS, markPath(o.dir), m, o.opts.block, s.now); err != nil {
+		return fmt.Errorf("the mark: %w", err)
+	}
+	s.identity, s.resync = found.identity, found.resync
+	s.stamps = stamps{last: m.stamp, durable: m.stamp, underWay: make([]uint64, o.opts.Queues)}
+	for i := range o.opts.Queues {
+		s.queues = append(s.queues, &queue{index: i, made: m.commits[i], ledger: s.ledger(i, &o.opts, found.floor)})
 	}
 	return nil
 }
 
-// checkFormat reads format and identity, and gives an empty store its own.
-func (s *Store) checkFormat() error {
-	format, err := s.get(keyFormat)
-	if errors.Is(err, pebble.ErrNotFound) {
-		it, err := s.db.NewIter(nil)
-		if err != nil {
-			return err
-		}
-		empty := !it.First()
-		if err := errors.Join(it.Error(), it.Close()); err != nil {
-			return err
-		}
-		if !empty {
-			return fmt.Errorf("%w: it does not say which; use the gannet that wrote it, or another folder", ErrFormat)
-		}
-		rand.Read(s.identity[:])
-		w := s.db.NewBatch()
-		w.Set([]byte(keyIdentity), s.identity[:], nil)
-		w.Set([]byte(keyFormat), binary.BigEndian.AppendUint32(nil, formatVersion), nil)
-		return w.Commit(pebble.Sync)
-	}
-	if err != nil {
-		return err
-	}
-	if len(format) != 4 || binary.BigEndian.Uint32(format) != formatVersion {
-		return fmt.Errorf("%w: %x, this gannet reads format %d; use the gannet that wrote it, or another folder", ErrFormat, format, formatVersion)
-	}
-	identity, err := s.get(keyIdentity)
-	if errors.Is(err, pebble.ErrNotFound) || err == nil && len(identity) != len(s.identity) {
-		err = fmt.Errorf("%w: the store has lost its name", errCorrupt)
-	}
-	copy(s.identity[:], identity)
-	return err
-}
-
-// get reads one of the store's own keys.
-func (s *Store) get(key string) ([]byte, error) {
-	value, closer, err := s.db.Get([]byte(key))
-	if err != nil {
-		return nil, err
-	}
-	defer closer.Close()
-	return append([]byte(nil), value...), nil
-}
-
-// isLocked recognises what Pebble's file systems answer for a lock that is held:
-// by another process the first, by this one the second.
-func isLocked(err error) bool {
-	return errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by current process")
+// name gives an empty store its identity and its format.
+func (s *Store) name() (c contents, err error) {
+	rand.Read(c.identity[:])
+	w := s.db.NewBatch()
+	w.Set([]byte(keyIdentity), c.identity[:], nil)
+	w.Set([]byte(keyFormat), binary.BigEndian.AppendUint32(nil, formatVersion), nil)
+	return c, w.Commit(pebble.Sync)
 }
 
 // Identity gives the 16 random bytes that name this store for as long as it exists.
@@ -299,7 +312,7 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.closing)
 	s.end()
-	s.acks.Wait()
+	s.background.Wait()
 	if err := s.Err(); err != nil {
 		return err
 	}
@@ -310,7 +323,7 @@ func (s *Store) Close() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	return s.closePebble()
+	return errors.Join(s.whileItWorks(s.mark.close), s.closePebble(), s.unlock())
 }
 
 // closePatience is how long a close waits for flushes and compactions under way. What

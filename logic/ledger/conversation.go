@@ -138,15 +138,16 @@ func (l *Loaded) Replay(m *protocol.Message, count, own, stamp uint64) {
 		l.Devices = slices.Insert(l.Devices, i, Device{User: m.Sender, Device: m.Device})
 	}
 	if d := &l.Devices[i]; m.Seq > d.Last { // else the record of the device has it, and whether it raised the ack
-		d.send(m.ClientID, m.Seq, m.Time)
+		d.send(m.ClientID, m.Seq, m.Time, m.Seq-1) // what jumped to above a floor was a checkpoint
 		d.replayed = true
 	}
 }
 
-// send notes a message that the device sent and that got seq and time.
-func (d *Device) send(id, seq, time uint64) {
+// send notes a message that the device sent and that got seq and time, right after the one
+// with the seq before: what lies between them will never exist.
+func (d *Device) send(id, seq, time, before uint64) {
 	d.MaxID, d.Last, d.Time = max(d.MaxID, id), seq, time
-	if seq == d.Acked+1 {
+	if d.Acked == before {
 		d.Acked = seq
 	}
 }

@@ -1,0 +1,56 @@
+// Package folder says whether a folder on disk belongs to this process alone: by its
+// rights, and by a lock.
+package folder
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"syscall"
+)
+
+// ErrUnsafe says that others than this user may change a file or folder.
+var ErrUnsafe = errors.New("others may change it")
+
+const (
+	writableByOthers fs.FileMode = 0o022
+	readableByOthers fs.FileMode = 0o055
+)
+
+// Check refuses a file or folder that anybody but this user and root may change: by
+// its mode, or because it is theirs. Of a symbolic link what it leads to counts.
+func Check(path string) error {
+	info, err := os.Stat(path)
+	if err != nil {
+		return err
+	}
+	return check(path, info.Mode(), owner(info), uint32(os.Geteuid()))
+}
+
+func check(path string, mode fs.FileMode, owner, self uint32) error {
+	if owner != self && owner != 0 {
+		return fmt.Errorf("%w: %s belongs to user %d and this process runs as %d; if that is a mistake, run chown %d %s", ErrUnsafe, path, owner, self, self, path)
+	}
+	if mode.Perm()&writableByOthers != 0 {
+		return fmt.Errorf("%w: %s has mode %04o; run chmod go-w %s, after a look at what is in it", ErrUnsafe, path, mode.Perm(), path)
+	}
+	return nil
+}
+
+// owner gives the user that a file belongs to.
+func owner(info fs.FileInfo) uint32 {
+	if stat, ok := info.Sys().(*syscall.Stat_t); ok {
+		return stat.Uid
+	}
+	return 0
+}
+
+// Readable says whether others than the owner of a folder may look into it.
+func Readable(path string) (bool, error) {
+	info, err := os.Stat(path)
+	if err != nil {
+		return false, err
+	}
+	return info.Mode().Perm()&readableByOthers != 0, nil
+}

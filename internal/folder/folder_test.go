@@ -1,0 +1,104 @@
+package folder
+
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		mode        fs.FileMode
+		owner, self uint32
+		says        string // "": it is taken
+	}{
+		{0o700, 5, 5, ""},
+		{0o755, 5, 5, ""},
+		{0o755, 0, 5, ""},
+		{0o500, 0, 0, ""},
+		{0o770, 5, 5, "chmod go-w /there"},
+		{0o702, 5, 5, "chmod go-w /there"},
+		{0o777 | fs.ModeSticky, 0, 0, "chmod go-w /there"},
+		{0o720, 0, 5, "chmod go-w /there"},
+		{0o700, 6, 5, "chown 5 /there"},
+		{0o700, 6, 0, "chown 0 /there"},
+	} {
+		err := check("/there", c.mode, c.owner, c.self)
+		if c.says == "" && err != nil || c.says != "" && (!errors.Is(err, ErrUnsafe) || !strings.Contains(err.Error(), c.says)) {
+			t.Errorf("mode %o of %d, for %d: %v, want %q", c.mode, c.owner, c.self, err, c.says)
+		}
+	}
+}
+
+func TestCheckFollowsLinks(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "folder")
+	link := filepath.Join(t.TempDir(), "link")
+	for _, err := range []error{os.Mkdir(dir, 0o700), os.Symlink(dir, link)} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, path := range []string{dir, link} {
+		readable, err := Readable(path)
+		if err := errors.Join(err, Check(path)); err != nil || readable {
+			t.Errorf("%s: %v, readable %v", path, err, readable)
+		}
+	}
+	if err := os.Chmod(dir, 0o775); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, link} {
+		readable, err := Readable(path)
+		if err != nil || !readable {
+			t.Errorf("%s: readable %v, %v", path, readable, err)
+		}
+		if err := Check(path); !errors.Is(err, ErrUnsafe) {
+			t.Errorf("%s: %v", path, err)
+		}
+	}
+	if err := Check(filepath.Join(dir, "nothing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of what is not there: %v", err)
+	}
+}
+
+// The lock is the folder's: whatever in it is deleted, nobody else gets in.
+func TestHold(t *testing.T) {
+	dir := t.TempDir()
+	lock, err := Hold(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "process ") {
+		t.Errorf("a second lock gives %v", err)
+	}
+	if err := os.Remove(filepath.Join(dir, holderFile)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("with an empty folder a second lock gives %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, holderFile), []byte("nonsense"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Hold(dir); !errors.Is(err, ErrLocked) {
+		t.Errorf("with nonsense in the file a second lock gives %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Join(dir, holderFile)); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file of the holder after its end: %v", err)
+	}
+	if lock, err = Hold(dir); err != nil {
+		t.Fatalf("once it is released: %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := Hold(filepath.Join(dir, "nothing")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of what is not there: %v", err)
+	}
+}

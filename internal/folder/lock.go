@@ -1,0 +1,71 @@
+package folder
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// ErrLocked says that another process uses the folder.
+var ErrLocked = errors.New("it is in use")
+
+// holderFile names, in the folder, the process that has it. It is for people and for
+// the error of the next process; the lock is the folder's own.
+const holderFile = "gannet.pid"
+
+// Lock is held until Release or the end of the process, however that ends.
+type Lock struct {
+	folder *os.File
+	holder string
+}
+
+// Hold locks a folder for this process. The lock is on the folder itself, so that no
+// file can be deleted under it to let another process in. A file system without such
+// locks gives errors.ErrUnsupported.
+func Hold(dir string) (*Lock, error) {
+	f, err := os.Open(dir)
+	if err != nil {
+		return nil, err
+	}
+	holder := filepath.Join(dir, holderFile)
+	switch err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); {
+	case err == nil:
+	case errors.Is(err, syscall.EWOULDBLOCK):
+		f.Close()
+		return nil, fmt.Errorf("%w by %s", ErrLocked, holderOf(holder))
+	default: // a network file system, which locks only what is open for writing
+		f.Close()
+		return nil, fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
+	}
+	if err := os.WriteFile(holder, fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
+		f.Close()
+		return nil, err
+	}
+	return &Lock{folder: f, holder: holder}, nil
+}
+
+// holderOf names the process that a holder file names.
+func holderOf(file string) string {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return "another process"
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
+	if err != nil {
+		return "another process"
+	}
+	return fmt.Sprintf("process %d", pid)
+}
+
+// Release lets others have the folder.
+func (l *Lock) Release() error {
+	err := os.Remove(l.holder)
+	if errors.Is(err, os.ErrNotExist) {
+		err = nil
+	}
+	return errors.Join(err, l.folder.Close())
+}
