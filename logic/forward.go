@@ -221,7 +221,10 @@ func (f *forwarding) enterMessage(x *inbound, user, device uint64) {
 }
 
 // enterCursor makes one entry of all PUSHACKs, or all READs, of a device in a
-// conversation.
+// conversation, at the place of the first. What a client can know of is at or below the
+// head that the batch finds, and for such seqs the place does not matter: cursors rise to
+// the highest. Only a message of the device itself may find its ack further up than it
+// would have, by messages that the device has acked in the same batch.
 func (f *forwarding) enterCursor(x *inbound, user, device uint64) {
 	key := cursorKey{op: hop.OpAck, conversation: f.asks[x.ask].Conversation, user: user, device: device}
 	if x.frame.Type == protocol.TypeRead {
@@ -256,15 +259,19 @@ func (f *forwarding) apply(ctx context.Context) {
 		return
 	}
 	for i := range f.entries {
-		e := &f.entries[i]
-		if e.Outcome != Unknown && !e.makesSense() {
+		switch e := &f.entries[i]; {
+		case e.Outcome == Unknown:
+			if s.troubles.entry.note() {
+				s.Logger.Warn("logic: the log does not know what became of an entry", "queue", f.in.Queue, "op", e.Op, "conversation", e.Conversation)
+			}
+		case !e.makesSense():
 			if s.troubles.outcome.note() {
 				s.Logger.Error("logic: the log says something impossible of an entry", "queue", f.in.Queue, "op", e.Op,
 					"outcome", e.Outcome, "seq", e.Seq, "code", e.Code)
 			}
 			e.Outcome = Unknown
-		} else if e.Outcome == Unknown && s.troubles.entry.note() {
-			s.Logger.Warn("logic: the log does not know what became of an entry", "queue", f.in.Queue, "op", e.Op, "conversation", e.Conversation)
+		case e.Outcome == Refused:
+			s.refusals.note(e.Code)
 		}
 	}
 }

@@ -155,17 +155,48 @@ func TestCursorsAreAnsweredWhenAsked(t *testing.T) {
 	wantError(t, answers[2].frame, 0, protocol.CodeBadTarget)
 }
 
-// What the log refuses is refused with the log's code.
-func TestStaleClientID(t *testing.T) {
-	r := newRig(t, func(c *logic.Config) {
-		c.Log = logFunc(func(batches []*logic.Batch) error {
-			batches[0].Entries[0] = logic.Entry{Op: hop.OpMessage, Outcome: logic.Refused, Code: protocol.CodeStaleClientID}
-			return nil
+// What the log refuses is refused with the log's code, its time to wait and, where one
+// code stands for several limits, the name of the limit; and it is counted.
+func TestLogRefuses(t *testing.T) {
+	for code, want := range map[protocol.Code]struct {
+		after time.Duration
+		stat  string
+	}{
+		protocol.CodeStaleClientID:  {0, "refused.stale_client_id"},
+		protocol.CodeTooManyDevices: {0, "refused.too_many_devices"},
+		protocol.CodeBusy:           {100 * time.Millisecond, "refused.busy"},
+		protocol.CodeRateLimited:    {1501 * time.Millisecond, "refused.rate_limited"},
+		protocol.CodeStorageFull:    {time.Second, "refused.other"},
+	} {
+		r := newRig(t, func(c *logic.Config) {
+			c.Log = logFunc(func(batches []*logic.Batch) error {
+				for i := range batches[0].Entries {
+					e := &batches[0].Entries[i]
+					e.Outcome, e.Code, e.RetryAfter = logic.Refused, code, want.after
+				}
+				return nil
+			})
 		})
-	})
-	answers := r.forward(send(1, 1, 2, 1, "hello"))
-	wantError(t, answers[0].frame, 1, protocol.CodeStaleClientID)
-	wantNoTrouble(t, r.Service)
+		answers := r.forward(send(1, 1, 2, 1, "hello"), pushAck(1, 1, 2, 1, 0))
+		if len(answers) != 2 {
+			t.Fatalf("%v: %d answers, want that a PUSHACK which failed has one", code, len(answers))
+		}
+		for i, request := range []uint32{1, 0} {
+			wantError(t, answers[i].frame, request, code)
+			var f protocol.Failure
+			if err := f.Decode(answers[i].frame.Payload); err != nil || time.Duration(f.RetryAfter)*time.Millisecond != want.after {
+				t.Errorf("%v: %+v, %v; want it after %v", code, f, err, want.after)
+			}
+			if limit := string(f.Text) == "over the limit of conversations begun per second of this user"; limit != (code == protocol.CodeRateLimited) {
+				t.Errorf("%v says %q", code, f.Text)
+			}
+		}
+		for name, n := range r.Stats() {
+			if name == want.stat && n != 2 || name != want.stat && n != 0 {
+				t.Errorf("%v: %s is %d", code, name, n)
+			}
+		}
+	}
 }
 
 // What the log has no room for is refused with the time to wait that the log says, in

@@ -44,6 +44,7 @@ type Config struct {
 type Service struct {
 	Config
 	troubles troubles
+	refusals refusals
 }
 
 // DefaultMaxSessions is how many devices of a user may be connected, unless the
@@ -121,8 +122,13 @@ func failure(dst []byte, request uint32, code protocol.Code, retry time.Duration
 		retry = retryAfter
 	}
 	f := protocol.Failure{Code: code, RetryAfter: uint32(min(max(retry, 0), maxRetryAfter) / time.Millisecond)}
+	if code == protocol.CodeRateLimited { // logic has one limit only; the gateway has the others
+		f.Text = newConversations
+	}
 	return f.AppendError(dst, request)
 }
+
+var newConversations = []byte("over the limit of conversations begun per second of this user")
 
 // maxRetryAfter bounds what a client is told to wait, whatever a store says.
 const maxRetryAfter = time.Minute

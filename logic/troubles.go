@@ -4,6 +4,7 @@ import (
 	"sync/atomic"
 
 	"gannet/internal/operate"
+	"gannet/protocol"
 )
 
 // trouble is one reason for which something did not go as it should: it is counted
@@ -36,10 +37,35 @@ type troubles struct {
 	logout  trouble // batches of logouts that the directory did not take
 }
 
+// refusals count what the log refused, by code: SENDs, PUSHACKs and READs whose senders
+// were told why.
+type refusals struct{ busy, limited, devices, stale, other atomic.Uint64 }
+
+func (r *refusals) note(code protocol.Code) {
+	switch code {
+	case protocol.CodeBusy:
+		r.busy.Add(1)
+	case protocol.CodeRateLimited:
+		r.limited.Add(1)
+	case protocol.CodeTooManyDevices:
+		r.devices.Add(1)
+	case protocol.CodeStaleClientID:
+		r.stale.Add(1)
+	default:
+		r.other.Add(1)
+	}
+}
+
 // Stats gives every counter by name; they rise from the start of the process.
 func (s *Service) Stats() map[string]uint64 {
-	t := &s.troubles
+	t, r := &s.troubles, &s.refusals
 	return map[string]uint64{
+		"refused.busy":             r.busy.Load(),
+		"refused.rate_limited":     r.limited.Load(),
+		"refused.too_many_devices": r.devices.Load(),
+		"refused.stale_client_id":  r.stale.Load(),
+		"refused.other":            r.other.Load(),
+
 		"hostile.batch":   t.batch.times.Load(),
 		"hostile.frame":   t.frame.times.Load(),
 		"hostile.outcome": t.outcome.times.Load(),

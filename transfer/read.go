@@ -41,7 +41,7 @@ func check(record *hop.Record, e *hop.RecordEntry) (reason int, push bool) {
 		want = protocol.TypeReceipt
 	case hop.OpHole:
 		want = protocol.TypeHole
-	case hop.OpRead, hop.OpAck:
+	case hop.OpRead, hop.OpAck, hop.OpGone:
 		return -1, false
 	}
 	if e.Frame.Start > e.Frame.End || uint64(e.Frame.End) > uint64(len(record.Blob)) {

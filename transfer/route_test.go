@@ -69,7 +69,8 @@ func TestNobodyIsThere(t *testing.T) {
 		s.queue.put(0, message(1, 10, 2, "to nobody"))
 		s.queue.put(0)
 		s.queue.put(0, entry{RecordEntry: hop.RecordEntry{Op: hop.OpRead, Conversation: to(2).Conversation(1), User: 1, Device: 10, Seq: 1}},
-			entry{RecordEntry: hop.RecordEntry{Op: hop.OpAck, Conversation: to(2).Conversation(1), User: 1, Device: 10, Seq: 1}})
+			entry{RecordEntry: hop.RecordEntry{Op: hop.OpAck, Conversation: to(2).Conversation(1), User: 1, Device: 10, Seq: 1}},
+			entry{RecordEntry: hop.RecordEntry{Op: hop.OpGone, Conversation: to(2).Conversation(1), User: 1, Device: 11, Seq: 1}})
 		synctest.Wait()
 		s.queue.allDone(t)
 		s.stat("frames", 1)

@@ -17,6 +17,7 @@ const (
 	OpAck     Op = 3 // the device has everything up to Seq; no frame
 	OpReceipt Op = 4 // cursors of the user rose; its frame is a RECEIPT. Only in Receipts, never in a queue
 	OpHole    Op = 5 // no message up to Seq will come any more; its frame is a HOLE for all devices of User alone
+	OpGone    Op = 6 // the device made room for another of the user, whose delivered cursor keeps Seq; no frame
 )
 
 // Flags of an entry. Numbers are stored in queues and never change.

@@ -138,7 +138,7 @@ func TestSign(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for ago, want := range map[time.Duration]error{0: nil, 59 * time.Minute: nil, 61 * time.Minute: token.ErrExpired} {
+	for ago, want := range map[time.Duration]error{-2 * time.Hour: nil, 0: nil, 59 * time.Minute: nil, 61 * time.Minute: token.ErrExpired} {
 		signed, err := k.Sign(5, time.Hour, time.Now().Add(-ago))
 		if err != nil {
 			t.Fatal(err)

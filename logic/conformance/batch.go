@@ -2,6 +2,7 @@ package conformance
 
 import (
 	"context"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/logic"
@@ -63,13 +64,47 @@ func (w *world) try(ctx context.Context, b *batch) error {
 	return b.Err
 }
 
-// apply hands the batch to the queue of its first entry and gives the results.
+// apply hands the batch to the queue of its first entry and gives the results. What is
+// busy is asked again, as a client does.
 func (w *world) apply(b *batch) []logic.Entry {
 	w.t.Helper()
 	if err := w.try(w.t.Context(), b); err != nil {
 		w.t.Fatalf("Apply: %v", err)
 	}
-	return b.Entries
+	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		again, places := new(batch), []int(nil)
+		for i, e := range b.Entries {
+			if e.Outcome == logic.Refused && e.Code == protocol.CodeBusy {
+				if e.RetryAfter == 0 {
+					w.t.Fatalf("busy without saying for how long: %+v", e)
+				}
+				again.again(b, e)
+				places = append(places, i)
+			}
+		}
+		if len(places) == 0 {
+			return b.Entries
+		}
+		if time.Now().After(deadline) {
+			w.t.Fatalf("%d entries are busy without end", len(places))
+		}
+		if err := w.try(w.t.Context(), again); err != nil {
+			w.t.Fatalf("Apply: %v", err)
+		}
+		for i, e := range again.Entries {
+			e.Frame = b.Entries[places[i]].Frame
+			b.Entries[places[i]] = e
+		}
+	}
+}
+
+// again adds an entry of another batch as it was asked.
+func (b *batch) again(of *batch, e logic.Entry) {
+	start := uint32(len(b.Blob))
+	b.Blob = append(b.Blob, of.Blob[e.Frame.Start:e.Frame.End]...)
+	e.Frame = hop.Span{Start: start, End: uint32(len(b.Blob))}
+	e.Outcome, e.Code, e.RetryAfter = logic.Unknown, 0, 0
+	b.Entries = append(b.Entries, e)
 }
 
 // send applies one message alone.

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"testing"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/logic"
@@ -48,12 +49,53 @@ func (b *entries) applyTo(t *testing.T, s *Store) error {
 	return b.Err
 }
 
+// applyAll is applyTo for a client that asks again what is busy. The results stand in
+// Entries.
+func (b *entries) applyAll(t *testing.T, s *Store) error {
+	if err := b.applyTo(t, s); err != nil {
+		return err
+	}
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(time.Millisecond) {
+		again, places := new(entries), []int(nil)
+		for i, e := range b.Entries {
+			if isBusy(e) {
+				again.again(b, e)
+				places = append(places, i)
+			}
+		}
+		if len(places) == 0 {
+			return nil
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("%d entries are busy without end", len(places))
+		}
+		if err := again.applyTo(t, s); err != nil {
+			return err
+		}
+		for i, e := range again.Entries {
+			e.Frame = b.Entries[places[i]].Frame
+			b.Entries[places[i]] = e
+		}
+	}
+}
+
 func (b *entries) mustApply(t *testing.T, s *Store) []logic.Entry {
 	t.Helper()
-	if err := b.applyTo(t, s); err != nil {
+	if err := b.applyAll(t, s); err != nil {
 		t.Fatal(err)
 	}
 	return b.Entries
+}
+
+func isBusy(e logic.Entry) bool { return e.Outcome == logic.Refused && e.Code == protocol.CodeBusy }
+
+// again adds an entry of another batch as it was asked.
+func (b *entries) again(of *entries, e logic.Entry) {
+	start := uint32(len(b.Blob))
+	b.Blob = append(b.Blob, of.Blob[e.Frame.Start:e.Frame.End]...)
+	e.Frame = hop.Span{Start: start, End: uint32(len(b.Blob))}
+	e.Outcome, e.Code, e.RetryAfter = logic.Unknown, 0, 0
+	b.Entries = append(b.Entries, e)
 }
 
 // mustOpen opens a store and closes it when the test ends, which fails if an
@@ -70,6 +112,16 @@ func mustOpen(t *testing.T, opts Options) *Store {
 		}
 	})
 	return s
+}
+
+// trySend applies one message once and gives its result, which may be busy.
+func trySend(t *testing.T, s *Store, user, device, peer, id uint64) logic.Entry {
+	t.Helper()
+	b := new(entries).send(user, device, peer, id)
+	if err := b.applyTo(t, s); err != nil {
+		t.Fatal(err)
+	}
+	return b.Entries[0]
 }
 
 // mustSend applies one message alone and gives its result.

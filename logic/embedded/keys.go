@@ -48,7 +48,7 @@ const (
 	inboxSize   = 1 + 8 + 1 + 8
 
 	memberValue = 6*8 + 1
-	deviceValue = 4 * 8
+	deviceValue = 5 * 8
 )
 
 const (
@@ -154,11 +154,15 @@ func readMember(key, value []byte) (m ledger.Member, err error) {
 	}, nil
 }
 
-func putDevice(key, value []byte, p *place, d *ledger.Device) {
+func putDeviceKey(key []byte, p *place, user, device uint64) {
 	putPrefix(key, p, sectionDevice)
-	binary.BigEndian.PutUint64(key[prefixSize:], d.User)
-	binary.BigEndian.PutUint64(key[prefixSize+8:], d.Device)
-	for i, v := range [...]uint64{d.MaxID, d.Last, d.Acked, d.Changed} {
+	binary.BigEndian.PutUint64(key[prefixSize:], user)
+	binary.BigEndian.PutUint64(key[prefixSize+8:], device)
+}
+
+func putDevice(key, value []byte, p *place, d *ledger.Device) {
+	putDeviceKey(key, p, d.User, d.Device)
+	for i, v := range [...]uint64{d.MaxID, d.Last, d.Acked, d.Changed, d.Time} {
 		binary.BigEndian.PutUint64(value[8*i:], v)
 	}
 }
@@ -170,6 +174,6 @@ func readDevice(key, value []byte) (d ledger.Device, err error) {
 	u64 := func(i int) uint64 { return binary.BigEndian.Uint64(value[8*i:]) }
 	return ledger.Device{
 		User: binary.BigEndian.Uint64(key[prefixSize:]), Device: binary.BigEndian.Uint64(key[prefixSize+8:]),
-		MaxID: u64(0), Last: u64(1), Acked: u64(2), Changed: u64(3),
+		MaxID: u64(0), Last: u64(1), Acked: u64(2), Changed: u64(3), Time: u64(4),
 	}, nil
 }

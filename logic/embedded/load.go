@@ -44,7 +44,7 @@ func load(it *pebble.Iterator, c *ledger.Loaded) error {
 		m := messages.message()
 		c.Progress = ledger.Progress{Head: m.Seq, Time: m.Time, Count: m.links.count, Changed: m.links.stamp}
 	}
-	if messages.err != nil {
+	if messages.err != nil || c.Head == 0 { // without a message nothing is kept
 		return messages.err
 	}
 	for ok := it.SeekGE(members); ok; ok = it.Next() {
@@ -92,7 +92,7 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 			it.SetBounds(boundsOf(w.Key))
 			w.Err = withFile(walk(it, w))
 		}
-		if w.Err != nil && s.damage.walks.note() {
+		if w.Err != nil && ctx.Err() == nil && s.damage.walks.note() {
 			s.log.Error("embedded: the messages of a device cannot be read", "conversation", w.Key, "user", w.User, "device", w.Device, "err", w.Err.Error())
 		}
 	}

@@ -90,7 +90,7 @@ func TestBadRead(t *testing.T) {
 			{Outcome: logic.Repeated, Seq: 99}, {Outcome: logic.Repeated, Seq: 1}, {Outcome: logic.Repeated, Seq: 30}, {Outcome: logic.Applied, Seq: 101},
 		}
 		countdown.Store(n)
-		err = b.applyTo(t, s)
+		err = b.applyAll(t, s)
 		hit = countdown.Swap(0) <= 0 || hit
 		unknown := make(map[protocol.Conversation]bool)
 		for i, e := range b.Entries {

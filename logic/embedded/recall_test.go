@@ -60,7 +60,7 @@ func TestStalePastTheWindow(t *testing.T) {
 // the conversation in memory and out of it.
 func TestRecallManyDevices(t *testing.T) {
 	const devices, each = 300, 250
-	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem()})
+	s := mustOpen(t, Options{Queues: 1, Devices: devices, FS: vfs.NewMem()})
 	for try := range 2 {
 		for device := uint64(1); device <= devices; device++ {
 			b := new(entries)

@@ -9,6 +9,7 @@
 //	store.go    open and close
 //	write.go    a queue's record, from batches to the disk
 //	load.go     what a ledger does not have in memory
+//	recall.go   client ids that it reads back beside the records
 //	run.go      how messages lie under their keys; messages.go: walking through them
 //	history.go  pages of messages
 //	inbox.go    the conversations of a user
@@ -37,6 +38,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gannet/internal/hop"
+	"gannet/internal/limiter"
 	"gannet/internal/operate"
 	"gannet/logic"
 	"gannet/logic/ledger"
@@ -87,6 +89,12 @@ type Options struct {
 	// 0.6 kB each; 0: 131072. Those of the batches under way come on top.
 	CacheConversations int
 
+	// Devices bounds how many devices of one user a conversation knows; 0: 64.
+	Devices int
+
+	// Limiter bounds how many conversations users begin. nil: nobody is limited.
+	Limiter limiter.Limiter
+
 	// CacheBytes is the size of Pebble's block cache; 0: 64 MiB.
 	CacheBytes int64
 
@@ -102,6 +110,7 @@ type Options struct {
 
 	// For tests.
 	tune      func(*pebble.Options)
+	source    func(ledger.Source) ledger.Source // what ledgers read through
 	markPause time.Duration
 	block     uint64 // a multiple of checkpoint
 }
@@ -148,8 +157,12 @@ type Store struct {
 	calls   sync.WaitGroup // methods under way
 	closing chan struct{}  // closed when the store closes
 
-	background sync.WaitGroup // the goroutines that write acks and the mark
+	background sync.WaitGroup // the goroutines that write acks and the mark, and read windows back
 	watched    sync.WaitGroup // the goroutine that watches tables and disk
+
+	recalls chan struct{} // has a token while windows may wait to be read back
+	ending  context.Context
+	end     context.CancelFunc // when the store closes: what is read back is of no use then
 }
 
 var (
@@ -198,8 +211,9 @@ func Open(dir string, opts Options) (*Store, error) {
 		now: opts.Now, log: opts.Log, publish: opts.Publish, markPause: opts.markPause,
 		fs: opts.FS, dir: dir, minFree: opts.MinFree, closePatience: closePatience,
 		pressure: pressure{moved: make(chan struct{}, 1)},
-		failure:  make(chan struct{}), closing: make(chan struct{}),
+		failure:  make(chan struct{}), closing: make(chan struct{}), recalls: make(chan struct{}, 1),
 	}
+	s.ending, s.end = context.WithCancel(context.Background())
 	o, err := s.examine(dir, opts)
 	if err != nil {
 		return nil, err
@@ -228,6 +242,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	s.lookAtSpace()
 	s.background.Go(s.writeAcks)
 	s.background.Go(s.keepMark)
+	s.background.Go(s.readRecalls)
 	s.watched.Go(s.watch)
 	return s, nil
 }
@@ -266,13 +281,7 @@ func (s *Store) begin(o *opening) (err error) {
 	s.identity, s.resync = found.identity, found.resync
 	s.stamps = stamps{last: m.stamp, durable: m.stamp, underWay: make([]uint64, o.opts.Queues)}
 	for i := range o.opts.Queues {
-		s.queues = append(s.queues, &queue{index: i, made: m.commits[i], ledger: ledger.New(ledger.Options{
-			Queue: i, Queues: o.opts.Queues,
-			Conversations: o.opts.CacheConversations / o.opts.Queues,
-			ClientIDs:     cacheClientIDs / o.opts.Queues,
-			Checkpoint:    checkpoint,
-			Floor:         found.floor,
-		}, s)})
+		s.queues = append(s.queues, &queue{index: i, made: m.commits[i], ledger: s.ledger(i, &o.opts, found.floor)})
 	}
 	return nil
 }
@@ -302,6 +311,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	close(s.closing)
+	s.end()
 	s.background.Wait()
 	if err := s.Err(); err != nil {
 		return err

@@ -196,6 +196,11 @@ func (q *queue) encode(w *pebble.Batch, change *ledger.Change) error {
 			putDevice(op.Key, op.Value, &p, &change.Devices[int(c.Devices.Start)+j])
 			op.Finish()
 		}
+		for _, d := range change.Gone[c.Gone.Start:c.Gone.End] {
+			op := w.DeleteDeferred(deviceKey)
+			putDeviceKey(op.Key, &p, d.User, d.Device)
+			op.Finish()
+		}
 	}
 	op := w.MergeDeferred(len(keyCommits)+1, commitsSize)
 	copy(op.Key, keyCommits)

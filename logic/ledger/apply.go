@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/logic"
@@ -18,9 +19,11 @@ type work struct {
 	wroteMembers []*member // whose next state is in change.Members
 	wroteDevices []*device // likewise
 
+	number uint64 // of the batch under way; rises
 	loads  []*Loaded
+	loaded map[protocol.Conversation]bool // what is in loads
+	charge map[uint64]int                 // how many of them each user asked for first
 	asking []asking
-	walks  []*Walk
 	repaid int // how many of Ledger.owed are in the change
 
 	windows []*device // that have a window, oldest first
@@ -40,11 +43,12 @@ func (w *work) reset(room int) {
 	clear(w.wroteMembers)
 	clear(w.wroteDevices)
 	clear(w.loads)
+	clear(w.loaded)
+	clear(w.charge)
 	clear(w.asking)
-	clear(w.walks)
 	w.steps, w.touched = w.steps[:0], w.touched[:0]
 	w.wroteMembers, w.wroteDevices = w.wroteMembers[:0], w.wroteDevices[:0]
-	w.loads, w.asking, w.walks = w.loads[:0], w.asking[:0], w.walks[:0]
+	w.loads, w.asking = w.loads[:0], w.asking[:0]
 	w.repaid = 0
 	if w.known > room {
 		w.forgetWindows(room)
@@ -60,7 +64,7 @@ func (w *work) forgetWindows(room int) {
 		if d.window == nil {
 			continue
 		}
-		w.known += windowCost + len(d.window.known)
+		w.known += windowCost + d.window.size()
 		if w.known > room/2 {
 			d.window = nil
 		}
@@ -78,9 +82,12 @@ func (w *work) forgetWindows(room int) {
 // step is an entry on its way.
 type step struct {
 	conversation *conversation // nil: it could not be loaded
-	device       *device
+	device       *device       // nil: there is none yet, or the entry is an OpRead
 	entry        *logic.Entry
 	blob         []byte // of the entry's batch
+
+	code  protocol.Code // it is refused before it is carried out
+	retry time.Duration // for so long
 
 	// Of a new message.
 	previous   uint64 // seq of the one that its device had before
@@ -98,169 +105,36 @@ type Input struct {
 
 // Apply carries out the batches in memory, fills in the results of their entries
 // and gives what is to be written. An entry whose conversation cannot be read is
-// Unknown; the others go on. It loads at most twice: the conversations that are not
-// in memory, then what is needed to tell retries from new messages. An error means
-// that nothing could be loaded and nothing was done; after any other return the
-// writer calls Settle or Abandon. The Change is valid until then.
+// Unknown; the others go on. It loads at most once: the conversations that are not
+// in memory. An error means that nothing could be loaded and nothing was done; after any
+// other return the writer calls Settle or Abandon. The Change is valid until then.
 func (l *Ledger) Apply(ctx context.Context, in Input) (*Change, error) {
 	w := &l.work
+	w.number++
 	w.change.begin(in)
+	l.take()
 	l.learn()
 	if err := l.gather(ctx, in.Batches); err != nil {
 		l.Abandon()
 		return nil, err
 	}
-	if err := l.recall(ctx); err != nil {
-		l.Abandon()
-		return nil, err
-	}
+	l.judge()
 	for i := range w.steps {
 		s := &w.steps[i]
-		if s.conversation == nil {
-			continue
-		}
-		switch s.entry.Op {
-		case hop.OpMessage:
+		switch {
+		case s.code != 0:
+			refuse(s.entry, s.code, s.retry)
+		case s.conversation == nil: // it could not be read
+		case s.entry.Op == hop.OpMessage:
 			l.message(i)
-		case hop.OpAck:
-			l.ack(s.conversation, s.device, s.entry)
-		case hop.OpRead:
+		case s.entry.Op == hop.OpAck:
+			l.ack(s)
+		case s.entry.Op == hop.OpRead:
 			l.read(s.conversation, s.entry)
 		}
 	}
 	l.collect(in)
 	return &w.change, nil
-}
-
-// gather finds the conversation of each entry, in memory or in the source.
-func (l *Ledger) gather(ctx context.Context, batches []*logic.Batch) error {
-	w := &l.work
-	l.mu.Lock()
-	var c *conversation
-	for _, b := range batches {
-		for i := range b.Entries {
-			e := &b.Entries[i]
-			if c == nil || c.key != e.Conversation {
-				if c = l.use(e.Conversation); c != nil {
-					w.touch(c)
-				} else if l.takes(e) {
-					w.loads = append(w.loads, &Loaded{Key: e.Conversation})
-				}
-			}
-			e.Outcome = logic.Unknown
-			w.steps = append(w.steps, step{conversation: c, entry: e, blob: b.Blob, next: -1})
-		}
-	}
-	l.mu.Unlock()
-	if len(w.loads) > 0 {
-		if err := l.load(ctx); err != nil {
-			return err
-		}
-	}
-	l.mu.Lock() // devices are added
-	defer l.mu.Unlock()
-	for i := range w.steps {
-		if s := &w.steps[i]; s.conversation != nil && s.entry.Op != hop.OpRead {
-			s.device = s.conversation.device(s.entry.User, s.entry.Device)
-		}
-	}
-	return nil
-}
-
-// takes says whether an entry belongs here: in two queues a seq could be given
-// out twice.
-func (l *Ledger) takes(e *logic.Entry) bool {
-	return e.Conversation.Partition()%l.options.Queues == l.options.Queue
-}
-
-// load reads the conversations that are not in memory, each once.
-func (l *Ledger) load(ctx context.Context) error {
-	w := &l.work
-	unique := w.loads[:0]
-	seen := make(map[protocol.Conversation]bool, len(w.loads))
-	for _, c := range w.loads {
-		if !seen[c.Key] {
-			seen[c.Key] = true
-			unique = append(unique, c)
-		}
-	}
-	w.loads = unique
-	if err := l.source.Load(ctx, w.loads); err != nil {
-		return err
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, loaded := range w.loads {
-		if loaded.Err == nil {
-			c := loaded.conversation()
-			w.touch(c)
-			l.put(c)
-		}
-	}
-	for i := range w.steps {
-		if s := &w.steps[i]; s.conversation == nil {
-			s.conversation = l.peek(s.entry.Conversation)
-		}
-	}
-	return nil
-}
-
-func (w *work) touch(c *conversation) {
-	if !c.touched {
-		c.touched, c.first, c.last = true, -1, -1
-		w.touched = append(w.touched, c)
-	}
-}
-
-// recall reads back what is needed to judge client ids that are not above their
-// device's highest.
-func (l *Ledger) recall(ctx context.Context) error {
-	w := &l.work
-	for i := range w.steps {
-		s := &w.steps[i]
-		if s.conversation == nil || s.entry.Op != hop.OpMessage {
-			continue
-		}
-		d := s.device
-		if !d.touched {
-			d.highest = d.next.MaxID
-			s.conversation.changes(d)
-			if d.window != nil {
-				d.window.trim()
-			}
-		}
-		id := s.entry.ClientID
-		if id > d.highest {
-			d.highest = id
-			continue
-		}
-		if d.window == nil {
-			w.watch(d)
-		}
-		if !d.window.decided(id) {
-			if len(d.wants) == 0 {
-				w.asking = append(w.asking, asking{s.conversation, d})
-			}
-			d.wants = append(d.wants, id)
-		}
-	}
-	if len(w.asking) == 0 {
-		return nil
-	}
-	for _, a := range w.asking {
-		w.walks = append(w.walks, a.device.window.walk(a.conversation, a.device))
-	}
-	err := l.source.Walk(ctx, w.walks)
-	for i, a := range w.asking {
-		d := a.device
-		d.window.walked()
-		d.wants = d.wants[:0]
-		w.known += len(d.window.known)
-		if err == nil && w.walks[i].Err != nil {
-			d.window = nil // its retries are unknown; later ones ask anew
-		}
-	}
-	return err
 }
 
 // watch gives a device its window, which knows every message from now on.
@@ -273,10 +147,14 @@ func (w *work) watch(d *device) {
 // message carries out a SEND.
 func (l *Ledger) message(i int) {
 	s := &l.work.steps[i]
-	c, d, e := s.conversation, s.device, s.entry
-	if e.ClientID <= d.next.MaxID {
+	c, e := s.conversation, s.entry
+	d := s.device
+	if d == nil {
+		d = c.device(e.User, e.Device) // perhaps since the batch began
+	}
+	if d != nil && e.ClientID <= d.next.MaxID {
 		if d.window == nil || !d.window.decided(e.ClientID) {
-			e.Outcome = logic.Unknown // the walk failed
+			e.Outcome = logic.Unknown // it could not be read
 			return
 		}
 		first, repeated, stale := d.window.judge(e.ClientID)
@@ -285,11 +163,22 @@ func (l *Ledger) message(i int) {
 			e.Outcome, e.Seq, e.Time = logic.Repeated, first.seq, first.time
 			return
 		case stale:
-			e.Outcome, e.Code = logic.Refused, protocol.CodeStaleClientID
+			refuse(e, protocol.CodeStaleClientID, 0)
 			return
 		}
 	}
 	m := l.member(c, e.User)
+	if wait := l.wait(c, m); wait > 0 {
+		m.limited = wait
+		refuse(e, protocol.CodeRateLimited, wait)
+		return
+	}
+	if d == nil {
+		if d = l.addDevice(c, e.User, e.Device); d == nil {
+			refuse(e, protocol.CodeTooManyDevices, 0)
+			return
+		}
+	}
 	before := c.next.Head
 	c.next.Head = max(before, l.options.Floor) + 1
 	c.next.Time = max(c.next.Time, l.work.change.now)
@@ -311,19 +200,45 @@ func (l *Ledger) message(i int) {
 	if d.window == nil {
 		l.work.watch(d)
 	}
-	d.next.send(e.ClientID, e.Seq, before)
+	d.next.send(e.ClientID, e.Seq, e.Time, before)
 	c.changes(d)
 	d.window.add(sent{e.ClientID, e.Seq, e.Time})
 	l.work.known++
 }
 
+// wait gives for how long a message of the user is refused: because it would begin the
+// conversation, or because one before it was.
+func (l *Ledger) wait(c *conversation, m *member) time.Duration {
+	if m.limited > 0 || c.next.Head > 0 || m.next.User == 0 || l.options.Admit == nil {
+		return m.limited
+	}
+	d := l.options.Admit(m.next.User)
+	return (d + time.Millisecond - 1).Truncate(time.Millisecond) // what the wire can say, and not less
+}
+
+func refuse(e *logic.Entry, code protocol.Code, retry time.Duration) {
+	e.Outcome, e.Code, e.RetryAfter = logic.Refused, code, retry
+}
+
 // ack carries out a PUSHACK.
-func (l *Ledger) ack(c *conversation, d *device, e *logic.Entry) {
+func (l *Ledger) ack(s *step) {
+	c, e := s.conversation, s.entry
 	m := l.member(c, e.User)
 	before := c.delivered(m.next, nextAck)
-	e.Seq = min(e.Seq, c.next.Head)
+	d := s.device
+	if d == nil {
+		d = c.device(e.User, e.Device)
+	}
+	acks := min(e.Seq, c.next.Head)
+	if d == nil && acks > 0 {
+		if d = l.addDevice(c, e.User, e.Device); d == nil {
+			refuse(e, protocol.CodeTooManyDevices, 0)
+			return
+		}
+	}
+	e.Seq = acks
 	e.Outcome = logic.Repeated
-	if e.Seq > d.next.Acked {
+	if d != nil && e.Seq > d.next.Acked {
 		d.next.Acked, d.softNext = e.Seq, true
 		c.changes(d)
 		e.Outcome = logic.Applied
@@ -363,7 +278,7 @@ func (l *Ledger) member(c *conversation, user uint64) *member {
 	}
 	m := c.members[i]
 	if !m.touched {
-		m.touched, m.raised = true, false
+		m.touched, m.raised, m.limited = true, false, 0
 		m.nextChanged, c.membersChanged = c.membersChanged, m
 	}
 	return m

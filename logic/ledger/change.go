@@ -14,15 +14,16 @@ type Change struct {
 	Messages      []Message
 	Members       []Member
 	Devices       []Device
+	Gone          []Device // what is kept of them is to be removed
 
 	now uint64
 }
 
 // Changed is a conversation that changes. Its messages are in rising order.
 type Changed struct {
-	Key                        protocol.Conversation
-	Before, After              Progress
-	Messages, Members, Devices hop.Span // in the lists of the Change
+	Key                              protocol.Conversation
+	Before, After                    Progress
+	Messages, Members, Devices, Gone hop.Span // in the lists of the Change
 }
 
 // Message is a new message.
@@ -37,12 +38,13 @@ type Message struct {
 func (c *Change) begin(in Input) {
 	*c = Change{
 		Stamp: in.Stamp, now: in.Now,
-		Conversations: c.Conversations[:0], Messages: c.Messages[:0], Members: c.Members[:0], Devices: c.Devices[:0],
+		Conversations: c.Conversations[:0], Messages: c.Messages[:0],
+		Members: c.Members[:0], Devices: c.Devices[:0], Gone: c.Gone[:0],
 	}
 }
 
 // Empty says that nothing has to be written.
-func (c *Change) Empty() bool { return len(c.Messages)+len(c.Members)+len(c.Devices) == 0 }
+func (c *Change) Empty() bool { return len(c.Messages)+len(c.Members)+len(c.Devices)+len(c.Gone) == 0 }
 
 // Highest gives the highest seq that the change gives out, 0 for none.
 func (c *Change) Highest() (seq uint64) {
@@ -79,7 +81,7 @@ func (l *Ledger) collect(in Input) {
 		all := c.repaid || c.shown.Head/l.options.Checkpoint != c.next.Head/l.options.Checkpoint
 		if all {
 			for _, d := range c.devices {
-				if d.next != d.written {
+				if d.next != d.written && !d.gone {
 					w.write(c, d)
 				}
 			}
@@ -95,20 +97,24 @@ func (l *Ledger) collect(in Input) {
 				}
 			}
 		}
+		for d := c.devicesGone; d != nil; d = d.nextChanged {
+			w.change.Gone = append(w.change.Gone, d.next)
+		}
 		if to := w.change.ends(); to != from {
 			w.change.Conversations = append(w.change.Conversations, Changed{
 				Key: c.key, Before: c.shown, After: c.next,
 				Messages: hop.Span{Start: from[0], End: to[0]},
 				Members:  hop.Span{Start: from[1], End: to[1]},
 				Devices:  hop.Span{Start: from[2], End: to[2]},
+				Gone:     hop.Span{Start: from[3], End: to[3]},
 			})
 		}
 	}
 }
 
 // ends gives how long the lists of messages, members and devices are.
-func (c *Change) ends() [3]uint32 {
-	return [3]uint32{uint32(len(c.Messages)), uint32(len(c.Members)), uint32(len(c.Devices))}
+func (c *Change) ends() [4]uint32 {
+	return [4]uint32{uint32(len(c.Messages)), uint32(len(c.Members)), uint32(len(c.Devices)), uint32(len(c.Gone))}
 }
 
 func (w *work) writeMember(m *member) {
@@ -172,6 +178,11 @@ func (l *Ledger) Record(batches []*logic.Batch, record *hop.Record) {
 			}
 			record.Entries = append(record.Entries, hop.RecordEntry{
 				Op: hop.OpAck, Conversation: c.Key, User: d.User, Device: d.Device, Seq: d.Acked,
+			})
+		}
+		for _, d := range w.change.Gone[c.Gone.Start:c.Gone.End] {
+			record.Entries = append(record.Entries, hop.RecordEntry{
+				Op: hop.OpGone, Conversation: c.Key, User: d.User, Device: d.Device, Seq: d.Acked,
 			})
 		}
 	}

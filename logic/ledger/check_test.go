@@ -3,29 +3,54 @@ package ledger_test
 import (
 	"context"
 	"slices"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/logic"
 	"gannet/logic/ledger"
+	"gannet/protocol"
 )
+
+// busyRetry is how much later a client that is told busy asks again.
+const busyRetry = 100 * time.Millisecond
 
 func (p *player) mine(k key) bool { return k.Partition()%p.game.queues == 0 }
 
 // checkEntries has the model carry out what was asked and compares what became of
 // each entry.
 func (p *player) checkEntries(asked, got []logic.Entry, denied calls) {
+	p.checkLoads(asked, denied)
+	for _, e := range asked {
+		if e.Op != hop.OpRead && p.mine(e.Conversation) && !denied.failedTalks[e.Conversation] {
+			p.pending(e.Conversation).record.named[origin{e.User, e.Device}] = true
+		}
+	}
+	told, read, over := map[lane]bool{}, map[lane]bool{}, p.overloads(asked)
 	for i, e := range asked {
 		want := e
 		l := lane{e.Conversation, origin{e.User, e.Device}}
+		may, must := p.busy(e, told, over)
+		busy := got[i].Outcome == logic.Refused && got[i].Code == protocol.CodeBusy
+		lost := !p.mine(e.Conversation) || denied.failedTalks[e.Conversation]
 		switch {
-		case !p.mine(e.Conversation) || denied.failedTalks[e.Conversation] || p.untold(e, l, denied):
+		case lost && !(busy && may) || got[i].Outcome == logic.Unknown && p.untold(e, l):
 			want.Outcome = logic.Unknown
+		case busy != must && !may:
+			failf("entry %d, id %d of %v in %v, is busy: %v, which may be: %v, and must be: %v", i, e.ClientID, l.by, l.key, busy, may, must)
+		case busy || must:
+			want.Outcome, want.Code, want.RetryAfter = logic.Refused, protocol.CodeBusy, busyRetry
+			if e.Op == hop.OpMessage {
+				told[l], p.recalling[l] = true, true
+			}
 		default:
 			want = p.pending(e.Conversation).carryOut(e, got[i].Outcome, p.stamp, p.now)
 		}
+		if e.Op == hop.OpMessage && !lost {
+			read[l] = true
+		}
 		if p.trace != nil && len(asked) < 40 {
-			p.notef("        op %d of %v in %v, id %d: outcome %d, seq %d, delivered %d, read %d",
-				e.Op, l.by, l.key, e.ClientID, got[i].Outcome, got[i].Seq, got[i].Delivered, got[i].Read)
+			p.notef("        op %d of %v in %v, id %d: outcome %d, code %d, seq %d, delivered %d, read %d",
+				e.Op, l.by, l.key, e.ClientID, got[i].Outcome, got[i].Code, got[i].Seq, got[i].Delivered, got[i].Read)
 		}
 		if want.Outcome == logic.Unknown && got[i].Outcome == logic.Unknown {
 			continue
@@ -34,12 +59,35 @@ func (p *player) checkEntries(asked, got []logic.Entry, denied calls) {
 			failf("entry %d came back as\n%+v, want\n%+v", i, got[i], want)
 		}
 	}
+	for l := range read {
+		delete(p.unread, l) // the next one asks anew
+	}
+	if len(p.admitted) > 0 {
+		failf("the ledger asked about %v, who begin nothing", p.admitted)
+	}
+}
+
+// checkLoads says that nothing is loaded that nobody named, and not too much for one
+// user.
+func (p *player) checkLoads(asked []logic.Entry, denied calls) {
+	for _, k := range denied.loaded {
+		if !slices.ContainsFunc(asked, func(e logic.Entry) bool { return e.Conversation == k }) {
+			failf("%v is loaded, and nobody named it", k)
+		}
+	}
+	users := map[uint64]bool{}
+	for _, e := range asked {
+		users[e.User] = true
+	}
+	if p.game.loads > 0 && !users[0] && len(denied.loaded) > p.game.loads*len(users) {
+		failf("%d conversations are loaded for %d users", len(denied.loaded), len(users))
+	}
 }
 
 // untold says whether an entry is a retry, perhaps, of a device whose messages could
 // not be gone through. Those of the record itself are known all the same.
-func (p *player) untold(e logic.Entry, l lane, denied calls) bool {
-	if e.Op != hop.OpMessage || !denied.failedDevices[l] {
+func (p *player) untold(e logic.Entry, l lane) bool {
+	if e.Op != hop.OpMessage || !p.unread[l] {
 		return false
 	}
 	maxID, _ := p.talk(l.key).newest(l.by)
@@ -57,20 +105,21 @@ func (p *player) checkChange(change *ledger.Change, in ledger.Input) {
 		failf("the change has stamp %d, want %d", change.Stamp, p.stamp)
 	}
 	listed := map[key]bool{}
-	var messages, members, devices int
+	var messages, members, devices, gone int
 	for _, c := range change.Conversations {
 		if listed[c.Key] {
 			failf("%v is in the change twice", c.Key)
 		}
 		listed[c.Key] = true
 		messages, members, devices = messages+c.Messages.Len(), members+c.Members.Len(), devices+c.Devices.Len()
+		gone += c.Gone.Len()
 		p.checkChanged(change, &c, due[c.Key])
 	}
-	if messages != len(change.Messages) || members != len(change.Members) || devices != len(change.Devices) {
+	if messages != len(change.Messages) || members != len(change.Members) || devices != len(change.Devices) || gone != len(change.Gone) {
 		failf("the change has entries that belong to no conversation")
 	}
-	if change.Empty() != (messages+members+devices == 0) {
-		failf("Empty is %v of a change with %d entries", change.Empty(), messages+members+devices)
+	if n := messages + members + devices + gone; change.Empty() != (n == 0) {
+		failf("Empty is %v of a change with %d entries", change.Empty(), n)
 	}
 	for k, t := range p.next {
 		if !listed[k] {
@@ -102,6 +151,17 @@ func (p *player) checkChanged(change *ledger.Change, c *ledger.Changed, due bool
 			failf("%v: the ack of %v is to be written and is not", c.Key, o)
 		}
 	}
+	var gone []origin
+	for _, d := range change.Gone[c.Gone.Start:c.Gone.End] {
+		gone = append(gone, origin{d.User, d.Device})
+		if before.device(gone[len(gone)-1]) != d {
+			failf("%v: a device makes room as\n%+v, and was\n%+v", c.Key, d, before.device(gone[len(gone)-1]))
+		}
+	}
+	slices.Reverse(gone)
+	if !slices.Equal(gone, t.record.gone) {
+		failf("%v: devices %v make room, want %v", c.Key, gone, t.record.gone)
+	}
 	p.checkMembers(change, c, t, everything)
 	if c.Before != before.progress() || c.After != t.progress() {
 		failf("%v: the change goes from %+v to %+v, want\n%+v to %+v", c.Key, c.Before, c.After, before.progress(), t.progress())
@@ -113,6 +173,9 @@ func (p *player) checkChanged(change *ledger.Change, c *ledger.Changed, due bool
 	last := map[origin]uint64{}
 	for i, m := range t.messages {
 		seq := uint64(i + 1)
+		if last[m.by] <= uint64(t.room[m.by]) {
+			last[m.by] = 0 // it made room since
+		}
 		if seq > before.head() {
 			p.checkMessage(c.Key, t, messages[seq-before.head()-1], seq, last[m.by])
 		}
@@ -135,7 +198,7 @@ func (p *player) checkMessage(k key, t *talk, got ledger.Message, seq, previous 
 func (p *player) checkMembers(change *ledger.Change, c *ledger.Changed, t *talk, everything bool) {
 	wrote := map[uint64]bool{}
 	for _, m := range change.Members[c.Members.Start:c.Members.End] {
-		if raised := t.raisedAt[m.User] == p.stamp; !everything && !raised || wrote[m.User] {
+		if raised := t.raisedAt[m.User] == p.stamp || t.record.raised[m.User]; !everything && !raised || wrote[m.User] {
 			failf("%v: user %d is written; due: %v, read: %v, twice: %v", c.Key, m.User, everything, raised, wrote[m.User])
 		}
 		wrote[m.User] = true
@@ -149,6 +212,9 @@ func (p *player) checkMembers(change *ledger.Change, c *ledger.Changed, t *talk,
 	for user := range t.read {
 		if t.raisedAt[user] == p.stamp && !wrote[user] {
 			failf("%v: the READ of user %d is not written", c.Key, user)
+		}
+		if t.record.raised[user] && !wrote[user] {
+			failf("%v: what a device of user %d acked is not written", c.Key, user)
 		}
 		if everything && t.counted[user] != t.keptCounted[user] && !wrote[user] {
 			failf("%v: the counts of user %d are to be written and are not", c.Key, user)
@@ -200,9 +266,12 @@ func (p *player) checkRecord(batches []*logic.Batch, change *ledger.Change) {
 				want = append(want, hop.RecordEntry{Op: hop.OpAck, Conversation: c.Key, User: d.User, Device: d.Device, Seq: d.Acked})
 			}
 		}
+		for _, d := range change.Gone[c.Gone.Start:c.Gone.End] {
+			want = append(want, hop.RecordEntry{Op: hop.OpGone, Conversation: c.Key, User: d.User, Device: d.Device, Seq: d.Acked})
+		}
 	}
 	if !slices.Equal(record.Entries[at:], want) {
-		failf("the record's acks are\n%+v, want\n%+v", record.Entries[at:], want)
+		failf("behind messages and READs the record has\n%+v, want\n%+v", record.Entries[at:], want)
 	}
 }
 

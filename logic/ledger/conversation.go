@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"slices"
+	"time"
 
 	"gannet/protocol"
 )
@@ -39,6 +40,7 @@ type Device struct {
 	Last         uint64 // seq of its newest message
 	Acked        uint64 // it has everything up to here
 	Changed      uint64 // the stamp under which Acked was written last
+	Time         uint64 // of its newest message, Unix milliseconds
 
 	replayed bool // as in Member
 }
@@ -52,25 +54,30 @@ type conversation struct {
 	members     []*member // by user; written under mu
 	devices     []*device // by user and device; written under mu
 	since       uint64    // when it began to owe, Unix milliseconds
+	guest       bool      // is in Ledger.guests; written under mu
 
 	// What the batch under way does. The writer's own.
 	touched        bool // is in work.touched
+	sends          bool // a message to it is in the batch
 	repaid         bool // all that it owes is written
 	first, last    int  // of its new messages, as a list through work.steps; -1: none
 	membersChanged *member
 	devicesChanged *device
+	devicesGone    *device
 }
 
 // endBatch ends a batch for the conversation.
 func (c *conversation) endBatch() {
-	c.touched, c.repaid, c.first, c.last, c.membersChanged, c.devicesChanged = false, false, -1, -1, nil, nil
+	c.touched, c.sends, c.repaid, c.first, c.last = false, false, false, -1, -1
+	c.membersChanged, c.devicesChanged, c.devicesGone = nil, nil, nil
 }
 
 type member struct {
 	next, shown, written Member
 
-	touched     bool // is in conversation.membersChanged
-	raised      bool // by an OpRead of the batch, so it is written with it
+	touched     bool          // is in conversation.membersChanged
+	raised      bool          // by an OpRead of the batch, or by a device that goes, so it is written with it
+	limited     time.Duration // a message of the batch was refused for so long, and so is what comes behind it
 	nextChanged *member
 }
 
@@ -83,11 +90,20 @@ type device struct {
 	// first is as the batch under way leaves it.
 	softNext, soft bool
 
-	highest     uint64 // while a batch is looked through: MaxID after its entries so far
-	wants       []uint64
-	nextChanged *device
+	// Of the batch under way, from its first entry of the device on. The writer's own.
+	batch   uint64 // number of the last batch that has the device
+	highest uint64 // while the batch is looked through: MaxID after its entries so far
+	wanted  uint64 // where an id cannot be judged, the lowest one that was refused
+	held    bool   // a message was refused busy, and with it all behind it
+	unread  bool   // what its window lacks could not be read
+	gone    bool   // it has to make room for another device
+	fresh   bool   // the batch added it
 
-	window *window // nil: it has not sent since it was loaded, or its window had to make room
+	nextChanged *device // in conversation.devicesChanged or devicesGone
+
+	window    *window // nil: it has not sent since it was loaded, or its window had to make room
+	recalling bool    // there is a recall of it
+	failed    bool    // the last one could not be read
 }
 
 func (c *conversation) findMember(user uint64) (int, bool) {
@@ -95,26 +111,6 @@ func (c *conversation) findMember(user uint64) (int, bool) {
 		return cmp.Compare(m.next.User, user)
 	})
 }
-
-func (c *conversation) findDevice(user, id uint64) (int, bool) {
-	return slices.BinarySearchFunc(c.devices, id, func(d *device, id uint64) int {
-		return cmp.Or(cmp.Compare(d.next.User, user), cmp.Compare(d.next.Device, id))
-	})
-}
-
-// delivered gives a user's delivered cursor: what READ or the acks of the user's
-// devices raised it to. pick chooses the state that counts.
-func (c *conversation) delivered(m Member, pick func(*device) uint64) uint64 {
-	at := m.Delivered
-	i, _ := c.findDevice(m.User, 0)
-	for ; i < len(c.devices) && c.devices[i].next.User == m.User; i++ {
-		at = max(at, pick(c.devices[i]))
-	}
-	return at
-}
-
-func nextAck(d *device) uint64  { return d.next.Acked }
-func shownAck(d *device) uint64 { return d.shown.Acked }
 
 // Loaded is a conversation as a Source reads it.
 type Loaded struct {
@@ -142,15 +138,15 @@ func (l *Loaded) Replay(m *protocol.Message, count, own, stamp uint64) {
 		l.Devices = slices.Insert(l.Devices, i, Device{User: m.Sender, Device: m.Device})
 	}
 	if d := &l.Devices[i]; m.Seq > d.Last { // else the record of the device has it, and whether it raised the ack
-		d.send(m.ClientID, m.Seq, m.Seq-1) // what jumped to above a floor was a checkpoint
+		d.send(m.ClientID, m.Seq, m.Time, m.Seq-1) // what jumped to above a floor was a checkpoint
 		d.replayed = true
 	}
 }
 
-// send notes a message that the device sent and that got seq, right after the one
+// send notes a message that the device sent and that got seq and time, right after the one
 // with the seq before: what lies between them will never exist.
-func (d *Device) send(id, seq, before uint64) {
-	d.MaxID, d.Last = max(d.MaxID, id), seq
+func (d *Device) send(id, seq, time, before uint64) {
+	d.MaxID, d.Last, d.Time = max(d.MaxID, id), seq, time
 	if d.Acked == before {
 		d.Acked = seq
 	}
@@ -181,21 +177,3 @@ func (l *Loaded) conversation() *conversation {
 }
 
 func (c *conversation) insertMember(i int, m *member) { c.members = slices.Insert(c.members, i, m) }
-
-// device finds or adds a device. Ledger.mu is held.
-func (c *conversation) device(user, id uint64) *device {
-	i, found := c.findDevice(user, id)
-	if !found {
-		fresh := Device{User: user, Device: id}
-		c.devices = slices.Insert(c.devices, i, &device{next: fresh, shown: fresh, written: fresh})
-	}
-	return c.devices[i]
-}
-
-// changes notes that the batch changes the device.
-func (c *conversation) changes(d *device) {
-	if !d.touched {
-		d.touched = true
-		d.nextChanged, c.devicesChanged = c.devicesChanged, d
-	}
-}

@@ -16,9 +16,12 @@ type desk struct {
 	*ledger.Ledger
 	t          *testing.T
 	store      *store
+	options    ledgerOptions
 	now, stamp uint64
 	change     *ledger.Change
 	batches    []*logic.Batch
+	walks      int    // of the last do
+	evictions  uint64 // client ids of evict
 }
 
 var pair = key{Kind: protocol.KindDirect, A: 1, B: 2}
@@ -31,9 +34,20 @@ var (
 )
 
 func newDesk(t *testing.T, cache int, checkpoint uint64) *desk {
-	d := &desk{t: t, store: newStore(checkpoint), now: 1_700_000_000_000}
-	d.Ledger = ledger.New(ledger.Options{Queues: 1, Conversations: cache, Checkpoint: checkpoint, ClientIDs: 1 << 20}, d.store)
+	d := &desk{
+		t: t, store: newStore(checkpoint), now: 1_700_000_000_000,
+		options: ledgerOptions{Queues: 1, Conversations: cache, Checkpoint: checkpoint, ClientIDs: 1 << 20},
+	}
+	d.renew(func(*ledgerOptions) {})
 	return d
+}
+
+type ledgerOptions = ledger.Options
+
+// renew makes the ledger anew with other options.
+func (d *desk) renew(change func(*ledgerOptions)) {
+	change(&d.options)
+	d.Ledger = ledger.New(d.options, d.store)
 }
 
 // ask is an entry of a story.
@@ -97,12 +111,46 @@ func (d *desk) finish() {
 	d.Settle()
 }
 
-// do works a record out, writes and settles it.
+// do works a record out, writes and settles it. What is busy is asked again, as a client
+// does, once the windows are read.
 func (d *desk) do(asks ...ask) []logic.Entry {
 	d.t.Helper()
 	entries := d.apply(asks...)
 	d.finish()
-	return entries
+	d.walks = 0
+	for try := 0; ; try++ {
+		var again []ask
+		var places []int
+		for i, e := range entries {
+			if isBusy(e) {
+				again, places = append(again, asks[i]), append(places, i)
+			}
+		}
+		if len(again) == 0 {
+			return entries
+		}
+		if try == 10 {
+			d.t.Fatalf("%d entries are told busy without end", len(again))
+		}
+		d.recall()
+		for i, e := range d.apply(again...) {
+			entries[places[i]] = e
+		}
+		d.finish()
+	}
+}
+
+// recall reads back all windows that wait.
+func (d *desk) recall() {
+	d.store.reset()
+	for d.Recall(context.Background()) {
+		d.walks += d.store.calls.walks
+		d.store.reset()
+	}
+}
+
+func isBusy(e logic.Entry) bool {
+	return e.Outcome == logic.Refused && e.Code == protocol.CodeBusy && e.RetryAfter == busyRetry
 }
 
 // writeAcks writes a record of all acks that wait.
@@ -114,11 +162,12 @@ func (d *desk) writeAcks() {
 	d.finish()
 }
 
-// evict uses other conversations until no cache has room for pair.
+// evict sends to other conversations until no cache has room for pair.
 func (d *desk) evict() {
 	d.t.Helper()
 	for i := range uint64(10) {
-		d.do(lane{key{Kind: protocol.KindGroup, A: 100 + i}, bob}.ack(0))
+		d.evictions++
+		d.do(lane{key{Kind: protocol.KindGroup, A: 100 + i}, origin{9, 9}}.send(d.evictions))
 	}
 }
 

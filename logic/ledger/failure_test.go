@@ -61,32 +61,45 @@ func TestRetryThatCannotBeJudgedIsUnknown(t *testing.T) {
 	d := newDesk(t, 64, 64)
 	first := d.do(ann.sends(1, 3)...)
 	d.Forget()
+	d.apply(ann.send(2))
+	d.finish()
 	d.store.failDevices = map[origin]bool{ann: true}
-	e := d.do(ann.send(2), ann.send(4), ann.send(4), bob.send(1), bob.send(1), ann.send(1))
+	d.recall()
+	d.store.failDevices = nil
+	e := d.apply(ann.send(2), ann.send(4), ann.send(4), bob.send(1), bob.send(1), ann.send(1))
 	d.wantOutcome(e[0], logic.Unknown)
 	d.wantNew(e[1], 4)
 	d.wantRepeated(e[2], e[1])
 	d.wantNew(e[3], 5)
 	d.wantRepeated(e[4], e[3])
 	d.wantOutcome(e[5], logic.Unknown)
-	d.store.failDevices = nil
+	d.finish()
 	again := d.do(ann.send(2), ann.send(4))
 	d.wantRepeated(again[0], first[1])
 	d.wantRepeated(again[1], e[1])
 }
 
-// TestPanicOfTheSourceLeavesNothingBehind has a source that breaks down while the
-// windows are read; its caller recovers and undoes the batch.
+// TestPanicOfTheSourceLeavesNothingBehind has a source that breaks down while a record
+// is loaded, and while a window is read; its caller recovers.
 func TestPanicOfTheSourceLeavesNothingBehind(t *testing.T) {
 	d := newDesk(t, 64, 64)
 	first := d.do(ann.sends(1, 3)...)
 	d.Forget()
-	d.do(ann.ack(0))
+	fire := func() { panic("the disk is on fire") }
 	d.panics(func() {
-		d.store.before = func() { panic("the disk is on fire") }
+		d.store.before = fire
 		d.apply(ann.send(4), ann.send(2))
 	})
 	d.store.before = nil
+	d.apply(ann.send(2))
+	d.finish()
+	d.panics(func() {
+		d.store.before = fire
+		d.Recall(t.Context())
+	})
+	d.store.before = nil
+	d.wantOutcome(d.apply(ann.send(2))[0], logic.Unknown)
+	d.finish()
 	e := d.do(ann.send(2), ann.send(4))
 	d.wantRepeated(e[0], first[1])
 	d.wantNew(e[1], 4)
@@ -115,7 +128,7 @@ func (d *desk) panics(work func()) {
 		if recover() == nil {
 			d.t.Fatal("nothing panicked")
 		}
-		d.Abandon()
+		d.Abandon() // which is nothing when no batch is under way
 	}()
 	work()
 }

@@ -11,8 +11,11 @@
 //
 //	ledger.go        the ledger, its cache, Settle and Abandon
 //	apply.go         a batch, step by step
+//	gather.go        the conversations of a batch
 //	window.go        which client ids of a device are known
+//	recall.go        those that have to be read back
 //	conversation.go  what is kept of a conversation
+//	device.go        which devices it knows
 //	change.go        what is to be written, and the record for the queue
 //	view.go          what readers see
 //	hole.go          seqs that will never exist
@@ -20,8 +23,10 @@
 package ledger
 
 import (
+	"cmp"
 	"slices"
 	"sync"
+	"time"
 
 	"gannet/protocol"
 )
@@ -45,12 +50,16 @@ const (
 	// looked up again.
 	maxLearned = 1024
 
-	// windowCost is what a window without ids counts as.
-	windowCost = 8
+	// windowCost is what a window without ids counts as. When there are too many ids the
+	// newest windows stay, in half of the room: two that were read back must fit, or a
+	// retry would be asked again for ever.
+	windowCost   = 8
+	minClientIDs = 4 * (windowSize + windowCost)
 )
 
 // Ledger holds the conversations of one queue. Apply, Settle, Abandon and Forget
-// belong to the queue's one writer; View, Learn and Due may be called by anybody.
+// belong to the queue's one writer, Recall to one caller beside it; View, Learn and Due
+// may be called by anybody.
 type Ledger struct {
 	options Options
 	source  Source
@@ -61,11 +70,13 @@ type Ledger struct {
 	// young and old are two generations of the cache: a conversation that is used
 	// goes to young, and when that is full it becomes old and what was old is
 	// forgotten. So the least recently used go first, and nothing needs a list.
-	// What is owing is never forgotten.
+	// What is owing is never forgotten, and a guest not before its batch is over.
 	young, old map[protocol.Conversation]*conversation
 	owing      map[protocol.Conversation]*conversation
-	owed       []*conversation // what is owing, oldest first
+	guests     map[protocol.Conversation]*conversation // the batch under way loaded them
+	owed       []*conversation                         // what is owing, oldest first
 	learned    []learned
+	recalls    []*recall // oldest first
 }
 
 // Options says how a Ledger works.
@@ -78,7 +89,7 @@ type Options struct {
 
 	// ClientIDs is about how many client ids of devices are kept in memory, at 24
 	// bytes each: the newest hundred or two of each device that sends, and some two
-	// thousand of one that had to be looked up; at least 4096.
+	// thousand of one that had to be looked up; at least four such.
 	ClientIDs int
 
 	// Checkpoint is at which seqs the devices and totals of a conversation are part
@@ -91,13 +102,27 @@ type Options struct {
 	// whose head is below goes on above it, and the record announces what lies between
 	// as a hole. A multiple of Checkpoint; 0: nothing was lost.
 	Floor uint64
+
+	Loads   int // conversations that one user has loaded by one record at most; 0: 128
+	Devices int // of one user that a conversation knows at most; 0: 64
+
+	// Admit is asked once for each message that would be the first of its conversation,
+	// unless the server sends it. It gives how long its user has to wait first, 0 for not
+	// at all, and must not block. nil: nobody waits.
+	Admit func(user uint64) (wait time.Duration)
+
+	// Waiting is called when there is something for Recall to do, by the writer. nil: the
+	// caller of Recall knows by itself.
+	Waiting func()
 }
 
 // New makes an empty ledger over a source.
 func New(options Options, source Source) *Ledger {
 	options.Conversations = max(options.Conversations, 2)
-	options.ClientIDs = max(options.ClientIDs, 4096)
+	options.ClientIDs = max(options.ClientIDs, minClientIDs)
 	options.Checkpoint = max(options.Checkpoint, 1)
+	options.Loads = cmp.Or(options.Loads, defaultLoads)
+	options.Devices = cmp.Or(options.Devices, defaultDevices)
 	l := &Ledger{options: options, source: source}
 	l.clear()
 	return l
@@ -107,7 +132,12 @@ func (l *Ledger) clear() {
 	l.young = make(map[protocol.Conversation]*conversation)
 	l.old = make(map[protocol.Conversation]*conversation)
 	l.owing = make(map[protocol.Conversation]*conversation)
-	l.owed, l.learned = nil, nil
+	l.guests = make(map[protocol.Conversation]*conversation)
+	l.owed, l.learned, l.recalls = nil, nil, nil
+	l.work = work{
+		number: l.work.number,
+		loaded: make(map[protocol.Conversation]bool), charge: make(map[uint64]int),
+	}
 }
 
 // Forget empties the ledger: for a writer that lost its queue, whose memory may
@@ -115,7 +145,6 @@ func (l *Ledger) clear() {
 func (l *Ledger) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.work = work{}
 	l.clear()
 }
 
@@ -145,20 +174,18 @@ func (l *Ledger) peek(key protocol.Conversation) *conversation {
 	if c := l.old[key]; c != nil {
 		return c
 	}
-	return l.owing[key]
-}
-
-// use is peek for the batch under way: the conversation becomes young. mu is held.
-func (l *Ledger) use(key protocol.Conversation) *conversation {
-	if c := l.young[key]; c != nil {
+	if c := l.owing[key]; c != nil {
 		return c
 	}
-	c := l.peek(key)
-	if c != nil {
-		delete(l.old, key)
+	return l.guests[key]
+}
+
+// use makes a conversation of the cache, or one that is owing, young. mu is held.
+func (l *Ledger) use(c *conversation) {
+	if l.young[c.key] == nil {
+		delete(l.old, c.key)
 		l.put(c)
 	}
-	return c
 }
 
 // put enters a conversation as young. mu is held.
@@ -167,7 +194,9 @@ func (l *Ledger) put(c *conversation) {
 		l.young, l.old = l.old, l.young
 		clear(l.young)
 		for _, t := range l.work.touched {
-			l.young[t.key] = t // must not be forgotten while its batch is under way
+			if !t.guest {
+				l.young[t.key] = t // must not be forgotten while its batch is under way
+			}
 		}
 	}
 	l.young[c.key] = c
@@ -196,7 +225,7 @@ func (l *Ledger) Settle() {
 			owes = owes || m.shown.Counted != m.written.Counted
 		}
 		for d := c.devicesChanged; d != nil; d = d.nextChanged {
-			d.shown, d.touched = d.next, false
+			d.shown, d.touched, d.fresh = d.next, false, false
 			d.soft = d.softNext && d.shown.Acked != d.written.Acked
 			d.softNext = d.soft
 			owes = owes || d.soft
@@ -206,10 +235,21 @@ func (l *Ledger) Settle() {
 			l.owing[c.key] = c
 			l.owed = append(l.owed, c)
 		}
-		c.endBatch()
+		if c.devicesGone != nil {
+			c.leave()
+		}
 	}
+	l.endBatch()
 	l.mu.Unlock()
 	w.reset(l.options.ClientIDs)
+}
+
+// endBatch ends the batch for its conversations. mu is held.
+func (l *Ledger) endBatch() {
+	l.seat()
+	for _, c := range l.work.touched {
+		c.endBatch()
+	}
 }
 
 // Abandon undoes what the last Apply worked out, of which nothing was written. What
@@ -224,10 +264,17 @@ func (l *Ledger) Abandon() {
 		}
 		for d := c.devicesChanged; d != nil; d = d.nextChanged {
 			d.next, d.softNext, d.touched = d.shown, d.soft, false
-			d.window, d.wants = nil, d.wants[:0] // may know messages that never were
+			d.window = nil // may know messages that never were
 		}
-		c.endBatch()
+		for d := c.devicesGone; d != nil; d = d.nextChanged {
+			d.gone = false
+		}
+		for d := c.devicesChanged; d != nil; d = d.nextChanged {
+			d.gone = d.fresh // as it never was
+		}
+		c.leave()
 	}
+	l.endBatch()
 	l.mu.Unlock()
 	w.reset(l.options.ClientIDs)
 }

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"maps"
 	"slices"
+	"time"
 
 	"gannet/internal/hop"
 	"gannet/logic"
@@ -49,6 +50,27 @@ type talk struct {
 	written map[origin]uint64
 	owes    bool
 	since   uint64
+
+	room   map[origin]int    // a device that made room: its messages so far are not remembered
+	floor  map[uint64]uint64 // by user: what such devices had acked
+	record record
+}
+
+// record is what the record under way has to do with a conversation.
+type record struct {
+	head    uint64          // before it
+	named   map[origin]bool // devices that send or ack in it
+	limited map[uint64]bool // users who were told to wait
+	gone    []origin        // devices that make room
+	raised  map[uint64]bool // users whose cursor keeps what such a device had acked
+	rules   *rules
+}
+
+// rules are those of a game.
+type rules struct {
+	checkpoint uint64
+	devices    int
+	admit      func(user uint64) (wait time.Duration) // asks what the ledger was told
 }
 
 func newTalk() *talk {
@@ -57,6 +79,7 @@ func newTalk() *talk {
 		read:     map[uint64]uint64{}, counted: map[uint64]bool{}, acked: map[origin]uint64{},
 		raisedAt: map[uint64]uint64{}, writtenAt: map[origin]uint64{},
 		kept: map[origin]uint64{}, keptCounted: map[uint64]bool{}, written: map[origin]uint64{},
+		room: map[origin]int{}, floor: map[uint64]uint64{},
 	}
 }
 
@@ -66,6 +89,7 @@ func (t *talk) clone() *talk {
 	c.read, c.counted, c.acked = maps.Clone(t.read), maps.Clone(t.counted), maps.Clone(t.acked)
 	c.raisedAt, c.writtenAt = maps.Clone(t.raisedAt), maps.Clone(t.writtenAt)
 	c.kept, c.keptCounted, c.written = maps.Clone(t.kept), maps.Clone(t.keptCounted), maps.Clone(t.written)
+	c.room, c.floor, c.record = maps.Clone(t.room), maps.Clone(t.floor), record{}
 	return &c
 }
 
@@ -100,7 +124,7 @@ func (t *talk) unread(user uint64) (n uint64) {
 }
 
 func (t *talk) delivered(user uint64) uint64 {
-	at := t.read[user]
+	at := max(t.read[user], t.floor[user])
 	for o, acked := range t.acked {
 		if o.user == user {
 			at = max(at, acked)
@@ -125,7 +149,7 @@ func (t *talk) progress() ledger.Progress {
 // user's devices count as delivered.
 func (t *talk) member(user uint64) ledger.Member {
 	m := ledger.Member{
-		User: user, Delivered: t.read[user], Read: t.read[user], Total: t.own(user, t.head()), Changed: t.raisedAt[user],
+		User: user, Delivered: max(t.read[user], t.floor[user]), Read: t.read[user], Total: t.own(user, t.head()), Changed: t.raisedAt[user],
 	}
 	if t.counted[user] {
 		m.Counted, m.Count, m.Own = true, t.count(m.Read), t.own(user, m.Read)
@@ -136,7 +160,11 @@ func (t *talk) member(user uint64) ledger.Member {
 // device is a device as the ledger should write it.
 func (t *talk) device(o origin) ledger.Device {
 	maxID, last := t.newest(o)
-	return ledger.Device{User: o.user, Device: o.device, MaxID: maxID, Last: last, Acked: t.acked[o], Changed: t.writtenAt[o]}
+	d := ledger.Device{User: o.user, Device: o.device, MaxID: maxID, Last: last, Acked: t.acked[o], Changed: t.writtenAt[o]}
+	if last > 0 {
+		d.Time = t.messages[last-1].time
+	}
+	return d
 }
 
 // carryOut does an entry, given as it went to the ledger, and gives how it should
@@ -150,6 +178,10 @@ func (t *talk) carryOut(e logic.Entry, got logic.Outcome, stamp, now uint64) log
 	case hop.OpAck:
 		o := origin{e.User, e.Device}
 		before := t.delivered(e.User)
+		if min(e.Seq, t.head()) > 0 && !t.makeRoom(o, now) {
+			e.Outcome, e.Code = logic.Refused, protocol.CodeTooManyDevices
+			return e
+		}
 		e.Seq, e.Outcome = min(e.Seq, t.head()), logic.Repeated
 		if e.Seq > t.acked[o] {
 			t.acked[o], e.Outcome = e.Seq, logic.Applied
@@ -171,7 +203,7 @@ func (t *talk) send(e *logic.Entry, got logic.Outcome, stamp, now uint64) {
 	o := origin{e.User, e.Device}
 	maxID, _ := t.newest(o)
 	higher := 0 // messages of the device with higher ids, of a retry those that came after it
-	for i := len(t.messages) - 1; i >= 0 && e.ClientID <= maxID; i-- {
+	for i := len(t.messages) - 1; i >= t.room[o] && e.ClientID <= maxID; i-- {
 		m := t.messages[i]
 		if m.by != o {
 			continue
@@ -189,6 +221,16 @@ func (t *talk) send(e *logic.Entry, got logic.Outcome, stamp, now uint64) {
 	}
 	if higher >= protocol.MaxUnacked && got == logic.Refused {
 		e.Outcome, e.Code = logic.Refused, protocol.CodeStaleClientID
+		return
+	}
+	if t.record.limited[e.User] || t.head() == 0 && e.User != 0 {
+		if wait := t.wait(e.User); wait > 0 {
+			e.Outcome, e.Code, e.RetryAfter = logic.Refused, protocol.CodeRateLimited, wait
+			return
+		}
+	}
+	if !t.makeRoom(o, now) {
+		e.Outcome, e.Code = logic.Refused, protocol.CodeTooManyDevices
 		return
 	}
 	if h := t.head(); h > 0 {

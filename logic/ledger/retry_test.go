@@ -4,7 +4,6 @@ import (
 	"testing"
 
 	"gannet/logic"
-	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
@@ -76,7 +75,7 @@ func TestIDsInTheWrongOrder(t *testing.T) {
 	six := d.do(ann.send(4), ann.send(6))[1] // 5 was rejected for overload
 	five := d.do(ann.send(5))[0]
 	d.wantNew(five, 3)
-	if n := d.store.calls.walks; n != 0 {
+	if n := d.walks; n != 0 {
 		t.Fatalf("an id that was refused a moment ago is looked up %d times", n)
 	}
 	d.evict()
@@ -169,7 +168,7 @@ func TestRetryPastTheWindowGetsNoSecondSeq(t *testing.T) {
 func TestWindowsAreForgottenOldestFirst(t *testing.T) {
 	d := newDesk(t, 64, 64)
 	const devices, each = 100, 1000
-	d.Ledger = ledger.New(ledger.Options{Queues: 1, Conversations: 64, Checkpoint: 64, ClientIDs: devices * each / 2}, d.store)
+	d.renew(func(o *ledgerOptions) { o.Devices, o.ClientIDs = devices, devices*each/2 })
 	firsts := map[uint64]logic.Entry{}
 	for device := uint64(1); device <= devices; device++ {
 		o := origin{1, device}
@@ -178,7 +177,7 @@ func TestWindowsAreForgottenOldestFirst(t *testing.T) {
 	}
 	walks := func(device uint64) int {
 		d.wantRepeated(d.do(origin{1, device}.send(1))[0], firsts[device])
-		return d.store.calls.walks
+		return d.walks
 	}
 	if n := walks(devices); n != 0 {
 		t.Errorf("the newest window is looked up %d times, want that it is in memory", n)
@@ -205,7 +204,7 @@ func TestOnlyTheNewestIDsAreRemembered(t *testing.T) {
 		walks int
 	}{{n, 0}, {n - 100, 0}, {n - 900, 1}, {n - 800, 0}, {n - 1000, 1}} {
 		d.wantRepeated(d.do(ann.send(c.id))[0], all[c.id-1])
-		if got := d.store.calls.walks; got != c.walks {
+		if got := d.walks; got != c.walks {
 			t.Errorf("id %d of %d is looked up %d times, want %d", c.id, n, got, c.walks)
 		}
 	}

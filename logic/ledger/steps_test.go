@@ -16,6 +16,9 @@ type game struct {
 	cache      int
 	clientIDs  int
 	queues     int
+	loads      int // conversations that a user has loaded by one record
+	devices    int // that a conversation knows of a user
+	limited    bool
 	steps      []step
 }
 
@@ -26,7 +29,9 @@ type step struct {
 	acks    bool // Input.Acks
 	trouble trouble
 	end     ending
-	looks   bool // readers look while the source is asked
+	looks   bool    // readers look while the source is asked
+	recalls [2]bool // windows are read back before the record is settled, and after
+	begins  int     // how many conversations each user may begin more, if that is limited
 	learns  learning
 }
 
@@ -134,6 +139,8 @@ func (c *choices) below(n int) int {
 // oneIn is true once in n times.
 func (c *choices) oneIn(n int) bool { return c.below(n) == n-1 }
 
+const hour = 3_600_000 // milliseconds
+
 // A game has at most maxSteps steps and maxLong bursts that fill a window.
 const (
 	maxSteps = 120
@@ -152,9 +159,11 @@ func newGame(data []byte, bursts bool) game {
 	near := 1 + c.below(len(talks)) // how many conversations the game is about
 	first := c.below(len(talks))
 	g.clientIDs = []int{0, 1 << 20}[c.below(2)] // the least, or enough for all
+	g.loads, g.devices = []int{1, 2, 0}[c.below(3)], []int{1, 2, 0}[c.below(3)]
+	g.limited = c.oneIn(3)
 	long := 0
 	for len(c) > 0 && len(g.steps) < maxSteps {
-		s := step{elapse: []int64{0, 1, 90, 400, 700, 1000, 2500, -300, -5000}[c.below(9)]}
+		s := step{elapse: []int64{0, 1, 90, 400, 700, 1000, 2500, -300, -5000, hour, -hour, 25 * hour}[c.below(12)]}
 		for range c.below(3) {
 			var batch []action
 			for range 1 + c.below(7) {
@@ -187,6 +196,8 @@ func newGame(data []byte, bursts bool) game {
 			s.end = ending(e / 2)
 		}
 		s.learns = learning(c.below(3))
+		s.recalls = [2]bool{c.oneIn(2), c.oneIn(2)}
+		s.begins = c.below(3)
 		g.steps = append(g.steps, s)
 	}
 	return g
@@ -203,6 +214,7 @@ func seededBytes(seed uint64) (data []byte, bursts bool) {
 	if bursts {
 		data = data[:400]
 		data[2], data[3], data[4] = 0, 0, 0 // one queue, one conversation
+		data[8] = 0                         // begun without limit
 	}
 	return data, bursts
 }
@@ -232,6 +244,7 @@ func (g game) smaller(fails func(game) bool) game {
 			func(s *step) { s.acks = false },
 			func(s *step) { s.looks = false },
 			func(s *step) { s.learns = learnNothing },
+			func(s *step) { s.recalls = [2]bool{} },
 			func(s *step) { s.end = settle },
 			func(s *step) { s.elapse = 0 },
 		} {
@@ -265,5 +278,6 @@ func (g *game) try(fails func(game) bool, i int, simpler func(*step)) bool {
 }
 
 func (g game) String() string {
-	return fmt.Sprintf("checkpoint %d, cache %d, client ids %d, queues %d, %d steps", g.checkpoint, g.cache, g.clientIDs, g.queues, len(g.steps))
+	return fmt.Sprintf("checkpoint %d, cache %d, client ids %d, queues %d, loads %d, devices %d, limited %v, %d steps",
+		g.checkpoint, g.cache, g.clientIDs, g.queues, g.loads, g.devices, g.limited, len(g.steps))
 }

@@ -24,16 +24,20 @@ type store struct {
 	failTalks   map[key]bool    // Load of these
 	failDevices map[origin]bool // Walk of these
 
+	visited int // messages that walks came to
+
 	before func() // called within Load and Walk: somebody reads meanwhile
 	calls  calls
 }
 
 // calls says how a store was asked since the last reset, and what it denied.
 type calls struct {
-	loads, walks  int
-	failed        bool
-	failedTalks   map[key]bool
-	failedDevices map[lane]bool
+	loads, walks int
+	loaded       []key
+	walked       []lane
+	failed       bool
+	failedTalks  map[key]bool
+	failedWalks  map[lane]bool
 }
 
 // lane is a device in a conversation.
@@ -60,7 +64,7 @@ func newStore(checkpoint uint64) *store {
 }
 
 func (s *store) reset() {
-	s.calls = calls{failedTalks: map[key]bool{}, failedDevices: map[lane]bool{}}
+	s.calls = calls{failedTalks: map[key]bool{}, failedWalks: map[lane]bool{}}
 }
 
 // commit keeps a change.
@@ -83,6 +87,9 @@ func (s *store) commit(change *ledger.Change) {
 		}
 		for _, d := range change.Devices[c.Devices.Start:c.Devices.End] {
 			t.devices[origin{d.User, d.Device}] = d
+		}
+		for _, d := range change.Gone[c.Gone.Start:c.Gone.End] {
+			delete(t.devices, origin{d.User, d.Device})
 		}
 	}
 }
@@ -112,6 +119,7 @@ func (s *store) Load(_ context.Context, list []*ledger.Loaded) error {
 			failf("%v is loaded twice in one call", l.Key)
 		}
 		seen[l.Key] = true
+		s.calls.loaded = append(s.calls.loaded, l.Key)
 		if s.failTalks[l.Key] {
 			s.calls.failedTalks[l.Key] = true
 			l.Err = errInjected
@@ -150,6 +158,9 @@ func (t *stored) load(l *ledger.Loaded, checkpoint uint64) {
 // Walk implements ledger.Source.
 func (s *store) Walk(_ context.Context, walks []*ledger.Walk) error {
 	s.calls.walks++
+	for _, w := range walks {
+		s.calls.walked = append(s.calls.walked, lane{w.Key, origin{w.User, w.Device}})
+	}
 	s.meanwhile()
 	if s.fail {
 		s.calls.failed = true
@@ -158,7 +169,7 @@ func (s *store) Walk(_ context.Context, walks []*ledger.Walk) error {
 	for _, w := range walks {
 		o := origin{w.User, w.Device}
 		if s.failDevices[o] {
-			s.calls.failedDevices[lane{w.Key, o}] = true
+			s.calls.failedWalks[lane{w.Key, o}] = true
 			w.Visit(1<<40, w.From, 1, 0) // as far as it came means nothing
 			w.Err = errInjected
 			continue
@@ -173,6 +184,7 @@ func (s *store) Walk(_ context.Context, walks []*ledger.Walk) error {
 			if m.Sender != o.user || m.Device != o.device || m.Seq != seq {
 				failf("%v: a walk of %v comes to a message of %d/%d with seq %d", w.Key, o, m.Sender, m.Device, m.Seq)
 			}
+			s.visited++
 			more = w.Visit(m.ClientID, seq, m.Time, at.Previous)
 			seq = at.Previous
 		}

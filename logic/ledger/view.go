@@ -30,8 +30,8 @@ func (v View) Member(user uint64) Member {
 
 // Acked gives how far a device has acked, 0 for never.
 func (v View) Acked(user, device uint64) uint64 {
-	if i, found := v.c.findDevice(user, device); found {
-		return v.c.devices[i].shown.Acked
+	if d := v.c.device(user, device); d != nil {
+		return d.shown.Acked
 	}
 	return 0
 }
@@ -96,7 +96,7 @@ func (l *Ledger) learn() {
 	list := l.learned
 	l.learned = nil
 	for _, x := range list {
-		c := l.use(x.key)
+		c := l.peek(x.key)
 		if c == nil {
 			continue
 		}
@@ -108,7 +108,7 @@ func (l *Ledger) learn() {
 		m := c.members[i]
 		m.next.Counted, m.next.Count, m.next.Own = true, x.count, x.own
 		if !m.touched {
-			m.touched, m.raised = true, false
+			m.touched, m.raised, m.limited = true, false, 0
 			m.nextChanged, c.membersChanged = c.membersChanged, m
 		}
 	}

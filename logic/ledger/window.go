@@ -40,6 +40,7 @@ type sent struct{ id, seq, time uint64 }
 // since it was made, and, once a walk went back further, those before.
 type window struct {
 	known []sent // rising by id
+	late  []sent // likewise: some of those that came after a higher id, see add
 	rest  uint64 // seq of the newest message that is not known, 0: all are
 	floor uint64 // every id above it that was accepted is known
 	deep  bool   // a walk went back, so windowSize messages are kept
@@ -48,26 +49,46 @@ type window struct {
 // newWindow makes the window of a device before its next message.
 func newWindow(d *Device) *window { return &window{rest: d.Last, floor: d.MaxID} }
 
-// find looks for a client id.
-func (w *window) find(id uint64) (at int, found bool) {
-	return slices.BinarySearchFunc(w.known, id, func(s sent, id uint64) int { return cmp.Compare(s.id, id) })
+// maxLate is how many messages that came after a higher id are kept apart, so that
+// none has to be put into its place among thousands.
+const maxLate = 64
+
+func byID(s sent, id uint64) int { return cmp.Compare(s.id, id) }
+
+// find looks for a client id. behind is how many of the known ones are higher.
+func (w *window) find(id uint64) (m sent, found bool, behind int) {
+	at, found := slices.BinarySearchFunc(w.known, id, byID)
+	behind = len(w.known) - at
+	if found {
+		return w.known[at], true, behind - 1
+	}
+	if len(w.late) > 0 {
+		if at, found = slices.BinarySearchFunc(w.late, id, byID); found {
+			m = w.late[at]
+		}
+		behind += len(w.late) - at
+	}
+	return m, found, behind
 }
+
+// size gives how many messages are known.
+func (w *window) size() int { return len(w.known) + len(w.late) }
 
 // decided says whether what is known suffices to judge an id.
 func (w *window) decided(id uint64) bool {
-	_, found := w.find(id)
-	return found || id > w.floor || w.rest == 0 || len(w.known) >= windowSize
+	if id > w.floor || w.rest == 0 || w.size() >= windowSize {
+		return true
+	}
+	_, found, _ := w.find(id)
+	return found
 }
 
 // judge says what an id is: a message that was accepted, or nobody can tell, or
 // (neither) a new one. The id must be decided. Above the floor nothing was forgotten,
 // so there what is not known is new however many came behind it.
 func (w *window) judge(id uint64) (first sent, repeated, stale bool) {
-	at, found := w.find(id)
-	if found {
-		return w.known[at], true, false
-	}
-	return sent{}, false, id <= w.floor && len(w.known)-at >= protocol.MaxUnacked
+	first, repeated, behind := w.find(id)
+	return first, repeated, !repeated && id <= w.floor && behind >= protocol.MaxUnacked
 }
 
 // add takes a newly accepted message in.
@@ -76,8 +97,27 @@ func (w *window) add(m sent) {
 		w.known = append(w.known, m)
 		return
 	}
-	at, _ := w.find(m.id)
-	w.known = slices.Insert(w.known, at, m)
+	at, _ := slices.BinarySearchFunc(w.late, m.id, byID)
+	w.late = slices.Insert(w.late, at, m)
+	if len(w.late) == maxLate {
+		w.merge()
+	}
+}
+
+// merge puts the late ones into their places.
+func (w *window) merge() {
+	i, j := len(w.known)-1, len(w.late)-1
+	w.known = append(w.known, w.late...)
+	for at := len(w.known) - 1; j >= 0; at-- {
+		if i >= 0 && w.known[i].id > w.late[j].id {
+			w.known[at] = w.known[i]
+			i--
+		} else {
+			w.known[at] = w.late[j]
+			j--
+		}
+	}
+	w.late = w.late[:0]
 }
 
 // trim keeps the newest messages, as many as are needed. It comes between two
@@ -88,9 +128,10 @@ func (w *window) trim() {
 	if w.deep {
 		keep = windowSize
 	}
-	if len(w.known) < 2*keep {
+	if w.size() < 2*keep {
 		return
 	}
+	w.merge()
 	var few [4 * recentSize]uint64 // room that costs no object, as a rule
 	seqs := few[:0]
 	for _, m := range w.known {
@@ -107,33 +148,11 @@ func (w *window) trim() {
 	})
 }
 
-// walk gives the walk that reads back what is needed to judge the wanted ids,
-// which it sorts.
-func (w *window) walk(c *conversation, d *device) *Walk {
-	w.deep = true
-	wants := d.wants
-	slices.Sort(wants)
-	wants = slices.Compact(wants)
-	missing := 0
-	for _, id := range wants {
-		if _, found := w.find(id); !found {
-			missing++
-		}
+// take takes in what a recall found, if the window still lacks it.
+func (w *window) take(r *recall) {
+	if w.rest != r.from {
+		return
 	}
-	return &Walk{
-		Key: c.key, User: d.next.User, Device: d.next.Device, From: w.rest,
-		Visit: func(id, seq, time, previous uint64) bool {
-			w.known = append(w.known, sent{id, seq, time})
-			w.rest = previous
-			if _, wanted := slices.BinarySearch(wants, id); wanted {
-				missing--
-			}
-			return missing > 0 && previous != 0 && len(w.known) < windowSize
-		},
-	}
-}
-
-// walked ends a walk.
-func (w *window) walked() {
+	w.known, w.rest, w.deep = append(w.known, r.known...), r.rest, true
 	slices.SortFunc(w.known, func(a, b sent) int { return cmp.Compare(a.id, b.id) })
 }
