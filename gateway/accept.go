@@ -122,3 +122,11 @@ func (g *Gateway) acceptFailed(err error) {
 		g.log.Error("gateway: connections cannot be accepted for the moment", "error", err)
 	}
 }
+
+// rest waits for a while, or until Stop.
+func (g *Gateway) rest(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-g.stop:
+	}
+}

@@ -49,14 +49,14 @@ func (t *gate) open() error {
 	return unix.EpollCtl(t.epoll, unix.EPOLL_CTL_ADD, t.socket, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(t.socket)})
 }
 
-// pause shuts the gate for a moment.
-func (t *gate) pause() {
+// pause shuts the gate for a while.
+func (t *gate) pause(d time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.closed || unix.EpollCtl(t.epoll, unix.EPOLL_CTL_DEL, t.socket, nil) != nil {
 		return
 	}
-	time.AfterFunc(acceptPause, t.reopen)
+	time.AfterFunc(d, t.reopen)
 }
 
 // reopen opens the gate again; without memory for that it waits once more.

@@ -27,7 +27,7 @@ func newGate(socket int) (*gate, error) { return &gate{socket}, nil }
 
 func (t *gate) watched() int { return t.socket }
 
-func (*gate) pause() { time.Sleep(acceptPause) }
+func (*gate) pause(d time.Duration) { time.Sleep(d) }
 
 func (*gate) close() {}
 

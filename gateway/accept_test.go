@@ -162,7 +162,7 @@ func TestFloodOfConnectsThatAreRefused(t *testing.T) {
 func TestRefusalIsHeard(t *testing.T) {
 	st := newStage(t, newLogic(), Config{MaxConnections: 1})
 	st.login(1)
-	st.listeners[0].(*netpollListener).gate.pause()
+	st.listeners[0].(*netpollListener).gate.pause(acceptPause)
 	var early []*peer
 	for range 50 {
 		p := st.dial()

@@ -47,6 +47,12 @@ type counters struct {
 	refusedBusy    atomic.Uint64
 	refusedTooMany atomic.Uint64
 	refusedType    atomic.Uint64
+	refusedWindow  atomic.Uint64 // of those too many: over the window of bytes
+
+	// What was dropped because its connection had ended before its turn came.
+	droppedFrames  atomic.Uint64
+	droppedQueries atomic.Uint64
+	droppedLogins  atomic.Uint64
 
 	refusedUserRate  atomic.Uint64 // over a limit of the user
 	refusedFrameRate atomic.Uint64 // over the limit of frames of the connection
@@ -127,6 +133,7 @@ func (c *counters) close(code protocol.Code) {
 // "close.<code>" for connections that ended, "connect.<reason>" for those that were
 // not let in, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
+// "drop.<what>" for what waited when its connection ended,
 // "acks.<what>" for PUSHACK and READ over the limit of frames,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
 // and totals. They rise from the start of the process, but for "connections", which is
@@ -161,6 +168,10 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"refused.busy":      c.refusedBusy.Load(),
 		"refused.too_many":  c.refusedTooMany.Load(),
 		"refused.bad_type":  c.refusedType.Load(),
+		"refused.window":    c.refusedWindow.Load(),
+		"drop.frames":       c.droppedFrames.Load(),
+		"drop.queries":      c.droppedQueries.Load(),
+		"drop.logins":       c.droppedLogins.Load(),
 
 		"refused.user_rate":  c.refusedUserRate.Load(),
 		"refused.frame_rate": c.refusedFrameRate.Load(),

@@ -3,12 +3,20 @@
 // batches, and writes answers and pushes back. It knows no rule of chatting.
 //
 // A connection passes through accept.go, or tls.go, and places.go before it has a
-// session (session.go). A message passes through netpoll.go (bytes) and input.go (frames), both on the
-// poller's goroutine, and lane.go (batches, to logic and the answers back), on the
-// lane's. Later, on its way to the receiver, it passes through push.go and outbox.go,
+// session (session.go). A message passes through netpoll.go (bytes) and input.go
+// (frames), both on the poller's goroutine, and lane.go (batches) and carry.go (to
+// logic and the answers back), on the lane's. Later, on its way to the receiver, it
+// passes through push.go and outbox.go,
 // on the goroutine of whoever pushes, and output.go, on the writer's.
 // Where logic and transfer are in this process, the lane's goroutine does everything
 // from its batch to the outboxes of the receivers.
+//
+// What is shared is shared fairly, so that nobody waits for the one who asks most. A
+// lane goes round its connections (round.go); why this way: a queue in order of arrival
+// is the cheapest there is, and fair as long as everybody has little in it, so it stays
+// for that much of each connection, and only what is beyond is copied twice and taken
+// in turn. Queries go round the users (queries.go), and logins wait for neither
+// (logins.go).
 package gateway
 
 import (
@@ -33,7 +41,8 @@ import (
 type Config struct {
 	Logic          Logic
 	Lanes          int // as many as the log has queues; default DefaultLanes()
-	QueryWorkers   int // logins and queries under way at once; default twice the cores
+	QueryWorkers   int // queries under way at once; default twice the cores
+	LoginWorkers   int // logins likewise; default loginWorkers
 	Writers        int // goroutines that write; default one per two cores
 	MaxConnections int // from accept on; default DefaultMaxConnections
 	MaxBeforeLogin int // of them; default a tenth
@@ -71,6 +80,7 @@ type Gateway struct {
 	sessions sessions
 	wheel    wheel
 	lanes    []*lane
+	logins   *logins
 	queries  *queries
 	logouts  *logouts
 	writers  writers
@@ -113,6 +123,9 @@ func build(c Config) *Gateway {
 	}
 	if c.QueryWorkers == 0 {
 		c.QueryWorkers = 2 * runtime.GOMAXPROCS(0)
+	}
+	if c.LoginWorkers == 0 {
+		c.LoginWorkers = loginWorkers
 	}
 	if c.Writers == 0 {
 		c.Writers = max(1, runtime.GOMAXPROCS(0)/2)
@@ -164,7 +177,9 @@ func build(c Config) *Gateway {
 	}
 	g.logouts = newLogouts(g)
 	g.wg.Go(func() { g.logouts.run(g.stop) })
-	g.queries = newQueries(g)
+	g.logins = newLogins(g)
+	g.logins.start(c.LoginWorkers, g.stop)
+	g.queries = newQueries(g, c.QueryWorkers)
 	g.queries.start(c.QueryWorkers, g.stop)
 	return g
 }

@@ -8,6 +8,7 @@ import (
 // meetForward has one batch of four frames of the victim end in the misdeed.
 func meetForward(h *hostile, m *misdoing) {
 	h.t.Helper()
+	h.turn(busyRetry + tick) // nobody is on hold any more
 	l := h.logic
 	h.neighbour.send(sendFrame(3, 50, "the gate closes behind this one"))
 	<-l.entered

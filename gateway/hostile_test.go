@@ -230,6 +230,7 @@ func TestGatewayBearsAHostileLogic(t *testing.T) {
 func (h *hostile) exchange(p *peer) {
 	h.t.Helper()
 	p.t = h.t
+	h.turn(busyRetry + tick)
 	p.send(sendFrame(3, 55, "as always"))
 	<-h.logic.entered
 	h.logic.gate <- struct{}{}

@@ -107,7 +107,7 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 				s.turnAway(refusedFailedLogins, wait)
 				return
 			}
-			g.queries.login(s, raw)
+			g.logins.add(s, raw)
 		} else {
 			s.close(protocol.CodeHelloExpected)
 		}
@@ -144,17 +144,15 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 func (s *session) forward(f protocol.Frame, raw []byte) {
 	g := s.gateway
 	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
-	if s.writes.Add(1) > maxWritesInFlight {
-		s.writes.Add(-1)
+	switch s.enqueue(target, raw) {
+	case 0:
+	case protocol.CodeTooManyRequests:
 		g.counters.refusedTooMany.Add(1)
-		s.fail(f.Request, protocol.CodeTooManyRequests)
+		s.refuseFull(f, protocol.CodeTooManyRequests)
 		return
-	}
-	partition := target.Conversation(s.user).Partition()
-	if !g.lanes[partition%len(g.lanes)].add(s, raw) {
-		s.writes.Add(-1)
+	default:
 		g.counters.refusedBusy.Add(1)
-		s.reply(failure(f.Request, protocol.CodeBusy, s.busyFor(g.wheel.now())))
+		s.refuseFull(f, protocol.CodeBusy)
 		return
 	}
 	if f.Type == protocol.TypePushAck { // one that logic does not get ends no wait for it
@@ -165,18 +163,44 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 	}
 }
 
+// enqueue puts a frame into the lane of its conversation, and says with which code it
+// is refused; 0: it was taken.
+func (s *session) enqueue(target protocol.Target, raw []byte) protocol.Code {
+	g := s.gateway
+	frames, bytes := s.window.add(1, len(raw))
+	code := protocol.Code(0)
+	switch {
+	case frames > maxWritesInFlight:
+		code = protocol.CodeTooManyRequests
+	case bytes > windowBytes:
+		g.counters.refusedWindow.Add(1)
+		code = protocol.CodeTooManyRequests
+	case !g.lanes[target.Conversation(s.user).Partition()%len(g.lanes)].add(s, raw):
+		code = protocol.CodeBusy
+	default:
+		return 0
+	}
+	s.window.add(-1, -len(raw))
+	return code
+}
+
 // carry is forward for a frame of which the client does not hear if there is no room:
 // false.
 func (s *session) carry(target protocol.Target, raw []byte) bool {
-	g := s.gateway
-	if s.writes.Add(1) > maxWritesInFlight || !g.lanes[target.Conversation(s.user).Partition()%len(g.lanes)].add(s, raw) {
-		s.writes.Add(-1)
-		return false
-	}
-	return true
+	return s.enqueue(target, raw) == 0
 }
 
-// busyFor says for how long a client whose frame a full lane refused should wait. All
+// refuseFull answers a frame for which there is no room, and holds the SENDs behind
+// one.
+func (s *session) refuseFull(f protocol.Frame, code protocol.Code) {
+	wait := s.busyFor(s.gateway.wheel.now())
+	if f.Type == protocol.TypeSend {
+		wait = s.hold(wait, code, code.Meaning())
+	}
+	s.reply(failure(f.Request, code, wait))
+}
+
+// busyFor says for how long a client whose frame a lane refused should wait. All
 // that is refused until then gets the same answer. A client that is refused again
 // soon after waits for twice as long, so that what comes again and again does not
 // crowd out what could be carried.

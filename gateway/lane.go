@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -12,35 +10,33 @@ import (
 	"gannet/protocol"
 )
 
-// lane carries the SEND, PUSHACK and READ frames of a queue to logic, in order, one
-// batch at a time: while one is under way the next ones fill. There is no timer; an
-// idle lane sends a frame at once. Each lane has a goroutine, on which logic works
-// where it is in this process.
+// lane carries the SEND, PUSHACK and READ frames of a queue to logic, those of a
+// connection in order, one batch at a time: while one is under way the next ones fill.
+// There is no timer; an idle lane sends a frame at once. Each lane has a goroutine, on
+// which logic works where it is in this process. How connections share it is in
+// round.go.
 type lane struct {
 	index   int
 	gateway *Gateway
 	ctx     context.Context // of the calls: see withinBatch
-	awake   chan struct{}   // holds one token while waiting may not be empty
+	awake   chan struct{}   // holds one token while something may wait
 
 	carrying atomic.Bool // a batch is under way, at whose end the writers are woken
 
 	mu       sync.Mutex
-	waiting  []*filling // in order; all but the last are full
-	bytes    int        // of frames in waiting
+	waiting  []*filling // the queue, in order
+	ring     ring       // of what is not in the queue
+	begun    bool       // the turn of the ring's first has begun
+	surplus  int        // parts that have a surplus
+	bytes    int        // of all frames that wait
 	frames   int        // likewise
+	old      int        // frames for which Stop waits
 	spare    []*filling
-	underWay bool
-	carried  uint64 // batches that are done
+	underWay *filling
 
 	// Of the lane's goroutine.
 	answered []bool     // of each frame of the batch
 	touched  []*session // to be written to
-}
-
-// filling is a batch and the sessions of its frames.
-type filling struct {
-	batch    hop.Forward
-	sessions []*session
 }
 
 func newLane(g *Gateway, index int) *lane {
@@ -65,92 +61,184 @@ func (g *Gateway) within(ctx context.Context) bool {
 	return l != nil && l.gateway == g && l.carrying.Load()
 }
 
-// add copies an encoded frame into the batch that is filling; false: the lane is
-// full.
+// add copies an encoded frame into the lane; false: there is no room for it.
 func (l *lane) add(s *session, frame []byte) bool {
-	l.mu.Lock()
-	if l.bytes+len(frame) > laneBytes || l.frames == laneFrames {
-		l.mu.Unlock()
-		return false
-	}
-	l.bytes += len(frame)
-	l.frames++
-	f := l.filling(len(frame))
-	f.batch.Add(s.id, s.user, s.device, frame)
-	f.sessions = append(f.sessions, s)
-	first := l.frames == 1
-	l.mu.Unlock()
+	first, ok := l.enter(&s.parts[l.index], frame)
 	if first {
 		select {
 		case l.awake <- struct{}{}:
 		default:
 		}
 	}
-	return true
+	return ok
 }
 
-// filling gives the batch that has room for so many bytes more. mu is held.
+// enter puts a frame into the queue, or into the surplus of its connection. first: the
+// lane was empty.
+func (l *lane) enter(p *part, frame []byte) (first, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.fits(p, len(frame)) {
+		return false, false
+	}
+	if p.surplus == nil && int(p.bytes)+len(frame) <= shareBytes && p.frames < shareFrames {
+		l.filling(len(frame)).add(p, frame)
+		p.bytes += int32(len(frame))
+		p.frames++
+	} else {
+		l.enterSurplus(p, frame)
+	}
+	l.bytes += len(frame)
+	l.frames++
+	return l.frames == 1, true
+}
+
+// fits says whether a connection may have one more frame waiting: its share, or half
+// of what is free, if that is more (dynamic thresholds, Choudhury and Hahne, 1998). So
+// the more connections have much waiting the less each may have, some room is always
+// left, and whoever has nothing waiting finds room for a message whatever others hold.
+func (l *lane) fits(p *part, size int) bool {
+	bytes, frames := p.waiting()
+	freeBytes, freeFrames := laneBytes-l.bytes, laneFrames-l.frames
+	switch {
+	case frames == 0 && size <= shareBytes:
+		return size <= freeBytes+reserveBytes && freeFrames+reserveFrames > 0
+	case frames == 0:
+		return size <= freeBytes && freeFrames > 0
+	}
+	return size <= freeBytes && bytes+size <= max(shareBytes, freeBytes/2) &&
+		freeFrames > 0 && frames < max(shareFrames, freeFrames/2)
+}
+
+func (l *lane) enterSurplus(p *part, frame []byte) {
+	if p.surplus != nil {
+		p.surplus.add(frame)
+		return
+	}
+	q := newSurplus()
+	q.add(frame)
+	p.surplus = q
+	l.surplus++
+	if p.frames == 0 {
+		l.ring.push(p)
+	}
+}
+
+// filling gives the batch at the end of the queue that has room for so many bytes
+// more. mu is held.
 func (l *lane) filling(size int) *filling {
+	room := batchBytes
+	if l.surplus > 0 {
+		room -= surplusBytes
+	}
 	if n := len(l.waiting); n > 0 {
-		if f := l.waiting[n-1]; len(f.batch.Frames)+size <= batchBytes {
+		if f := l.waiting[n-1]; len(f.batch.Frames)+size <= room {
 			return f
 		}
 	}
-	var f *filling
-	if n := len(l.spare); n > 0 {
-		f, l.spare = l.spare[n-1], l.spare[:n-1]
-	} else {
-		f = &filling{batch: hop.Forward{Gateway: l.gateway.epoch, Queue: l.index}}
-	}
+	f := l.empty()
 	l.waiting = append(l.waiting, f)
 	return f
 }
 
-// next takes the oldest batch; nil: nothing waits.
+// empty gives a filling without frames. mu is held.
+func (l *lane) empty() *filling {
+	if n := len(l.spare); n > 0 {
+		f := l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		return f
+	}
+	return &filling{batch: hop.Forward{Gateway: l.gateway.epoch, Queue: l.index}}
+}
+
+// next makes the next batch; nil: nothing waits.
 func (l *lane) next() *filling {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if len(l.waiting) == 0 {
+	if l.frames == 0 {
 		return nil
 	}
-	f := l.waiting[0]
-	l.waiting = slices.Delete(l.waiting, 0, 1)
+	var f *filling
+	if len(l.waiting) > 0 {
+		f = l.waiting[0]
+		l.waiting = slices.Delete(l.waiting, 0, 1)
+		l.leave(f)
+	} else {
+		f = l.empty()
+	}
+	l.round(f)
 	l.bytes -= len(f.batch.Frames)
 	l.frames -= f.batch.Len()
-	l.underWay = true
+	l.underWay = f
 	return f
+}
+
+// leave takes note that the frames of a filling are not in the queue any more. mu is
+// held.
+func (l *lane) leave(f *filling) {
+	start := uint32(0)
+	for i, p := range f.parts {
+		end := f.batch.Ends[i]
+		p.bytes -= int32(end - start)
+		start = end
+		if p.old|p.void != 0 {
+			f.mark(p, i)
+		}
+		if p.frames--; p.frames == 0 && p.surplus != nil {
+			l.ring.push(p)
+		}
+	}
 }
 
 // done takes a batch back to be filled again.
 func (l *lane) done(f *filling) {
-	clear(f.sessions)
-	f.sessions = f.sessions[:0]
-	f.batch.Reset()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.underWay = false
-	l.carried++
+	l.underWay = nil
+	l.old -= f.old
+	f.reset()
 	if len(l.spare) < laneSpare {
 		l.spare = append(l.spare, f)
 	}
 }
 
-// newest gives the number of the batch that has the newest frame, and reached says
-// whether that many are done.
-func (l *lane) newest() uint64 {
+// mark has the lane count, from now on, what is left of all that waits or is under way
+// now; left says how much that is.
+func (l *lane) mark() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n := l.carried + uint64(len(l.waiting))
-	if l.underWay {
-		n++
+	if l.underWay != nil {
+		l.underWay.old++
+		l.old++
 	}
-	return n
+	for _, f := range l.waiting {
+		for _, p := range f.parts {
+			l.markPart(p)
+		}
+	}
+	if last := l.ring.last; last != nil {
+		for p := last.next; ; p = p.next {
+			l.markPart(p)
+			if p == last {
+				break
+			}
+		}
+	}
 }
 
-func (l *lane) reached(batch uint64) bool {
+// markPart marks all that waits of a part, once.
+func (l *lane) markPart(p *part) {
+	if p.old == 0 {
+		_, n := p.waiting()
+		p.old = int32(n)
+		l.old += n
+	}
+}
+
+func (l *lane) left() int {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.carried >= batch
+	return l.old
 }
 
 func (l *lane) run(stop <-chan struct{}) {
@@ -160,131 +248,51 @@ func (l *lane) run(stop <-chan struct{}) {
 			return
 		case <-l.awake:
 		}
-		for f := l.next(); f != nil; f = l.next() {
-			l.carry(f)
-			l.done(f)
+		for l.step() {
 		}
 	}
 }
 
-// carry has logic carry out a batch, puts the answers into the outboxes and wakes
-// the writers, for the pushes of the batch too.
-func (l *lane) carry(f *filling) {
-	g := l.gateway
-	l.carrying.Store(true)
-	defer l.end(f)
-	g.counters.batches.Add(1)
-	g.counters.requests.Add(uint64(f.batch.Len()))
-	answers, err := l.forward(&f.batch)
-	if err == nil {
-		err = answers.Check(f.batch.Len())
+// step carries the next batch; false: nothing waits.
+func (l *lane) step() (more bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			l.gateway.panicked("lane", cause)
+			l.abandon()
+			more = true
+		}
+	}()
+	f := l.next()
+	if f == nil {
+		return false
 	}
-	for _, s := range f.sessions {
-		s.writes.Add(-1)
-	}
-	l.answer(f, &answers, err)
+	defer l.done(f)
+	l.carry(f)
+	return true
 }
 
-// end has everybody written to whom the batch concerns. A panic on the way here is a
-// bug of this batch alone; its sessions are closed, for nobody knows which of their
-// frames were answered.
-func (l *lane) end(f *filling) {
-	g := l.gateway
-	if cause := recover(); cause != nil {
-		g.panicked("lane", cause)
-		for _, s := range f.sessions {
-			s.close(protocol.CodeInternal)
+// abandon empties a lane whose lists cannot be trusted any more, and closes the
+// connections that have something in it, for nobody knows what became of that.
+func (l *lane) abandon() {
+	for _, s := range l.clear() {
+		s.close(protocol.CodeInternal)
+	}
+}
+
+func (l *lane) clear() (lost []*session) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, s := range l.gateway.sessions.all() {
+		if s.phase.Load() != phaseOnline {
+			continue // it has no parts, or is closed
+		}
+		p := &s.parts[l.index]
+		if _, n := p.waiting(); n > 0 {
+			*p = part{session: s}
+			lost = append(lost, s)
 		}
 	}
-	l.carrying.Store(false) // before the writers are woken: see within
-	g.writers.add(l.touched...)
-	g.writers.wake()
-	clear(l.touched)
-	l.touched = l.touched[:0]
-}
-
-// errPanic is what a call that panicked gives: a bug that concerns this call alone.
-var errPanic = errors.New("gateway: logic panicked")
-
-// forward calls logic.
-func (l *lane) forward(batch *hop.Forward) (answers hop.Answers, err error) {
-	defer l.gateway.surviveLogic(&err)
-	return l.gateway.logic.Forward(l.ctx, batch)
-}
-
-// surviveLogic is deferred around calls of logic: a panic there is an error like
-// any other.
-func (g *Gateway) surviveLogic(err *error) {
-	cause := recover()
-	if cause == nil {
-		return
-	}
-	*err = fmt.Errorf("%w: %v", errPanic, cause)
-	g.panicked("logic", cause)
-}
-
-// answer puts the answers into the outboxes. Whoever waits for one that did not
-// come, or is none, hears unavailable: the frame may have been carried out or not.
-func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
-	g := l.gateway
-	n := f.batch.Len()
-	wrong := 0
-	l.answered = append(l.answered[:0], make([]bool, n)...)
-	if err == nil {
-		for i := range answers.Of {
-			of := int(answers.Of[i])
-			if b, frame := answers.Bytes(i), f.batch.Bytes(of); answersFrame(frame, b) {
-				l.put(f.sessions[of], b)
-				l.answered[of] = true
-			} else if !wantsAnswer(frame) {
-				wrong++ // of the others it is counted that they lack one
-			}
-		}
-	}
-	for i := range n {
-		if frame := f.batch.Bytes(i); !l.answered[i] && wantsAnswer(frame) {
-			wrong++
-			l.put(f.sessions[i], failure(requestOf(frame), protocol.CodeUnavailable, busyRetry))
-		}
-	}
-	switch {
-	case err != nil:
-		g.counters.logicFailed.Add(1)
-		if g.said.logic.Now() {
-			g.log.Warn("gateway: a batch was not answered", "queue", l.index, "frames", n, "error", err)
-		}
-	case wrong > 0:
-		g.counters.logicUnanswered.Add(uint64(wrong))
-		if g.said.answers.Now() {
-			g.log.Error("gateway: logic left frames without an answer, or gave one that is none", "queue", l.index, "frames", n, "of them", wrong)
-		}
-	}
-}
-
-func (l *lane) put(s *session, b []byte) {
-	defer s.survive("answer")
-	if s.put(b) {
-		l.touched = append(l.touched, s)
-	}
-}
-
-// requestOf reads the request number off a whole encoded frame.
-func requestOf(frame []byte) uint32 {
-	f, _, _ := protocol.Split(frame, protocol.MaxFrame)
-	return f.Request
-}
-
-// wantsAnswer says whether the sender of a frame waits for an answer.
-func wantsAnswer(frame []byte) bool {
-	f, _, _ := protocol.Split(frame, protocol.MaxFrame)
-	return f.Type == protocol.TypeSend || f.Request != 0
-}
-
-// answersFrame says whether b is exactly one frame that can answer the frame of a
-// client.
-func answersFrame(frame, b []byte) bool {
-	asked, _, _ := protocol.Split(frame, protocol.MaxFrame)
-	f, n, err := protocol.Split(b, protocol.MaxFrame)
-	return err == nil && n == len(b) && n > 0 && f.Request == asked.Request &&
-		(f.Type == protocol.TypeError || f.Type == asked.Type.Answer())
+	l.waiting, l.ring, l.begun, l.surplus = nil, ring{}, false, 0
+	l.bytes, l.frames, l.old, l.spare, l.underWay = 0, 0, 0, nil, nil
+	return lost
 }

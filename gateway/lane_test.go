@@ -2,7 +2,6 @@ package gateway
 
 import (
 	"context"
-	"strings"
 	"testing"
 	"time"
 
@@ -67,33 +66,46 @@ func TestConversationStaysInItsLane(t *testing.T) {
 	}
 }
 
-func TestFullLaneSaysBusy(t *testing.T) {
+// Bytes of a connection that are not answered are bounded, whatever room there is. A
+// SEND beyond that holds those behind it, PUSHACKs and neighbours go on.
+func TestWindowOfBytes(t *testing.T) {
 	l := newLogic()
 	l.answer = ackSend
 	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
 	st := newStage(t, l, Config{Lanes: 1})
-	p := st.login(1)
+	p, neighbour := st.login(1), st.login(3)
 	body := string(make([]byte, 32<<10))
-	p.send(sendFrame(2, 1, "holds the lane"))
-	<-l.entered
-	fits := uint64(laneBytes / (len(sendFrame(2, 1, body)) - protocol.HeaderSize))
+	fits := uint64(windowBytes / len(sendFrame(2, 1, body)))
 	for i := range fits + 1 {
-		p.send(sendFrame(2, i+2, body))
+		p.send(sendFrame(2, i+1, body))
+		if i == 0 {
+			<-l.entered
+		}
 	}
-	f := p.next()
-	var m protocol.Failure
-	if err := m.Decode(f.Payload); err != nil || f.Type != protocol.TypeError || m.Code != protocol.CodeBusy ||
-		f.Request != uint32(fits+2) || m.RetryAfter == 0 {
-		t.Fatalf("answered %#x %v to %d (%v), want busy to %d", f.Type, m.Code, f.Request, err, fits+2)
+	p.refused(uint32(fits+1), protocol.CodeTooManyRequests)
+	p.send(sendFrame(9, 1000, "it would fit"))
+	p.refused(1000, protocol.CodeTooManyRequests)
+	p.send(protocol.Cursor{Target: direct(2), Seq: 1}.AppendPushAck(nil, 0))
+	neighbour.send(sendFrame(2, 1, body))
+	st.eventually("both are taken", func() bool { return st.waiting(0) == int(fits)-1+2 })
+	if many, window, held := st.stat("refused.too_many"), st.stat("refused.window"), st.stat("refused.held"); many != 1 || window != 1 || held != 1 {
+		t.Errorf("counted %d, %d and %d", many, window, held)
 	}
 	close(l.gate)
-	for i := range fits + 1 {
+	for i := range fits {
 		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != uint32(i+1) {
 			t.Fatalf("answer %d: %#x to %d", i, f.Type, f.Request)
 		}
 	}
-	if n := st.stat("refused.busy"); n != 1 {
-		t.Errorf("%d counted", n)
+	if f := neighbour.next(); f.Type != protocol.TypeSendAck {
+		t.Errorf("the neighbour was answered with %#x", f.Type)
+	}
+	p.send(sendFrame(2, 1001, "too early"))
+	p.refused(1001, protocol.CodeTooManyRequests)
+	st.turn(maxBusyTicks * tick)
+	p.send(sendFrame(2, 1002, body))
+	if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != 1002 {
+		t.Fatalf("answered %#x to %d", f.Type, f.Request)
 	}
 }
 
@@ -191,6 +203,47 @@ func TestEveryoneOfABigBatchIsAnswered(t *testing.T) {
 	}
 }
 
+// What a connection has in a lane when it ends, in the queue and in its surplus, is
+// not carried.
+func TestFramesOfAConnectionThatIsGone(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	l.gate, l.entered = make(chan struct{}, 10), make(chan int, 10)
+	st := newStage(t, l, Config{Lanes: 1})
+	p, neighbour := st.login(1), st.login(2)
+	neighbour.send(sendFrame(3, 1, "the gate closes behind this one"))
+	<-l.entered
+	const n = 150 // of more than a batch's bytes
+	body := string(make([]byte, 4<<10))
+	for i := range uint64(n) {
+		if i == 1 {
+			p.send(protocol.Cursor{Target: direct(3), Seq: 1}.AppendPushAck(nil, 0))
+		}
+		p.send(sendFrame(3, i+1, body))
+	}
+	st.eventually("all wait", func() bool { return st.waiting(0) == n+1 })
+	neighbour.send(sendFrame(3, 2, "x"))
+	st.eventually("all wait", func() bool { return st.waiting(0) == n+2 })
+	p.Close()
+	st.eventually("it is gone", func() bool { return st.stat("connections") == 1 })
+	l.gate <- struct{}{}
+	if n := <-l.entered; n != 2 {
+		t.Errorf("%d frames are carried, want the neighbour's and the ack, which wants no answer", n)
+	}
+	if n := st.waiting(0); n != 0 {
+		t.Errorf("%d frames still wait", n)
+	}
+	l.gate <- struct{}{}
+	for request := range uint32(2) {
+		if f := neighbour.next(); f.Type != protocol.TypeSendAck || f.Request != request+1 {
+			t.Fatalf("answered %#x to %d", f.Type, f.Request)
+		}
+	}
+	if dropped, left := st.stat("drop.frames"), st.waiting(0); dropped != n || left != 0 {
+		t.Errorf("%d counted, %d wait", dropped, left)
+	}
+}
+
 // While logic hangs over one lane, the others go on, and so do PING, queries and
 // pushes, for everybody.
 func TestLaneThatHangsHoldsUpNoOther(t *testing.T) {
@@ -247,12 +300,12 @@ func TestRefusedPushAckEndsNoWait(t *testing.T) {
 	p.send(sendFrame(2, 1, "holds the lane"))
 	<-l.entered
 	st.lanes[0].mu.Lock()
-	st.lanes[0].bytes += laneBytes
+	st.lanes[0].bytes += laneBytes + reserveBytes
 	st.lanes[0].mu.Unlock()
 	p.send(protocol.Cursor{Target: direct(2), Seq: 1}.AppendPushAck(nil, 4))
 	p.refused(4, protocol.CodeBusy)
 	st.lanes[0].mu.Lock()
-	st.lanes[0].bytes -= laneBytes
+	st.lanes[0].bytes -= laneBytes + reserveBytes
 	st.lanes[0].mu.Unlock()
 	close(l.gate)
 	st.turn(protocol.PushAckTimeout + tick)
@@ -263,11 +316,18 @@ func TestRefusedPushAckEndsNoWait(t *testing.T) {
 func TestStopLosesNothing(t *testing.T) {
 	l := newLogic()
 	l.answer = ackSend
-	l.gate, l.entered = make(chan struct{}, 2), make(chan int, 2)
+	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
 	st := newStage(t, l, Config{Lanes: 1})
 	p := st.login(1)
 	p.send(sendFrame(2, 1, "x"))
 	<-l.entered
+	const more = 3 * shareFrames // beyond its share
+	for i := range uint64(more) {
+		p.send(sendFrame(2, i+2, "x"))
+	}
+	q := st.login(2)
+	q.send(sendFrame(1, 1, string(make([]byte, shareBytes)))) // beyond the share by itself
+	st.eventually("all wait", func() bool { return st.waiting(0) == more+1 })
 	stopped := make(chan error, 1)
 	go func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -280,9 +340,15 @@ func TestStopLosesNothing(t *testing.T) {
 		_, err := q.Read(make([]byte, 1))
 		return err != nil && q.conn == 0
 	})
-	l.gate <- struct{}{}
-	if f := p.next(); f.Type != protocol.TypeSendAck {
-		t.Errorf("answered %#x", f.Type)
+	st.eventually("it waits for all of these and for what is under way", func() bool { return st.lanes[0].left() == more+2 })
+	close(l.gate)
+	if f := q.next(); f.Type != protocol.TypeSendAck {
+		t.Fatalf("answered %#x", f.Type)
+	}
+	for i := range uint32(more + 1) {
+		if f := p.next(); f.Type != protocol.TypeSendAck || f.Request != i+1 {
+			t.Fatalf("answer %d: %#x to %d", i, f.Type, f.Request)
+		}
 	}
 	if code := p.closed(); code != protocol.CodeDraining {
 		t.Errorf("closed with %v", code)
@@ -292,42 +358,6 @@ func TestStopLosesNothing(t *testing.T) {
 	}
 	if err := st.Stop(context.Background()); err != ErrStopped {
 		t.Errorf("a second stop: %v", err)
-	}
-}
-
-// A batch is no larger than a record, whatever waits.
-func TestBatchIsCutAtItsBytes(t *testing.T) {
-	l := newLogic()
-	l.answer = ackSend
-	l.gate, l.entered = make(chan struct{}, 100), make(chan int, 100)
-	st := newStage(t, l, Config{Lanes: 1})
-	a := st.login(1)
-	a.send(sendFrame(2, 1, "first"))
-	<-l.entered
-	const n = 100
-	body := strings.Repeat("x", batchBytes/10)
-	for i := range uint64(n) {
-		a.send(sendFrame(2, i+2, body))
-	}
-	a.send(sendFrame(2, n+2, strings.Repeat("x", protocol.MaxBody)))
-	st.eventually("all have arrived", func() bool { return st.stat("frames_in") == 1+2+n })
-	close(l.gate)
-	sizes := []int{}
-	for got := 0; got < n+1; got += sizes[len(sizes)-1] {
-		sizes = append(sizes, <-l.entered)
-	}
-	for _, size := range sizes {
-		if size > 9 {
-			t.Errorf("a batch has %d frames of a tenth of its bytes and their heads", size)
-		}
-	}
-	if len(sizes) > n/9+3 {
-		t.Errorf("%d frames went in %d batches", n+1, len(sizes))
-	}
-	for i := range n + 2 {
-		if f := a.next(); f.Type != protocol.TypeSendAck || f.Request != uint32(i+1) {
-			t.Fatalf("answer %d is %#x to request %d", i, f.Type, f.Request)
-		}
 	}
 }
 

@@ -36,6 +36,7 @@ func (s *session) enter(w *hop.Welcome, hello *protocol.Hello) (list, ok bool) {
 	s.silence = 2*heartbeatTicks(w.Heartbeat) + 1
 	s.expires = w.Expires
 	s.entered = true
+	s.parts = newParts(s)
 	s.outbox.first(w.Frame)
 	s.phase.Store(phaseOnline)
 	return s.list(), true

@@ -59,6 +59,10 @@ const (
 	// that logic has not answered: its window in a handful of conversations.
 	maxWritesInFlight = 4 * protocol.MaxUnacked
 
+	// windowBytes bounds the bytes of these frames: the window of SEND that WELCOME
+	// tells, and beside it as many acks as may be.
+	windowBytes = protocol.MaxWindowBytes + maxWritesInFlight*64
+
 	// maxQueriesInFlight bounds the SYNC and HISTORY frames of a connection that
 	// logic has not answered; each may cost a page of MaxFrame.
 	maxQueriesInFlight = 16
@@ -141,6 +145,23 @@ const (
 	laneBytes  = 8 << 20
 	laneFrames = 32 << 10
 
+	// shareBytes and shareFrames are what one connection may have waiting in a lane in
+	// the order in which it came, and what it gets of a batch each time that its turn
+	// comes for what it has beyond that: some three times what a client with 32 short
+	// messages under way has.
+	shareBytes  = 16 << 10
+	shareFrames = 128
+
+	// reserveBytes and reserveFrames are room on top of a full lane, for connections
+	// that have nothing in it: all that a gateway may hold, with a short message each.
+	reserveBytes  = 4 << 20
+	reserveFrames = 20 << 10
+
+	// surplusBytes is kept in every batch, while there are any, for connections that
+	// have more than their share waiting, so that the others cannot starve them: room
+	// for the longest frame.
+	surplusBytes = batchBytes / 4
+
 	// batchBytes bounds the frames of one batch, but for a single larger frame. A sync
 	// of the disk takes a millisecond and more whatever its size, so much smaller
 	// batches cost throughput; in much larger ones everybody waits for everybody, and
@@ -150,8 +171,18 @@ const (
 	// laneSpare is how many batches a lane keeps to be filled again.
 	laneSpare = 2
 
-	// queryQueue bounds the logins and queries that wait for a worker.
+	// queryQueue bounds the queries that wait for a worker, but for one of each user.
 	queryQueue = 16 << 10
+
+	// questionBytes is what is kept of a query, which needs less than half of it, and
+	// maxAgain bounds the ranges to be pushed again of a user that wait for a worker.
+	questionBytes = 128
+	maxAgain      = 64
+
+	// loginQueue bounds the logins that wait for a worker: nearly as many as a gateway
+	// has places. loginWorkers is how many are under way at once.
+	loginQueue   = 16 << 10
+	loginWorkers = 4
 
 	// maxLogouts bounds the ended connections of which logic was not told yet: all
 	// that a gateway may have, and once as many again.
@@ -159,6 +190,9 @@ const (
 
 	// logoutTries is how often logic is told who has gone.
 	logoutTries = 3
+
+	// maxHold bounds how long an answer of logic holds the SENDs of a connection.
+	maxHold = time.Minute
 
 	// busyRetry is the retry_after of an answer that something is not possible for
 	// the moment, and drainRetry the longest one of a CLOSE that says draining:
@@ -198,11 +232,17 @@ const (
 	// goes round more than once.
 	wheelSlots = 1024
 
-	// minBusyTicks and maxBusyTicks bound the wait of a client that a full lane
-	// refuses: a tenth of a second, in which a lane carries what it holds, and what a
-	// hundred times as much takes.
+	// minBusyTicks and maxBusyTicks bound the wait of a client that is refused because
+	// too much of its own waits, or because a lane is full: a tenth of a second, in which
+	// a lane carries what it holds, and what ten times as much takes. Longer waits would
+	// help nobody, for whoever has nothing waiting is not crowded out.
 	minBusyTicks = 5
-	maxBusyTicks = 250
+	maxBusyTicks = 50
+
+	// crowdedTicks is for how long somebody who has said nothing does not give way, and
+	// how long after the last login newcomers wait: half a second, in which a HELLO
+	// that was sent at once has come, and was read on a busy machine too.
+	crowdedTicks = int64(500 * time.Millisecond / tick)
 
 	// sweepTicks is how often addresses that may log in again are forgotten.
 	sweepTicks = int64(5 * time.Second / tick)

@@ -110,7 +110,7 @@ func TestLogoutsAreBounded(t *testing.T) {
 // would replace the connection that the device has meanwhile.
 func TestLoginOfAConnectionThatIsGone(t *testing.T) {
 	l := newLogic()
-	st := newStage(t, l, Config{QueryWorkers: 1})
+	st := newStage(t, l, Config{LoginWorkers: 1})
 	asked, let := make(chan uint64, 10), make(chan struct{})
 	l.does(misdeed{login: func(in *hop.Login) (hop.Welcome, error) {
 		asked <- in.Hello.Device
@@ -138,6 +138,9 @@ func TestLoginOfAConnectionThatIsGone(t *testing.T) {
 		t.Errorf("asked about %d, whose connection was gone", device)
 	}
 	st.eventually("logic is told", func() bool { return len(l.over()) == 1 })
+	if n := st.stat("drop.logins"); n != 1 {
+		t.Errorf("%d dropped logins counted", n)
+	}
 	if b := l.over()[0]; b.User != 1 || b.Device != 1 || b.Number != 41 || b.Gateway != st.Epoch() {
 		t.Errorf("logged out: %+v", b)
 	}

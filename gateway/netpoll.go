@@ -164,6 +164,10 @@ func (l *netpollListener) Fd() int { return l.gate.watched() }
 // who are turned away are many when it matters, so they do not cost a wake each.
 func (l *netpollListener) Accept() (net.Conn, error) {
 	for range acceptsPerWake {
+		if l.gateway.places.crowded() {
+			l.gate.pause(tick)
+			return nil, nil
+		}
 		fd, from, err := accept(l.Listener.Fd())
 		switch {
 		case err == unix.EAGAIN:
@@ -171,7 +175,7 @@ func (l *netpollListener) Accept() (net.Conn, error) {
 		case err != nil && gone(err):
 		case err != nil:
 			l.gateway.acceptFailed(err)
-			l.gate.pause()
+			l.gate.pause(acceptPause)
 			return nil, nil
 		case l.refusing.Load():
 			_ = unix.Close(fd)

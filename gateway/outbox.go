@@ -30,7 +30,6 @@ type outbox struct {
 	blocked  bool // the socket has not taken everything, and is waited for
 	owned    bool // blocked for long: all that waits is in memory of the outbox' own
 	ending   bool // there is a CLOSE: nothing comes behind it
-	hinting  bool // what take gave last are hints
 	hints    []protocol.Cursor
 	hintSync bool // too many of them: anything may have changed
 }

@@ -29,6 +29,7 @@ type places struct {
 	// places before login are taken, the oldest gives way to a newcomer: else whoever
 	// opens connections and says nothing keeps everybody out, with a few of them.
 	oldest, newest *place
+	progress       int64 // tick at which somebody who had not logged in did, or left
 
 	// failing are the addresses that failed to log in too often, with the tick at
 	// which they may come again. As many as there may be connections, so that who
@@ -49,6 +50,7 @@ type place struct {
 
 	holder       holder // in the queue of those who have said nothing; nil: it is not
 	older, newer *place // its neighbours there
+	since        int64  // tick since which it is there
 }
 
 // holder is whose place it is.
@@ -125,6 +127,20 @@ func (t *places) enter(p *place) (r refusal, instead holder) {
 	return admitted, instead
 }
 
+// crowded says that the places before login are taken by those who came a moment ago,
+// as when all clients come back at once: whoever has not been accepted yet had better
+// wait in the kernel than be refused, or have somebody give way whose HELLO is there
+// and has not been read.
+func (t *places) crowded() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	last := t.progress
+	if t.oldest != nil {
+		last = t.oldest.since
+	}
+	return t.fresh >= t.maxNew && t.wheel.now()-last < crowdedTicks
+}
+
 // wait puts a connection at the end of the queue of those who have said nothing.
 func (t *places) wait(p *place, h holder) {
 	t.mu.Lock()
@@ -133,7 +149,7 @@ func (t *places) wait(p *place, h holder) {
 	if !p.fresh { // it gave way already
 		return
 	}
-	p.holder, p.older = h, t.newest
+	p.holder, p.older, p.since = h, t.newest, t.wheel.now()
 	if t.newest != nil {
 		t.newest.newer = p
 	} else {
@@ -204,6 +220,7 @@ func (t *places) known(p *place) {
 	if p.fresh {
 		p.fresh = false
 		t.fresh--
+		t.progress = t.wheel.now()
 	}
 }
 

@@ -85,6 +85,7 @@ func TestConnectionsBeforeLoginHaveAShare(t *testing.T) {
 		return hop.Welcome{User: w.User, Number: 1, Heartbeat: 30, Frame: w.AppendFrame(nil, login.Request)}, nil
 	}})
 	first, second, third := st.silent("a first"), st.silent("a second"), st.silent("a third")
+	st.turn(time.Duration(crowdedTicks) * tick)
 	fourth := st.silent("a fourth")
 	if code, retry := first.turnedAway(); code != protocol.CodeTooManyConnections || retry > drainRetry {
 		t.Errorf("closed with %v, to come after %v", code, retry)
@@ -94,6 +95,7 @@ func TestConnectionsBeforeLoginHaveAShare(t *testing.T) {
 		p.send(hello(uint64(i + 3)))
 	}
 	st.eventually("all three log in", func() bool { return st.places.first() == nil })
+	st.turn(time.Duration(crowdedTicks) * tick) // in which nobody gets in
 	if code, _ := st.dial().turnedAway(); code != protocol.CodeTooManyConnections {
 		t.Errorf("closed with %v", code)
 	}
@@ -126,6 +128,23 @@ func (st *stage) silent(who string) *peer {
 	return p
 }
 
+// While those who take the places before login came a moment ago, newcomers are not
+// accepted: they wait, and get in without a refusal.
+func TestStormWaitsToBeAccepted(t *testing.T) {
+	st := newStage(t, newLogic(), Config{MaxBeforeLogin: 2})
+	first, second := st.silent("a first"), st.silent("a second")
+	third := st.dial()
+	third.send(hello(3))
+	first.greet(1)
+	second.greet(2)
+	if f := third.next(); f.Type != protocol.TypeWelcome {
+		t.Fatalf("came %v", f.Type)
+	}
+	if n := st.stat("connect.gave_way") + st.stat("connect.before_login"); n != 0 {
+		t.Errorf("%d were refused", n)
+	}
+}
+
 // One who is refused for the address makes nobody give way.
 func TestNobodyGivesWayToOneWhoIsRefused(t *testing.T) {
 	l := newLimiter(time.Second)
@@ -133,6 +152,7 @@ func TestNobodyGivesWayToOneWhoIsRefused(t *testing.T) {
 	first := st.silent("a first")
 	st.silent("a second")
 	l.give(limiter.Connects, 0)
+	st.turn(time.Duration(crowdedTicks) * tick)
 	if code, _ := st.dial().turnedAway(); code != protocol.CodeAddressLimited {
 		t.Errorf("closed with %v", code)
 	}
@@ -160,14 +180,17 @@ func (t *places) last() string {
 // Whoever opens connections without a word, as many as may be and again and again,
 // keeps nobody out.
 func TestSilentPeersKeepNobodyOut(t *testing.T) {
-	st := newStage(t, newLogic(), Config{MaxBeforeLogin: 20})
+	st := newStage(t, newLogic(), Config{MaxBeforeLogin: 6})
 	plain := st.address
 	secure, pool := st.listenTLS()
 	var silent []*peer
-	for i := range 60 {
+	for i := range 46 {
 		st.address = []string{plain, secure}[i%2]
+		if i >= 6 {
+			st.turn(time.Duration(crowdedTicks) * tick)
+		}
 		silent = append(silent, st.silent("a silent one"))
-		if i >= 20 {
+		if i >= 6 {
 			st.address = plain
 			p := st.dial()
 			p.greet(uint64(2*i + 1))

@@ -1,62 +1,150 @@
 package gateway
 
 import (
+	"bytes"
+	"encoding/binary"
 	"sync"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
 )
 
-// queries carry what needs no order to logic, beside the lanes, so that a page
-// of history never stands in the way of a message: logins, SYNC, HISTORY, and
-// ranges to be pushed again. A fixed number of goroutines work on them.
+// queries carry what needs no order to logic, beside the lanes, so that a page of
+// history never stands in the way of a message: SYNC, HISTORY, and ranges to be pushed
+// again. A fixed number of goroutines work on them, for one user after the other, so
+// that somebody who asks for much waits behind their own questions; and all but one of
+// the goroutines at most work for the same user.
 type queries struct {
 	gateway *Gateway
-	jobs    chan job
 	workers sync.WaitGroup
+	most    int // under way for one user
+
+	mu      sync.Mutex
+	some    sync.Cond // that a user has a turn, or that it is over
+	users   map[uint64]*asker
+	first   *asker // whose turn it is
+	last    *asker
+	waiting int // jobs
+	over    bool
 }
 
-// job is a login or query (frame), or a range to be pushed again.
+// asker is a user for whom something waits or is under way. The mutex of queries
+// guards it.
+type asker struct {
+	user     uint64
+	jobs     []job // oldest first
+	underWay int
+	listed   bool // has a turn
+	next     *asker
+}
+
+// job is a query (frame), or a range to be pushed again.
 type job struct {
 	session *session
 	frame   []byte // whole and encoded; the job's own
 	again   protocol.Range
 }
 
-func newQueries(g *Gateway) *queries {
-	return &queries{gateway: g, jobs: make(chan job, queryQueue)}
+func newQueries(g *Gateway, workers int) *queries {
+	q := &queries{gateway: g, most: max(1, workers-1), users: make(map[uint64]*asker)}
+	q.some.L = &q.mu
+	return q
 }
 
 // start runs n workers until stop is closed.
 func (q *queries) start(n int, stop <-chan struct{}) {
+	q.workers.Go(func() {
+		<-stop
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.over = true
+		q.some.Broadcast()
+	})
 	for range n {
 		q.workers.Go(func() {
-			for {
-				select {
-				case <-stop:
-					return
-				case j := <-q.jobs:
-					q.do(j)
-				}
+			for a, j := q.take(); a != nil; a, j = q.take() {
+				q.do(j)
+				q.done(a)
 			}
 		})
 	}
 }
 
+// queue takes a job; false: too many wait. Whoever has none waiting always finds room,
+// so that others cannot shut them out.
 func (q *queries) queue(j job) bool {
-	select {
-	case q.jobs <- j:
-		return true
-	default:
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	a := q.of(j.session.user)
+	if len(a.jobs) > 0 && (q.waiting >= queryQueue || j.frame == nil && len(a.jobs) >= maxAgain) {
 		return false
 	}
+	q.put(a, j)
+	return true
 }
 
-// login takes a HELLO to logic.
-func (q *queries) login(s *session, raw []byte) {
-	if !q.queue(job{session: s, frame: append([]byte(nil), raw...)}) {
-		q.gateway.counters.refusedBusy.Add(1)
-		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
+// of finds a user. mu is held.
+func (q *queries) of(user uint64) *asker {
+	a := q.users[user]
+	if a == nil {
+		a = &asker{user: user}
+		q.users[user] = a
+	}
+	return a
+}
+
+// put adds a job of a user. mu is held.
+func (q *queries) put(a *asker, j job) {
+	a.jobs = append(a.jobs, j)
+	q.waiting++
+	q.list(a)
+}
+
+// list gives a user a turn, behind all others, if there is something to do for them.
+// mu is held.
+func (q *queries) list(a *asker) {
+	if a.listed || len(a.jobs) == 0 || a.underWay >= q.most {
+		return
+	}
+	a.listed = true
+	if q.first == nil {
+		q.first = a
+	} else {
+		q.last.next = a
+	}
+	q.last = a
+	q.some.Signal()
+}
+
+// take waits for a turn; nil: it is over.
+func (q *queries) take() (*asker, job) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.first == nil && !q.over {
+		q.some.Wait()
+	}
+	if q.over {
+		return nil, job{}
+	}
+	a := q.first
+	q.first, a.next, a.listed = a.next, nil, false
+	j := a.jobs[0]
+	a.jobs[0] = job{}
+	a.jobs = a.jobs[1:]
+	q.waiting--
+	a.underWay++
+	q.list(a)
+	return a, j
+}
+
+// done ends what take began.
+func (q *queries) done(a *asker) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	a.underWay--
+	q.list(a)
+	if len(a.jobs) == 0 && a.underWay == 0 {
+		delete(q.users, a.user)
 	}
 }
 
@@ -68,11 +156,19 @@ func (q *queries) query(s *session, f protocol.Frame, raw []byte) {
 		s.fail(f.Request, protocol.CodeTooManyRequests)
 		return
 	}
-	if !q.queue(job{session: s, frame: append([]byte(nil), raw...)}) {
+	if !q.queue(job{session: s, frame: question(raw)}) {
 		s.queries.Add(-1)
 		q.gateway.counters.refusedBusy.Add(1)
 		s.fail(f.Request, protocol.CodeBusy)
 	}
+}
+
+// question gives a copy of as much of a frame as a query may need. What a client adds
+// behind the fields that there are has no meaning and is not kept.
+func question(raw []byte) []byte {
+	frame := bytes.Clone(raw[:min(len(raw), questionBytes)])
+	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+	return frame
 }
 
 // redeliver asks logic for a range once more. When the queue is full the wheel
@@ -85,17 +181,14 @@ func (q *queries) do(j job) {
 	s := j.session
 	defer s.survive("query")
 	if s.phase.Load() == phaseClosing {
-		return // nobody hears the answer; above all, who is gone does not replace who is here
+		q.gateway.counters.droppedQueries.Add(1)
+		return // nobody hears the answer
 	}
 	if j.frame == nil {
 		q.doRedeliver(s, j.again)
 		return
 	}
 	f, _, _ := protocol.Split(j.frame, protocol.MaxFrame)
-	if f.Type == protocol.TypeHello {
-		q.doLogin(s, f)
-		return
-	}
 	if !s.room(j) {
 		return
 	}
@@ -103,10 +196,10 @@ func (q *queries) do(j job) {
 	s.queries.Add(-1)
 	switch {
 	case err != nil:
-		q.failed("a query was not answered", err)
+		q.gateway.failed("a query was not answered", err)
 		reply = failure(f.Request, protocol.CodeUnavailable, busyRetry)
 	case !answersFrame(j.frame, reply):
-		q.hostile("logic answered a query with something else", f.Type)
+		q.gateway.unanswered("logic answered a query with something else", f.Type)
 		reply = failure(f.Request, protocol.CodeUnavailable, busyRetry)
 	}
 	s.settle(maxReply, reply)
@@ -131,25 +224,17 @@ func (q *queries) roomy(s *session) {
 	parked := s.parked
 	s.parked = nil
 	s.mu.Unlock()
-	for _, j := range parked {
-		if !q.queue(j) {
-			s.queries.Add(-1)
-			q.gateway.counters.refusedBusy.Add(1)
-			f, _, _ := protocol.Split(j.frame, protocol.MaxFrame)
-			s.fail(f.Request, protocol.CodeBusy)
-		}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, j := range parked { // what was taken once is not refused
+		q.put(q.of(s.user), j)
 	}
 }
 
-// ask, welcome and again call logic.
+// ask and again call logic.
 func (q *queries) ask(query *hop.Query) (reply []byte, err error) {
 	defer q.gateway.surviveLogic(&err)
 	return q.gateway.logic.Query(q.gateway.ctx, query)
-}
-
-func (q *queries) welcome(login *hop.Login) (w hop.Welcome, err error) {
-	defer q.gateway.surviveLogic(&err)
-	return q.gateway.logic.Login(q.gateway.ctx, login)
 }
 
 func (q *queries) again(r *hop.Redelivery) (pushes []byte, err error) {
@@ -157,63 +242,20 @@ func (q *queries) again(r *hop.Redelivery) (pushes []byte, err error) {
 	return q.gateway.logic.Redeliver(q.gateway.ctx, r)
 }
 
-func (q *queries) failed(what string, err error) {
-	g := q.gateway
+// failed notes that logic did not answer, and unanswered that it gave what is no
+// answer.
+func (g *Gateway) failed(what string, err error) {
 	g.counters.logicFailed.Add(1)
 	if g.said.logic.Now() {
 		g.log.Warn("gateway: "+what, "error", err)
 	}
 }
 
-func (q *queries) hostile(what string, t protocol.Type) {
-	g := q.gateway
+func (g *Gateway) unanswered(what string, t protocol.Type) {
 	g.counters.logicUnanswered.Add(1)
 	if g.said.answers.Now() {
 		g.log.Error("gateway: "+what, "frame", t)
 	}
-}
-
-func (q *queries) doLogin(s *session, f protocol.Frame) {
-	g := q.gateway
-	login := hop.Login{Address: hop.Address{Gateway: g.epoch, Conn: s.id}, Request: f.Request}
-	if login.Hello.Decode(f.Payload) != nil {
-		s.close(protocol.CodeBadFrame)
-		return
-	}
-	w, err := q.welcome(&login)
-	switch {
-	case err != nil:
-		q.failed("a login was not answered", err)
-		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
-	case w.Code == protocol.CodeTooManySessions:
-		s.closeAfter(w.Code, overLimitsDelay())
-	case w.Code != 0:
-		s.close(w.Code)
-	case w.User == 0 || !isWelcome(w.Frame, f.Request):
-		q.hostile("logic answered a login with something else", f.Type)
-		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
-		q.undoLogin(&login, &w)
-	case !s.welcome(&w, &login.Hello):
-		q.undoLogin(&login, &w)
-	}
-}
-
-// undoLogin takes a device out of the directory that logic let in, and whose
-// connection is not to be used.
-func (q *queries) undoLogin(login *hop.Login, w *hop.Welcome) {
-	if w.User == 0 {
-		return
-	}
-	q.gateway.logouts.add(hop.Binding{
-		Identity: hop.Identity{Gateway: login.Gateway, Conn: login.Conn, User: w.User, Device: login.Hello.Device},
-		Platform: login.Hello.Platform,
-		Number:   w.Number,
-	})
-}
-
-func isWelcome(b []byte, request uint32) bool {
-	f, n, err := protocol.Split(b, protocol.MaxFrame)
-	return err == nil && n > 0 && n == len(b) && f.Type == protocol.TypeWelcome && f.Request == request
 }
 
 // doRedeliver puts the PUSH frames of a range that was not acked into the outbox.
@@ -222,14 +264,14 @@ func isWelcome(b []byte, request uint32) bool {
 func (q *queries) doRedeliver(s *session, r protocol.Range) {
 	pushes, err := q.again(&hop.Redelivery{Identity: s.identity(), Range: r})
 	if err != nil {
-		q.failed("a range could not be pushed again", err)
+		q.gateway.failed("a range could not be pushed again", err)
 		return
 	}
 	if len(pushes) == 0 {
 		return
 	}
 	if !allPushes(pushes) {
-		q.hostile("logic gave something else to be pushed again", protocol.TypePush)
+		q.gateway.unanswered("logic gave something else to be pushed again", protocol.TypePush)
 		return
 	}
 	s.write(s.pushAgain(pushes))

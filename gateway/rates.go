@@ -96,49 +96,16 @@ func (s *session) mayAsk(f protocol.Frame, raw []byte) bool {
 	return false
 }
 
-// holding is why and until when the SENDs of a connection are refused. It stays when
-// it is over, for the next one to know.
-type holding struct {
-	until int64 // tick
-	ticks int64 // that it was to last at least
-	code  protocol.Code
-	text  string
-}
-
-// hold has all SENDs of this connection refused, with this code and text, until d is
-// over, and gives the time to say to the client: without it the ones behind a refused
-// one would overtake it.
-func (s *session) hold(d time.Duration, code protocol.Code, text string) time.Duration {
-	ticks := int64((d + tick - 1) / tick)
-	s.held.until, s.held.code, s.held.text = s.gateway.wheel.now()+ticks, code, text
-	return time.Duration(ticks) * tick
-}
-
-// heldBack refuses a SEND while the connection is on hold.
-func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
-	left := s.held.until - s.gateway.wheel.now()
-	if left <= 0 {
-		return false
-	}
-	// A clock that lags behind must not refuse a SEND and take the next one.
-	left = max(left, minHeldTicks)
-	s.held.until = s.gateway.wheel.now() + left
-	s.gateway.counters.refusedHeld.Add(1)
-	s.refuse(f, raw, s.held.code, s.held.text, time.Duration(left)*tick)
-	return true
-}
-
 // refuseSend refuses a SEND over a limit and holds those that follow. The hold lasts
 // until what was asked for is allowed, and for a client that is refused again soon
 // after twice as long as the last: it then sends many at a time in place of a few with
 // many refusals.
 func (s *session) refuseSend(f protocol.Frame, raw []byte, text string, wait time.Duration) {
-	h := &s.held
-	if s.gateway.wheel.now() > h.until+h.ticks {
-		h.ticks = 0
+	if h := s.held.Load(); h == nil || s.gateway.wheel.now() > h.until+s.heldTicks {
+		s.heldTicks = 0
 	}
-	h.ticks = min(max(2*h.ticks, minHoldTicks), maxHoldTicks)
-	wait = max(wait, time.Duration(h.ticks)*tick)
+	s.heldTicks = min(max(2*s.heldTicks, minHoldTicks), maxHoldTicks)
+	wait = max(wait, time.Duration(s.heldTicks)*tick)
 	s.refuse(f, raw, protocol.CodeRateLimited, text, s.hold(wait, protocol.CodeRateLimited, text))
 }
 

@@ -81,7 +81,10 @@ func TestPagesForAClientThatReads(t *testing.T) {
 // longest of the usual answers, gets every answer when it reads.
 func TestWindowThatIsReadLate(t *testing.T) {
 	l := newLogic()
-	l.answer = func(r request) []byte { return failure(r.Frame.Request, protocol.CodeUnavailable, busyRetry) }
+	l.answer = func(r request) []byte { // as long as unavailable, but final
+		f := protocol.Failure{Code: protocol.CodeBadTarget, Text: []byte(protocol.CodeUnavailable.Meaning())}
+		return f.AppendError(nil, r.Frame.Request)
+	}
 	st := newStage(t, l, Config{})
 	p := st.login(1)
 	flood(st, p)

@@ -58,6 +58,7 @@ type session struct {
 	place     *place
 
 	phase       atomic.Int32
+	window      window // SEND, PUSHACK and READ frames that logic has not answered; beside phase, as a lane wants both
 	user        uint64 // set before phaseOnline, read only from then on
 	device      uint64
 	platform    protocol.Platform
@@ -66,15 +67,16 @@ type session struct {
 	heard       atomic.Int64 // tick of the last input
 	expires     int64        // Unix seconds at which the token ends, 0: never; set before phaseOnline
 	silence     int64        // ticks without input that end the connection; set before phaseOnline
-	writes      atomic.Int32 // SEND, PUSHACK and READ frames that logic has not answered
-	queries     atomic.Int32 // SYNC and HISTORY likewise
+	parts       []part       // what waits in each lane; set before phaseOnline
+	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
+	held        atomic.Pointer[holding]
 	partial     []byte       // the frame that has not arrived whole; input only
 	inputs      uint32       // calls of input; input only
 	greeted     uint32       // the one that brought HELLO; input only
 	busyUntil   int64        // tick up to which a client that was refused should wait; input only
 	busyTicks   int64        // how long that wait was, about; input only
 	defiedUntil int64        // tick; input only
-	held        holding      // input only
+	heldTicks   int64        // what the last hold over a limit was to last at least; input only
 	filled      atomic.Int64 // nanoseconds at which all its frames are allowed again: see pace
 	defied      int          // refused although the client was told to wait; input only
 	sends       int          // tokens of its user that it has taken and not used; input only

@@ -60,12 +60,11 @@ func (g *Gateway) Stop(ctx context.Context) error {
 func (g *Gateway) finish(ctx context.Context) error {
 	poll := time.NewTicker(tick)
 	defer poll.Stop()
-	newest := make([]uint64, len(g.lanes))
-	for i, l := range g.lanes {
-		newest[i] = l.newest()
+	for _, l := range g.lanes {
+		l.mark()
 	}
-	for i, l := range g.lanes {
-		for !l.reached(newest[i]) {
+	for _, l := range g.lanes {
+		for l.left() > 0 {
 			select {
 			case <-poll.C:
 			case <-ctx.Done():
@@ -81,6 +80,7 @@ func (g *Gateway) ended() <-chan struct{} {
 	ended := make(chan struct{})
 	go func() {
 		g.wg.Wait()
+		g.logins.workers.Wait()
 		g.queries.workers.Wait()
 		g.logouts.tell() // of logins that ended too late
 		close(ended)

@@ -218,3 +218,52 @@ func TestPanicOfALaneEndsItsBatch(t *testing.T) {
 		t.Errorf("%d connections were closed", n)
 	}
 }
+
+// A panic while a frame is put into a lane leaves no part of it there, and no lock.
+func TestPanicWhileAFrameIsAdded(t *testing.T) {
+	l := newTable(t)
+	ill, well := l.sit(1), l.sit(2)
+	l.put(well, 100, 1)
+	f := l.waiting[0]
+	ill.parts[0].session = nil
+	if cause := func() (cause any) {
+		defer func() { cause = recover() }()
+		defer f.mend(len(f.parts))                          // as add does
+		f.batch.Conns = append(f.batch.Conns, 1)            // a panic inside Add
+		f.batch.Frames = append(f.batch.Frames, 1, 2, 3, 4) // amid it
+		l.add(ill, sendFrame(2, 1, "x"))
+		return nil
+	}(); cause == nil {
+		t.Fatal("no panic")
+	}
+	if l.frames != 1 || l.put(well, 100, 1) != 1 {
+		t.Errorf("%d frames wait", l.frames)
+	}
+	if _, frames := l.serve(); frames[2] != 2 || len(frames) != 1 { // serve checks the batch
+		t.Errorf("carried: %v", frames)
+	}
+}
+
+// A lane whose own lists are broken closes who has something in it, and goes on.
+func TestPanicOfALanesLists(t *testing.T) {
+	h := newHostile(t)
+	l := h.logic
+	ill := h.login(3)
+	h.neighbour.send(sendFrame(3, 1, "the gate closes behind this one"))
+	<-l.entered
+	ill.send(sendFrame(3, 1, "x"))
+	h.eventually("it waits", func() bool { return h.waiting(0) == 1 })
+	lane := h.lanes[0]
+	lane.mu.Lock()
+	lane.waiting = append([]*filling{nil}, lane.waiting...)
+	lane.mu.Unlock()
+	l.gate <- struct{}{}
+	h.neighbour.next()
+	if code := ill.closed(); code != protocol.CodeInternal {
+		t.Errorf("closed with %v", code)
+	}
+	h.survivors(1)
+	if n := h.waiting(0); n != 0 {
+		t.Errorf("%d frames wait", n)
+	}
+}

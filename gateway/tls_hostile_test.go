@@ -94,20 +94,21 @@ func TestSilenceOverTLS(t *testing.T) {
 		if n := g.Stats()["places.before_login"]; n != 3 {
 			t.Fatalf("%d places are taken", n)
 		}
+		time.Sleep(time.Second)
 		mute = append(mute, l.dial())
 		synctest.Wait()
 		if s := g.Stats(); !ended(mute[0]) || s["connect.gave_way"] != 1 || s["places.taken"] != 3 || s["close.too_many_connections"] != 1 {
 			t.Errorf("the oldest did not give way: %v", s)
 		}
 		mute = mute[1:]
-		time.Sleep(handshakeTimeout - time.Millisecond)
+		time.Sleep(handshakeTimeout - time.Second - time.Millisecond)
 		synctest.Wait()
 		for _, c := range mute {
 			if ended(c) {
 				t.Error("ended too early")
 			}
 		}
-		time.Sleep(2 * time.Millisecond)
+		time.Sleep(time.Second + 2*time.Millisecond)
 		synctest.Wait()
 		for _, c := range mute {
 			if !ended(c) {

@@ -85,12 +85,15 @@ type Log interface {
 	//     of a device that sends its ids downwards may count as new.
 	//   - Any other message gets the conversation's head plus one, also when
 	//     messages with higher client ids came before it. Seqs begin at 1 and rise by
-	//     one; a seq is never given out twice, whatever dies when.
+	//     one; a seq is never given out twice, whatever dies when. Where something that
+	//     was acked is lost and was given up, the next seq is above all that may have been
+	//     given out, and the record announces what lies between (hop.OpHole).
 	//   - OpAck raises how far the device has acked, and with it the user's delivered
 	//     cursor. It is visible at once, but may be forgotten for up to a second's worth
 	//     when the process dies: acks are written at most once a second.
-	//   - A message whose seq is its device's ack plus one raises that ack, and with
-	//     it the user's delivered cursor. Sending moves nothing else.
+	//   - A message whose seq is its device's ack plus one, or comes right behind it over
+	//     such a hole, raises that ack, and with it the user's delivered cursor. Sending
+	//     moves nothing else.
 	//   - OpRead raises the user's read cursor, and delivered where it is below. It is
 	//     durable.
 	//   - Cursors and acks only rise and never pass the durable head.

@@ -2,6 +2,7 @@ package logic
 
 import (
 	"context"
+	"fmt"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -42,10 +43,21 @@ func (f *forwarding) sendReceipts(ctx context.Context) {
 		})
 	}
 	s := f.service
-	if err := s.Receipts.Receipts(ctx, r); err != nil && s.troubles.receipt.note() {
+	if err := s.tell(ctx, r); err != nil && s.troubles.receipt.note() {
 		s.Logger.Warn("logic: receipts did not go out", "queue", r.Queue, "receipts", n, "error", err)
 	}
 	r.Blob = nil
+}
+
+// tell calls the port. A panic there is an error like any other: what the receipts are
+// of is durable, and answered.
+func (s *Service) tell(ctx context.Context, r *hop.Record) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("logic: sending receipts panicked: %v", cause)
+		}
+	}()
+	return s.Receipts.Receipts(ctx, r)
 }
 
 // receipted says whether the entry raised a cursor of a user.

@@ -128,15 +128,24 @@ type refusing struct{}
 
 func (refusing) Receipts(context.Context, *hop.Record) error { return errors.New("no transfer there") }
 
+// panicking is a Receipts port with a bug.
+type panicking struct{}
+
+func (panicking) Receipts(context.Context, *hop.Record) error { panic("a bug of transfer") }
+
 // Receipts that cannot be told are counted, and change nothing for who acked.
 func TestReceiptsThatDoNotGoOut(t *testing.T) {
-	r := newRig(t, func(c *logic.Config) { c.Receipts = refusing{} })
-	r.forward(send(1, 1, 2, 1, "hello"))
-	for i := uint32(1); i <= 2; i++ {
-		answers := r.forward(read(2, 1, 1, 1, i), send(1, 1, 2, uint64(i)+1, "more"))
-		if len(answers) != 2 || answers[0].frame.Type != protocol.TypeDone || answers[1].frame.Type != protocol.TypeSendAck {
-			t.Fatalf("answers %+v", answers)
-		}
+	for name, port := range map[string]logic.Receipts{"an error": refusing{}, "a panic": panicking{}} {
+		t.Run(name, func(t *testing.T) {
+			r := newRig(t, func(c *logic.Config) { c.Receipts = port })
+			r.forward(send(1, 1, 2, 1, "hello"))
+			for i := uint32(1); i <= 2; i++ {
+				answers := r.forward(read(2, 1, 1, 1, i), send(1, 1, 2, uint64(i)+1, "more"))
+				if len(answers) != 2 || answers[0].frame.Type != protocol.TypeDone || answers[1].frame.Type != protocol.TypeSendAck {
+					t.Fatalf("answers %+v", answers)
+				}
+			}
+			wantStat(t, r.Service, "failed.receipts", 1) // the second READ raised nothing
+		})
 	}
-	wantStat(t, r.Service, "failed.receipts", 1) // the second READ raised nothing
 }

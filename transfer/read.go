@@ -39,6 +39,8 @@ func check(record *hop.Record, e *hop.RecordEntry) (reason int, push bool) {
 		want = protocol.TypePush
 	case hop.OpReceipt:
 		want = protocol.TypeReceipt
+	case hop.OpHole:
+		want = protocol.TypeHole
 	case hop.OpRead, hop.OpAck:
 		return -1, false
 	}
@@ -57,6 +59,19 @@ func check(record *hop.Record, e *hop.RecordEntry) (reason int, push bool) {
 		return badConversation, false
 	}
 	return -1, true
+}
+
+// receivers gives whose devices get the frame of an entry; 0 is nobody.
+func receivers(e *hop.RecordEntry) [2]uint64 {
+	users := members(e.Conversation)
+	if e.Op == hop.OpHole { // its frame names the conversation as this user does
+		for i, user := range users {
+			if user != e.User {
+				users[i] = 0
+			}
+		}
+	}
+	return users
 }
 
 // members gives who is entitled to what happens in the conversation; 0 is

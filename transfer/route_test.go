@@ -40,6 +40,28 @@ func TestWhoGetsAMessage(t *testing.T) {
 	})
 }
 
+// A hole names its conversation as one user does, so it goes to that user's devices
+// alone, and to all of them: before the message that comes behind it.
+func TestHoles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, 1, nil)
+		s.device(1, 10, 7, 100)
+		s.device(1, 11, 8, 101)
+		s.device(2, 10, 7, 102)
+		s.device(3, 10, 7, 103)
+		s.queue.put(0, hole(1, 2), hole(2, 1), message(1, 10, 2, "a"))
+		stranger := hole(3, 2) // of a conversation that is not this user's
+		stranger.Conversation = to(2).Conversation(1)
+		s.queue.put(0, stranger)
+		synctest.Wait()
+		s.got(7, 100, "no message with 2 up to 9")
+		s.got(8, 101, "no message with 2 up to 9", "a")
+		s.got(7, 102, "no message with 1 up to 9", "a")
+		s.got(7, 103)
+		s.queue.allDone(t)
+	})
+}
+
 // A record without frames, or for nobody who is connected, is done all the same.
 func TestNobodyIsThere(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

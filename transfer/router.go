@@ -32,20 +32,38 @@ type router struct {
 
 // ticket counts the parcels of a record that are not done with.
 type ticket struct {
-	left atomic.Int32
-	done func()
+	server *Server
+	left   atomic.Int32
+	done   func()
 }
 
+// punch is called by whoever is done with a parcel, and whose work does not end because
+// the queue panics when it hears of it.
 func (t *ticket) punch() {
-	if t.left.Add(-1) == 0 {
-		t.done()
+	if t.left.Add(-1) > 0 {
+		return
 	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			t.server.panicked("a queue that hears that a record is done", cause)
+		}
+	}()
+	t.done()
 }
 
 // route brings a record to every connected device that is entitled to it, and has
 // done called when every gateway is done with it. It waits for the directory and
-// for nobody else.
+// for nobody else. After a panic the record is done: it would panic again.
 func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
+	t := &ticket{server: r.server, done: done}
+	t.left.Store(1) // for this function
+	defer func() {
+		if cause := recover(); cause != nil {
+			r.server.panicked("routing", cause)
+			*r = router{server: r.server} // what it was amid of is not for the next record
+			t.punch()
+		}
+	}()
 	r.read(record)
 	pause := lookupPause
 	for {
@@ -66,7 +84,7 @@ func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
 		ctx = r.server.ctx // whoever handed the record in may have stopped waiting
 	}
 	r.pack(record)
-	r.send(ctx, &ticket{done: done})
+	r.send(ctx, t)
 }
 
 // receipts is route for a record that is not worth waiting for.
@@ -91,7 +109,7 @@ func (r *router) locate(ctx context.Context, record *hop.Record) error {
 	clear(r.users)
 	r.lookups = r.lookups[:0]
 	for _, i := range r.entries {
-		for _, user := range members(record.Entries[i].Conversation) {
+		for _, user := range receivers(&record.Entries[i]) {
 			if _, known := r.users[user]; !known && user != 0 {
 				r.users[user] = len(r.lookups)
 				r.lookups = append(r.lookups, directory.Lookup{User: user})
@@ -137,7 +155,7 @@ func (r *router) pack(record *hop.Record) {
 	deliveries := uint64(0)
 	for _, i := range r.entries {
 		e := &record.Entries[i]
-		for _, user := range members(e.Conversation) {
+		for _, user := range receivers(e) {
 			if user == 0 {
 				continue
 			}
@@ -168,7 +186,7 @@ func (r *router) parcel(epoch uint64) *parcel {
 // send hands the parcels to their couriers.
 func (r *router) send(ctx context.Context, t *ticket) {
 	if t != nil {
-		t.left.Store(int32(len(r.parcels)) + 1) // one for this function
+		t.left.Add(int32(len(r.parcels)))
 	}
 	for i, p := range r.parcels {
 		p.ticket = t

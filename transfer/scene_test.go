@@ -103,6 +103,12 @@ func receipt(user, device, peer uint64) entry {
 	return entry{hop.RecordEntry{Op: hop.OpReceipt, Conversation: m.Conversation(), User: user, Device: device, Seq: 1}, m.AppendFrame(nil)}
 }
 
+// hole is for all devices of user.
+func hole(user, peer uint64) entry {
+	m := protocol.Range{Target: to(peer), First: 2, Last: 9}
+	return entry{hop.RecordEntry{Op: hop.OpHole, Conversation: to(peer).Conversation(user), User: user, Seq: 9}, m.AppendHole(nil)}
+}
+
 func record(n int, mark uint64, entries ...entry) *hop.Record {
 	r := &hop.Record{Queue: n, Mark: mark, Time: 1}
 	for _, e := range entries {
@@ -118,6 +124,7 @@ func record(n int, mark uint64, entries ...entry) *hop.Record {
 func name(frame []byte) string {
 	f, n, err := protocol.Split(frame, protocol.MaxFrame)
 	var m protocol.Message
+	var r protocol.Range
 	switch {
 	case err != nil || n != len(frame):
 		return "no frame"
@@ -125,6 +132,8 @@ func name(frame []byte) string {
 		return string(m.Body)
 	case f.Type == protocol.TypeReceipt:
 		return "receipt"
+	case f.Type == protocol.TypeHole && r.Decode(f.Payload) == nil:
+		return fmt.Sprintf("no message with %d up to %d", r.Target.ID, r.Last)
 	}
 	return "something else"
 }

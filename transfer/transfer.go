@@ -12,6 +12,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"runtime/debug"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,6 +45,7 @@ type Server struct {
 	routers    sync.Pool
 	unreadable unreadable
 	said       operate.Seldom // that the directory does not answer
+	saidPanic  operate.Seldom
 	counters   counters
 }
 
@@ -60,6 +62,7 @@ type counters struct {
 	ended      atomic.Uint64 // deliveries to an epoch that has ended
 	everything atomic.Uint64 // deliveries that became a hint to sync everything
 	late       atomic.Uint64 // answers of gateways that came too late or twice
+	panics     atomic.Uint64 // survived, but for those of ports, which are failures of theirs
 }
 
 // Start begins to follow the queues.
@@ -113,11 +116,26 @@ func (s *Server) followQueue(queue int, take func(ctx context.Context, record *h
 // Receipts routes a record of RECEIPT frames at once, past the queues. It is best
 // effort: an error means that the directory did not answer, and nothing is
 // repeated.
-func (s *Server) Receipts(ctx context.Context, record *hop.Record) error {
+func (s *Server) Receipts(ctx context.Context, record *hop.Record) (err error) {
 	s.counters.receipts.Add(1)
 	r := s.routers.Get().(*router)
-	defer s.routers.Put(r)
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.panicked("receipts", cause)
+			err = fmt.Errorf("transfer: routing receipts panicked: %v", cause)
+			return // a router that was left amid its work is not used again
+		}
+		s.routers.Put(r)
+	}()
 	return r.receipts(ctx, record)
+}
+
+// panicked counts and logs a bug that concerns one record alone.
+func (s *Server) panicked(where string, cause any) {
+	s.counters.panics.Add(1)
+	if s.saidPanic.Now() {
+		s.config.Log.Error("transfer: a panic was survived", "where", where, "panic", cause, "stack", string(debug.Stack()))
+	}
 }
 
 // Stop ends following and pushing, after it has waited a little for gateways that
@@ -144,6 +162,7 @@ func (s *Server) Stats() map[string]uint64 {
 		"drop.ended":      c.ended.Load(),
 		"drop.everything": c.everything.Load(),
 		"late":            c.late.Load(),
+		"panics":          c.panics.Load(),
 	}
 	s.unreadable.stats(stats)
 	return stats

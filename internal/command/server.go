@@ -86,8 +86,12 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
 	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
-		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(),
+		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(), GiveUp: c.GiveUp,
 	})
+	var loss *logicstore.LossError
+	if errors.As(err, &loss) && loss.Code != "" {
+		return s, fmt.Errorf("%w; or, if there is none, give up what is missing for good and go on without it: start once with --give-up-lost-messages=%s", err, loss.Code)
+	}
 	if errors.Is(err, logicstore.ErrLocked) {
 		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
 	} else if err != nil {
@@ -128,6 +132,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	}
+	toGateway.OutboxMemory = c.outboxMemory()
 	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
 	toGateway.OutboxMemory = c.outboxMemory()
 	c.applyTo(&toGateway, &toLogic)

@@ -16,6 +16,7 @@ const (
 	OpRead    Op = 2 // the user has read up to Seq; no frame
 	OpAck     Op = 3 // the device has everything up to Seq; no frame
 	OpReceipt Op = 4 // cursors of the user rose; its frame is a RECEIPT. Only in Receipts, never in a queue
+	OpHole    Op = 5 // no message up to Seq will come any more; its frame is a HOLE for all devices of User alone
 )
 
 // Flags of an entry. Numbers are stored in queues and never change.
@@ -39,7 +40,7 @@ type RecordEntry struct {
 	Op           Op
 	Flags        uint8
 	Conversation protocol.Conversation
-	User, Device uint64 // who did it; Device 0: no particular one
+	User, Device uint64 // who did it; Device 0: no particular one. OpHole: for whom it is, and 0
 	Seq          uint64 // of the message, or where the cursor is
 
 	// N counts the messages of the conversation up to Seq that count as unread, Own

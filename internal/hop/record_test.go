@@ -78,7 +78,7 @@ func TestRecordBytes(t *testing.T) {
 		t.Errorf("encoded as\n%x, want\n%x", got, want)
 	}
 	for name, pair := range map[string][2]uint8{
-		"OpMessage": {uint8(OpMessage), 1}, "OpRead": {uint8(OpRead), 2}, "OpAck": {uint8(OpAck), 3}, "OpReceipt": {uint8(OpReceipt), 4},
+		"OpMessage": {uint8(OpMessage), 1}, "OpRead": {uint8(OpRead), 2}, "OpAck": {uint8(OpAck), 3}, "OpReceipt": {uint8(OpReceipt), 4}, "OpHole": {uint8(OpHole), 5},
 		"FlagSilent": {FlagSilent, 1}, "FlagCounted": {FlagCounted, 2},
 	} {
 		if pair[0] != pair[1] {

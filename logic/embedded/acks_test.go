@@ -23,12 +23,12 @@ func (c *movedClock) now() time.Time { return time.UnixMilli(c.ms.Load()) }
 // commitsOf gives how many commits the store has made.
 func commitsOf(t *testing.T, s *Store) (n uint64) {
 	t.Helper()
-	made, _, err := readAllCommits(s.db)
+	all, err := readAllCommits(s.db)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, m := range made {
-		n += m
+	for _, c := range all {
+		n += c.number
 	}
 	return n
 }

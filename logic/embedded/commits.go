@@ -2,11 +2,14 @@ package embedded
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 
 	"github.com/cockroachdb/pebble/v2"
+
+	"gannet/protocol"
 )
 
 // Each commit of a queue merges one record into its key of commits:
@@ -64,31 +67,48 @@ func (s *commitsSum) Finish(bool) ([]byte, io.Closer, error) {
 
 func commitsKey(queue int) []byte { return append([]byte(keyCommits), byte(queue)) }
 
-// readAllCommits gives how many commits each queue made; a queue that the store
-// has and this process has not is looked at too. A hole is an error.
-func readAllCommits(db *pebble.DB) (made map[int]uint64, stamp uint64, err error) {
+// allCommits is what every queue made, those that this process has not included.
+type allCommits [protocol.Partitions]commits
+
+// readAllCommits reads the commits of all queues.
+func readAllCommits(db *pebble.DB) (all allCommits, err error) {
 	it, err := db.NewIter(&pebble.IterOptions{LowerBound: commitsKey(0), UpperBound: append(commitsKey(255), 0)})
 	if err != nil {
-		return nil, 0, err
+		return all, err
 	}
-	defer it.Close()
-	made = make(map[int]uint64)
-	for ok := it.First(); ok; ok = it.Next() {
-		value, err := it.ValueAndErr()
-		if err != nil {
-			return nil, 0, err
+	for ok := it.First(); ok && err == nil; ok = it.Next() {
+		var value []byte
+		if value, err = it.ValueAndErr(); err != nil {
+			break
 		}
-		c, err := readCommits(value)
-		if err != nil || len(it.Key()) != len(keyCommits)+1 {
-			return nil, 0, errCorrupt
+		if len(it.Key()) != len(keyCommits)+1 {
+			err = errCorrupt
+			break
 		}
+		all[it.Key()[len(keyCommits)]], err = readCommits(value)
+	}
+	return all, errors.Join(err, it.Close())
+}
+
+// hole says whether commits are missing in the middle.
+func (a *allCommits) hole() error {
+	for queue, c := range a {
 		if c.number != c.count {
-			return nil, 0, fmt.Errorf("%w: of the %d commits of queue %d only %d are there; restore a backup", ErrHole, c.number, it.Key()[len(keyCommits)], c.count)
+			return fmt.Errorf("%w: of the %d commits of queue %d only %d are there", ErrHole, c.number, queue, c.count)
 		}
-		made[int(it.Key()[len(keyCommits)])] = c.number
+	}
+	return nil
+}
+
+// none says that there are no commits at all.
+func (a *allCommits) none() bool { return *a == allCommits{} }
+
+// stamp gives the highest stamp.
+func (a *allCommits) stamp() (stamp uint64) {
+	for _, c := range a {
 		stamp = max(stamp, c.stamp)
 	}
-	return made, stamp, it.Error()
+	return stamp
 }
 
 // stamps gives out the numbers that order changes over the whole store, and knows

@@ -86,8 +86,9 @@ func TestCommitsAddUp(t *testing.T) {
 		} else if err := s.Close(); err != nil {
 			t.Fatal(err)
 		}
-		_, last, err := readAllCommits(copyOf(t, disk, queues).db)
-		if err != nil || last < total || last < stamp {
+		all, err := readAllCommits(copyOf(t, disk, queues).db)
+		last := all.stamp()
+		if err != nil || all.hole() != nil || last < total || last < stamp {
 			t.Fatalf("life %d: the highest stamp is %d (%v), after %d and %d commits", life, last, err, stamp, total)
 		}
 		stamp = last

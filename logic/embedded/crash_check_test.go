@@ -51,6 +51,26 @@ func (w *crashWorld) look() found {
 	return f
 }
 
+// checkMark: the mark that a crash left was below nothing that had been given out, and
+// the store that opened over it has a mark of its own in both slots.
+func (w *crashWorld) checkMark(left *mark) {
+	if left.identity != w.store.Identity() {
+		w.t.Errorf("%s: the mark is of %x, the store is %x", w.name, left.identity, w.store.Identity())
+	}
+	for c, senders := range w.look().senders {
+		if head := uint64(len(senders)); head > left.ceiling {
+			w.t.Errorf("%s: %v has head %d, above the ceiling %d", w.name, c, head, left.ceiling)
+		}
+	}
+	now, damaged, err := readMark(w.fs, markPath("data"))
+	if err != nil || damaged > 0 || now.ceiling != left.ceiling || now.generation <= left.generation {
+		w.t.Errorf("%s: the mark is %d, %d, damaged %d (%v) after %d, %d", w.name, now.generation, now.ceiling, damaged, err, left.generation, left.ceiling)
+	}
+	if made := commitsOf(w.t, w.store); now.total() != made || made < left.total() {
+		w.t.Errorf("%s: the mark has %d commits, the store %d, the crash left %d", w.name, now.total(), made, left.total())
+	}
+}
+
 // check compares the store with what was promised, then retries everything.
 func (w *crashWorld) check() {
 	f := w.look()

@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -104,6 +105,8 @@ func newCrashWorld(t *testing.T, rng *rand.Rand) *crashWorld {
 		CacheConversations: []int{1, 100}[rng.IntN(2)],
 		Now:                w.clock.now,
 		tune:               func(o *pebble.Options) { o.MemTableSize = 64 << 10 }, // so that flushes happen
+		markPause:          []time.Duration{time.Millisecond, time.Second}[rng.IntN(2)],
+		block:              checkpoint, // so that the ceiling is raised
 	}
 	for user := uint64(1); user <= crashUsers; user++ {
 		for device := uint64(1); device <= 2; device++ {
@@ -155,10 +158,15 @@ func (w *crashWorld) live() {
 // die ends the old store, whose disk nobody sees any more, and opens the new one.
 func (w *crashWorld) die() {
 	w.keep()
+	left, _, err := readMark(w.fs, markPath("data"))
+	if err != nil {
+		w.t.Fatalf("%s: the mark: %v", w.name, err)
+	}
 	if err := w.store.Close(); err != nil {
 		w.t.Fatalf("%s: %v", w.name, err)
 	}
-	w.open()
+	w.open() // which compares commits with the mark
+	w.checkMark(&left)
 }
 
 // keep forgets the acks that the crash may have taken: those that were not a second

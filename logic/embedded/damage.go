@@ -188,18 +188,3 @@ func (s *Store) keepResync() {
 	}
 	s.damage.kept.Store(true)
 }
-
-func (s *Store) readResync() error {
-	value, err := s.get(keyResync)
-	if errors.Is(err, pebble.ErrNotFound) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	if len(value) != 8 {
-		return errCorrupt
-	}
-	s.resync = binary.BigEndian.Uint64(value)
-	return nil
-}

@@ -50,7 +50,7 @@ func TestDamage(t *testing.T) {
 				t.Fatal(err)
 			}
 			s = mustOpen(t, Options{Queues: 1, FS: disk})
-			value, err := s.get(string(c.key))
+			value, err := get(s.db, string(c.key))
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,8 @@ import (
 //	m identity                          the store's 16 random bytes
 //	m format                            formatVersion, u32
 //	m commits queue                     how many commits the queue made (commits.go)
+//	m floor                             no seq up to this one is given out any more, u64;
+//	                                    missing: none was ever lost
 //
 // Integers in keys are big-endian, so that keys sort as numbers do; partition, kind,
 // the section after b and queue are one byte, everything else eight. The newest
@@ -53,7 +55,8 @@ const (
 	keyIdentity        = "midentity"
 	keyFormat          = "mformat"
 	keyCommits         = "mcommits"
-	formatVersion      = 2
+	keyFloor           = "mfloor"
+	formatVersion      = 3  // 2 had no mark
 	checkpoint         = 64 // a load replays fewer messages than this
 	flagCounted   byte = 1
 )

@@ -85,7 +85,10 @@ const runSteps = 8
 func (m *messages) findBack(seq uint64) error {
 	for range runSteps {
 		if first := m.run.messages[0].Seq; seq >= first {
-			m.at = int(seq - first)
+			if m.at = int(seq - first); m.at >= len(m.run.messages) {
+				m.at = 0
+				return errCorrupt // it lies between this run and the next one
+			}
 			return nil
 		}
 		if !m.enterBack(m.it.Prev()) {

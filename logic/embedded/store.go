@@ -12,7 +12,12 @@
 //	run.go      how messages lie under their keys; messages.go: walking through them
 //	history.go  pages of messages
 //	inbox.go    the conversations of a user
-//	keys.go     the format on disk; commits.go: that nothing of it is missing
+//	keys.go     the format on disk
+//	commits.go  what shows that nothing is missing in the middle of it
+//	mark.go     what shows that nothing is missing at its end
+//	ordered.go  what Pebble leaves to the file system
+//	opening.go  what is looked at before a store is opened; mend.go: how it goes on
+//	            without what is lost
 //	pressure.go what is refused while the disk is behind or full; space.go, disk.go
 //	damage.go   files that are not as they were written
 package embedded
@@ -24,16 +29,15 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 	"gannet/logic"
 	"gannet/logic/ledger"
 	"gannet/protocol"
@@ -46,6 +50,10 @@ var (
 
 	// ErrFormat says that the folder holds a store of another format.
 	ErrFormat = errors.New("the store has another format")
+
+	// ErrLost says that the store has not all that was acked, or that nothing can tell.
+	// It comes as a LossError.
+	ErrLost = errors.New("something that was acked may be missing")
 
 	// ErrHole says that commits are missing in the middle of the store.
 	ErrHole = errors.New("the store has a hole")
@@ -86,7 +94,16 @@ type Options struct {
 	// DefaultMinFree, below 0: it is not looked at.
 	MinFree int64
 
-	tune func(*pebble.Options) // for tests
+	// GiveUp is the code of a LossError: what it says is missing is given up for good.
+	// Every conversation goes on above all seqs that may have been given out, and
+	// clients are told that what lies between will never come. Of no effect on a store
+	// in which nothing is missing; another code than that of the loss is refused.
+	GiveUp string
+
+	// For tests.
+	tune      func(*pebble.Options)
+	markPause time.Duration
+	block     uint64 // a multiple of checkpoint
 }
 
 // Store is a logic.Log, logic.History, logic.Inbox and logic.Social. Its methods
@@ -99,6 +116,10 @@ type Store struct {
 	publish  func(ctx context.Context, record *hop.Record)
 	queues   []*queue
 	stamps   stamps
+	mark     *marker
+	unlock   func() error // lets go of the folder
+
+	markPause time.Duration
 
 	fs      vfs.FS
 	dir     string
@@ -119,12 +140,16 @@ type Store struct {
 	failure chan struct{} // closed with it
 	opened  atomic.Bool
 
+	panics atomic.Uint64 // survived
+	said   operate.Seldom
+
 	mu      sync.Mutex // guards closed, and calls.Add against Close
 	closed  bool
 	calls   sync.WaitGroup // methods under way
 	closing chan struct{}  // closed when the store closes
-	acks    sync.WaitGroup // the goroutine that writes acks
-	watched sync.WaitGroup // the goroutine that watches tables and disk
+
+	background sync.WaitGroup // the goroutines that write acks and the mark
+	watched    sync.WaitGroup // the goroutine that watches tables and disk
 }
 
 var (
@@ -137,7 +162,7 @@ var (
 
 // Open opens the store in dir and creates it where there is none. A folder that
 // is in use gives ErrLocked, a store of another format ErrFormat, and one in which
-// commits are missing ErrHole.
+// something may be missing a LossError.
 func Open(dir string, opts Options) (*Store, error) {
 	if opts.Queues < 1 || opts.Queues > protocol.Partitions {
 		return nil, fmt.Errorf("embedded: %d queues; 1 to %d are possible", opts.Queues, protocol.Partitions)
@@ -157,6 +182,12 @@ func Open(dir string, opts Options) (*Store, error) {
 	if opts.FS == nil {
 		opts.FS = vfs.Default
 	}
+	if opts.markPause == 0 {
+		opts.markPause = markPause
+	}
+	if opts.block == 0 {
+		opts.block = defaultBlock
+	}
 	if opts.MinFree == 0 {
 		opts.MinFree = DefaultMinFree
 	}
@@ -164,16 +195,21 @@ func Open(dir string, opts Options) (*Store, error) {
 		return nil, fmt.Errorf("embedded: cannot open the store: %w", err)
 	}
 	s := &Store{
-		now: opts.Now, log: opts.Log, publish: opts.Publish,
+		now: opts.Now, log: opts.Log, publish: opts.Publish, markPause: opts.markPause,
 		fs: opts.FS, dir: dir, minFree: opts.MinFree, closePatience: closePatience,
 		pressure: pressure{moved: make(chan struct{}, 1)},
 		failure:  make(chan struct{}), closing: make(chan struct{}),
 	}
-	files := &disk{FS: opts.FS, fail: s.fail, failure: s.failure, closing: s.closing}
+	o, err := s.examine(dir, opts)
+	if err != nil {
+		return nil, err
+	}
+	s.unlock = o.unlock
+	files := &disk{FS: orderedNames{opts.FS}, fail: s.fail, failure: s.failure, closing: s.closing}
 	settings := pebbleOptions(files, opts.CacheBytes, logger{opts.Log, s.fail})
 	compactions := newScheduler()
 	settings.Experimental.CompactionScheduler = compactions
-	settings.EventListener = s.listener(compactions)
+	settings.EventListener, settings.Lock = s.listener(compactions), o.lock
 	if opts.tune != nil {
 		opts.tune(settings)
 	}
@@ -181,106 +217,73 @@ func Open(dir string, opts Options) (*Store, error) {
 	s.tableBytes = settings.MemTableSize
 	s.reserve = int64(settings.MemTableSize / 2)
 	s.stopLevel0 = max(settings.L0StopWritesThreshold-settings.MemTableStopWritesThreshold, 1)
-	db, err := s.openPebble(dir, settings)
-	switch {
-	case err == nil:
-	case isLocked(err):
-		return nil, fmt.Errorf("embedded: %w: %s", ErrLocked, dir)
-	case strings.Contains(err.Error(), "merger name"):
-		return nil, fmt.Errorf("embedded: %w: %s was written by a gannet before format %d, which this one cannot read; use the gannet that wrote it, or another folder", ErrFormat, dir, formatVersion)
-	default:
-		return nil, fmt.Errorf("embedded: cannot open %s: %w", dir, withFile(err))
+	if s.db, err = s.openPebble(dir, settings); err != nil {
+		return nil, errors.Join(o.explain(err), o.unlock())
 	}
-	s.db = db
-	if err := s.begin(opts); err != nil {
+	if err := s.begin(o); err != nil {
 		close(s.closing)
-		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble()))
+		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble(), o.unlock()))
 	}
 	s.opened.Store(true)
 	s.lookAtSpace()
-	s.acks.Go(s.writeAcks)
+	s.background.Go(s.writeAcks)
+	s.background.Go(s.keepMark)
 	s.watched.Go(s.watch)
 	return s, nil
 }
 
-// begin reads what the store says about itself, or writes it into an empty one.
-func (s *Store) begin(opts Options) (err error) {
+// begin reads what the store says about itself, or writes it into one that is new or
+// has lost something, and brings the mark up to it.
+func (s *Store) begin(o *opening) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil { // of Pebble, which could not write
 			err = s.fail(fmt.Errorf("%v", cause))
 		}
 	}()
-	if err := s.checkFormat(); err != nil {
-		return err
+	if o.givenUp != nil {
+		s.log.Error("embedded: what is missing is given up for good", "missing", o.givenUp.Missing)
 	}
-	if err := s.readResync(); err != nil {
-		return err
+	found, err := readContents(s.db)
+	switch {
+	case err != nil:
+	case o.givenUp != nil && (o.marked || !found.empty):
+		found, err = s.goOnWithout(o, found)
+	case found.empty: // also where nobody knows what was lost, not even its name
+		found, err = s.name()
 	}
-	made, stamp, err := readAllCommits(s.db)
 	if err != nil {
 		return err
 	}
-	s.stamps = stamps{last: stamp, durable: stamp, underWay: make([]uint64, opts.Queues)}
-	for i := range opts.Queues {
-		s.queues = append(s.queues, &queue{index: i, made: made[i], ledger: ledger.New(ledger.Options{
-			Queue: i, Queues: opts.Queues,
-			Conversations: opts.CacheConversations / opts.Queues,
-			ClientIDs:     cacheClientIDs / opts.Queues,
+	// All of it is durable: opening writes what it found in the write-ahead log.
+	m := o.mark
+	m.identity, m.stamp, m.ceiling = found.identity, found.commits.stamp(), max(m.ceiling, found.floor)
+	for queue, c := range found.commits {
+		m.commits[queue] = c.number
+	}
+	if s.mark, err = openMark(o.opts.FS, markPath(o.dir), m, o.opts.block, s.now); err != nil {
+		return fmt.Errorf("the mark: %w", err)
+	}
+	s.identity, s.resync = found.identity, found.resync
+	s.stamps = stamps{last: m.stamp, durable: m.stamp, underWay: make([]uint64, o.opts.Queues)}
+	for i := range o.opts.Queues {
+		s.queues = append(s.queues, &queue{index: i, made: m.commits[i], ledger: ledger.New(ledger.Options{
+			Queue: i, Queues: o.opts.Queues,
+			Conversations: o.opts.CacheConversations / o.opts.Queues,
+			ClientIDs:     cacheClientIDs / o.opts.Queues,
 			Checkpoint:    checkpoint,
+			Floor:         found.floor,
 		}, s)})
 	}
 	return nil
 }
 
-// checkFormat reads format and identity, and gives an empty store its own.
-func (s *Store) checkFormat() error {
-	format, err := s.get(keyFormat)
-	if errors.Is(err, pebble.ErrNotFound) {
-		it, err := s.db.NewIter(nil)
-		if err != nil {
-			return err
-		}
-		empty := !it.First()
-		if err := errors.Join(it.Error(), it.Close()); err != nil {
-			return err
-		}
-		if !empty {
-			return fmt.Errorf("%w: it does not say which; use the gannet that wrote it, or another folder", ErrFormat)
-		}
-		rand.Read(s.identity[:])
-		w := s.db.NewBatch()
-		w.Set([]byte(keyIdentity), s.identity[:], nil)
-		w.Set([]byte(keyFormat), binary.BigEndian.AppendUint32(nil, formatVersion), nil)
-		return w.Commit(pebble.Sync)
-	}
-	if err != nil {
-		return err
-	}
-	if len(format) != 4 || binary.BigEndian.Uint32(format) != formatVersion {
-		return fmt.Errorf("%w: %x, this gannet reads format %d; use the gannet that wrote it, or another folder", ErrFormat, format, formatVersion)
-	}
-	identity, err := s.get(keyIdentity)
-	if errors.Is(err, pebble.ErrNotFound) || err == nil && len(identity) != len(s.identity) {
-		err = fmt.Errorf("%w: the store has lost its name", errCorrupt)
-	}
-	copy(s.identity[:], identity)
-	return err
-}
-
-// get reads one of the store's own keys.
-func (s *Store) get(key string) ([]byte, error) {
-	value, closer, err := s.db.Get([]byte(key))
-	if err != nil {
-		return nil, err
-	}
-	defer closer.Close()
-	return append([]byte(nil), value...), nil
-}
-
-// isLocked recognises what Pebble's file systems answer for a lock that is held:
-// by another process the first, by this one the second.
-func isLocked(err error) bool {
-	return errors.Is(err, syscall.EAGAIN) || strings.Contains(err.Error(), "lock held by current process")
+// name gives an empty store its identity and its format.
+func (s *Store) name() (c contents, err error) {
+	rand.Read(c.identity[:])
+	w := s.db.NewBatch()
+	w.Set([]byte(keyIdentity), c.identity[:], nil)
+	w.Set([]byte(keyFormat), binary.BigEndian.AppendUint32(nil, formatVersion), nil)
+	return c, w.Commit(pebble.Sync)
 }
 
 // Identity gives the 16 random bytes that name this store for as long as it exists.
@@ -299,7 +302,7 @@ func (s *Store) Close() error {
 	s.closed = true
 	s.mu.Unlock()
 	close(s.closing)
-	s.acks.Wait()
+	s.background.Wait()
 	if err := s.Err(); err != nil {
 		return err
 	}
@@ -310,7 +313,7 @@ func (s *Store) Close() error {
 	if err := s.Err(); err != nil {
 		return err
 	}
-	return s.closePebble()
+	return errors.Join(s.whileItWorks(s.mark.close), s.closePebble(), s.unlock())
 }
 
 // closePatience is how long a close waits for flushes and compactions under way. What

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"runtime/debug"
 	"slices"
 	"sync"
 	"time"
@@ -26,10 +25,11 @@ type queue struct {
 	ledger *ledger.Ledger
 
 	// Of the caller whose turn it is in the line.
-	made   uint64 // commits
-	record hop.Record
-	order  []placed
-	run    runWriter
+	made    uint64 // commits
+	highest uint64 // seq that the batch under way gives out
+	record  hop.Record
+	order   []placed
+	run     runWriter
 }
 
 // placed is a conversation of a change and where it lies in the store.
@@ -88,6 +88,7 @@ func (s *Store) write(ctx context.Context, q *queue, batches []*logic.Batch, ack
 }
 
 func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks bool) (err error) {
+	defer s.unsettled(q, &err)
 	if err := s.Err(); err != nil {
 		return err
 	}
@@ -101,16 +102,15 @@ func (s *Store) work(ctx context.Context, q *queue, batches []*logic.Batch, acks
 	}
 	wrote := w != nil
 	if wrote { // else nothing is new; what was repeated is durable, as its batch had returned
-		if err := s.commit(q, w); err != nil {
+		if err := s.commit(q, w, stamp); err != nil {
 			return err // the stamp stays under way: the next Open may find what was written
 		}
 	}
-	q.ledger.Record(batches, &q.record)
-	q.record.Mark = stamp
+	s.record(q, batches, stamp)
 	q.ledger.Settle()
 	s.stamps.finished(q.index, wrote)
 	if s.publish != nil && slices.ContainsFunc(q.record.Entries, func(e hop.RecordEntry) bool { return e.Frame.Len() > 0 }) {
-		s.publish(ctx, &q.record)
+		s.hand(ctx, q)
 	}
 	q.record.Blob = nil
 	return nil
@@ -122,7 +122,7 @@ func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (w *pebb
 	defer func() {
 		if cause := recover(); cause != nil {
 			q.ledger.Abandon()
-			s.log.Error("embedded: a batch could not be worked out", "queue", q.index, "panic", cause, "stack", string(debug.Stack()))
+			s.survived("working a batch out", q.index, cause)
 			w, err = nil, errors.New("a batch could not be worked out")
 		}
 	}()
@@ -130,6 +130,7 @@ func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (w *pebb
 	if err != nil || change.Empty() {
 		return nil, err
 	}
+	q.highest = change.Highest()
 	w = s.db.NewBatch()
 	if err := q.encode(w, change); err != nil {
 		q.ledger.Abandon()
@@ -142,16 +143,20 @@ func (s *Store) workOut(ctx context.Context, q *queue, in ledger.Input) (w *pebb
 // that the write-ahead log failed, is an error like any other. After an error
 // nobody knows what is on the disk: the ledger keeps the batch, so that readers
 // stay behind it.
-func (s *Store) commit(q *queue, w *pebble.Batch) (err error) {
+func (s *Store) commit(q *queue, w *pebble.Batch, stamp uint64) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			err = s.fail(fmt.Errorf("%v", cause))
 		}
 	}()
+	if err := s.mark.cover(q.highest); err != nil {
+		return s.fail(fmt.Errorf("the mark: %w", err))
+	}
 	if err := s.db.Apply(w, pebble.Sync); err != nil {
 		return s.fail(err)
 	}
 	q.made++
+	s.mark.reached(q.index, q.made, stamp)
 	return w.Close()
 }
 
@@ -177,9 +182,9 @@ func (q *queue) encode(w *pebble.Batch, change *ledger.Change) error {
 			if full || i == len(messages)-1 {
 				q.run.put(w, &p, m.Seq, change.Stamp)
 			}
-			if m.Seq == 1 {
-				putInbox(w, c.Key)
-			}
+		}
+		if c.Before.Head == 0 && len(messages) > 0 {
+			putInbox(w, c.Key)
 		}
 		for j := range change.Members[c.Members.Start:c.Members.End] {
 			op := w.SetDeferred(memberKey, memberValue)
@@ -247,14 +252,23 @@ func (s *Store) writeAcks() {
 // takes a bounded number of them, so it may take several.
 func (s *Store) flushAcks(all bool) {
 	for _, q := range s.queues {
-		var err error
-		for n := 0; n < tickRecords && err == nil && q.ledger.Due(uint64(s.now().UnixMilli()), all); n++ {
-			_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) {
-				err = s.write(context.Background(), q, batches, all)
-			})
+		s.flushAcksOf(q, all)
+	}
+}
+
+func (s *Store) flushAcksOf(q *queue, all bool) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.survived("writing acks", q.index, cause)
 		}
-		if err != nil && s.Err() == nil && s.damage.acks.note() {
-			s.log.Error("embedded: acks could not be written, they are tried again", "queue", q.index, "err", err.Error())
-		}
+	}()
+	var err error
+	for n := 0; n < tickRecords && err == nil && q.ledger.Due(uint64(s.now().UnixMilli()), all); n++ {
+		_ = q.line.Do(context.Background(), nil, func(batches []*logic.Batch) {
+			err = s.write(context.Background(), q, batches, all)
+		})
+	}
+	if err != nil && s.Err() == nil && s.damage.acks.note() {
+		s.log.Error("embedded: acks could not be written, they are tried again", "queue", q.index, "err", err.Error())
 	}
 }

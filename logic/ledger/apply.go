@@ -290,7 +290,8 @@ func (l *Ledger) message(i int) {
 		}
 	}
 	m := l.member(c, e.User)
-	c.next.Head++
+	before := c.next.Head
+	c.next.Head = max(before, l.options.Floor) + 1
 	c.next.Time = max(c.next.Time, l.work.change.now)
 	c.next.Changed = l.work.change.Stamp
 	if !e.Silent {
@@ -310,7 +311,7 @@ func (l *Ledger) message(i int) {
 	if d.window == nil {
 		l.work.watch(d)
 	}
-	d.next.send(e.ClientID, e.Seq)
+	d.next.send(e.ClientID, e.Seq, before)
 	c.changes(d)
 	d.window.add(sent{e.ClientID, e.Seq, e.Time})
 	l.work.known++

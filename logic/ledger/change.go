@@ -44,6 +44,16 @@ func (c *Change) begin(in Input) {
 // Empty says that nothing has to be written.
 func (c *Change) Empty() bool { return len(c.Messages)+len(c.Members)+len(c.Devices) == 0 }
 
+// Highest gives the highest seq that the change gives out, 0 for none.
+func (c *Change) Highest() (seq uint64) {
+	for i := range c.Conversations {
+		if x := &c.Conversations[i]; x.After.Head != x.Before.Head {
+			seq = max(seq, x.After.Head)
+		}
+	}
+	return seq
+}
+
 // collect fills the change with what the batches did.
 func (l *Ledger) collect(in Input) {
 	w := &l.work
@@ -131,6 +141,9 @@ func (l *Ledger) Record(batches []*logic.Batch, record *hop.Record) {
 			at++
 			if e.Outcome != logic.Applied || e.Op == hop.OpAck {
 				continue
+			}
+			if e.Op == hop.OpMessage && s.conversation.first == at-1 {
+				announceHole(record, s.conversation, e.Seq)
 			}
 			r := hop.RecordEntry{Op: e.Op, Conversation: e.Conversation, User: e.User, Device: e.Device, Seq: e.Seq}
 			switch e.Op {

@@ -142,15 +142,16 @@ func (l *Loaded) Replay(m *protocol.Message, count, own, stamp uint64) {
 		l.Devices = slices.Insert(l.Devices, i, Device{User: m.Sender, Device: m.Device})
 	}
 	if d := &l.Devices[i]; m.Seq > d.Last { // else the record of the device has it, and whether it raised the ack
-		d.send(m.ClientID, m.Seq)
+		d.send(m.ClientID, m.Seq, m.Seq-1) // what jumped to above a floor was a checkpoint
 		d.replayed = true
 	}
 }
 
-// send notes a message that the device sent and that got seq.
-func (d *Device) send(id, seq uint64) {
+// send notes a message that the device sent and that got seq, right after the one
+// with the seq before: what lies between them will never exist.
+func (d *Device) send(id, seq, before uint64) {
 	d.MaxID, d.Last = max(d.MaxID, id), seq
-	if seq == d.Acked+1 {
+	if d.Acked == before {
 		d.Acked = seq
 	}
 }

@@ -15,6 +15,7 @@
 //	conversation.go  what is kept of a conversation
 //	change.go        what is to be written, and the record for the queue
 //	view.go          what readers see
+//	hole.go          seqs that will never exist
 //	line.go          calls that wait for the queue, gathered
 package ledger
 
@@ -85,6 +86,11 @@ type Options struct {
 	// finds what later messages say in the messages themselves (Loaded.Replay). 1: with
 	// every batch.
 	Checkpoint uint64
+
+	// Floor is the highest seq that may have been given out and lost: a conversation
+	// whose head is below goes on above it, and the record announces what lies between
+	// as a hole. A multiple of Checkpoint; 0: nothing was lost.
+	Floor uint64
 }
 
 // New makes an empty ledger over a source.

@@ -4,9 +4,9 @@ package main
 // place, or, if what it broke cannot be broken any more, goes too.
 var mutants = []mutant{
 	// apply.go: what a batch does.
-	{"apply.go", "c.next.Head++", "c.next.Head += 0", "each message has a seq of its own"},
-	{"apply.go", "c.next.Head++", "c.next.Head += 2", "seqs have no gaps"},
-	{"apply.go", "c.next.Head++", "c.next.Head++\n\tc.shown.Head++", "readers stay behind what is not settled"},
+	{"apply.go", "max(before, l.options.Floor) + 1", "max(before, l.options.Floor)", "each message has a seq of its own"},
+	{"apply.go", "max(before, l.options.Floor) + 1", "max(before, l.options.Floor) + 2", "seqs have no gaps"},
+	{"apply.go", "max(before, l.options.Floor) + 1", "max(before, l.options.Floor) + 1\n\tc.shown.Head++", "readers stay behind what is not settled"},
 	{"apply.go", "max(c.next.Time, l.work.change.now)", "l.work.change.now", "times never fall"},
 	{"apply.go", "if !e.Silent {", "if true {", "silent messages are never unread"},
 	{"apply.go", "m.next.Total++", "m.next.Total += 0", "one's own messages are never unread"},
@@ -69,8 +69,11 @@ var mutants = []mutant{
 	{"change.go", "base += uint32(len(b.Blob))", "base += 0", "each entry of a record has its own frame"},
 
 	// conversation.go: devices, and what a load makes of messages.
-	{"conversation.go", "if seq == d.Acked+1 {", "if seq > d.Acked {", "sending acks nothing that was not received"},
-	{"conversation.go", "if seq == d.Acked+1 {", "if seq == 0 {", "a SEND that is given acked + 1 raises the ack"},
+	{"apply.go", "max(before, l.options.Floor) + 1", "before + 1", "a conversation goes on above the floor"},
+	{"conversation.go", "if d.Acked == before {", "if seq == d.Acked+1 {", "the ack of a device rises over a hole"},
+	{"hole.go", "c.shown.Head+1, seq-1", "c.shown.Head+1, seq-2", "a hole is announced whole"},
+	{"conversation.go", "if d.Acked == before {", "if seq > d.Acked {", "sending acks nothing that was not received"},
+	{"conversation.go", "if d.Acked == before {", "if seq == 0 {", "a SEND that is given acked + 1 raises the ack"},
 	{"conversation.go", "d.MaxID, d.Last = max(d.MaxID, id), seq", "d.MaxID, d.Last = id, seq", "a lower id after a higher one is looked up"},
 	{"conversation.go", "at := m.Delivered", "at := uint64(0)", "what READ delivered stays delivered"},
 	{"conversation.go", "m.Seq > d.Last {", "m.Seq > 0 {", "a load raises no ack"},

@@ -1,0 +1,149 @@
+package gateway
+
+import (
+	"sync/atomic"
+
+	"gannet/internal/hop"
+)
+
+// window counts what logic has not answered of a connection: frames, in the upper
+// half, and their bytes, since the two change together.
+type window struct{ both atomic.Int64 }
+
+// add gives both as they are then.
+func (w *window) add(frames, bytes int) (int, int) {
+	v := w.both.Add(int64(frames)<<32 + int64(bytes))
+	return int(v >> 32), int(uint32(v))
+}
+
+// filling is a batch, and whose its frames are.
+type filling struct {
+	batch   hop.Forward
+	parts   []*part
+	refused []int // frames, rising, of connections that logic told to wait since they came
+	old     int   // frames that Stop waits for
+}
+
+// add copies a frame to the end of the batch. A panic on the way leaves no part of it
+// behind.
+func (f *filling) add(p *part, frame []byte) {
+	defer f.mend(len(f.parts))
+	s := p.session
+	f.batch.Add(s.id, s.user, s.device, frame)
+	f.parts = append(f.parts, p)
+}
+
+// mend makes the lists fit together again if they did not get longer than n.
+func (f *filling) mend(n int) {
+	if len(f.parts) == n {
+		f.cut(n)
+	}
+}
+
+// cut leaves the first n frames.
+func (f *filling) cut(n int) {
+	b := &f.batch
+	end := 0
+	if n > 0 {
+		end = int(b.Ends[n-1])
+	}
+	b.Conns, b.Users, b.Devices = b.Conns[:n], b.Users[:n], b.Devices[:n]
+	b.Ends, b.Frames = b.Ends[:n], b.Frames[:end]
+	clear(f.parts[n:])
+	f.parts = f.parts[:n]
+}
+
+// mark notes what frame i, the oldest one of its part, was waited or refused for. The
+// lane's mu is held.
+func (f *filling) mark(p *part, i int) {
+	if p.old > 0 {
+		p.old--
+		f.old++
+	}
+	if p.void > 0 {
+		p.void--
+		if isSend(f.batch.Bytes(i)) {
+			f.refused = append(f.refused, i)
+		}
+	}
+}
+
+// reset empties the filling and keeps its memory.
+func (f *filling) reset() {
+	f.cut(0)
+	f.refused, f.old = f.refused[:0], 0
+}
+
+// release takes the frames of a batch that was carried out of the windows of their
+// connections.
+func (f *filling) release() {
+	start := uint32(0)
+	for i, j := 0, 0; i < len(f.parts); i = j {
+		for j = i + 1; j < len(f.parts) && f.parts[j] == f.parts[i]; j++ {
+		}
+		end := f.batch.Ends[j-1]
+		f.parts[i].session.window.add(i-j, int(start)-int(end))
+		start = end
+	}
+}
+
+// sift takes out of a batch, before it is carried, what is not to be carried any more:
+// the frames of connections that are gone and do not hear the answer, and the SENDs
+// behind one that logic told to wait, which would overtake it. Whoever acks and leaves
+// has acked.
+func (l *lane) sift(f *filling) {
+	clean := len(f.refused) == 0
+	var before *part
+	for _, p := range f.parts {
+		if p == before {
+			continue
+		}
+		if before = p; p.session.phase.Load() == phaseClosing {
+			clean = false
+			break
+		}
+	}
+	if clean {
+		return
+	}
+	kept, dropped, refused := 0, uint64(0), f.refused
+	for i, p := range f.parts {
+		frame := f.batch.Bytes(i)
+		void := len(refused) > 0 && refused[0] == i
+		if void {
+			refused = refused[1:]
+		}
+		switch s := p.session; {
+		case s.phase.Load() == phaseClosing && wantsAnswer(frame):
+			dropped++
+			s.window.add(-1, -len(frame))
+		case void:
+			s.window.add(-1, -len(frame))
+			s.refuseVoid(requestOf(frame))
+		default:
+			f.move(kept, i)
+			kept++
+		}
+	}
+	f.cut(kept)
+	f.refused = f.refused[:0]
+	l.gateway.counters.droppedFrames.Add(dropped)
+}
+
+// move puts frame i in the place of frame to, which is not behind it; the frames
+// before that are in their places.
+func (f *filling) move(to, i int) {
+	if to == i {
+		return
+	}
+	b := &f.batch
+	frame := b.Bytes(i)
+	start := 0
+	if to > 0 {
+		start = int(b.Ends[to-1])
+	}
+	end := start + copy(b.Frames[start:], frame)
+	b.Conns[to], b.Users[to], b.Devices[to] = b.Conns[i], b.Users[i], b.Devices[i]
+	b.Ends[to] = uint32(end)
+	f.parts[to] = f.parts[i]
+}

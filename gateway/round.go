@@ -1,0 +1,177 @@
+package gateway
+
+import (
+	"encoding/binary"
+	"sync"
+)
+
+// A lane is shared by its connections. Up to its share, what a connection has waiting
+// stands in the one queue of the lane in the order in which it came: so it costs one
+// copy, and nobody has to be looked for when a batch is made. What it has beyond that
+// is its surplus, a list of its own. Each batch takes the oldest part of the queue and
+// fills up from the surplus of one connection after the other (deficit round robin,
+// Shreedhar and Varghese, 1996), so that a connection that sends as fast as it can is
+// ahead of a neighbour by its share and no more. Order within a connection is kept:
+// its surplus has no turn while frames of it are in the queue, and everything goes to
+// the surplus while there is any.
+//
+// Fairness is between connections. The devices of one user are not counted together,
+// for a lane would have to look each user up; how many a user may have, and send, is
+// limited elsewhere.
+
+// part is what one connection has waiting in one lane, whose mu guards it.
+type part struct {
+	session *session
+	surplus *surplus // nil: none
+	next    *part    // in the ring
+	bytes   int32    // in the queue
+	frames  int32    // likewise
+	void    int32    // of the oldest frames, queue and surplus: a SEND of them is refused
+	old     int32    // of the oldest frames: Stop waits for them
+}
+
+// newParts makes those of a connection.
+func newParts(s *session) []part {
+	parts := make([]part, len(s.gateway.lanes))
+	for i := range parts {
+		parts[i].session = s
+	}
+	return parts
+}
+
+// waiting gives all that the connection has waiting in the lane.
+func (p *part) waiting() (bytes, frames int) {
+	bytes, frames = int(p.bytes), int(p.frames)
+	if q := p.surplus; q != nil {
+		bytes, frames = bytes+len(q.bytes)-q.taken, frames+q.frames
+	}
+	return bytes, frames
+}
+
+// surplus is encoded frames, one behind the other.
+type surplus struct {
+	bytes   []byte
+	taken   int // of bytes
+	frames  int // that are left
+	deficit int // bytes that may still go in this turn
+	turn    int // frames likewise
+}
+
+// surplusSpare is the largest buffer that is kept to be used again.
+const surplusSpare = 128 << 10
+
+var surpluses = sync.Pool{New: func() any { return new(surplus) }}
+
+// newSurplus and dropSurplus borrow one and give it back.
+func newSurplus() *surplus { return surpluses.Get().(*surplus) }
+
+func (l *lane) dropSurplus(p *part) {
+	q := p.surplus
+	p.surplus = nil
+	l.surplus--
+	if cap(q.bytes) <= surplusSpare {
+		*q = surplus{bytes: q.bytes[:0]}
+		surpluses.Put(q)
+	}
+}
+
+func (q *surplus) add(frame []byte) {
+	if len(q.bytes)+len(frame) > cap(q.bytes) && q.taken > len(q.bytes)/2 {
+		q.bytes = q.bytes[:copy(q.bytes, q.bytes[q.taken:])]
+		q.taken = 0
+	}
+	q.bytes = append(q.bytes, frame...)
+	q.frames++
+}
+
+// first gives the oldest frame.
+func (q *surplus) first() []byte {
+	rest := q.bytes[q.taken:]
+	return rest[:4+binary.BigEndian.Uint32(rest)]
+}
+
+// ring is the parts whose surplus may be carried, in the order of their turns.
+type ring struct {
+	last *part // its next is the one whose turn it is
+}
+
+func (r *ring) push(p *part) {
+	if r.last == nil {
+		p.next = p
+	} else {
+		p.next, r.last.next = r.last.next, p
+	}
+	r.last = p
+}
+
+// pop takes out the part whose turn it is.
+func (r *ring) pop() {
+	p := r.last.next
+	if p == r.last {
+		r.last = nil
+	} else {
+		r.last.next = p.next
+	}
+	p.next = nil
+}
+
+// round fills a batch up from the surplus of the connections in turn. mu is held.
+func (l *lane) round(f *filling) {
+	for l.ring.last != nil {
+		p := l.ring.last.next
+		q := p.surplus
+		if p.session.phase.Load() == phaseClosing {
+			l.forget(p)
+			continue
+		}
+		if !l.begun {
+			q.deficit, q.turn, l.begun = q.deficit+shareBytes, shareFrames, true
+		}
+		if !l.fill(f, p) {
+			return // the turn goes on in the next batch
+		}
+		l.ring.pop()
+		l.begun = false
+		if q.frames == 0 {
+			l.dropSurplus(p)
+		} else {
+			l.ring.push(p)
+		}
+	}
+}
+
+// fill takes what a turn allows; false: the batch is full before that.
+func (l *lane) fill(f *filling, p *part) bool {
+	q := p.surplus
+	for q.frames > 0 && q.turn > 0 {
+		frame := q.first()
+		if len(frame) > q.deficit {
+			return true
+		}
+		if have := len(f.batch.Frames); have > 0 && have+len(frame) > batchBytes {
+			return false
+		}
+		f.add(p, frame)
+		f.mark(p, len(f.parts)-1)
+		q.taken += len(frame)
+		q.deficit -= len(frame)
+		q.frames--
+		q.turn--
+	}
+	return true
+}
+
+// forget drops the surplus of a connection that is gone and whose turn it is.
+func (l *lane) forget(p *part) {
+	q := p.surplus
+	bytes := len(q.bytes) - q.taken
+	l.bytes -= bytes
+	l.frames -= q.frames
+	l.old -= int(p.old)
+	p.old, p.void = 0, 0
+	p.session.window.add(-q.frames, -bytes)
+	l.gateway.counters.droppedFrames.Add(uint64(q.frames))
+	l.ring.pop()
+	l.begun = false
+	l.dropSurplus(p)
+}

@@ -1,0 +1,298 @@
+package gateway
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"gannet/protocol"
+)
+
+// table is a lane in the hands of a test: it is not running.
+type table struct {
+	*lane
+	t testing.TB
+}
+
+func newTable(t testing.TB) *table {
+	g := build(Config{Logic: newLogic(), Lanes: 1})
+	t.Cleanup(func() {
+		if err := g.Stop(t.Context()); err != nil && t.Context().Err() == nil {
+			t.Error(err)
+		}
+	})
+	return &table{newLane(g, 0), t}
+}
+
+// sit gives a connection.
+func (l *table) sit(user uint64) *session {
+	s := &session{gateway: l.gateway, user: user, device: user}
+	s.id = user
+	s.parts = newParts(s)
+	return s
+}
+
+// put adds a SEND of about so many bytes, as often as there is room, at most n times.
+func (l *table) put(s *session, size, n int) (taken int) {
+	frame := sendFrame(2, 1, string(make([]byte, max(0, size-len(sendFrame(2, 1, ""))))))
+	for ; taken < n && l.add(s, frame); taken++ {
+		s.window.add(1, len(frame))
+	}
+	return taken
+}
+
+// serve takes the next batch away and gives the bytes and frames of each connection.
+func (l *table) serve() (bytes, frames map[uint64]int) {
+	l.t.Helper()
+	bytes, frames = map[uint64]int{}, map[uint64]int{}
+	f := l.next()
+	if f == nil {
+		return nil, nil
+	}
+	l.sift(f)
+	if err := f.batch.Check(); err != nil || len(f.parts) != f.batch.Len() {
+		l.t.Fatalf("a batch of %d frames has %d parts, %v", f.batch.Len(), len(f.parts), err)
+	}
+	if n := len(f.batch.Frames); n > batchBytes {
+		l.t.Fatalf("a batch of %d bytes", n)
+	}
+	for i := range f.batch.Len() {
+		bytes[f.batch.Conns[i]] += len(f.batch.Bytes(i))
+		frames[f.batch.Conns[i]]++
+	}
+	f.release()
+	l.done(f)
+	return bytes, frames
+}
+
+// Whatever others have waiting, one message of somebody else is in the next batch.
+func TestNeighbourIsInTheNextBatch(t *testing.T) {
+	for _, c := range []struct {
+		name        string
+		size, peers int
+	}{
+		{"one sends the longest bodies", protocol.MaxBody, 1},
+		{"many send the longest bodies", protocol.MaxBody, 200},
+		{"some send a little more than a share each", shareBytes / 8, 20},
+		{"some send the shortest messages", 0, 20},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newTable(t)
+			for i := range c.peers {
+				l.put(l.sit(uint64(100+i)), c.size, min(maxWritesInFlight, windowBytes/max(c.size, 1)))
+			}
+			if l.bytes < 2*batchBytes/3 {
+				t.Fatalf("only %d bytes wait", l.bytes)
+			}
+			l.serve()
+			for round := range 20 {
+				if n := l.put(l.sit(1), 200, 1); n != 1 {
+					t.Fatalf("round %d: the neighbour is refused", round)
+				}
+				bytes, frames := l.serve()
+				if frames[1] != 1 {
+					t.Fatalf("round %d: the next batch has %d bytes of %d connections, and nothing of the neighbour", round, sum(bytes), len(bytes))
+				}
+			}
+		})
+	}
+}
+
+func sum(m map[uint64]int) (n int) {
+	for _, v := range m {
+		n += v
+	}
+	return n
+}
+
+// Connections that all have more than their share waiting get as many bytes each,
+// however long their frames are.
+func TestSurplusGoesRound(t *testing.T) {
+	l := newTable(t)
+	sizes := map[uint64]int{1: 60 << 10, 2: 9 << 10, 3: 1 << 10, 4: 50 << 10, 5: 300}
+	total := map[uint64]int{}
+	sessions := map[uint64]*session{}
+	for user := range sizes {
+		sessions[user] = l.sit(user)
+	}
+	const rounds = 60
+	for range rounds {
+		for user, s := range sessions {
+			l.put(s, sizes[user], maxWritesInFlight)
+		}
+		bytes, _ := l.serve()
+		for user, n := range bytes {
+			total[user] += n
+		}
+		if len(bytes) < 4 {
+			t.Fatalf("a batch is of %d connections, of %d that wait", len(bytes), len(sizes))
+		}
+		if n := sum(bytes); n < batchBytes-protocol.MaxFrame {
+			t.Fatalf("a batch of %d bytes, though more waits", n)
+		}
+	}
+	for user := range uint64(4) {
+		if got, want := total[user+1], rounds*batchBytes/5; got < want/2 || got > want*3/2 {
+			t.Errorf("connection %d with frames of %d bytes got %d bytes of about %d", user+1, sizes[user+1], got, want)
+		}
+	}
+	if got, most := total[5], rounds*8*shareFrames*400; got == 0 || got > most {
+		t.Errorf("the one with short frames got %d bytes", got)
+	}
+}
+
+// Those who have little waiting, and are many, do not starve those who have much.
+func TestSurplusIsNotStarved(t *testing.T) {
+	l := newTable(t)
+	greedy := l.sit(1)
+	l.put(greedy, protocol.MaxBody, 10)
+	modest := make([]*session, 100)
+	for i := range modest {
+		modest[i] = l.sit(uint64(10 + i))
+	}
+	got := 0
+	for range 40 {
+		for _, s := range modest {
+			if s.parts[0].frames == 0 {
+				l.put(s, shareBytes/2, 1)
+			}
+		}
+		if l.bytes < batchBytes {
+			t.Fatalf("only %d bytes wait", l.bytes)
+		}
+		_, frames := l.serve()
+		got += frames[1]
+	}
+	if got != 10 {
+		t.Errorf("%d of its 10 frames were carried in 40 batches", got)
+	}
+}
+
+// Where many have as much waiting as they may, and go on sending, whoever has less
+// waiting may have more.
+func TestThereIsRoomForAShare(t *testing.T) {
+	l := newTable(t)
+	var greedy []*session
+	for user := range uint64(20) {
+		greedy = append(greedy, l.sit(user+1))
+	}
+	for range 40 { // until they share what there is
+		l.serve()
+		for _, s := range greedy {
+			l.put(s, shareBytes/2, windowBytes/(shareBytes/2))
+		}
+	}
+	for user := range uint64(5) {
+		if n := l.put(l.sit(100+user), shareBytes/8, 8); n != 8 {
+			t.Errorf("connection %d has room for %d frames, of 8 that are a share", user, n)
+		}
+	}
+}
+
+// A lane that is full for those who have much in it has room for a message of
+// everybody else.
+func TestFullLaneHasRoomForANewcomer(t *testing.T) {
+	for _, c := range []struct {
+		name string
+		size int
+	}{{"bytes", shareBytes}, {"frames", 0}} {
+		t.Run(c.name, func(t *testing.T) {
+			l := newTable(t)
+			var full []*session
+			for user := uint64(1); l.bytes < laneBytes-shareBytes && l.frames < laneFrames; user++ {
+				s := l.sit(user)
+				if l.put(s, c.size, maxWritesInFlight) == 0 {
+					t.Fatalf("connection %d finds no room", user)
+				}
+				full = append(full, s)
+			}
+			if l.put(full[0], shareBytes, 1)+l.put(full[len(full)-1], shareBytes, 1) != 0 {
+				t.Error("who has much waiting is not refused")
+			}
+			before := l.frames
+			for user := range uint64(DefaultMaxConnections) {
+				if l.put(l.sit(1<<20+user), 200, 1) != 1 {
+					t.Fatalf("newcomer %d is refused", user)
+				}
+			}
+			for newcomers := 0; newcomers < DefaultMaxConnections; {
+				_, frames := l.serve()
+				if frames == nil {
+					t.Fatalf("%d of %d newcomers were served", newcomers, DefaultMaxConnections)
+				}
+				for user := range frames {
+					if user >= 1<<20 {
+						newcomers++
+					}
+				}
+			}
+			if before == 0 || l.left() != 0 {
+				t.Errorf("%d frames waited", before)
+			}
+		})
+	}
+}
+
+// Whatever comes and goes in whatever order: nothing is lost or repeated, what a
+// connection sent stays in its order, and at last nothing is counted as waiting.
+func TestLaneKeepsOrder(t *testing.T) {
+	for seed := range uint64(20) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		l := newTable(t)
+		sessions := make([]*session, 1+rng.IntN(200))
+		sent, got := make([]uint64, len(sessions)), make([]uint64, len(sessions))
+		for i := range sessions {
+			sessions[i] = l.sit(uint64(i))
+		}
+		serve := func() bool {
+			f := l.next()
+			if f == nil {
+				return false
+			}
+			for i, p := range f.parts {
+				frame, ok := f.batch.Frame(i)
+				c := f.batch.Conns[i]
+				if got[c]++; !ok || p.session != sessions[c] || uint64(frame.Request) != got[c] {
+					t.Fatalf("seed %d: frame %d of connection %d came as number %d", seed, frame.Request, c, got[c])
+				}
+			}
+			l.done(f)
+			return true
+		}
+		for range 800 {
+			i := rng.IntN(len(sessions))
+			size := 0
+			switch rng.IntN(6) {
+			case 0:
+				size = rng.IntN(protocol.MaxBody / 4)
+			case 1:
+				size = rng.IntN(1 << 10)
+			}
+			body := string(make([]byte, size))
+			for range 1 + rng.IntN(30) {
+				if !l.add(sessions[i], sendFrame(2, sent[i]+1, body)) {
+					break
+				}
+				sent[i]++
+			}
+			if rng.IntN(25) == 0 {
+				serve()
+			}
+			if rng.IntN(300) == 0 {
+				l.mark()
+			}
+		}
+		for serve() {
+		}
+		for i := range sessions {
+			if got[i] != sent[i] {
+				t.Errorf("seed %d: %d of %d frames of connection %d", seed, got[i], sent[i], i)
+			}
+			if p := sessions[i].parts[0]; p.bytes != 0 || p.frames != 0 || p.surplus != nil || p.old != 0 || p.void != 0 {
+				t.Errorf("seed %d: at last %+v", seed, p)
+			}
+		}
+		if l.bytes != 0 || l.frames != 0 || l.surplus != 0 || l.old != 0 || l.ring.last != nil || len(l.waiting) != 0 {
+			t.Errorf("seed %d: at last %d bytes, %d frames, %d with a surplus, %d old", seed, l.bytes, l.frames, l.surplus, l.old)
+		}
+	}
+}

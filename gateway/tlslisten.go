@@ -1,0 +1,275 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"gannet/protocol"
+)
+
+// handshakeTimeout bounds the TLS handshake; HELLO has its own time after it.
+const handshakeTimeout = protocol.LoginTimeout
+
+// tlsListener accepts TLS connections for the gateway.
+type tlsListener struct {
+	net.Listener
+	wg sync.WaitGroup
+}
+
+// ServeTLS takes connections from the listener until Stop and speaks TLS 1.3
+// with them, whatever lower version the configuration allows. It does not
+// wait.
+func (g *Gateway) ServeTLS(ln net.Listener, config *tls.Config) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.stopping {
+		return ErrStopped
+	}
+	if err := boundBuffers(ln); err != nil {
+		return err
+	}
+	config = config.Clone()
+	config.MinVersion = tls.VersionTLS13
+	l := &tlsListener{Listener: ln}
+	g.listeners = append(g.listeners, l)
+	l.wg.Go(func() {
+		for g.acceptTLS(l, config) {
+		}
+	})
+	return nil
+}
+
+// acceptTLS accepts one connection; false: the listener is closed. One that is
+// refused is closed without a CLOSE: to say it, the handshake would have to be made,
+// which costs more than anything that a refusal is there to spare.
+func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
+	more = true
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.panicked("accept", cause)
+			g.rest(acceptPause)
+		}
+	}()
+	for g.places.crowded() && !g.draining.Load() {
+		g.rest(tick)
+	}
+	conn, err := l.Accept()
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return false
+	case err != nil && gone(err):
+		return true
+	case err != nil:
+		g.acceptFailed(err)
+		g.rest(acceptPause)
+		return true
+	}
+	c := &tlsConn{Conn: conn, gateway: g}
+	c.place.from = addressOf(conn.RemoteAddr())
+	if c.admitted() {
+		l.wg.Go(func() { c.serve(config) })
+	}
+	return true
+}
+
+// tlsConn is a connection of the TLS listener from accept to its end: the bytes below
+// TLS. What came behind a PROXY header is read before anything else.
+type tlsConn struct {
+	net.Conn
+	gateway *Gateway
+	place   place
+	proxied bool
+	gave    atomic.Bool // way, and is counted
+	read    []byte
+}
+
+// admitted gets the connection its place; false: it is closed.
+func (c *tlsConn) admitted() (in bool) {
+	g := c.gateway
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.panicked("accept", cause)
+			g.counters.close(protocol.CodeInternal)
+		}
+		if !in {
+			g.places.leave(&c.place)
+			c.Close()
+		}
+	}()
+	g.counters.accepted.Add(1)
+	c.proxied = g.proxies.contain(c.place.from.Addr())
+	r, _ := g.places.take(&c.place, c.proxied)
+	if r != admitted {
+		c.refused(r)
+		return false
+	}
+	g.places.wait(&c.place, c)
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes,
+		})
+	}
+	return true
+}
+
+// giveWay ends a connection in its handshake.
+func (c *tlsConn) giveWay() {
+	c.gave.Store(true)
+	c.refused(gaveWay)
+	c.Conn.Close()
+}
+
+func (c *tlsConn) refused(r refusal) {
+	c.gateway.refused(r, c.place.from)
+	c.gateway.counters.close(r.code())
+}
+
+// serve is the connection from its handshake to its end.
+func (c *tlsConn) serve(config *tls.Config) {
+	g := c.gateway
+	defer c.Close()
+	defer g.places.leave(&c.place)
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.panicked("tls", cause)
+		}
+	}()
+	conn := tls.Server(c, config)
+	if !c.shakeHands(conn) {
+		return
+	}
+	t := &tlsTransport{conn: conn, gateway: g, peer: &c.place}
+	t.changed.L = &t.mu
+	s := &session{gateway: g, transport: t, place: &c.place}
+	defer s.end()
+	g.begin(s)
+	var carrying sync.WaitGroup
+	carrying.Go(t.carry)
+	defer carrying.Wait()
+	defer t.shutdown()
+	buf := make([]byte, 4<<10)
+	for {
+		n, err := conn.Read(buf)
+		s.input(buf[:n])
+		if err != nil {
+			return
+		}
+	}
+}
+
+// shakeHands reads the PROXY header, if there is to be one, and makes the TLS
+// handshake, both within handshakeTimeout.
+func (c *tlsConn) shakeHands(conn *tls.Conn) bool {
+	g := c.gateway
+	ctx, cancel := context.WithTimeout(g.ctx, handshakeTimeout)
+	defer cancel()
+	if c.proxied && !c.heading(ctx) {
+		return false
+	}
+	err := conn.HandshakeContext(ctx)
+	if err == nil {
+		return true
+	}
+	var other tls.RecordHeaderError
+	if errors.As(err, &other) && looksProxied(other.RecordHeader[:]) { // from somebody who is none of the proxies
+		c.badProxy()
+		return false
+	}
+	c.handshakeFailed(err)
+	return false
+}
+
+// handshakeFailed counts why. A peer that goes away, as health checks do, failed in
+// nothing.
+func (c *tlsConn) handshakeFailed(err error) {
+	if c.gave.Load() {
+		return
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		c.gateway.counters.close(0)
+		return
+	}
+	c.gateway.counters.handshakes.Add(1)
+}
+
+// heading reads the PROXY header; false: there is none, or its client is refused.
+func (c *tlsConn) heading(ctx context.Context) bool {
+	g := c.gateway
+	defer context.AfterFunc(ctx, func() { c.Conn.Close() })()
+	var b []byte
+	buf := make([]byte, maxProxyV2)
+	for {
+		n, rerr := c.Conn.Read(buf)
+		b = append(b, buf[:n]...)
+		from, n, err := proxyHeader(b)
+		switch {
+		case err != nil:
+			g.badProxy(c.place.from)
+			c.badProxy()
+			return false
+		case n > 0:
+			c.read = b[n:]
+			if !from.IsValid() {
+				return true
+			}
+			r, _ := g.places.identify(&c.place, from)
+			if r != admitted {
+				c.refused(r)
+			}
+			return r == admitted
+		case rerr != nil:
+			c.handshakeFailed(rerr)
+			return false
+		}
+	}
+}
+
+// badProxy says CLOSE without TLS, which has not begun, to whoever set up the proxy.
+func (c *tlsConn) badProxy() {
+	c.gateway.counters.close(protocol.CodeBadProxy)
+	_ = c.SetWriteDeadline(time.Now().Add(tlsGoodbye))
+	f := protocol.Failure{Code: protocol.CodeBadProxy, Text: []byte(protocol.CodeBadProxy.Meaning())}
+	_, _ = c.Write(f.AppendClose(nil))
+}
+
+// SetLinger is for a reset.
+func (c *tlsConn) SetLinger(seconds int) error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return tcp.SetLinger(seconds)
+	}
+	return nil
+}
+
+// Read reads what is below TLS.
+func (c *tlsConn) Read(p []byte) (int, error) {
+	if len(c.read) > 0 {
+		n := copy(p, c.read)
+		c.read = c.read[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+func (l *tlsListener) refuse() { l.Listener.Close() }
+
+func (l *tlsListener) close(ctx context.Context) error {
+	done := make(chan struct{})
+	go func() {
+		l.wg.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("gateway: TLS connections are left: %w", ctx.Err())
+	}
+}
