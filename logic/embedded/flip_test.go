@@ -35,7 +35,7 @@ func smallBlocks(o *pebble.Options) {
 // files.
 func writeTables(t *testing.T, dir string) (files map[string][]byte) {
 	t.Helper()
-	s, err := Open(dir, Options{Queues: 2, Log: slog.New(slog.DiscardHandler), tune: func(o *pebble.Options) {
+	s, err := Open(dir, Options{Queues: 1, Log: slog.New(slog.DiscardHandler), tune: func(o *pebble.Options) {
 		smallBlocks(o)
 		o.DisableAutomaticCompactions = true // each flush leaves a table
 	}})
@@ -43,9 +43,11 @@ func writeTables(t *testing.T, dir string) (files map[string][]byte) {
 		t.Fatal(err)
 	}
 	for id := uint64(1); id <= flipMessages; id++ {
+		b := new(entries)
 		for peer := uint64(2); peer < 2+flipPeers; peer++ {
-			new(entries).large(1, 1, peer, id, 300).mustApply(t, s)
+			b.large(1, 1, peer, id, 300)
 		}
+		b.mustApply(t, s)
 		if id%4 == 0 {
 			if err := s.db.Flush(); err != nil {
 				t.Fatal(err)
@@ -111,7 +113,7 @@ func TestFlippedByte(t *testing.T) {
 				if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
 					t.Fatal(err)
 				}
-				s, err := Open(dir, Options{Queues: 2, Log: slog.New(slog.DiscardHandler), tune: smallBlocks})
+				s, err := Open(dir, Options{Queues: 1, Log: slog.New(slog.DiscardHandler), tune: smallBlocks})
 				if err != nil { // what the store says about itself lay there
 					refused++
 					wantNamed(t, err, name)
@@ -147,12 +149,23 @@ func TestFlippedByte(t *testing.T) {
 func checkFlipped(t *testing.T, s *Store, file string) (bad int) {
 	t.Helper()
 	lost := make(map[uint64]bool) // their heads are not known
+	pages := make(map[uint64]*logic.Page)
 	for peer := uint64(2); peer < 2+flipPeers; peer++ {
-		broken := false
-		page := logic.Page{Conversation: direct(1, peer), Limit: 256, Room: 1 << 20}
-		if err := s.Pages(t.Context(), []*logic.Page{&page}); err != nil {
+		pages[peer] = &logic.Page{Conversation: direct(1, peer), Limit: 256, Room: 1 << 20}
+		if err := s.Pages(t.Context(), []*logic.Page{pages[peer]}); err != nil {
 			t.Fatal(err)
 		}
+	}
+	fresh, again := new(entries), new(entries)
+	for peer := uint64(2); peer < 2+flipPeers; peer++ {
+		fresh.send(1, 1, peer, 100)
+		again.send(1, 1, peer, 2)
+	}
+	fresh.mustApply(t, s)
+	again.mustApply(t, s)
+	for peer := uint64(2); peer < 2+flipPeers; peer++ {
+		broken := false
+		page, e, again := pages[peer], fresh.Entries[peer-2], again.Entries[peer-2]
 		switch {
 		case page.Err != nil:
 			broken = true
@@ -163,14 +176,12 @@ func checkFlipped(t *testing.T, s *Store, file string) (bad int) {
 		case page.Head != flipMessages || page.Count != flipMessages:
 			t.Errorf("HISTORY of %d gives %d messages up to %d", peer, page.Count, page.Head)
 		}
-		e := new(entries).send(1, 1, peer, 100).mustApply(t, s)[0]
 		switch {
 		case e.Outcome == logic.Unknown && broken:
 			lost[peer] = true
 		case e.Outcome != logic.Applied || e.Seq != flipMessages+1:
 			t.Errorf("SEND to %d came to %+v", peer, e)
 		}
-		again := new(entries).send(1, 1, peer, 2).mustApply(t, s)[0]
 		switch {
 		case again.Outcome == logic.Unknown: // a block is that of its neighbours as well
 			broken = true
@@ -222,7 +233,7 @@ func TestWhatWasLeftOutComes(t *testing.T) {
 			if err := os.WriteFile(path, b, 0o600); err != nil {
 				t.Fatal(err)
 			}
-			s, err := Open(dir, Options{Queues: 2, Log: slog.New(slog.DiscardHandler), tune: smallBlocks})
+			s, err := Open(dir, Options{Queues: 1, Log: slog.New(slog.DiscardHandler), tune: smallBlocks})
 			if err != nil {
 				continue
 			}
@@ -260,7 +271,7 @@ func TestWhatWasLeftOutComes(t *testing.T) {
 
 func mustOpenDir(t *testing.T, dir string) *Store {
 	t.Helper()
-	s, err := Open(dir, Options{Queues: 2, Log: slog.New(slog.DiscardHandler), tune: smallBlocks})
+	s, err := Open(dir, Options{Queues: 1, Log: slog.New(slog.DiscardHandler), tune: smallBlocks})
 	if err != nil {
 		t.Fatal(err)
 	}
