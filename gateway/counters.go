@@ -31,6 +31,10 @@ type counters struct {
 
 	handshakes atomic.Uint64 // TLS handshakes that failed
 
+	// Why a connection was not let in.
+	refused      [refusals]atomic.Uint64
+	acceptFailed atomic.Uint64 // times that accept failed: no descriptor or memory was free
+
 	// Why a push did not go out, or not yet.
 	pushAbsent     atomic.Uint64 // the connection is gone
 	pushOutboxFull atomic.Uint64 // became a hint
@@ -70,6 +74,9 @@ type cacheLine [64]byte
 // said bounds what is logged of what peers do.
 type said struct {
 	panics, logic, answers, pushes operate.Seldom
+
+	accept, proxy operate.Seldom
+	refused       [refusals]operate.Seldom
 }
 
 // panicked counts and logs a bug that concerns one call, batch or session alone.
@@ -90,6 +97,7 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeNotReading,
 	protocol.CodeWriteTimeout,
 	protocol.CodeTooManyConnections,
+	protocol.CodeAddressLimited,
 	protocol.CodeInternal,
 	protocol.CodeLoginUnavailable,
 	protocol.CodeOverLimits,
@@ -102,6 +110,7 @@ var closeReasons = [...]protocol.Code{
 	protocol.CodeTokenExpired,
 	protocol.CodeReplaced,
 	protocol.CodeBadDevice,
+	protocol.CodeBadProxy,
 }
 
 func (c *counters) close(code protocol.Code) {
@@ -115,15 +124,18 @@ func (c *counters) close(code protocol.Code) {
 }
 
 // Stats gives every counter of the gateway by name: "close.peer" and
-// "close.<code>" for connections that ended, "push.<reason>" for pushes that
+// "close.<code>" for connections that ended, "connect.<reason>" for those that were
+// not let in, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
 // "acks.<what>" for PUSHACK and READ over the limit of frames,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
-// and totals. They rise from the start of the process, but for "connections" and
-// "blocked", which is how many there are and how many of them have a blocked socket,
+// and totals. They rise from the start of the process, but for "connections", which is
+// how many have a session, "places.taken" and "places.before_login", which is how many
+// are here, in a TLS handshake too, "blocked", which is how many have a blocked socket,
 // and "blocked_bytes", which wait for these.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
+	taken, fresh := g.places.numbers()
 	stats := map[string]uint64{
 		"connections":       uint64(g.sessions.len()),
 		"accepted":          c.accepted.Load(),
@@ -162,6 +174,13 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"logic.logouts":    c.logoutsDropped.Load(),
 		"hostile.push":     c.badPush.Load(),
 		"panics":           c.panics.Load(),
+
+		"places.taken":        uint64(taken),
+		"places.before_login": uint64(fresh),
+		"connect.failed":      c.acceptFailed.Load(),
+	}
+	for r := admitted + 1; r < refusals; r++ {
+		stats["connect."+refusalNames[r]] = c.refused[r].Load()
 	}
 	stats["close.other"] = c.closedOther.Load()
 	for i, code := range closeReasons {

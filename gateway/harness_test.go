@@ -79,6 +79,9 @@ func newStage(t testing.TB, l *scriptedLogic, c Config) *stage {
 	if c.Logic == nil {
 		c.Logic = l
 	}
+	if c.MaxPerAddress == 0 { // all peers of a test come from one address
+		c.MaxPerAddress = DefaultMaxConnections
+	}
 	said := &lines{count: map[string]int{}}
 	c.Log = slog.New(said)
 	g := build(c)
@@ -279,4 +282,11 @@ func pushFrame(from, to, seq uint64, size int) []byte {
 		Target: protocol.Target{Kind: protocol.KindDirect, ID: to}, Seq: seq, Sender: from, Device: from,
 		ClientID: seq, Content: protocol.ContentText, Body: make([]byte, size),
 	}.AppendFrame(nil)
+}
+
+// open begins a session above a transport that no listener knows.
+func (g *Gateway) open(t transport) *session {
+	s := &session{gateway: g, transport: t, place: &place{}}
+	g.begin(s)
+	return s
 }

@@ -78,6 +78,10 @@ func (s *session) frames(p []byte) (taken int, ok bool) {
 		f, n, err := protocol.Split(p[taken:], s.limit())
 		switch {
 		case err == protocol.ErrFrameTooLarge:
+			if s.phase.Load() == phaseNew && looksProxied(p[taken:]) {
+				s.close(protocol.CodeBadProxy) // from somebody who is none of the proxies
+				return taken, false
+			}
 			s.close(protocol.CodeFrameTooLarge)
 			return taken, false
 		case err != nil:
@@ -99,6 +103,10 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 	if s.phase.Load() != phaseOnline || s.greeted == s.inputs {
 		if f.Type == protocol.TypeHello && s.phase.CompareAndSwap(phaseNew, phaseLogin) {
 			s.greeted = s.inputs
+			if wait := g.places.greeted(s.place); wait > 0 {
+				s.turnAway(refusedFailedLogins, wait)
+				return
+			}
 			g.queries.login(s, raw)
 		} else {
 			s.close(protocol.CodeHelloExpected)

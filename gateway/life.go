@@ -16,6 +16,7 @@ func (s *session) welcome(w *hop.Welcome, hello *protocol.Hello) bool {
 	if !ok {
 		return false
 	}
+	s.gateway.places.loggedIn(s.place)
 	s.write(list)
 	first := s.silence
 	if s.expires != 0 {
@@ -139,10 +140,37 @@ func (s *session) ended() {
 	if entered { // before the session is forgotten, as Stop waits for the last one
 		g.logouts.add(s.binding())
 	}
-	g.wheel.remove(s)
 	g.counters.close(reason)
+	if user == 0 && reason.Action() == protocol.ActionStop { // such a HELLO fails again
+		g.places.failed(s.place)
+	}
+	s.forget()
+}
+
+// end is ended for transports, on a goroutine that is not the session's own: a bug
+// there costs nobody else anything, and the session is gone after it.
+func (s *session) end() {
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.gateway.panicked("end", cause)
+			s.forget()
+		}
+	}()
+	s.ended()
+}
+
+// forget takes the session out of all that the gateway knows. Stop waits for the last
+// one.
+func (s *session) forget() {
+	g := s.gateway
+	g.wheel.remove(s)
+	g.places.leave(s.place)
 	g.sessions.remove(s)
 }
+
+// giveWay ends a connection that has said nothing, because somebody else wants to log
+// in.
+func (s *session) giveWay() { s.turnAway(gaveWay, 0) }
 
 // due does what the wheel woke the session for and says when to wake it next;
 // 0: never.

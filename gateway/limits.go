@@ -63,6 +63,12 @@ const (
 	// logic has not answered; each may cost a page of MaxFrame.
 	maxQueriesInFlight = 16
 
+	// blockShare, maxBlockSends and maxBlockBytes bound how many tokens of its user a
+	// connection takes ahead of time: at most this part of a burst.
+	blockShare    = 64
+	maxBlockSends = 16
+	maxBlockBytes = 4 << 10
+
 	// maxWaitingAcks bounds the PUSHACK and READ of a connection that wait because it
 	// is over its limit of frames: more conversations than anybody follows at once.
 	maxWaitingAcks = 256
@@ -104,6 +110,32 @@ const (
 
 // Bounds of the gateway.
 const (
+	// beforeLoginShare is which part of all places may be taken by connections that
+	// have not logged in, unless the configuration says how many: a login takes
+	// milliseconds, so many more of them are there to be a burden. A gateway with few
+	// places lets minBeforeLogin log in at once all the same.
+	beforeLoginShare = 10
+	minBeforeLogin   = 16
+
+	// DefaultMaxPerAddress bounds the connections of one address unless the
+	// configuration sets another: an office behind one address is let in, one machine
+	// takes a hundredth of a gateway.
+	DefaultMaxPerAddress = 200
+
+	// acceptsPerWake bounds those who are turned away before the poller looks at
+	// other sockets again: each takes some 10 microseconds.
+	acceptsPerWake = 32
+
+	// acceptPause is how long nobody is accepted after there was no descriptor or no
+	// memory for it: others have to leave first, and who waits is accepted then.
+	acceptPause = 100 * time.Millisecond
+
+	// maxRetry is the longest retry_after, before it is spread.
+	maxRetry = time.Minute
+
+	// closeBytes is room for a CLOSE with the meaning of any code.
+	closeBytes = 256
+
 	// laneBytes and laneFrames bound what waits in one lane while a batch of it
 	// is under way: a tenth of a second and more of the fastest lane measured.
 	laneBytes  = 8 << 20
@@ -144,6 +176,19 @@ const (
 	DefaultMaxConnections = 18000
 )
 
+// Keepalive of the kernel. The heartbeat finds a silent peer long before; this keeps
+// the entries of routers and load balancers alive for clients that have asked for a
+// long heartbeat, and finds a dead peer where the heartbeat is longest: after four
+// minutes, its interval being up to five. There is no TCP_USER_TIMEOUT: it would end
+// the wait for a peer that takes bytes slowly, for which writeTimeout is there, and
+// what lies unacked in the kernel of a peer that is gone costs nothing but its
+// connection, which the heartbeat ends.
+const (
+	keepAliveIdle     = 2 * time.Minute
+	keepAliveInterval = 30 * time.Second
+	keepAliveProbes   = 4
+)
+
 // Times of the wheel.
 const (
 	// tick is the grain of every timeout.
@@ -159,6 +204,8 @@ const (
 	minBusyTicks = 5
 	maxBusyTicks = 250
 
+	// sweepTicks is how often addresses that may log in again are forgotten.
+	sweepTicks = int64(5 * time.Second / tick)
 	// minHoldTicks is how long a SEND over a limit holds the SENDs behind it at least:
 	// those that were sent before its ERROR arrived have come by then. maxHoldTicks is
 	// how far that grows: in that time no bucket of the defaults fills, so nothing of
@@ -199,3 +246,6 @@ func heartbeatTicks(seconds uint16) int64 {
 	interval := min(max(time.Duration(seconds)*time.Second, protocol.MinHeartbeat), protocol.MaxHeartbeat)
 	return int64(interval / tick)
 }
+
+// seconds gives whole seconds, for the kernel.
+func seconds(d time.Duration) int { return int(d / time.Second) }

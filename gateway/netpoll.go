@@ -15,6 +15,8 @@ import (
 	"github.com/bytedance/gopkg/util/gopool"
 	"github.com/cloudwego/netpoll"
 	"golang.org/x/sys/unix"
+
+	"gannet/internal/operate"
 )
 
 const (
@@ -56,8 +58,24 @@ func (netpollLog) Write(line []byte) (int, error) {
 	if _, after, found := bytes.Cut(text, []byte("NETPOLL: ")); found { // after its own time
 		text = after
 	}
+	if !netpollSays(text).Now() {
+		return len(line), nil
+	}
 	slog.Log(context.Background(), level, "netpoll: "+string(text))
 	return len(line), nil
+}
+
+// netpollReasons has an operate.Seldom for each thing that netpoll may say, which is
+// what stands before the first number or detail: netpoll has some dozen of them.
+var netpollReasons sync.Map
+
+func netpollSays(text []byte) *operate.Seldom {
+	reason := text
+	if i := bytes.IndexAny(text, "0123456789:([{="); i >= 0 {
+		reason = text[:i]
+	}
+	seldom, _ := netpollReasons.LoadOrStore(string(reason), new(operate.Seldom))
+	return seldom.(*operate.Seldom)
 }
 
 // run calls the handler of a session in the poller itself: it never waits, and
@@ -82,10 +100,11 @@ func run(ctx context.Context, f func()) {
 // the poller itself. shutdown makes the poller see the end and clean up.
 type netpollTransport struct {
 	context.Context
-	session *session
-	fd      int
-	peer    net.Addr
-	awaited bool // it has blocked before; guarded by the session's writing lock
+	session  *session
+	fd       int
+	newcomer *newcomer
+	header   *header // the PROXY header, while it is not there whole
+	awaited  bool    // it has blocked before; guarded by the session's writing lock
 }
 
 func (t *netpollTransport) write(p []byte) (int, error) {
@@ -112,60 +131,64 @@ func (t *netpollTransport) reset() {
 	_ = unix.Shutdown(t.fd, unix.SHUT_RD)
 }
 
-func (t *netpollTransport) remote() string { return t.peer.String() }
+func (t *netpollTransport) remote() string { return t.newcomer.String() }
+
+// input passes on what was read, once the PROXY header is there, if there is to be
+// one.
+func (t *netpollTransport) input(p []byte) {
+	if t.header != nil {
+		rest, ok := t.session.heading(t.header, p)
+		if !ok {
+			return
+		}
+		if t.header, p = nil, rest; len(p) == 0 {
+			return
+		}
+	}
+	t.session.input(p)
+}
 
 // netpollListener gives the connections of one socket to the gateway.
 type netpollListener struct {
 	netpoll.Listener
+	gateway  *Gateway
+	gate     *gate
 	loop     netpoll.EventLoop
 	refusing atomic.Bool
 	done     chan error
 }
 
-// Accept is called by the poller; nil and no error: there is nobody.
+// Fd is what netpoll watches.
+func (l *netpollListener) Fd() int { return l.gate.watched() }
+
+// Accept is called by the poller; nil and no error: there is nobody to let in. Those
+// who are turned away are many when it matters, so they do not cost a wake each.
 func (l *netpollListener) Accept() (net.Conn, error) {
-	conn, err := l.Listener.Accept()
-	if conn != nil && l.refusing.Load() {
-		return nil, conn.Close()
+	for range acceptsPerWake {
+		fd, from, err := accept(l.Listener.Fd())
+		switch {
+		case err == unix.EAGAIN:
+			return nil, nil
+		case err != nil && gone(err):
+		case err != nil:
+			l.gateway.acceptFailed(err)
+			l.gate.pause()
+			return nil, nil
+		case l.refusing.Load():
+			_ = unix.Close(fd)
+		default:
+			if c := l.gateway.admit(fd, from, l.Addr()); c != nil {
+				return c, nil
+			}
+		}
 	}
-	return conn, err
+	return nil, nil
 }
 
-// Listen opens n TCP sockets on the address, n > 1 with SO_REUSEPORT: netpoll
-// accepts one connection a wake of each, so a storm of connects is served n
-// times as fast. An address that somebody else uses is refused, also when
-// they share it.
-func Listen(address string, n int) ([]net.Listener, error) {
-	first, err := net.Listen("tcp", address)
-	if err != nil {
-		return nil, err
-	}
-	if n <= 1 {
-		return []net.Listener{first}, nil
-	}
-	address = first.Addr().String()
-	first.Close()
-	reuse := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
-		var err error
-		if cerr := c.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1)
-		}); cerr != nil {
-			return cerr
-		}
-		return err
-	}}
-	var list []net.Listener
-	for range n {
-		l, err := reuse.Listen(context.Background(), "tcp", address)
-		if err != nil {
-			for _, l := range list {
-				l.Close()
-			}
-			return nil, err
-		}
-		list = append(list, l)
-	}
-	return list, nil
+// Close is called by netpoll.
+func (l *netpollListener) Close() error {
+	l.gate.close()
+	return l.Listener.Close()
 }
 
 // Serve takes connections from the listener, which must be TCP, until Stop. It
@@ -183,27 +206,45 @@ func (g *Gateway) Serve(ln net.Listener) error {
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
-	l := &netpollListener{Listener: socket, done: make(chan error, 1)}
-	loop, err := netpoll.NewEventLoop(onRequest, netpoll.WithOnPrepare(func(conn netpoll.Connection) context.Context {
-		t := &netpollTransport{
-			Context: context.Background(),
-			fd:      conn.(netpoll.Conn).Fd(),
-			peer:    conn.RemoteAddr(),
-		}
-		t.session = g.open(t)
-		_ = conn.AddCloseCallback(func(netpoll.Connection) error {
-			t.session.ended()
-			return nil
-		})
-		return t
-	}))
+	if err := inherit(socket.Fd()); err != nil {
+		return fmt.Errorf("gateway: %w", err)
+	}
+	gate, err := newGate(socket.Fd())
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
-	l.loop = loop
+	loop, err := netpoll.NewEventLoop(onRequest, netpoll.WithOnPrepare(g.prepare))
+	if err != nil {
+		gate.close()
+		return fmt.Errorf("gateway: %w", err)
+	}
+	l := &netpollListener{Listener: socket, gateway: g, gate: gate, loop: loop, done: make(chan error, 1)}
 	g.listeners = append(g.listeners, l)
 	go func() { l.done <- loop.Serve(l) }()
 	return nil
+}
+
+// prepare makes the session of a connection that netpoll is about to watch. It runs
+// in the poller; a bug that it meets ends the connection.
+func (g *Gateway) prepare(conn netpoll.Connection) context.Context {
+	n := conn.RemoteAddr().(*newcomer)
+	t := &netpollTransport{Context: context.Background(), fd: n.fd, newcomer: n}
+	t.session = &session{gateway: g, transport: t, place: &n.place}
+	if n.proxied {
+		t.header = &header{}
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.panicked("accept", cause)
+			_ = conn.Close() // runs the callback; the poller does not have the connection yet
+		}
+	}()
+	_ = conn.AddCloseCallback(func(netpoll.Connection) error {
+		t.session.end()
+		return nil
+	})
+	g.begin(t.session)
+	return t
 }
 
 // onRequest hands everything that was read to the session. It runs in the
@@ -216,6 +257,8 @@ func (g *Gateway) Serve(ln net.Listener) error {
 func onRequest(ctx context.Context, conn netpoll.Connection) error {
 	t := ctx.(*netpollTransport)
 	r := conn.Reader()
+	defer skip(r) // after a panic: netpoll calls again while something is left
+	defer t.session.survive("read")
 	read := 0
 	for n := r.Len(); n > 0; n = r.Len() {
 		p, err := r.Next(n)
@@ -223,13 +266,15 @@ func onRequest(ctx context.Context, conn netpoll.Connection) error {
 			return err
 		}
 		read += n
-		t.session.input(p)
+		t.input(p)
 	}
 	if read%readBuffer == 0 || len(t.session.partial) > 0 {
 		t.readRest()
 	}
 	return r.Release()
 }
+
+func skip(r netpoll.Reader) { _ = r.Skip(r.Len()) }
 
 var restBuffers = sync.Pool{New: func() any { return new([restBuffer]byte) }}
 
@@ -243,7 +288,7 @@ func (t *netpollTransport) readRest() {
 		if n <= 0 || err != nil {
 			return
 		}
-		t.session.input(buf[:n])
+		t.input(buf[:n])
 		if n < len(buf) {
 			return
 		}

@@ -66,9 +66,9 @@ func TestIdleConnectionIsSmall(t *testing.T) {
 	if netpoll.LinkBufferCap != 1<<10 {
 		t.Errorf("netpoll's buffers begin with %d bytes", netpoll.LinkBufferCap)
 	}
+	const connections, budget = 1000, 6 << 10
 	st := newStage(t, newLogic(), Config{})
 	st.login(1).alive()
-	const connections, budget = 1000, 6 << 10
 	in := make([]byte, 4<<10)
 	fds := make([]int, connections) // bare sockets, so that the client's side costs nothing here
 	before := inUse()

@@ -107,6 +107,34 @@ func TestSendsOverALimitHoldThoseBehind(t *testing.T) {
 	}
 }
 
+// TestTokensTakenAheadAreNoMoreThanTheRest: a connection that takes tokens in blocks
+// sends exactly as much as its user may.
+func TestTokensTakenAheadAreNoMoreThanTheRest(t *testing.T) {
+	const burst, bytes = 10 * blockShare, 200 * blockShare
+	for name, c := range map[string]struct {
+		rates limiter.Rates
+		body  string
+		want  int
+	}{
+		"messages": {limiter.Rates{limiter.Sends: {PerSecond: 1, Burst: burst}}, "", burst},
+		"bytes":    {limiter.Rates{limiter.SendBytes: {PerSecond: 1, Burst: bytes}}, "seven..", bytes / 7},
+		"both":     {limiter.Rates{limiter.Sends: {PerSecond: 1, Burst: burst}, limiter.SendBytes: {PerSecond: 1, Burst: bytes}}, "twenty bytes long...", burst},
+	} {
+		t.Run(name, func(t *testing.T) {
+			l := newLogic()
+			l.answer = ackSend
+			st := newLimitedStage(t, l, c.rates, limiter.Rate{})
+			p := st.login(1)
+			for id := 1; id <= c.want; id++ {
+				p.send(sendFrame(9, uint64(id), c.body))
+				p.answered(uint32(id), protocol.TypeSendAck)
+			}
+			p.send(sendFrame(9, uint64(c.want+1), c.body))
+			p.limitedBy(uint32(c.want+1), "of this user")
+		})
+	}
+}
+
 // TestAHoldNearItsEndHoldsOn: the SEND that is refused last before the end of a hold
 // is not overtaken by the next one, which comes right behind it.
 func TestAHoldNearItsEndHoldsOn(t *testing.T) {
@@ -225,4 +253,57 @@ func TestWholeWindowsAfterEachWaitAreNoDefiance(t *testing.T) {
 	if passed < 10*time.Second || passed > 40*time.Second {
 		t.Fatalf("%d messages at 200 a second after 2048 took %v", messages, passed)
 	}
+}
+
+// TestHoldsGrow: who is refused again right after a hold waits for twice as long, and
+// who has kept within the limit for a while does not any more.
+func TestHoldsGrow(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	var rates limiter.Rates
+	rates[limiter.Sends] = limiter.Rate{PerSecond: 100, Burst: 1}
+	st := newLimitedStage(t, l, rates, limiter.Rate{})
+	p := st.login(1)
+	id := uint64(0)
+	refusedFor := func() time.Duration {
+		t.Helper()
+		id++
+		p.send(sendFrame(9, id, ""))
+		p.answered(uint32(id), protocol.TypeSendAck)
+		id++
+		p.send(sendFrame(9, id, ""))
+		return p.limitedBy(uint32(id), "messages")
+	}
+	least, most := time.Duration(minHoldTicks)*tick, time.Duration(maxHoldTicks)*tick
+	for want := least; want < 4*most; want *= 2 {
+		if got := refusedFor(); got != min(want, most) {
+			t.Fatalf("the hold lasts %v, want %v", got, min(want, most))
+		}
+		st.pass(min(want, most))
+	}
+	st.pass(most + tick)
+	if got := refusedFor(); got != least {
+		t.Fatalf("long after the last one a hold lasts %v, want %v", got, least)
+	}
+}
+
+// TestAMessageOverTheBytesCostsNoMessage: of the two limits the one that was not to
+// blame is not charged.
+func TestAMessageOverTheBytesCostsNoMessage(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	var rates limiter.Rates
+	rates[limiter.Sends] = limiter.Rate{PerSecond: 0.001, Burst: 3}
+	rates[limiter.SendBytes] = limiter.Rate{PerSecond: 100, Burst: 10}
+	st := newLimitedStage(t, l, rates, limiter.Rate{})
+	p := st.login(1)
+	for id := uint64(1); id <= 3; id++ {
+		p.send(sendFrame(9, id, "ten  bytes"))
+		p.answered(uint32(id), protocol.TypeSendAck)
+		p.send(sendFrame(9, id+10, "ten  bytes"))
+		if id < 3 {
+			st.pass(p.limitedBy(uint32(id+10), "bytes of messages"))
+		}
+	}
+	p.limitedBy(13, "over the limit of messages")
 }

@@ -55,6 +55,7 @@ type session struct {
 	id        uint64
 	gateway   *Gateway
 	transport transport
+	place     *place
 
 	phase       atomic.Int32
 	user        uint64 // set before phaseOnline, read only from then on
@@ -76,6 +77,8 @@ type session struct {
 	held        holding      // input only
 	filled      atomic.Int64 // nanoseconds at which all its frames are allowed again: see pace
 	defied      int          // refused although the client was told to wait; input only
+	sends       int          // tokens of its user that it has taken and not used; input only
+	sendBytes   int          // likewise
 	timer       timer
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released    bool       // the transport must not be used any more; guarded by writing

@@ -10,14 +10,13 @@ type sessions struct {
 	gone   chan struct{} // closed when the last one leaves, once somebody waits
 }
 
-// add gives the session its id, enters it and says how many there are now.
-func (t *sessions) add(s *session) int {
+// add gives the session its id and enters it.
+func (t *sessions) add(s *session) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.lastID++
 	s.id = t.lastID
 	t.byID[s.id] = s
-	return len(t.byID)
 }
 
 func (t *sessions) remove(s *session) {

@@ -5,8 +5,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"gannet/protocol"
@@ -30,7 +33,9 @@ const tlsGoodbye = time.Second
 // for each connection, which the plain listener does not: for a million
 // connections TLS ends in front of the gateway.
 type tlsTransport struct {
-	conn *tls.Conn
+	conn    *tls.Conn
+	gateway *Gateway
+	peer    *place
 
 	mu      sync.Mutex
 	changed sync.Cond // pending grew, or the connection is to end
@@ -85,29 +90,24 @@ func (t *tlsTransport) reset() {
 	t.shutdown()
 }
 
-func (t *tlsTransport) remote() string { return t.conn.RemoteAddr().String() }
+func (t *tlsTransport) remote() string { return t.peer.from.String() }
 
 // carry writes what is pending until the connection is to end, and then ends it. That
 // a peer takes nothing is for the wheel to see, once pending is full.
 func (t *tlsTransport) carry() {
+	defer t.conn.NetConn().Close() // what TLS says at the end may be what goes wrong
+	defer func() {
+		if cause := recover(); cause != nil {
+			t.gateway.panicked("tls", cause)
+		}
+	}()
 	var out []byte
 	for {
-		t.mu.Lock()
-		for len(t.pending) == 0 && !t.ending {
-			t.changed.Wait()
-		}
-		if len(t.pending) == 0 {
-			t.mu.Unlock()
-			t.conn.Close()
+		var waiting *session
+		if out, waiting = t.next(out); len(out) == 0 {
+			_ = t.conn.Close()
 			return
 		}
-		out, t.pending = t.pending, out[:0]
-		waiting := t.waiting
-		t.waiting = nil
-		if t.ending {
-			_ = t.conn.SetWriteDeadline(time.Now().Add(tlsGoodbye))
-		}
-		t.mu.Unlock()
 		if waiting != nil {
 			waiting.gateway.wake(waiting.id)
 		}
@@ -119,6 +119,22 @@ func (t *tlsTransport) carry() {
 			out = nil
 		}
 	}
+}
+
+// next waits for bytes to write, and says who waits for their room; nothing: the
+// connection is to end. spare is what bytes may be gathered in meanwhile.
+func (t *tlsTransport) next(spare []byte) (out []byte, waiting *session) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for len(t.pending) == 0 && !t.ending {
+		t.changed.Wait()
+	}
+	out, t.pending = t.pending, spare[:0]
+	waiting, t.waiting = t.waiting, nil
+	if t.ending {
+		_ = t.conn.SetWriteDeadline(time.Now().Add(tlsGoodbye))
+	}
+	return out, waiting
 }
 
 // tlsListener accepts TLS connections for the gateway.
@@ -143,52 +159,227 @@ func (g *Gateway) ServeTLS(ln net.Listener, config *tls.Config) error {
 	config.MinVersion = tls.VersionTLS13
 	l := &tlsListener{Listener: ln}
 	g.listeners = append(g.listeners, l)
-	l.wg.Go(func() { g.acceptTLS(l, config) })
+	l.wg.Go(func() {
+		for g.acceptTLS(l, config) {
+		}
+	})
 	return nil
 }
 
-func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) {
-	for {
-		conn, err := l.Accept()
-		switch {
-		case errors.Is(err, net.ErrClosed):
-			return
-		case err != nil:
-			// Out of files, most likely: others have to leave first.
-			g.log.Warn("a TLS connection could not be accepted", "error", err)
-			time.Sleep(tick)
-		default:
-			l.wg.Go(func() { g.handleTLS(tls.Server(conn, config)) })
+// acceptTLS accepts one connection; false: the listener is closed. One that is
+// refused is closed without a CLOSE: to say it, the handshake would have to be made,
+// which costs more than anything that a refusal is there to spare.
+func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
+	more = true
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.panicked("accept", cause)
+			g.rest()
 		}
+	}()
+	conn, err := l.Accept()
+	switch {
+	case errors.Is(err, net.ErrClosed):
+		return false
+	case err != nil && gone(err):
+		return true
+	case err != nil:
+		g.acceptFailed(err)
+		g.rest()
+		return true
+	}
+	c := &tlsConn{Conn: conn, gateway: g}
+	c.place.from = addressOf(conn.RemoteAddr())
+	if c.admitted() {
+		l.wg.Go(func() { c.serve(config) })
+	}
+	return true
+}
+
+// rest waits for acceptPause, or until Stop.
+func (g *Gateway) rest() {
+	select {
+	case <-time.After(acceptPause):
+	case <-g.stop:
 	}
 }
 
-// handleTLS is one connection from its handshake to its end.
-func (g *Gateway) handleTLS(conn *tls.Conn) {
-	ctx, cancel := context.WithTimeout(g.ctx, handshakeTimeout)
-	err := conn.HandshakeContext(ctx)
-	cancel()
-	if err != nil {
-		g.counters.handshakes.Add(1)
-		conn.Close()
+// tlsConn is a connection of the TLS listener from accept to its end: the bytes below
+// TLS. What came behind a PROXY header is read before anything else.
+type tlsConn struct {
+	net.Conn
+	gateway *Gateway
+	place   place
+	proxied bool
+	gave    atomic.Bool // way, and is counted
+	read    []byte
+}
+
+// admitted gets the connection its place; false: it is closed.
+func (c *tlsConn) admitted() (in bool) {
+	g := c.gateway
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.panicked("accept", cause)
+			g.counters.close(protocol.CodeInternal)
+		}
+		if !in {
+			g.places.leave(&c.place)
+			c.Close()
+		}
+	}()
+	g.counters.accepted.Add(1)
+	c.proxied = g.proxies.contain(c.place.from.Addr())
+	r, _ := g.places.take(&c.place, c.proxied)
+	if r != admitted {
+		c.refused(r)
+		return false
+	}
+	g.places.wait(&c.place, c)
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
+			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes,
+		})
+	}
+	return true
+}
+
+// giveWay ends a connection in its handshake.
+func (c *tlsConn) giveWay() {
+	c.gave.Store(true)
+	c.refused(gaveWay)
+	c.Conn.Close()
+}
+
+func (c *tlsConn) refused(r refusal) {
+	c.gateway.refused(r, c.place.from)
+	c.gateway.counters.close(r.code())
+}
+
+// serve is the connection from its handshake to its end.
+func (c *tlsConn) serve(config *tls.Config) {
+	g := c.gateway
+	defer c.Close()
+	defer g.places.leave(&c.place)
+	defer func() {
+		if cause := recover(); cause != nil {
+			g.panicked("tls", cause)
+		}
+	}()
+	conn := tls.Server(c, config)
+	if !c.shakeHands(conn) {
 		return
 	}
-	t := &tlsTransport{conn: conn}
+	t := &tlsTransport{conn: conn, gateway: g, peer: &c.place}
 	t.changed.L = &t.mu
-	s := g.open(t)
+	s := &session{gateway: g, transport: t, place: &c.place}
+	defer s.end()
+	g.begin(s)
 	var carrying sync.WaitGroup
 	carrying.Go(t.carry)
+	defer carrying.Wait()
+	defer t.shutdown()
 	buf := make([]byte, 4<<10)
 	for {
 		n, err := conn.Read(buf)
 		s.input(buf[:n])
 		if err != nil {
-			break
+			return
 		}
 	}
-	t.shutdown()
-	carrying.Wait()
-	s.ended()
+}
+
+// shakeHands reads the PROXY header, if there is to be one, and makes the TLS
+// handshake, both within handshakeTimeout.
+func (c *tlsConn) shakeHands(conn *tls.Conn) bool {
+	g := c.gateway
+	ctx, cancel := context.WithTimeout(g.ctx, handshakeTimeout)
+	defer cancel()
+	if c.proxied && !c.heading(ctx) {
+		return false
+	}
+	err := conn.HandshakeContext(ctx)
+	if err == nil {
+		return true
+	}
+	var other tls.RecordHeaderError
+	if errors.As(err, &other) && looksProxied(other.RecordHeader[:]) { // from somebody who is none of the proxies
+		c.badProxy()
+		return false
+	}
+	c.handshakeFailed(err)
+	return false
+}
+
+// handshakeFailed counts why. A peer that goes away, as health checks do, failed in
+// nothing.
+func (c *tlsConn) handshakeFailed(err error) {
+	if c.gave.Load() {
+		return
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) {
+		c.gateway.counters.close(0)
+		return
+	}
+	c.gateway.counters.handshakes.Add(1)
+}
+
+// heading reads the PROXY header; false: there is none, or its client is refused.
+func (c *tlsConn) heading(ctx context.Context) bool {
+	g := c.gateway
+	defer context.AfterFunc(ctx, func() { c.Conn.Close() })()
+	var b []byte
+	buf := make([]byte, maxProxyV2)
+	for {
+		n, rerr := c.Conn.Read(buf)
+		b = append(b, buf[:n]...)
+		from, n, err := proxyHeader(b)
+		switch {
+		case err != nil:
+			g.badProxy(c.place.from)
+			c.badProxy()
+			return false
+		case n > 0:
+			c.read = b[n:]
+			if !from.IsValid() {
+				return true
+			}
+			r, _ := g.places.identify(&c.place, from)
+			if r != admitted {
+				c.refused(r)
+			}
+			return r == admitted
+		case rerr != nil:
+			c.handshakeFailed(rerr)
+			return false
+		}
+	}
+}
+
+// badProxy says CLOSE without TLS, which has not begun, to whoever set up the proxy.
+func (c *tlsConn) badProxy() {
+	c.gateway.counters.close(protocol.CodeBadProxy)
+	_ = c.SetWriteDeadline(time.Now().Add(tlsGoodbye))
+	f := protocol.Failure{Code: protocol.CodeBadProxy, Text: []byte(protocol.CodeBadProxy.Meaning())}
+	_, _ = c.Write(f.AppendClose(nil))
+}
+
+// SetLinger is for a reset.
+func (c *tlsConn) SetLinger(seconds int) error {
+	if tcp, ok := c.Conn.(*net.TCPConn); ok {
+		return tcp.SetLinger(seconds)
+	}
+	return nil
+}
+
+// Read reads what is below TLS.
+func (c *tlsConn) Read(p []byte) (int, error) {
+	if len(c.read) > 0 {
+		n := copy(p, c.read)
+		c.read = c.read[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
 }
 
 func (l *tlsListener) refuse() { l.Listener.Close() }

@@ -53,6 +53,16 @@ func (st *stage) listenTLS() (address string, pool *x509.CertPool) {
 	return ln.Addr().String(), pool
 }
 
+func dialTLS(t testing.TB, address string, pool *x509.CertPool) *peer {
+	t.Helper()
+	c, err := tls.Dial("tcp", address, &tls.Config{RootCAs: pool})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return &peer{Conn: c, t: t}
+}
+
 // The same session above TLS: login, a send, a large push, a kick.
 func TestSessionAboveTLS(t *testing.T) {
 	l := newLogic()

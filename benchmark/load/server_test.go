@@ -27,6 +27,8 @@ type fakeServer struct {
 	push      func(m *protocol.Message) []byte
 	heartbeat uint16 // seconds that WELCOME says
 
+	windowBytes uint32 // likewise
+
 	// says may change what SYNCED tells of a conversation; nil leaves it as it is.
 	says func(s *protocol.State)
 
@@ -119,6 +121,7 @@ func (s *fakeServer) handle(conn net.Conn, user uint64, f protocol.Frame) (uint6
 		reply = protocol.Welcome{
 			Version: protocol.Version, User: user, Heartbeat: s.heartbeat,
 			MaxFrame: protocol.MaxFrame, MaxBody: protocol.MaxBody, MaxUnacked: protocol.MaxUnacked,
+			WindowBytes: s.windowBytes,
 		}.AppendFrame(nil, f.Request)
 	case protocol.TypeSend:
 		return user, s.send(conn, user, f)

@@ -52,7 +52,8 @@ type Program struct {
 
 	Signer Signer
 
-	// RaisedLimits are flags with which the server refuses nobody for asking too much.
+	// RaisedLimits are flags with which the server lets all clients of a benchmark in,
+	// who share an address and ask for more than people do.
 	RaisedLimits []string
 }
 

@@ -113,7 +113,7 @@ func benchProgram() scenario.Program {
 	return scenario.Program{
 		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
 		PausesCommand: []string{"bench", "pauses"}, AttackCommand: []string{"bench", "attacker"},
-		Signer: signer, RaisedLimits: raisedLimits(),
+		Signer: signer, RaisedLimits: RaisedLimits(),
 	}
 }
 

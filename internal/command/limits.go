@@ -1,6 +1,8 @@
 package command
 
 import (
+	"math"
+
 	"gannet/gateway"
 	"gannet/internal/limiter"
 	"gannet/logic"
@@ -41,6 +43,7 @@ func (f *limitFlags) limiter() limiter.Limiter {
 func (f *limitFlags) applyTo(g *gateway.Config, l *logic.Config) {
 	if f.Limits == "off" {
 		l.MaxSessions = -1
+		g.MaxPerAddress = math.MaxInt32
 		return
 	}
 	g.Frames = f.LimitFrames
@@ -49,13 +52,13 @@ func (f *limitFlags) applyTo(g *gateway.Config, l *logic.Config) {
 	}
 }
 
-// raisedLimits are flags that raise the limits so far that a benchmark, which comes
+// RaisedLimits are flags that raise the limits so far that a benchmark, which comes
 // from one address, measures the server and not them; what they cost stays.
-func raisedLimits() []string {
+func RaisedLimits() []string {
 	const high = "1G/1G"
 	return []string{
 		"--limits", "on", "--limit-sends", high, "--limit-send-bytes", high, "--limit-conversations", high, "--limit-syncs", high,
 		"--limit-histories", high, "--limit-frames", high, "--limit-connects", high, "--limit-failed-logins", high,
-		"--limit-devices", "1000000",
+		"--limit-devices", "1000000", "--max-connections-per-address", "1000000",
 	}
 }

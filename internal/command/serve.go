@@ -18,20 +18,20 @@ const exitTimeout = stopTimeout + 5*time.Second
 
 // serveCmd is gannet alone: every role in this process.
 type serveCmd struct {
-	Listen         string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address for clients. There is no TLS on it: keep it on loopback or behind something that ends TLS."`
-	TLSListen      string `name:"tls-listen" placeholder:"ADDR" help:"Further address for clients, with TLS 1.3; off by default. Needs --tls-cert and --tls-key."`
-	TLSCert        string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
-	TLSKey         string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
-	Data           string `default:"./gannet-data" placeholder:"DIR" help:"Folder for messages and signing keys; created where there is none."`
-	Debug          string `placeholder:"ADDR" help:"Address of the debug endpoint (profiles, counters, memory); off by default. Keep it on loopback."`
-	ReadyFile      string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
-	Lanes          int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
-	Sockets        int    `default:"2" placeholder:"N" help:"Listening sockets; more of them accept a storm of connects faster."`
-	MaxConnections int    `placeholder:"N" help:"Connections at most; by default what the limit on open files allows."`
-	MinFree        int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
-	LogLevel       string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
+	Listen    string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address for clients. There is no TLS on it: keep it on loopback or behind something that ends TLS."`
+	TLSListen string `name:"tls-listen" placeholder:"ADDR" help:"Further address for clients, with TLS 1.3; off by default. Needs --tls-cert and --tls-key."`
+	TLSCert   string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
+	TLSKey    string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
+	Data      string `default:"./gannet-data" placeholder:"DIR" help:"Folder for messages and signing keys; created where there is none."`
+	Debug     string `placeholder:"ADDR" help:"Address of the debug endpoint (profiles, counters, memory); off by default. Keep it on loopback."`
+	ReadyFile string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
+	Lanes     int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
+	LogLevel  string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 
-	limitFlags `embed:""`
+	MinFree int `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
+
+	socketFlags `embed:""`
+	limitFlags  `embed:""`
 }
 
 // Help is printed by gannet serve --help.

@@ -10,7 +10,6 @@ import (
 	"os"
 	"path/filepath"
 	"sync/atomic"
-	"syscall"
 
 	"gannet/gateway"
 	"gannet/internal/directory"
@@ -69,6 +68,10 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			_ = s.stop() // what began is in order; why the start failed is what counts
 		}
 	}()
+	var toGateway gateway.Config
+	if err := c.apply(&toGateway); err != nil {
+		return s, err
+	}
 	if err := os.MkdirAll(c.Data, 0o700); err != nil {
 		return s, fmt.Errorf("cannot create the data folder: %w", err)
 	}
@@ -102,6 +105,11 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, fmt.Errorf("cannot listen for clients: %w (choose another address with --listen)", err)
 	}
+	for _, l := range listeners {
+		if err := c.setBacklog(l); err != nil {
+			return s, err
+		}
+	}
 	s.address = listeners[0].Addr().String()
 
 	devices := directory.NewMemory()
@@ -116,7 +124,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	}
-	toGateway := gateway.Config{Lanes: queues, MaxConnections: c.maxConnections(), Limiter: limits, Log: log}
+	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
 	c.applyTo(&toGateway, &toLogic)
 	rules := logic.New(toLogic)
 	toGateway.Logic = rules
@@ -181,28 +189,11 @@ func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen for clients with TLS: %w", err)
 	}
+	if err := c.setBacklog(ln); err != nil {
+		return err
+	}
 	s.tlsAddress = ln.Addr().String()
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
-}
-
-// maxConnections leaves a tenth of the open files for the store.
-func (c *serveCmd) maxConnections() int {
-	if c.MaxConnections != 0 {
-		return c.MaxConnections
-	}
-	if files := openFiles(); files > 0 {
-		return files - files/10
-	}
-	return gateway.DefaultMaxConnections
-}
-
-// openFiles gives how many files this process may have open, 0 if unknown.
-func openFiles() int {
-	var limit syscall.Rlimit
-	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &limit) != nil {
-		return 0
-	}
-	return int(min(limit.Cur, 1<<30))
 }
 
 func numbers(n int) []int {

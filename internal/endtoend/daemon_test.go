@@ -20,6 +20,7 @@ type daemon struct {
 	t         *testing.T
 	data      string
 	address   string
+	tls       string // and with TLS, where there is one
 	debug     string // address of the debug endpoint, where there is one
 	readyFile string
 
@@ -40,9 +41,16 @@ func serve(t *testing.T, data, address string, flags ...string) *daemon {
 // environment.
 func serveWith(t *testing.T, data string, environment []string, flags ...string) *daemon {
 	t.Helper()
+	return serveChanged(t, data, func(c *exec.Cmd) { c.Env = append(os.Environ(), environment...) }, flags...)
+}
+
+// serveChanged starts a server with these flags alone, after change has had its way
+// with how it runs.
+func serveChanged(t *testing.T, data string, change func(*exec.Cmd), flags ...string) *daemon {
+	t.Helper()
 	d := &daemon{t: t, data: data, readyFile: filepath.Join(t.TempDir(), "ready"), ended: make(chan struct{})}
 	d.cmd = prepare(t.Context(), t, append(flags, "--ready-file", d.readyFile)...)
-	d.cmd.Env = append(os.Environ(), environment...)
+	change(d.cmd)
 	d.cmd.Stdout, d.cmd.Stderr = &d.out, &d.out
 	if err := d.cmd.Start(); err != nil {
 		t.Fatal(err)
@@ -71,13 +79,13 @@ func (d *daemon) readReady() bool {
 		return false
 	}
 	var r struct {
-		Listen, Debug string
-		PID           int
+		Listen, TLS, Debug string
+		PID                int
 	}
 	if err := json.Unmarshal(b, &r); err != nil || r.PID != d.cmd.Process.Pid {
 		d.t.Fatalf("ready file %s: %v", b, err)
 	}
-	d.address, d.debug = r.Listen, r.Debug
+	d.address, d.tls, d.debug = r.Listen, r.TLS, r.Debug
 	return true
 }
 

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 
+	"gannet/internal/command"
 	"gannet/protocol"
 	"gannet/protocol/vectors"
 )
@@ -126,7 +127,7 @@ func heap() int64 {
 // A receiver that never reads costs its sender and its neighbours nothing, and
 // finds everything in the store.
 func TestReceiverThatNeverReads(t *testing.T) {
-	s := startServer(t, "--limits", "off")
+	s := startServer(t, command.RaisedLimits()...)
 	sender, stuck := s.login(t, 1), s.login(t, 2)
 	body := make([]byte, 60<<10)
 	const messages = 200 // 12 MB, far more than socket and outbox hold

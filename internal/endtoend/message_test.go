@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"testing"
 
+	"gannet/internal/command"
 	"gannet/protocol"
 )
 
@@ -21,7 +22,7 @@ type exchange struct {
 }
 
 func newExchange(t testing.TB, batch, size int) *exchange {
-	s := startServer(t, "--limits", "off")
+	s := startServer(t, command.RaisedLimits()...)
 	x := &exchange{t: t, from: s.login(t, 1), to: s.login(t, 2), batch: batch}
 	body := make([]byte, size)
 	for i := range batch {

@@ -18,6 +18,13 @@ type Limiter interface {
 	Take(kind Kind, subject Subject, n int) (wait time.Duration)
 }
 
+// Sized is what a Limiter is too whose bursts are known. Whoever takes one token after
+// the other may then take some ahead of time, a small part of a burst.
+type Sized interface {
+	// Burst gives how many tokens a bucket of the kind holds; 0: there is no limit.
+	Burst(kind Kind) int
+}
+
 // Kind says what is limited.
 type Kind uint8
 

@@ -33,7 +33,10 @@ type Memory struct {
 	kinds [Kinds]kind
 }
 
-var _ Limiter = (*Memory)(nil)
+var (
+	_ Limiter = (*Memory)(nil)
+	_ Sized   = (*Memory)(nil)
+)
 
 // kind has the buckets of a kind.
 type kind struct {
@@ -84,6 +87,9 @@ func (m *Memory) Take(k Kind, subject Subject, n int) (wait time.Duration) {
 	cost := int64(kind.each * float64(min(n, kind.burst)))
 	return kind.sets[maphash.Bytes(m.seed, subject[:])%sets].take(&subject, m.time(), cost, kind.full)
 }
+
+// Burst implements Sized.
+func (m *Memory) Burst(k Kind) int { return m.kinds[k].burst }
 
 // time gives the nanoseconds after origin.
 func (m *Memory) time() int64 {

@@ -63,6 +63,17 @@ func TestMemoryReusesFullBuckets(t *testing.T) {
 	}
 }
 
+func TestMemoryKnowsItsBursts(t *testing.T) {
+	rates := limiter.DefaultRates()
+	rates[limiter.Syncs] = limiter.Rate{}
+	m := limiter.NewMemory(rates, nil)
+	for k := range limiter.Kinds {
+		if got := m.Burst(k); got != rates[k].Burst {
+			t.Errorf("the burst of kind %d is %d, want %d", k, got, rates[k].Burst)
+		}
+	}
+}
+
 func TestMemoryAllocatesNothing(t *testing.T) {
 	m := limiter.NewMemory(limiter.DefaultRates(), nil)
 	n := uint64(0)

@@ -29,17 +29,16 @@ class Bot:  # one connection
         if type == PUSH:
             target, seq, sender = struct.unpack_from(">9sQ8x8s", payload)
             if payload[0] == 1 and sender != self.user: target = payload[:1] + sender
-            if seq <= self.have.get(target, -1) + 1:
-                self.take(target, payload)
-                return self.ack(target, seq)
-        self.behind = self.behind or type in (PUSH, HINT)
+            if seq <= self.have.get(target, -1) + 1: self.take(target, payload); return self.ack(target, seq)
+        self.behind = self.behind or type in (PUSH, HINT, ERROR)  # ERROR: a PUSHACK failed
     def ask(self, type, payload):
         self.send(type, payload)
-        while (frame := self.read())[0] != type | 0x80: self.live(*frame)
+        while (frame := self.read())[0] != type | 0x80:
+            self.send(type, payload) if frame == (ERROR, 1) else self.live(*frame)
         return frame[1]
     def send(self, type, payload=b""):
         self.sent = time.monotonic()
-        self.socket.sendall(struct.pack(">IBBI", len(payload) + 6, type, 0, type != PUSHACK) + payload)
+        self.socket.sendall(struct.pack(">IBBI", len(payload) + 6, type, 0, type not in (PUSHACK, PING)) + payload)
     def read(self, silent=False):
         while len(self.input) < (end := 4 + int.from_bytes(self.input[:4], "big")):
             if time.monotonic() - self.sent > self.heartbeat / 3: self.send(PING)
@@ -49,6 +48,7 @@ class Bot:  # one connection
         frame, self.input = self.input[:end], self.input[end:]
         if frame[4] < ERROR: return frame[4], frame[10:]
         code, Bot.wait = struct.unpack_from(">HI", frame, 10)
+        if frame[4] == ERROR and code < 2000: time.sleep(max(Bot.wait, 50) / 1000); return ERROR, int.from_bytes(frame[6:10], "big")
         raise (SystemExit if 3000 <= code < 3100 else ConnectionError)(f"code {code}")
 def items(page, at):  # each has its length before it, and all of them their number
     for _ in range(struct.unpack_from(">H", page, at - 2)[0]):

@@ -275,7 +275,9 @@ func (c *Client) fetchFailed(v *conversation, e *Error) {
 		v.retries++
 		delay := retryDelay(v.retries, e.RetryAfter)
 		if e.Code == protocol.CodeRateLimited {
-			c.inbox.fetches.hold = c.link.now.Add(delay)
+			if until := c.link.now.Add(delay); until.After(c.inbox.fetches.hold) {
+				c.inbox.fetches.hold = until
+			}
 		}
 		c.fetchLater(v, delay)
 	} else {

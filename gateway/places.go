@@ -1,0 +1,280 @@
+package gateway
+
+import (
+	"maps"
+	"net/netip"
+	"sync"
+	"time"
+
+	"gannet/internal/limiter"
+	"gannet/protocol"
+)
+
+// places bounds how many connections there are: in all, before login, and of one
+// address. A connection holds its place from accept to its end, also while it has not
+// finished its TLS handshake or said HELLO. Nothing here waits.
+type places struct {
+	max        int
+	maxNew     int // before login
+	perAddress int
+	limiter    limiter.Limiter // nil: nothing is limited in time
+	wheel      *wheel
+
+	mu        sync.Mutex
+	taken     int
+	fresh     int                       // of them before login
+	byAddress map[limiter.Subject]int32 // of those whose address is known; no entry is 0
+
+	// oldest and newest end the queue of those who have said nothing yet. Where the
+	// places before login are taken, the oldest gives way to a newcomer: else whoever
+	// opens connections and says nothing keeps everybody out, with a few of them.
+	oldest, newest *place
+
+	// failing are the addresses that failed to log in too often, with the tick at
+	// which they may come again. As many as there may be connections, so that who
+	// comes from many addresses fills no memory.
+	failing map[limiter.Subject]int64
+	sweepAt int64 // tick at which those that may come again are forgotten
+}
+
+// place is what one connection holds.
+type place struct {
+	// from is whom limits and logs see. Behind a proxy it is the proxy until its
+	// PROXY header is there. Only the goroutine that brings input changes it.
+	from netip.AddrPort
+
+	taken   bool // guarded by the mutex of places, as what follows
+	fresh   bool // not logged in
+	counted bool // among those of its address
+
+	holder       holder // in the queue of those who have said nothing; nil: it is not
+	older, newer *place // its neighbours there
+}
+
+// holder is whose place it is.
+type holder interface {
+	giveWay() // ends the connection; it does not wait
+}
+
+// refusal says why a connection is not let in.
+type refusal uint8
+
+const (
+	admitted             refusal = iota
+	refusedFull                  // all places are taken
+	refusedBeforeLogin           // those before login are, by logins that are under way
+	gaveWay                      // it said nothing for longest when those before login were taken
+	refusedAddressPlaces         // those of the address are
+	refusedConnects              // the address connects too fast
+	refusedFailedLogins          // it failed to log in too often
+	refusals                     // how many there are
+)
+
+// refusalNames are the counters of the debug endpoint.
+var refusalNames = [refusals]string{"", "full", "before_login", "gave_way", "address_places", "address_rate", "failed_logins"}
+
+// code is what the client hears.
+func (r refusal) code() protocol.Code {
+	if r <= gaveWay {
+		return protocol.CodeTooManyConnections
+	}
+	return protocol.CodeAddressLimited
+}
+
+func newPlaces(c *Config, w *wheel) places {
+	return places{
+		max: c.MaxConnections, maxNew: c.MaxBeforeLogin, perAddress: c.MaxPerAddress,
+		limiter: c.Limiter, wheel: w,
+		byAddress: map[limiter.Subject]int32{}, failing: map[limiter.Subject]int64{},
+	}
+}
+
+// take gives a connection that was just accepted its place. Of a proxied one the
+// address is not known yet: identify follows. One that is refused holds what it got
+// until leave.
+func (t *places) take(p *place, proxied bool) (refusal, time.Duration) {
+	if !proxied { // first, so that nobody gives way to one who is refused
+		if r, wait := t.identify(p, p.from); r != admitted {
+			return r, wait
+		}
+	}
+	r, instead := t.enter(p)
+	if instead != nil {
+		instead.giveWay()
+	}
+	return r, 0
+}
+
+// enter takes a place, perhaps instead of somebody else.
+func (t *places) enter(p *place) (r refusal, instead holder) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken >= t.max {
+		return refusedFull, nil
+	}
+	if t.fresh >= t.maxNew {
+		if t.oldest == nil {
+			return refusedBeforeLogin, nil
+		}
+		instead = t.oldest.holder
+		t.known(t.oldest) // among all places it counts until it is gone
+	}
+	t.taken++
+	t.fresh++
+	p.taken, p.fresh = true, true
+	return admitted, instead
+}
+
+// wait puts a connection at the end of the queue of those who have said nothing.
+func (t *places) wait(p *place, h holder) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unlink(p)
+	if !p.fresh { // it gave way already
+		return
+	}
+	p.holder, p.older = h, t.newest
+	if t.newest != nil {
+		t.newest.newer = p
+	} else {
+		t.oldest = p
+	}
+	t.newest = p
+}
+
+// unlink takes a connection out of the queue, if it is there; mu is held.
+func (t *places) unlink(p *place) {
+	if p.holder == nil {
+		return
+	}
+	if p.older != nil {
+		p.older.newer = p.newer
+	} else {
+		t.oldest = p.newer
+	}
+	if p.newer != nil {
+		p.newer.older = p.older
+	} else {
+		t.newest = p.older
+	}
+	p.holder, p.older, p.newer = nil, nil, nil
+}
+
+// identify puts the connection under the limits of the address from which it comes.
+// A refusal says after which time that address may come again, if it knows.
+func (t *places) identify(p *place, from netip.AddrPort) (refusal, time.Duration) {
+	p.from = from
+	address := limiter.Address(from.Addr())
+	if r, wait := t.count(p, address); r != admitted {
+		return r, wait
+	}
+	if t.limiter != nil {
+		if wait := t.limiter.Take(limiter.Connects, address, 1); wait > 0 {
+			return refusedConnects, wait
+		}
+	}
+	return admitted, 0
+}
+
+func (t *places) count(p *place, address limiter.Subject) (refusal, time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep()
+	if wait := t.failing[address] - t.wheel.now(); wait > 0 {
+		return refusedFailedLogins, time.Duration(wait) * tick
+	}
+	if int(t.byAddress[address]) >= t.perAddress {
+		return refusedAddressPlaces, 0
+	}
+	t.byAddress[address]++
+	p.counted = true
+	return admitted, 0
+}
+
+// loggedIn frees the connection's place before login.
+func (t *places) loggedIn(p *place) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.known(p)
+}
+
+// known ends the time before login; mu is held.
+func (t *places) known(p *place) {
+	t.unlink(p)
+	if p.fresh {
+		p.fresh = false
+		t.fresh--
+	}
+}
+
+// leave gives up all that the connection holds. Further calls do nothing.
+func (t *places) leave(p *place) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.known(p)
+	if p.taken {
+		p.taken = false
+		t.taken--
+	}
+	if p.counted {
+		p.counted = false
+		address := limiter.Address(p.from.Addr())
+		if t.byAddress[address]--; t.byAddress[address] == 0 {
+			delete(t.byAddress, address)
+		}
+	}
+}
+
+// failed charges the address for a login that failed through the client's fault. A
+// proxy itself is not charged.
+func (t *places) failed(p *place) {
+	if t.limiter == nil || !t.isCounted(p) {
+		return
+	}
+	address := limiter.Address(p.from.Addr())
+	wait := t.limiter.Take(limiter.FailedLogins, address, 1)
+	if wait <= 0 {
+		return
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.sweep()
+	if len(t.failing) < t.max {
+		t.failing[address] = t.wheel.now() + int64((wait+tick-1)/tick)
+	}
+}
+
+func (t *places) isCounted(p *place) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return p.counted
+}
+
+// greeted says that HELLO is there, and for how long the address must not log in; 0:
+// it may. Whoever connected before the address was refused hears it here.
+func (t *places) greeted(p *place) (wait time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.unlink(p)
+	if len(t.failing) == 0 || !p.counted {
+		return 0
+	}
+	return max(0, time.Duration(t.failing[limiter.Address(p.from.Addr())]-t.wheel.now())*tick)
+}
+
+// sweep forgets the addresses that may come again; mu is held.
+func (t *places) sweep() {
+	now := t.wheel.now()
+	if now < t.sweepAt || len(t.failing) == 0 {
+		return
+	}
+	t.sweepAt = now + sweepTicks
+	maps.DeleteFunc(t.failing, func(_ limiter.Subject, until int64) bool { return until <= now })
+}
+
+// numbers gives the places that are taken, in all and before login.
+func (t *places) numbers() (taken, fresh int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.taken, t.fresh
+}
