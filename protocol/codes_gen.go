@@ -4,7 +4,7 @@ package protocol
 
 // The codes of ERROR and CLOSE.
 const (
-	CodeBusy               Code = 1000 // retry: a queue is full; nothing was done
+	CodeBusy               Code = 1000 // retry: a queue is full, the disk is behind, or what a retry needs is being read; nothing was done
 	CodeUnavailable        Code = 1001 // retry: the store does not answer; whether the request was carried out is unknown, repeating it is safe
 	CodeTooManyRequests    Code = 1002 // retry: this connection has too many requests under way; nothing was done
 	CodeRateLimited        Code = 1003 // retry: more was asked for than a limit of the user or the connection allows, the text says which; nothing was done
@@ -42,7 +42,7 @@ const (
 )
 
 var codes = map[Code]codeInfo{
-	CodeBusy:               {"busy", ActionRetry, "a queue is full; nothing was done"},
+	CodeBusy:               {"busy", ActionRetry, "a queue is full, the disk is behind, or what a retry needs is being read; nothing was done"},
 	CodeUnavailable:        {"unavailable", ActionRetry, "the store does not answer; whether the request was carried out is unknown, repeating it is safe"},
 	CodeTooManyRequests:    {"too_many_requests", ActionRetry, "this connection has too many requests under way; nothing was done"},
 	CodeRateLimited:        {"rate_limited", ActionRetry, "more was asked for than a limit of the user or the connection allows, the text says which; nothing was done"},

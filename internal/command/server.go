@@ -86,7 +86,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	limits := c.limiter() // the store asks it for new conversations, the gateway for the rest
 	queue := embedded.NewQueue(queues)
 	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
-		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(), GiveUp: c.GiveUp,
+		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(), GiveUp: c.GiveUp, Limiter: limits,
 	})
 	var loss *logicstore.LossError
 	if errors.As(err, &loss) && loss.Code != "" {
@@ -132,7 +132,6 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	}
-	toGateway.OutboxMemory = c.outboxMemory()
 	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
 	toGateway.OutboxMemory = c.outboxMemory()
 	c.applyTo(&toGateway, &toLogic)

@@ -67,20 +67,33 @@ func writeTables(t *testing.T, dir string) (files map[string][]byte) {
 			t.Fatal(err)
 		}
 	}
+	if files[markName], err = os.ReadFile(markPath(dir)); err != nil {
+		t.Fatal(err)
+	}
 	return files
 }
 
 // restore puts the files into a folder of their own.
 func restore(t *testing.T, files map[string][]byte) (dir string) {
 	t.Helper()
-	dir = t.TempDir()
+	dir = filepath.Join(t.TempDir(), "db")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for name, b := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), b, 0o600); err != nil {
+		path := filepath.Join(dir, name)
+		if name == markName {
+			path = markPath(dir)
+		}
+		if err := os.WriteFile(path, b, 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
 	return dir
 }
+
+// markName stands for the mark among the files of a store.
+const markName = "the mark"
 
 // wantNamed says that an error of damage names the file and what to do.
 func wantNamed(t *testing.T, err error, file string) {
@@ -94,7 +107,7 @@ func wantNamed(t *testing.T, err error, file string) {
 // is answered for as it is or unavailable, everybody else is served, and the store
 // stays up. The errors name the file.
 func TestFlippedByte(t *testing.T) {
-	files := writeTables(t, t.TempDir())
+	files := writeTables(t, filepath.Join(t.TempDir(), "db"))
 	refused, whole, partly, harmless := 0, 0, 0, 0
 	for name, content := range files {
 		if !isTable(name) {
@@ -215,7 +228,7 @@ func checkFlipped(t *testing.T, s *Store, file string) (bad int) {
 // TestWhatWasLeftOutComes: a conversation that SYNC could not list is listed once it
 // can be read, although nothing changed in it since.
 func TestWhatWasLeftOutComes(t *testing.T) {
-	files := writeTables(t, t.TempDir())
+	files := writeTables(t, filepath.Join(t.TempDir(), "db"))
 	s := mustOpenDir(t, restore(t, files))
 	since := look(t, s, 2).next
 	if got := changedSince(t, s, since); len(got) != 0 {
@@ -286,7 +299,7 @@ func mustOpenDir(t *testing.T, dir string) *Store {
 // TestCompactionMeetsDamage: a compaction that cannot read what it should merge is
 // tried again after a pause; its tables stay, and messages are taken all the while.
 func TestCompactionMeetsDamage(t *testing.T) {
-	files := writeTables(t, t.TempDir())
+	files := writeTables(t, filepath.Join(t.TempDir(), "db"))
 	dir := restore(t, files)
 	tables := 0
 	for name, content := range files {

@@ -265,6 +265,7 @@ func (s *Store) Stats() map[string]uint64 {
 		"refused.busy":         p.refusedBusy.Load(),
 		"refused.storage_full": p.refusedFull.Load(),
 		"stalls":               p.stalls.Load(),
+		"panics":               s.panics.Load(),
 		"free_bytes":           p.free.Load(),
 		"waiting_bytes":        p.waiting.Load(),
 		"damaged.blocks":       d.blocks.times.Load(),
