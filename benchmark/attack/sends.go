@@ -40,7 +40,9 @@ func (s *Site) sendLarge(ctx context.Context, senders, window int) {
 // seed sends messages as client c until n of each target are acked; message i goes to
 // target i mod targets under client id i+1.
 func (s *Site) seed(ctx context.Context, c client, targets []uint64, n int, body []byte) error {
-	window := min(500, n*len(targets)) // goes on to the end, so it is sent for nothing there
+	// What goes on to the end is sent for nothing there; what is over the window in bytes
+	// is refused.
+	window := min(500, n*len(targets), protocol.MaxWindowBytes/(len(body)+protocol.HeaderSize))
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	p, err := s.login(ctx, c)

@@ -19,7 +19,7 @@ import (
 // on it, and it learns who is there.
 func TestDataFolderIsLocked(t *testing.T) {
 	server := serve(t, t.TempDir(), "127.0.0.1:0")
-	for _, gone := range []string{"db/LOCK", "gannet.pid", "db"} {
+	for _, gone := range []string{"db/LOCK", "gannet.pid", "db", "db.mark"} {
 		if err := os.RemoveAll(filepath.Join(server.data, gone)); err != nil {
 			t.Fatal(err)
 		}
