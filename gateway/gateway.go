@@ -60,9 +60,9 @@ type Config struct {
 	Log *slog.Logger
 }
 
-// DefaultLanes is the number of lanes that one process is fastest with: one
-// for two cores. More lanes mean smaller batches and more fsyncs.
-func DefaultLanes() int { return max(1, runtime.GOMAXPROCS(0)/2) }
+// DefaultLanes is one lane a core: while one waits for the disk another works. More of
+// them mean smaller batches and more syncs of the disk.
+func DefaultLanes() int { return min(runtime.GOMAXPROCS(0), protocol.Partitions) }
 
 // Gateway is a running gateway. Make it with New, give it listeners with Serve,
 // end it with Stop.

@@ -30,7 +30,7 @@ type serveCmd struct {
 	Debug        string `placeholder:"ADDR" help:"Address of the debug endpoint (profiles, counters, memory); off by default. Keep it on loopback."`
 	DebugPublic  bool   `name:"debug-public" help:"Let --debug be an address that other machines reach. It has no authentication and shows the memory of the server."`
 	ReadyFile    string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
-	Lanes        int    `placeholder:"N" help:"Write lanes; by default one for every two cores."`
+	Lanes        int    `placeholder:"N" help:"Write lanes; by default one for each core."`
 	OutboxMemory int    `default:"256" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
 	LogLevel     string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 
