@@ -59,7 +59,7 @@ func (g *Gateway) admit(fd int, from netip.AddrPort, local net.Addr) (c *newcome
 func (g *Gateway) refused(r refusal, from netip.AddrPort) {
 	g.counters.refused[r].Add(1)
 	if g.said.refused[r].Now() {
-		g.log.Warn("gateway: connections are refused", "reason", refusalNames[r], "remote", from)
+		g.log.Warn("gateway: connections are refused: "+refusalNames[r], "remote", from)
 	}
 }
 

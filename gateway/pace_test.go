@@ -178,6 +178,7 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 		"small frames":                 {ping(2), maxDefied + 100},
 		"messages on hold":             {sendFrame(9, 1, "hi"), maxDefied + 100},
 		"large frames":                 {sendFrame(9, 1, string(make([]byte, protocol.MaxBody))), maxDefied/16 + 100},
+		"queries":                      {protocol.Sync{}.AppendFrame(nil, 2), maxDefied/defiedQuery + 100},
 		"acks of ever other strangers": {nil, maxDefied + maxWaitingAcks + 100},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -125,9 +125,17 @@ func (s *session) defy(raw []byte) {
 	if now >= s.defiedUntil {
 		s.defied, s.defiedUntil = 0, now+defiedTicks
 	}
-	if s.defied += 1 + len(raw)/defiedBytes; s.defied > maxDefied {
+	if s.defied += defiance(raw); s.defied > maxDefied {
 		s.closeAfter(protocol.CodeOverLimits, overLimitsDelay())
 	}
+}
+
+// defiance gives as how many frames a refused one counts.
+func defiance(raw []byte) int {
+	if typeOf(raw).Lane() == protocol.LaneRead {
+		return defiedQuery
+	}
+	return 1 + len(raw)/defiedBytes
 }
 
 // overLimitsDelay gives the retry_after of a CLOSE to whom a limit keeps out.
