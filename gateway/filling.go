@@ -147,3 +147,30 @@ func (f *filling) move(to, i int) {
 	b.Ends[to] = uint32(end)
 	f.parts[to] = f.parts[i]
 }
+
+// filling gives the batch at the end of the queue that has room for so many bytes
+// more. mu is held.
+func (l *lane) filling(size int) *filling {
+	room := batchBytes
+	if l.surplus > 0 {
+		room -= surplusBytes
+	}
+	if n := len(l.waiting); n > 0 {
+		if f := l.waiting[n-1]; len(f.batch.Frames)+size <= room {
+			return f
+		}
+	}
+	f := l.empty()
+	l.waiting = append(l.waiting, f)
+	return f
+}
+
+// empty gives a filling without frames. mu is held.
+func (l *lane) empty() *filling {
+	if n := len(l.spare); n > 0 {
+		f := l.spare[n-1]
+		l.spare = l.spare[:n-1]
+		return f
+	}
+	return &filling{batch: hop.Forward{Gateway: l.gateway.epoch, Queue: l.index}}
+}

@@ -4,10 +4,10 @@
 //
 // A connection passes through accept.go, or tls.go, and places.go before it has a
 // session (session.go). A message passes through netpoll.go (bytes) and input.go
-// (frames), both on the poller's goroutine, and lane.go (batches) and carry.go (to
-// logic and the answers back), on the lane's. Later, on its way to the receiver, it
-// passes through push.go and outbox.go,
-// on the goroutine of whoever pushes, and output.go, on the writer's.
+// (frames), both on the poller's goroutine, and lane.go (batches, to logic and the
+// answers back), on the lane's. Later, on its way to the receiver, it passes through
+// push.go and outbox.go, on the goroutine of whoever pushes, and output.go, on the
+// writer's.
 // Where logic and transfer are in this process, the lane's goroutine does everything
 // from its batch to the outboxes of the receivers.
 //

@@ -58,3 +58,22 @@ func (s *session) refuseVoid(request uint32) {
 	f := protocol.Failure{Code: h.code, Text: []byte(h.text), RetryAfter: uint32(wait.Milliseconds())}
 	s.reply(f.AppendError(nil, request))
 }
+
+// heed holds the SENDs of a connection behind one that logic did not carry out and
+// that is to be sent again: those that come, and those that wait here.
+func (l *lane) heed(p *part, frame, b []byte) {
+	if typeOf(b) != protocol.TypeError || !isSend(frame) {
+		return
+	}
+	f, _, _ := protocol.Split(b, protocol.MaxFrame)
+	var m protocol.Failure
+	if m.Decode(f.Payload) != nil || m.Code.Action() != protocol.ActionRetry || m.RetryAfter == 0 {
+		return
+	}
+	wait := time.Duration(m.RetryAfter) * time.Millisecond
+	p.session.hold(min(wait, maxHold), m.Code, string(m.Text))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	_, n := p.waiting()
+	p.void = int32(n)
+}

@@ -2,6 +2,8 @@ package gateway
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -93,64 +95,6 @@ func (l *lane) enter(p *part, frame []byte) (first, ok bool) {
 	return l.frames == 1, true
 }
 
-// fits says whether a connection may have one more frame waiting: its share, or half
-// of what is free, if that is more (dynamic thresholds, Choudhury and Hahne, 1998). So
-// the more connections have much waiting the less each may have, some room is always
-// left, and whoever has nothing waiting finds room for a message whatever others hold.
-func (l *lane) fits(p *part, size int) bool {
-	bytes, frames := p.waiting()
-	freeBytes, freeFrames := laneBytes-l.bytes, laneFrames-l.frames
-	switch {
-	case frames == 0 && size <= shareBytes:
-		return size <= freeBytes+reserveBytes && freeFrames+reserveFrames > 0
-	case frames == 0:
-		return size <= freeBytes && freeFrames > 0
-	}
-	return size <= freeBytes && bytes+size <= max(shareBytes, freeBytes/2) &&
-		freeFrames > 0 && frames < max(shareFrames, freeFrames/2)
-}
-
-func (l *lane) enterSurplus(p *part, frame []byte) {
-	if p.surplus != nil {
-		p.surplus.add(frame)
-		return
-	}
-	q := newSurplus()
-	q.add(frame)
-	p.surplus = q
-	l.surplus++
-	if p.frames == 0 {
-		l.ring.push(p)
-	}
-}
-
-// filling gives the batch at the end of the queue that has room for so many bytes
-// more. mu is held.
-func (l *lane) filling(size int) *filling {
-	room := batchBytes
-	if l.surplus > 0 {
-		room -= surplusBytes
-	}
-	if n := len(l.waiting); n > 0 {
-		if f := l.waiting[n-1]; len(f.batch.Frames)+size <= room {
-			return f
-		}
-	}
-	f := l.empty()
-	l.waiting = append(l.waiting, f)
-	return f
-}
-
-// empty gives a filling without frames. mu is held.
-func (l *lane) empty() *filling {
-	if n := len(l.spare); n > 0 {
-		f := l.spare[n-1]
-		l.spare = l.spare[:n-1]
-		return f
-	}
-	return &filling{batch: hop.Forward{Gateway: l.gateway.epoch, Queue: l.index}}
-}
-
 // next makes the next batch; nil: nothing waits.
 func (l *lane) next() *filling {
 	l.mu.Lock()
@@ -202,45 +146,6 @@ func (l *lane) done(f *filling) {
 	}
 }
 
-// mark has the lane count, from now on, what is left of all that waits or is under way
-// now; left says how much that is.
-func (l *lane) mark() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.underWay != nil {
-		l.underWay.old++
-		l.old++
-	}
-	for _, f := range l.waiting {
-		for _, p := range f.parts {
-			l.markPart(p)
-		}
-	}
-	if last := l.ring.last; last != nil {
-		for p := last.next; ; p = p.next {
-			l.markPart(p)
-			if p == last {
-				break
-			}
-		}
-	}
-}
-
-// markPart marks all that waits of a part, once.
-func (l *lane) markPart(p *part) {
-	if p.old == 0 {
-		_, n := p.waiting()
-		p.old = int32(n)
-		l.old += n
-	}
-}
-
-func (l *lane) left() int {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.old
-}
-
 func (l *lane) run(stop <-chan struct{}) {
 	for {
 		select {
@@ -271,28 +176,107 @@ func (l *lane) step() (more bool) {
 	return true
 }
 
-// abandon empties a lane whose lists cannot be trusted any more, and closes the
-// connections that have something in it, for nobody knows what became of that.
-func (l *lane) abandon() {
-	for _, s := range l.clear() {
-		s.close(protocol.CodeInternal)
+// carry has logic carry out a batch, puts the answers into the outboxes and wakes
+// the writers, for the pushes of the batch too.
+func (l *lane) carry(f *filling) {
+	g := l.gateway
+	l.carrying.Store(true)
+	defer l.end(f)
+	if l.sift(f); f.batch.Len() == 0 {
+		return
+	}
+	g.counters.batches.Add(1)
+	g.counters.requests.Add(uint64(f.batch.Len()))
+	answers, err := l.forward(&f.batch)
+	if err == nil {
+		err = answers.Check(f.batch.Len())
+	}
+	f.release()
+	l.answer(f, &answers, err)
+}
+
+// end has everybody written to whom the batch concerns. A panic on the way here is a
+// bug of this batch alone; its sessions are closed, for nobody knows which of their
+// frames were answered.
+func (l *lane) end(f *filling) {
+	g := l.gateway
+	if cause := recover(); cause != nil {
+		g.panicked("lane", cause)
+		for _, p := range f.parts {
+			p.session.close(protocol.CodeInternal)
+		}
+	}
+	l.carrying.Store(false) // before the writers are woken: see within
+	g.writers.add(l.touched...)
+	g.writers.wake()
+	clear(l.touched)
+	l.touched = l.touched[:0]
+}
+
+// errPanic is what a call that panicked gives: a bug that concerns this call alone.
+var errPanic = errors.New("gateway: logic panicked")
+
+// forward calls logic.
+func (l *lane) forward(batch *hop.Forward) (answers hop.Answers, err error) {
+	defer l.gateway.surviveLogic(&err)
+	return l.gateway.logic.Forward(l.ctx, batch)
+}
+
+// surviveLogic is deferred around calls of logic: a panic there is an error like
+// any other.
+func (g *Gateway) surviveLogic(err *error) {
+	cause := recover()
+	if cause == nil {
+		return
+	}
+	*err = fmt.Errorf("%w: %v", errPanic, cause)
+	g.panicked("logic", cause)
+}
+
+// answer puts the answers into the outboxes. Whoever waits for one that did not
+// come, or is none, hears unavailable: the frame may have been carried out or not.
+func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
+	g := l.gateway
+	n := f.batch.Len()
+	wrong := 0
+	l.answered = append(l.answered[:0], make([]bool, n)...)
+	if err == nil {
+		for i := range answers.Of {
+			of := int(answers.Of[i])
+			if b, frame := answers.Bytes(i), f.batch.Bytes(of); answersFrame(frame, b) {
+				l.put(f.parts[of].session, b)
+				l.heed(f.parts[of], frame, b)
+				l.answered[of] = true
+			} else if !wantsAnswer(frame) {
+				wrong++ // of the others it is counted that they lack one
+			}
+		}
+	}
+	for i := range n {
+		if frame := f.batch.Bytes(i); !l.answered[i] && wantsAnswer(frame) {
+			wrong++
+			b := failure(requestOf(frame), protocol.CodeUnavailable, busyRetry)
+			l.put(f.parts[i].session, b)
+			l.heed(f.parts[i], frame, b)
+		}
+	}
+	switch {
+	case err != nil:
+		g.counters.logicFailed.Add(1)
+		if g.said.logic.Now() {
+			g.log.Warn("gateway: a batch was not answered", "queue", l.index, "frames", n, "error", err)
+		}
+	case wrong > 0:
+		g.counters.logicUnanswered.Add(uint64(wrong))
+		if g.said.answers.Now() {
+			g.log.Error("gateway: logic left frames without an answer, or gave one that is none", "queue", l.index, "frames", n, "of them", wrong)
+		}
 	}
 }
 
-func (l *lane) clear() (lost []*session) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for _, s := range l.gateway.sessions.all() {
-		if s.phase.Load() != phaseOnline {
-			continue // it has no parts, or is closed
-		}
-		p := &s.parts[l.index]
-		if _, n := p.waiting(); n > 0 {
-			*p = part{session: s}
-			lost = append(lost, s)
-		}
+func (l *lane) put(s *session, b []byte) {
+	defer s.survive("answer")
+	if s.put(b) {
+		l.touched = append(l.touched, s)
 	}
-	l.waiting, l.ring, l.begun, l.surplus = nil, ring{}, false, 0
-	l.bytes, l.frames, l.old, l.spare, l.underWay = 0, 0, 0, nil, nil
-	return lost
 }

@@ -175,3 +175,34 @@ func (l *lane) forget(p *part) {
 	l.begun = false
 	l.dropSurplus(p)
 }
+
+// fits says whether a connection may have one more frame waiting: its share, or half
+// of what is free, if that is more (dynamic thresholds, Choudhury and Hahne, 1998). So
+// the more connections have much waiting the less each may have, some room is always
+// left, and whoever has nothing waiting finds room for a message whatever others hold.
+func (l *lane) fits(p *part, size int) bool {
+	bytes, frames := p.waiting()
+	freeBytes, freeFrames := laneBytes-l.bytes, laneFrames-l.frames
+	switch {
+	case frames == 0 && size <= shareBytes:
+		return size <= freeBytes+reserveBytes && freeFrames+reserveFrames > 0
+	case frames == 0:
+		return size <= freeBytes && freeFrames > 0
+	}
+	return size <= freeBytes && bytes+size <= max(shareBytes, freeBytes/2) &&
+		freeFrames > 0 && frames < max(shareFrames, freeFrames/2)
+}
+
+func (l *lane) enterSurplus(p *part, frame []byte) {
+	if p.surplus != nil {
+		p.surplus.add(frame)
+		return
+	}
+	q := newSurplus()
+	q.add(frame)
+	p.surplus = q
+	l.surplus++
+	if p.frames == 0 {
+		l.ring.push(p)
+	}
+}
