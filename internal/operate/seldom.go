@@ -12,10 +12,10 @@ const seldomPause = time.Second
 // Seldom lets one log line a second through. There is one for each reason; what it
 // holds back is counted elsewhere. The zero value is ready to use, by any number of
 // goroutines.
-type Seldom struct{ last atomic.Int64 }
+type Seldom struct{ last atomic.Int64 } // by Elapsed
 
 // Now says whether a line may be written now.
 func (s *Seldom) Now() bool {
-	now, last := time.Now().UnixNano(), s.last.Load()
+	now, last := int64(Elapsed()), s.last.Load()
 	return (last == 0 || now-last >= int64(seldomPause)) && s.last.CompareAndSwap(last, now)
 }

@@ -58,3 +58,15 @@ func TestSeldomAtOnce(t *testing.T) {
 		}
 	})
 }
+
+// TestSeldomIsNotByTheCalendar: a clock set back must hold no line back, so what is kept
+// is a time since the process began, and no date.
+func TestSeldomIsNotByTheCalendar(t *testing.T) {
+	var s Seldom
+	if !s.Now() {
+		t.Fatal("the first line was held back")
+	}
+	if last := time.Duration(s.last.Load()); last <= 0 || last > Elapsed() {
+		t.Errorf("the line came %v after the process began", last)
+	}
+}

@@ -5,16 +5,11 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 )
-
-// retryPause is how long a flush or compaction waits after one that failed. Pebble
-// itself tries again at once, which on a full or damaged disk takes a core for nothing.
-const retryPause = time.Second
 
 // disk stands between Pebble and the file system where Pebble would end the process
 // or turn in circles over an error.
@@ -29,7 +24,7 @@ type disk struct {
 	fail    func(cause error) error
 	failure <-chan struct{} // the store has failed
 	closing <-chan struct{}
-	trouble atomic.Int64 // when a table could not be written, Unix nanoseconds
+	tables  pause // after one that could not be written
 }
 
 // forEver is how long what must not go on waits: until the process ends.
@@ -51,7 +46,7 @@ func isTable(name string) bool { return strings.HasSuffix(name, ".sst") }
 // Create implements vfs.FS.
 func (d *disk) Create(name string, category vfs.DiskWriteCategory) (vfs.File, error) {
 	if isTable(name) {
-		d.pause()
+		d.wait()
 	}
 	f, err := d.FS.Create(name, category)
 	return d.created(f, name, err)
@@ -87,17 +82,17 @@ func (d *disk) OpenDir(name string) (vfs.File, error) {
 	return &folder{File: f, disk: d, name: name}, nil
 }
 
-// pause keeps back a table after one that could not be written. Once the store has
+// wait keeps back a table after one that could not be written. Once the store has
 // failed nothing is written any more.
-func (d *disk) pause() {
+func (d *disk) wait() {
 	if d.hasFailed() {
 		forEver()
 	}
-	wait := retryPause - time.Since(time.Unix(0, d.trouble.Load()))
-	if wait <= 0 {
+	left := d.tables.left()
+	if left == 0 {
 		return
 	}
-	timer := time.NewTimer(min(wait, retryPause))
+	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
@@ -107,7 +102,7 @@ func (d *disk) pause() {
 	}
 }
 
-func (d *disk) tableFailed() { d.trouble.Store(time.Now().UnixNano()) }
+func (d *disk) tableFailed() { d.tables.begin() }
 
 // logFile is a write-ahead log that is being written.
 type logFile struct {

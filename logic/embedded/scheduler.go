@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -17,7 +16,7 @@ const grantPause = 100 * time.Millisecond
 // again at once, for ever.
 type scheduler struct {
 	pebble.CompactionScheduler
-	until atomic.Int64 // Unix nanoseconds
+	pause pause
 
 	stop    chan struct{}
 	granter sync.WaitGroup
@@ -33,7 +32,7 @@ func newScheduler() *scheduler {
 }
 
 // failed begins a pause.
-func (s *scheduler) failed() { s.until.Store(time.Now().Add(retryPause).UnixNano()) }
+func (s *scheduler) failed() { s.pause.begin() }
 
 // Register implements pebble.CompactionScheduler.
 func (s *scheduler) Register(goroutines int, db pebble.DBForCompaction) {
@@ -79,7 +78,7 @@ type pausedDB struct {
 
 // GetAllowedWithoutPermission implements pebble.DBForCompaction.
 func (d pausedDB) GetAllowedWithoutPermission() int {
-	if time.Now().UnixNano() < d.scheduler.until.Load() {
+	if d.scheduler.pause.left() > 0 {
 		return 0
 	}
 	return d.DBForCompaction.GetAllowedWithoutPermission()
