@@ -130,7 +130,9 @@ func (t *netpollTransport) reset() {
 	_ = unix.Shutdown(t.fd, unix.SHUT_RD)
 }
 
-func (t *netpollTransport) remote() string { return t.newcomer.String() }
+func (t *netpollTransport) remote() string {
+	return t.session.gateway.places.whose(&t.newcomer.place).String()
+}
 
 // input passes on what was read, once the PROXY header is there, if there is to be
 // one.

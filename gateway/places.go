@@ -41,7 +41,8 @@ type places struct {
 // place is what one connection holds.
 type place struct {
 	// from is whom limits and logs see. Behind a proxy it is the proxy until its
-	// PROXY header is there. Only the goroutine that brings input changes it.
+	// PROXY header is there. Only the goroutine that brings input changes it, under the
+	// mutex of places, under which others read it.
 	from netip.AddrPort
 
 	taken   bool // guarded by the mutex of places, as what follows
@@ -179,9 +180,8 @@ func (t *places) unlink(p *place) {
 // identify puts the connection under the limits of the address from which it comes.
 // A refusal says after which time that address may come again, if it knows.
 func (t *places) identify(p *place, from netip.AddrPort) (refusal, time.Duration) {
-	p.from = from
 	address := limiter.Address(from.Addr())
-	if r, wait := t.count(p, address); r != admitted {
+	if r, wait := t.count(p, from, address); r != admitted {
 		return r, wait
 	}
 	if t.limiter != nil {
@@ -192,9 +192,18 @@ func (t *places) identify(p *place, from netip.AddrPort) (refusal, time.Duration
 	return admitted, 0
 }
 
-func (t *places) count(p *place, address limiter.Subject) (refusal, time.Duration) {
+// whose gives the address that a connection comes from, as far as it is known.
+func (t *places) whose(p *place) netip.AddrPort {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	return p.from
+}
+
+// count notes whose connection it is and counts it among those of its address.
+func (t *places) count(p *place, from netip.AddrPort, address limiter.Subject) (refusal, time.Duration) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	p.from = from
 	t.sweep()
 	if wait := t.failing[address] - t.wheel.now(); wait > 0 {
 		return refusedFailedLogins, time.Duration(wait) * tick

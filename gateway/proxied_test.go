@@ -2,7 +2,9 @@ package gateway
 
 import (
 	"crypto/tls"
+	"net"
 	"net/netip"
+	"sync"
 	"testing"
 	"time"
 
@@ -245,5 +247,41 @@ func TestTLSWithAWrongProxyHeader(t *testing.T) {
 				t.Errorf("%d handshakes failed", n)
 			}
 		})
+	}
+}
+
+// TestGivingWayBesideTheHeader: a connection may have to give way in the moment in which
+// its header says whose it is; the race detector watches.
+func TestGivingWayBesideTheHeader(t *testing.T) {
+	st := newStage(t, newLogic(), Config{Proxies: loopback})
+	from := netip.MustParseAddrPort(client4)
+	for _, whose := range []string{"a session", "a TLS handshake"} {
+		p := st.dial()
+		st.eventually("it is there", func() bool { return len(st.sessions.all()) == 1 })
+		s := st.sessions.all()[0]
+		held, place := holder(s), s.place
+		if whose != "a session" {
+			near, far := net.Pipe()
+			defer far.Close()
+			c := &tlsConn{Conn: near, gateway: st.Gateway}
+			held, place = c, &c.place
+		}
+		var both sync.WaitGroup
+		both.Go(func() {
+			if r, _ := st.places.identify(place, from); r != admitted {
+				t.Errorf("%s: it is refused: %d", whose, r)
+			}
+		})
+		both.Go(held.giveWay)
+		both.Wait()
+		if got := st.places.whose(place); got != from {
+			t.Errorf("%s: it is from %v", whose, got)
+		}
+		st.places.leave(place)
+		p.Close()
+		st.eventually("it is gone", func() bool { return len(st.sessions.all()) == 0 })
+	}
+	if n := st.stat("connect.gave_way"); n != 2 {
+		t.Errorf("%d gave way", n)
 	}
 }

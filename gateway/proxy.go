@@ -176,7 +176,7 @@ func (s *session) heading(h *header, p []byte) (rest []byte, ok bool) {
 // turnAway closes a connection that has a session already for the reason for which
 // others get none.
 func (s *session) turnAway(r refusal, wait time.Duration) {
-	s.gateway.refused(r, s.place.from)
+	s.gateway.refused(r, s.gateway.places.whose(s.place))
 	s.closeAfter(r.code(), retryAfter(wait))
 }
 

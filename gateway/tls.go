@@ -79,7 +79,7 @@ func (t *tlsTransport) reset() {
 	t.shutdown()
 }
 
-func (t *tlsTransport) remote() string { return t.peer.from.String() }
+func (t *tlsTransport) remote() string { return t.gateway.places.whose(t.peer).String() }
 
 // carry writes what is pending until the connection is to end, and then ends it. That
 // a peer takes nothing is for the wheel to see, once pending is full.

@@ -128,7 +128,7 @@ func (c *tlsConn) giveWay() {
 }
 
 func (c *tlsConn) refused(r refusal) {
-	c.gateway.refused(r, c.place.from)
+	c.gateway.refused(r, c.gateway.places.whose(&c.place))
 	c.gateway.counters.close(r.code())
 }
 
