@@ -11,7 +11,7 @@ import (
 func (s *Service) access(ctx context.Context, asks []Ask, dst []Rights) ([]Rights, error) {
 	dst, err := s.Social.Rights(ctx, asks, dst)
 	if err != nil || len(dst) != len(asks) {
-		if s.troubles.access.note() {
+		if s.troubles.access.Note() {
 			s.Logger.Warn("logic: nobody could say who may do what", "asked", len(asks), "answered", len(dst), "error", err)
 		}
 		return dst, ErrUnavailable

@@ -62,7 +62,7 @@ func (s *Service) Forward(ctx context.Context, in *hop.Forward) (hop.Answers, er
 		err = fmt.Errorf("there is no queue %d", in.Queue)
 	}
 	if err != nil {
-		if s.troubles.batch.note() {
+		if s.troubles.batch.Note() {
 			s.Logger.Error("logic: a batch that no gateway sends", "gateway", in.Gateway, "queue", in.Queue, "error", err)
 		}
 		return hop.Answers{}, fmt.Errorf("logic: a batch that no gateway sends: %w", err)
@@ -128,7 +128,7 @@ func (f *forwarding) readFrame(i int, x *inbound) (t protocol.Target, ok bool) {
 
 // badFrame notes a frame that no gateway sends.
 func (f *forwarding) badFrame(i int) {
-	if s := f.service; s.troubles.frame.note() {
+	if s := f.service; s.troubles.frame.Note() {
 		s.Logger.Error("logic: a frame that no gateway sends", "gateway", f.in.Gateway, "queue", f.in.Queue,
 			"conn", f.in.Conns[i], "user", f.in.Users[i], "device", f.in.Devices[i])
 	}
@@ -253,7 +253,7 @@ func (f *forwarding) apply(ctx context.Context) {
 		f.batch.Err = err
 	}
 	if f.batch.Err != nil {
-		if s.troubles.log.note() {
+		if s.troubles.log.Note() {
 			s.Logger.Warn("logic: a batch was not carried out", "queue", f.in.Queue, "entries", len(f.entries), "error", f.batch.Err)
 		}
 		return
@@ -261,11 +261,11 @@ func (f *forwarding) apply(ctx context.Context) {
 	for i := range f.entries {
 		switch e := &f.entries[i]; {
 		case e.Outcome == Unknown:
-			if s.troubles.entry.note() {
+			if s.troubles.entry.Note() {
 				s.Logger.Warn("logic: the log does not know what became of an entry", "queue", f.in.Queue, "op", e.Op, "conversation", e.Conversation)
 			}
 		case !e.makesSense():
-			if s.troubles.outcome.note() {
+			if s.troubles.outcome.Note() {
 				s.Logger.Error("logic: the log says something impossible of an entry", "queue", f.in.Queue, "op", e.Op,
 					"outcome", e.Outcome, "seq", e.Seq, "code", e.Code)
 			}

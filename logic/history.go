@@ -45,13 +45,13 @@ func (s *Service) page(ctx context.Context, page *Page) bool {
 		err = page.Err
 	}
 	if err != nil {
-		if s.troubles.read.note() {
+		if s.troubles.read.Note() {
 			s.Logger.Warn("logic: history could not be read", "conversation", page.Conversation, "error", err)
 		}
 		return false
 	}
 	if fault := page.fault(); fault != "" {
-		if s.troubles.page.note() {
+		if s.troubles.page.Note() {
 			s.Logger.Error("logic: a page of history cannot be sent on", "conversation", page.Conversation, "first", page.First, "last", page.Last, "why", fault)
 		}
 		return false

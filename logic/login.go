@@ -63,7 +63,7 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 		// Nothing is routed to the old connection any more, whether its gateway
 		// hears of this or not.
 		if err := s.Gateways.Kick(ctx, old, protocol.CodeReplaced); err != nil {
-			if s.troubles.kick.note() {
+			if s.troubles.kick.Note() {
 				s.Logger.Warn("logic: a replaced connection could not be closed", "gateway", old.Gateway, "conn", old.Conn, "error", err)
 			}
 		}
@@ -91,7 +91,7 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 }
 
 func (s *Service) loginUnavailable(what string, err error) hop.Welcome {
-	if s.troubles.login.note() {
+	if s.troubles.login.Note() {
 		s.Logger.Warn("logic: a login could not be checked", "by", what, "error", err)
 	}
 	return hop.Welcome{Code: protocol.CodeLoginUnavailable}
@@ -114,7 +114,7 @@ func (s *Service) Logout(ctx context.Context, over []hop.Binding) error {
 		binds[i] = directory.Bind{User: b.User, Device: b.Device, Platform: b.Platform, Number: b.Number, At: b.Address()}
 	}
 	err := s.Directory.Unbind(ctx, binds)
-	if err != nil && s.troubles.logout.note() {
+	if err != nil && s.troubles.logout.Note() {
 		s.Logger.Warn("logic: devices that are gone stay in the directory", "devices", len(binds), "error", err)
 	}
 	return err

@@ -43,7 +43,7 @@ func (f *forwarding) sendReceipts(ctx context.Context) {
 		})
 	}
 	s := f.service
-	if err := s.tell(ctx, r); err != nil && s.troubles.receipt.note() {
+	if err := s.tell(ctx, r); err != nil && s.troubles.receipt.Note() {
 		s.Logger.Warn("logic: receipts did not go out", "queue", r.Queue, "receipts", n, "error", err)
 	}
 	r.Blob = nil

@@ -96,7 +96,7 @@ func nobody(id hop.Identity) bool { return id.User == 0 || id.Device == 0 }
 
 // badQuery notes a query that no gateway sends.
 func (s *Service) badQuery(from hop.Identity) error {
-	if s.troubles.frame.note() {
+	if s.troubles.frame.Note() {
 		s.Logger.Error("logic: a query that no gateway sends", "gateway", from.Gateway, "conn", from.Conn, "user", from.User, "device", from.Device)
 	}
 	return errQuery

@@ -20,7 +20,7 @@ func (s *Service) sync(ctx context.Context, id *hop.Query, f protocol.Frame) ([]
 	}
 	page, err := s.Inbox.Changed(ctx, ask)
 	if err != nil {
-		if s.troubles.read.note() {
+		if s.troubles.read.Note() {
 			s.Logger.Warn("logic: an inbox could not be read", "user", id.User, "error", err)
 		}
 		return nil, protocol.CodeUnavailable
@@ -40,7 +40,7 @@ func (s *Service) sync(ctx context.Context, id *hop.Query, f protocol.Frame) ([]
 }
 
 func (s *Service) badInbox(q *InboxQuery, why string) protocol.Code {
-	if s.troubles.page.note() {
+	if s.troubles.page.Note() {
 		s.Logger.Error("logic: a page of an inbox cannot be sent on", "user", q.User, "why", why)
 	}
 	return protocol.CodeUnavailable
