@@ -49,6 +49,7 @@ func newParser(c *cli, further ...kong.Option) (*kong.Kong, error) {
 		kong.PostBuild(func(k *kong.Kong) error { withoutSwitches(k.Model.Node); return nil }),
 		kong.Configuration(readConfiguration, "./gannet.json"),
 		kong.Vars{"version": "gannet " + version()},
+		limitDefaults(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 		kong.ShortUsageOnError(),
 	}, further...)...)

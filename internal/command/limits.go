@@ -3,6 +3,8 @@ package command
 import (
 	"math"
 
+	"github.com/alecthomas/kong"
+
 	"gannet/gateway"
 	"gannet/internal/limiter"
 	"gannet/logic"
@@ -11,16 +13,18 @@ import (
 // limitFlags say how much a user, an address and a connection may ask for. A rate is
 // "how many a second/how many at once", or "off".
 type limitFlags struct {
-	Limits             string       `enum:"on,off" default:"on" help:"off: no limit at all of those that follow."`
-	LimitSends         limiter.Rate `default:"200/2048" help:"Messages of a user: how many a second / how many at once, or off. The same goes for the others."`
-	LimitSendBytes     limiter.Rate `default:"1M/8M" help:"Bytes of the messages of a user; k, M and G are a thousand, a million and a billion."`
-	LimitConversations limiter.Rate `default:"1/200" help:"Conversations that a user begins by a first message."`
-	LimitSyncs         limiter.Rate `default:"2/16" help:"SYNC requests of a user."`
-	LimitHistories     limiter.Rate `default:"50/16" help:"HISTORY requests of a user."`
+	Limits             string       `enum:"on,off" default:"on" help:"off: none of the limits whose flags begin with --limit- holds, whatever they say. How many connections there may be, in all, before login and of an address, stays."`
+	LimitSends         limiter.Rate `default:"${sends}" help:"Messages of a user: how many a second / how many at once, or off. The same goes for the others."`
+	LimitSendBytes     limiter.Rate `default:"${send_bytes}" help:"Bytes of the messages of a user; k, M and G are a thousand, a million and a billion."`
+	LimitConversations limiter.Rate `default:"${new_conversations}" help:"Conversations that a user begins by a first message."`
+	LimitSyncs         limiter.Rate `default:"${syncs}" help:"SYNC requests of a user."`
+	LimitHistories     limiter.Rate `default:"${histories}" help:"HISTORY requests of a user."`
 	LimitFrames        limiter.Rate `default:"1000/4096" help:"Frames of any kind of a connection."`
-	LimitConnects      limiter.Rate `default:"20/100" help:"Connections that an address opens."`
-	LimitFailedLogins  limiter.Rate `default:"5/20" help:"Logins of an address that fail over their token."`
+	LimitConnects      limiter.Rate `default:"${connects}" help:"Connections that an address opens."`
+	LimitFailedLogins  limiter.Rate `default:"${failed_logins}" help:"Logins of an address that are refused for good: CLOSE with a code of 3000 and above comes before WELCOME, for a bad or expired token, a wrong version or device, a broken first frame or another than HELLO."`
 	LimitDevices       int          `default:"16" help:"Connected devices of a user; 0: no limit."`
+
+	LimitConversationDevices int `default:"64" help:"Devices of a user that a conversation knows, with what they have acked; for one more, one that has long been silent is forgotten. 0: no limit."`
 }
 
 // limiter gives the limiter of users and addresses; nil: no limits.
@@ -43,12 +47,33 @@ func (f *limitFlags) limiter() limiter.Limiter {
 func (f *limitFlags) applyTo(g *gateway.Config, l *logic.Config) {
 	if f.Limits == "off" {
 		l.MaxSessions = -1
-		g.MaxPerAddress = math.MaxInt32
 		return
 	}
 	g.Frames = f.LimitFrames
 	if l.MaxSessions = f.LimitDevices; f.LimitDevices == 0 {
 		l.MaxSessions = -1
+	}
+}
+
+// conversationDevices gives the store's own setting, where 0 is the default.
+func (f *limitFlags) conversationDevices() int {
+	if f.Limits == "off" || f.LimitConversationDevices == 0 {
+		return math.MaxInt
+	}
+	return f.LimitConversationDevices
+}
+
+// limitDefaults are the defaults of the flags of rates, by the names that stand there.
+func limitDefaults() kong.Vars {
+	rates := limiter.DefaultRates()
+	return kong.Vars{
+		"connects":          rates[limiter.Connects].String(),
+		"failed_logins":     rates[limiter.FailedLogins].String(),
+		"sends":             rates[limiter.Sends].String(),
+		"send_bytes":        rates[limiter.SendBytes].String(),
+		"new_conversations": rates[limiter.NewConversations].String(),
+		"syncs":             rates[limiter.Syncs].String(),
+		"histories":         rates[limiter.Histories].String(),
 	}
 }
 
@@ -59,6 +84,6 @@ func RaisedLimits() []string {
 	return []string{
 		"--limits", "on", "--limit-sends", high, "--limit-send-bytes", high, "--limit-conversations", high, "--limit-syncs", high,
 		"--limit-histories", high, "--limit-frames", high, "--limit-connects", high, "--limit-failed-logins", high,
-		"--limit-devices", "1000000", "--max-connections-per-address", "1000000",
+		"--limit-devices", "1000000", "--limit-conversation-devices", "1000000", "--max-connections-per-address", "1000000",
 	}
 }

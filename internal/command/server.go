@@ -87,6 +87,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	queue := embedded.NewQueue(queues)
 	s.store, err = logicstore.Open(filepath.Join(c.Data, "db"), logicstore.Options{
 		Queues: queues, Publish: queue.Put, Log: log, MinFree: c.minFree(), GiveUp: c.GiveUp, Limiter: limits,
+		Devices: c.conversationDevices(),
 	})
 	var loss *logicstore.LossError
 	if errors.As(err, &loss) && loss.Code != "" {
@@ -234,7 +235,7 @@ func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
 
 // outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
 func (c *serveCmd) outboxMemory() int64 {
-	if c.OutboxMemory <= 0 {
+	if c.OutboxMemory == 0 {
 		return -1
 	}
 	return int64(c.OutboxMemory) << 20

@@ -15,6 +15,12 @@ func (c *serveCmd) check() error {
 		return fmt.Errorf("--lanes %d: there are 1 to %d, or 0 for the default", c.Lanes, protocol.Partitions)
 	case c.MinFree < 0:
 		return fmt.Errorf("--min-free %d: it is a number of MiB, or 0 to take messages until the disk is full", c.MinFree)
+	case c.OutboxMemory < 0:
+		return fmt.Errorf("--outbox-memory %d: it is a number of MiB, or 0 to let nothing wait", c.OutboxMemory)
+	case c.LimitDevices < 0:
+		return fmt.Errorf("--limit-devices %d: it is a number of devices, or 0 for no limit", c.LimitDevices)
+	case c.LimitConversationDevices < 0:
+		return fmt.Errorf("--limit-conversation-devices %d: it is a number of devices, or 0 for no limit", c.LimitConversationDevices)
 	case c.TLSListen == "" && (c.TLSCert != "" || c.TLSKey != ""):
 		return errors.New("--tls-cert and --tls-key say nothing without --tls-listen, the address for clients with TLS")
 	case c.TLSListen != "" && (c.TLSCert == "" || c.TLSKey == ""):

@@ -52,6 +52,24 @@ func TestLimitsOfAServer(t *testing.T) {
 			t.Fatalf("a third device is answered %#x %v after %d ms", f.Type, m.Code, m.RetryAfter)
 		}
 	})
+	t.Run("devices of a conversation", func(t *testing.T) {
+		s := startServer(t, "--limit-conversation-devices", "2")
+		for device := uint64(1); device <= 3; device++ {
+			p := loginRaw(t, s.Address(), s.data, 1, device)
+			p.send(protocol.Send{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, ClientID: 1, Content: protocol.ContentText}.AppendFrame(nil, 9))
+			f := p.next()
+			for f.Request != 9 {
+				f = p.next() // a push
+			}
+			var m protocol.Failure
+			if device <= 2 && f.Type != protocol.TypeSendAck {
+				t.Fatalf("device %d is answered %#x", device, f.Type)
+			}
+			if device == 3 && (f.Type != protocol.TypeError || m.Decode(f.Payload) != nil || m.Code != protocol.CodeTooManyDevices) {
+				t.Fatalf("device 3 is answered %#x %v", f.Type, m.Code)
+			}
+		}
+	})
 	t.Run("all off", func(t *testing.T) {
 		s := startServer(t, "--limits", "off", "--limit-syncs", "1/1")
 		p := s.login(t, 1)
