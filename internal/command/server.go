@@ -190,6 +190,9 @@ func (s *server) holdData(dir string, log *slog.Logger) error {
 	switch {
 	case err == nil:
 		s.began("lock of the data folder", func(context.Context) error { return lock.Release() })
+		if err := lock.Unnamed(); err != nil {
+			log.Warn("the data folder is locked, but no file in it names this process", "folder", dir, "err", err)
+		}
 	case errors.Is(err, errors.ErrUnsupported):
 		log.Warn("the data folder cannot be locked; only the lock in the store keeps a second server off", "folder", dir, "err", err)
 	case errors.Is(err, folder.ErrLocked):

@@ -102,3 +102,34 @@ func TestHold(t *testing.T) {
 		t.Errorf("of what is not there: %v", err)
 	}
 }
+
+// The file that names the process is for people: where it cannot be written the folder
+// is locked all the same.
+func TestHoldWithoutAName(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.MkdirAll(filepath.Join(dir, holderFile, "in the way"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	lock, err := Hold(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if lock.Unnamed() == nil {
+		t.Error("it does not say that no file names the process")
+	}
+	if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "another process") {
+		t.Errorf("a second lock gives %v", err)
+	}
+	if err := lock.Release(); err != nil {
+		t.Error(err)
+	}
+	if err := os.RemoveAll(filepath.Join(dir, holderFile)); err != nil {
+		t.Fatal(err)
+	}
+	if lock, err = Hold(dir); err != nil {
+		t.Fatalf("once it is released: %v", err)
+	}
+	if err := errors.Join(lock.Unnamed(), lock.Release()); err != nil {
+		t.Error(err)
+	}
+}

@@ -19,8 +19,9 @@ const holderFile = "gannet.pid"
 
 // Lock is held until Release or the end of the process, however that ends.
 type Lock struct {
-	folder *os.File
-	holder string
+	folder  *os.File
+	holder  string
+	unnamed error
 }
 
 // Hold locks a folder for this process. The lock is on the folder itself, so that no
@@ -41,12 +42,16 @@ func Hold(dir string) (*Lock, error) {
 		f.Close()
 		return nil, fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}
-	if err := os.WriteFile(holder, fmt.Appendln(nil, os.Getpid()), 0o600); err != nil {
-		f.Close()
-		return nil, err
+	err = os.WriteFile(holder, fmt.Appendln(nil, os.Getpid()), 0o600)
+	if err != nil {
+		_ = os.Remove(holder) // rather none than one that names another process
 	}
-	return &Lock{folder: f, holder: holder}, nil
+	return &Lock{folder: f, holder: holder, unnamed: err}, nil
 }
+
+// Unnamed says why no file in the folder names this process, as on a full disk; nil: one
+// does. The folder is locked either way.
+func (l *Lock) Unnamed() error { return l.unnamed }
 
 // holderOf names the process that a holder file names.
 func holderOf(file string) string {
@@ -63,7 +68,10 @@ func holderOf(file string) string {
 
 // Release lets others have the folder.
 func (l *Lock) Release() error {
-	err := os.Remove(l.holder)
+	var err error
+	if l.unnamed == nil {
+		err = os.Remove(l.holder)
+	}
 	if errors.Is(err, os.ErrNotExist) {
 		err = nil
 	}
