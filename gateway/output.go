@@ -61,19 +61,13 @@ func (s *session) keep(b []byte) (list, fits bool) {
 	return s.list(), true
 }
 
-// reserve keeps room in the outbox for an answer of at most n bytes: whoever asks
+// reserveLocked keeps room in the outbox for an answer of at most n bytes: whoever asks
 // logic for a page calls it first, so that an answer that was asked for always fits.
-// What was reserved ends in settle or release. false: there is no room before the
+// What was reserved ends in settle. false: there is no room before the
 // client has read, and queries.roomy is called, once and without any lock, when there
 // may be. So that it does not come too early, whoever is refused holds the lock that
-// roomy takes from before reserve until it has noted who waits. It never waits.
-func (s *session) reserve(n int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.reserveLocked(n)
-}
-
-// reserveLocked is reserve with mu held.
+// roomy takes from before reserveLocked until it has noted who waits. It never waits; mu
+// is held.
 func (s *session) reserveLocked(n int) bool {
 	if !s.fits(n) {
 		s.wanted = n
@@ -93,9 +87,6 @@ func (s *session) fits(n int) bool {
 	}
 	return used+n <= pageBytes && !s.gateway.memory.exceeded()
 }
-
-// release gives n reserved bytes back, for which there is no answer.
-func (s *session) release(n int) { s.settle(n, nil) }
 
 // settle puts the answer into the n bytes that were reserved for it and gives back
 // what is left of them.

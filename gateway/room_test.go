@@ -110,6 +110,13 @@ func TestWindowThatIsReadLate(t *testing.T) {
 	p.alive()
 }
 
+// reserve is what queries do before they ask logic for a page.
+func (s *session) reserve(n int) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.reserveLocked(n)
+}
+
 // Beyond the budget of all outboxes there is room for one page at a time, and none
 // behind a socket that is blocked; a client that reads gets page after page.
 func TestRoomBeyondTheBudget(t *testing.T) {
@@ -129,7 +136,7 @@ func TestRoomBeyondTheBudget(t *testing.T) {
 	if !s.reserve(maxReply) {
 		t.Fatal("no room once it has gone out")
 	}
-	s.release(maxReply)
+	s.settle(maxReply, nil)
 	p.socket.full = true
 	s.reply(protocol.AppendEmpty(nil, protocol.TypePong, 1))
 	p.write()
