@@ -116,6 +116,15 @@ func TestBusyBeforeAStall(t *testing.T) {
 			t.Errorf("a batch came to %+v", b.Entries)
 		}
 	})
+	within(t, "a small message is refused behind a large one of its device", func() {
+		b := new(entries).large(1, 1, 2, 2_000_000, 4<<10).large(1, 1, 2, 2_000_001, 1).large(1, 2, 2, 1, 1)
+		if err := b.applyTo(t, s); err != nil {
+			t.Error(err)
+		}
+		if b.Entries[0].Outcome != logic.Refused || b.Entries[1].Outcome != logic.Refused || b.Entries[2].Outcome != logic.Applied {
+			t.Errorf("a batch came to %+v", b.Entries)
+		}
+	})
 	small := 0
 	within(t, "small messages are refused as well", func() {
 		for id := uint64(2_000_001); ; id++ {
@@ -132,7 +141,7 @@ func TestBusyBeforeAStall(t *testing.T) {
 	if e := new(entries).read(2, 1, 1, last).mustApply(t, s)[0]; e.Outcome != logic.Applied {
 		t.Errorf("a READ came to %+v", e)
 	}
-	if stats := s.Stats(); stats["stalls"] != 0 || stats["refused.busy"] != 3 || stats["waiting_bytes"] < 1<<20 {
+	if stats := s.Stats(); stats["stalls"] != 0 || stats["refused.busy"] != 5 || stats["waiting_bytes"] < 1<<20 {
 		t.Errorf("counters: %v", stats)
 	}
 	if head := headOf(t, s, direct(1, 2)); head != last {
