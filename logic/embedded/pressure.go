@@ -190,9 +190,6 @@ type part struct {
 	at    []int // in whole, of each entry of rest
 }
 
-// sender is the device that sends a message.
-type sender struct{ user, device uint64 }
-
 // take refuses what the store does not take, and gives the batches with the rest.
 func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part) {
 	if s.pressure.sends.Load() == nil && s.perhapsBehind() {
@@ -204,27 +201,22 @@ func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part
 	}
 	parts = make([]part, len(batches))
 	taken = make([]*logic.Batch, len(batches))
-	var behind map[sender]bool // whose messages are refused, for none may overtake one that was
+	behind := make(map[[2]uint64]bool) // user and device of whom a message was refused: no later one overtakes it
 	for i, b := range batches {
 		p := &parts[i]
 		*p = part{whole: b, rest: logic.Batch{Queue: b.Queue, Blob: b.Blob}}
 		for at := range b.Entries {
 			e := &b.Entries[at]
 			why := cursors
-			from := sender{e.User, e.Device}
 			if e.Op == hop.OpMessage {
 				why = sends
 			}
+			from := [2]uint64{e.User, e.Device}
 			if why == nil || !behind[from] && s.pressure.spares(why, e) {
 				p.rest.Entries, p.at = append(p.rest.Entries, *e), append(p.at, at)
 				continue
 			}
-			if e.Op == hop.OpMessage {
-				if behind == nil {
-					behind = map[sender]bool{}
-				}
-				behind[from] = true
-			}
+			behind[from] = true
 			e.Outcome, e.Code, e.RetryAfter = logic.Refused, why.code, why.retry
 			if why.code == protocol.CodeBusy {
 				s.pressure.refusedBusy.Add(1)
