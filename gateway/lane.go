@@ -76,7 +76,9 @@ func (l *lane) add(s *session, frame []byte) bool {
 }
 
 // enter puts a frame into the queue, or into the surplus of its connection. first: the
-// lane was empty.
+// lane was empty. A SEND is refused in its turn, and does not overtake, if one before it
+// waits to be refused, or if a hold began after the poller had looked: whoever holds the
+// connection voids what waits here after that, so this one is seen here or there.
 func (l *lane) enter(p *part, frame []byte) (first, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -92,6 +94,9 @@ func (l *lane) enter(p *part, frame []byte) (first, ok bool) {
 	}
 	l.bytes += len(frame)
 	l.frames++
+	if isSend(frame) && (p.void > 0 || p.session.onHold() > 0) {
+		p.voidWaiting()
+	}
 	return l.frames == 1, true
 }
 
