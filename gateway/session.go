@@ -71,8 +71,8 @@ type session struct {
 	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
 	held        atomic.Pointer[holding]
 	partial     []byte       // the frame that has not arrived whole; input only
-	inputs      uint32       // calls of input; input only
-	greeted     uint32       // the one that brought HELLO; input only
+	inputs      uint64       // calls of input; input only
+	greeted     uint64       // the one that brought HELLO; input only
 	busyUntil   int64        // tick up to which a client that was refused should wait; input only
 	busyTicks   int64        // how long that wait was, about; input only
 	defiedUntil int64        // tick; input only
