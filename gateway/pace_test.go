@@ -118,7 +118,7 @@ func TestAcksAreCarriedWithoutTheirPadding(t *testing.T) {
 	}
 	for i, r := range l.requests() {
 		if f, _, _ := protocol.Split(want[i], protocol.MaxFrame); r.Frame.Type != f.Type || r.Frame.Request != f.Request || string(r.Frame.Payload) != string(f.Payload) {
-			t.Errorf("frame %d is %#x %d %x, want %x", i, r.Frame.Type, r.Frame.Request, r.Frame.Payload, want[i])
+			t.Errorf("frame %d is %v %d with %d bytes, want those of %x", i, r.Frame.Type, r.Frame.Request, len(r.Frame.Payload), want[i])
 		}
 	}
 }
