@@ -33,6 +33,7 @@ type lane struct {
 	bytes    int        // of all frames that wait
 	frames   int        // likewise
 	old      int        // frames for which Stop waits
+	life     uint32     // how often it was emptied
 	spare    []*filling
 	underWay *filling
 
@@ -82,6 +83,9 @@ func (l *lane) add(s *session, frame []byte) bool {
 func (l *lane) enter(p *part, frame []byte) (first, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if p.life != l.life {
+		*p = part{session: p.session, life: l.life}
+	}
 	if !l.fits(p, len(frame)) {
 		return false, false
 	}

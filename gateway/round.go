@@ -28,6 +28,7 @@ type part struct {
 	frames  int32    // likewise
 	void    int32    // of the oldest frames, queue and surplus: a SEND of them is refused
 	old     int32    // of the oldest frames: Stop waits for them
+	life    uint32   // of the lane; if it has another one, nothing of the above counts
 }
 
 // newParts makes those of a connection.
