@@ -252,6 +252,7 @@ const (
 
 	// sweepTicks is how often addresses that may log in again are forgotten.
 	sweepTicks = int64(5 * time.Second / tick)
+
 	// minHoldTicks is how long a SEND over a limit holds the SENDs behind it at least:
 	// those that were sent before its ERROR arrived have come by then. maxHoldTicks is
 	// how far that grows: in that time no bucket of the defaults fills, so nothing of

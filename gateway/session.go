@@ -69,6 +69,7 @@ type session struct {
 	silence     int64        // ticks without input that end the connection; set before phaseOnline
 	parts       []part       // what waits in each lane; set before phaseOnline
 	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
+	// held is until when the SENDs of the connection are refused, and why; nil: they never were.
 	held        atomic.Pointer[holding]
 	partial     []byte       // the frame that has not arrived whole; input only
 	inputs      uint64       // calls of input; input only
