@@ -67,26 +67,27 @@ func DefaultLanes() int { return min(runtime.GOMAXPROCS(0), protocol.Partitions)
 // Gateway is a running gateway. Make it with New, give it listeners with Serve,
 // end it with Stop.
 type Gateway struct {
-	epoch    uint64
-	logic    Logic
-	log      *slog.Logger
-	limiter  limiter.Limiter
-	pace     pace
-	blocks   blocks
-	counters counters
-	said     said
-	places   places
-	proxies  proxies
-	sessions sessions
-	wheel    wheel
-	lanes    []*lane
-	logins   *logins
-	queries  *queries
-	logouts  *logouts
-	writers  writers
-	memory   memory
-	blocked  *blocked
-	clock    func() time.Time
+	epoch     uint64
+	logic     Logic
+	log       *slog.Logger
+	limiter   limiter.Limiter
+	pace      pace
+	blocks    blocks
+	counters  counters
+	said      said
+	places    places
+	proxies   proxies
+	sessions  sessions
+	wheel     wheel
+	lanes     []*lane
+	logins    *logins
+	queries   *queries
+	logouts   *logouts
+	offenders offenders
+	writers   writers
+	memory    memory
+	blocked   *blocked
+	clock     func() time.Time
 
 	ctx      context.Context
 	cancel   context.CancelFunc

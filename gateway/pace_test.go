@@ -243,6 +243,7 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 		"messages on hold":             {sendFrame(9, 1, "hi"), maxDefied + 100},
 		"large frames":                 {sendFrame(9, 1, string(make([]byte, protocol.MaxBody))), maxDefied/16 + 100},
 		"queries":                      {protocol.Sync{}.AppendFrame(nil, 2), maxDefied/defiedQuery + 100},
+		"acks that are merged":         {cursorTo(9, 1).AppendPushAck(nil, 0), maxDefied + 100},
 		"acks of ever other strangers": {nil, maxDefied + maxWaitingAcks + 100},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -271,7 +272,7 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 				frame := c.frame
 				if frame == nil {
 					frame = cursorTo(uint64(i+10), 1).AppendPushAck(nil, 0)
-				} else { // it reads, and is not closed for anything else
+				} else if f, _, _ := protocol.Split(frame, protocol.MaxFrame); f.Request != 0 { // it reads, and is not closed for anything else
 					st.eventually("its refusals are read", func() bool { return answers.Load() >= int64(i-500) || len(gone) > 0 })
 				}
 				if _, err := p.Write(frame); err != nil {
@@ -284,6 +285,15 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 			}
 			st.eventually("it is counted", func() bool { return st.stat("close.over_limits") == 1 })
 			st.login(2).spend(1)
+
+			// A new connection would begin with fresh tokens.
+			again := st.dial()
+			again.send(hello(1))
+			if code := again.closed(); code != protocol.CodeOverLimits {
+				t.Fatalf("the next connection of the user is closed with %v", code)
+			}
+			st.turn(overLimitsRetry)
+			st.login(1).spend(1)
 		})
 	}
 }

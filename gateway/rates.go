@@ -126,7 +126,7 @@ func (s *session) defy(raw []byte) {
 		s.defied, s.defiedUntil = 0, now+defiedTicks
 	}
 	if s.defied += defiance(raw); s.defied > maxDefied {
-		s.closeAfter(protocol.CodeOverLimits, overLimitsDelay())
+		s.offend()
 	}
 }
 

@@ -82,6 +82,7 @@ type session struct {
 	defied      int          // refused although the client was told to wait; input only
 	sends       int          // tokens of its user that it has taken and not used; input only
 	sendBytes   int          // likewise
+	waiting     waitingAcks
 	timer       timer
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released    bool       // the transport must not be used any more; guarded by writing
@@ -96,7 +97,6 @@ type session struct {
 	reason   protocol.Code
 	entered  bool // logic knows the device: Logout is due at the end
 	unacked  []unacked
-	waiting  []waitingAck // in the order in which they are carried
 
 	blockage *blockage // nil: the socket is not blocked
 	goodbye  int64     // tick at which a connection is reset that is to end and cannot

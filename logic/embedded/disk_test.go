@@ -164,11 +164,14 @@ func TestCloseDoesNotWaitForTables(t *testing.T) {
 	s.closePatience = 1
 	last := uint64(0)
 	for id := uint64(1); ; id++ {
-		e := new(entries).large(1, 1, 2, id, 4<<10).mustApply(t, s)[0]
-		if e.Outcome == logic.Refused {
+		b := new(entries).large(1, 1, 2, id, 4<<10)
+		if err := b.applyTo(t, s); err != nil {
+			t.Fatal(err)
+		}
+		if b.Entries[0].Outcome == logic.Refused {
 			break
 		}
-		last = e.Seq
+		last = b.Entries[0].Seq
 	}
 	within(t, "the store closes", func() {
 		if err := s.Close(); err != nil {
