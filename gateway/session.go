@@ -69,8 +69,6 @@ type session struct {
 	silence     int64        // ticks without input that end the connection; set before phaseOnline
 	parts       []part       // what waits in each lane; set before phaseOnline
 	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
-	// held is until when the SENDs of the connection are refused, and why; nil: they never were.
-	held        atomic.Pointer[holding]
 	partial     []byte       // the frame that has not arrived whole; input only
 	inputs      uint64       // calls of input; input only
 	greeted     uint64       // the one that brought HELLO; input only
@@ -87,6 +85,10 @@ type session struct {
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released    bool       // the transport must not be used any more; guarded by writing
 	broken      bool       // it was reset; guarded by writing
+
+	// held says until when the SENDs of the connection are refused, and why; nil: they
+	// never were.
+	held atomic.Pointer[holding]
 
 	mu       sync.Mutex // guards what follows
 	outbox   outbox
