@@ -2,7 +2,7 @@
 // what concerns the connection alone, carries everything else to logic in
 // batches, and writes answers and pushes back. It knows no rule of chatting.
 //
-// A connection passes through accept.go, or tls.go, and places.go before it has a
+// A connection passes through accept.go, or tlslisten.go, and places.go before it has a
 // session (session.go). A message passes through netpoll.go (bytes) and input.go
 // (frames), both on the poller's goroutine, and lane.go (batches, to logic and the
 // answers back), on the lane's. Later, on its way to the receiver, it passes through

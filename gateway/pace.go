@@ -32,15 +32,16 @@ func (p pace) perTurn() (frames int, ticks int64) {
 	return max(1, int(int64(tick)/p.each)), max(1, (p.each+int64(tick)-1)/int64(tick))
 }
 
-// mayPass takes a frame's token; if there is none it gives the time until there is.
-func (s *session) mayPass() (wait time.Duration) {
+// mayPass takes the tokens of a frame, as many as fit into the bucket at most; if they
+// are not there it gives the time until they are.
+func (s *session) mayPass(tokens int) (wait time.Duration) {
 	p := &s.gateway.pace
 	if p.each == 0 {
 		return 0
 	}
 	for {
 		now, was := s.gateway.wheel.now()*int64(tick), s.filled.Load()
-		filled := max(was, now) + p.each
+		filled := max(was, now) + min(int64(tokens)*p.each, p.full)
 		if over := filled - now - p.full; over > 0 {
 			return time.Duration(over)
 		}

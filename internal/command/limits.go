@@ -19,7 +19,7 @@ type limitFlags struct {
 	LimitConversations limiter.Rate `default:"${new_conversations}" help:"Conversations that a user begins by a first message."`
 	LimitSyncs         limiter.Rate `default:"${syncs}" help:"SYNC requests of a user."`
 	LimitHistories     limiter.Rate `default:"${histories}" help:"HISTORY requests of a user."`
-	LimitFrames        limiter.Rate `default:"1000/4096" help:"Frames of any kind of a connection."`
+	LimitFrames        limiter.Rate `default:"1000/4096" help:"Frames of any kind of a connection; every 4 KiB of a long one count."`
 	LimitConnects      limiter.Rate `default:"${connects}" help:"Connections that an address opens."`
 	LimitFailedLogins  limiter.Rate `default:"${failed_logins}" help:"Logins of an address that are refused for good: CLOSE with a code of 3000 and above comes before WELCOME, for a bad or expired token, a wrong version or device, a broken first frame or another than HELLO."`
 	LimitDevices       int          `default:"16" help:"Connected devices of a user; 0: no limit."`

@@ -123,9 +123,14 @@ func withFile(err error) error {
 // What is left out must not stay hidden once it can be read again, and a client asks
 // for what changed since then. So the store remembers that something was left out, and
 // from the next start on every since that it gave until then counts as 0: the file is
-// put back while the server is stopped. To keep the record in the same store is
-// enough: in an older copy of it such a since is not known either.
-const keyResync = "mresync"
+// put back while the server is stopped. A client may ask at any time until that start,
+// so the record says stillLeftOut, and the start puts the stamp that was reached in its
+// place. To keep the record in the same store is enough: an older copy of it is opened
+// only by giving up what it lacks, and then every since of before counts as 0.
+const (
+	keyResync    = "mresync"
+	stillLeftOut = ^uint64(0)
+)
 
 // errOnce marks an error for which a page fails as a whole.
 var errOnce = errors.New("embedded: a read failed")
@@ -182,9 +187,18 @@ func (s *Store) keepResync() {
 			s.fail(fmt.Errorf("%v", cause))
 		}
 	}()
-	if err := s.db.Set([]byte(keyResync), binary.BigEndian.AppendUint64(nil, s.stamps.next()), pebble.Sync); err != nil {
+	if err := s.db.Set([]byte(keyResync), binary.BigEndian.AppendUint64(nil, stillLeftOut), pebble.Sync); err != nil {
 		s.fail(err)
 		return
 	}
 	s.damage.kept.Store(true)
+}
+
+// endResync gives the since up to which each counts as 0, in a store that has reached
+// this stamp: what was left out until now came with a since of stamps.next at most.
+func (s *Store) endResync(kept, stamp uint64) (uint64, error) {
+	if kept != stillLeftOut {
+		return kept, nil
+	}
+	return stamp + 1, s.db.Set([]byte(keyResync), binary.BigEndian.AppendUint64(nil, stamp+1), pebble.Sync)
 }

@@ -257,6 +257,11 @@ func TestWhatWasLeftOutComes(t *testing.T) {
 					t.Error("what is left out is not counted")
 				}
 				await(t, "it is kept that something was left out", s.damage.kept.Load)
+				mustSend(t, s, 9, 1, 8, 1) // life goes on, and a client asks once more
+				since := page.Next
+				if page, err = s.Changed(t.Context(), logic.InboxQuery{User: 1, Device: 1, Limit: 256, Room: 1 << 20}); err != nil || page.Next <= since || len(page.States) == flipPeers {
+					t.Fatalf("%d conversations, next is %d after %d, %v", len(page.States), page.Next, since, err)
+				}
 			}
 			if err := s.Close(); err != nil {
 				t.Fatal(err)
@@ -271,7 +276,7 @@ func TestWhatWasLeftOutComes(t *testing.T) {
 			if got := changedSince(t, s, page.Next); len(got) != flipPeers {
 				t.Fatalf("once the file is back %d of %d conversations come", len(got), flipPeers)
 			}
-			mustSend(t, s, 9, 1, 8, 1)
+			mustSend(t, s, 9, 1, 8, 2)
 			next := look(t, s, 2).next
 			if got := changedSince(t, s, next); len(got) != 0 {
 				t.Fatalf("and then %v come again", got)

@@ -22,10 +22,11 @@ import (
 //   - Everything that is there is gone through once. What refers to what is lost is made
 //     to fit (mendTalk).
 //   - The commits of the mark count as made, and stamps go on above all that can have been
-//     told to clients.
+//     told to clients. A since of before counts as 0 (keyResync): what it stands for is in
+//     part not there, and what came back from a backup, or was left out, is in part older.
 //
-// The last write, durable with all the others, has commits, floor and identity. Until it
-// is there every start is refused as before, and mending begins anew.
+// The last write, durable with all the others, has commits, floor, identity and resync.
+// Until it is there every start is refused as before, and mending begins anew.
 
 const (
 	// seqGap and stampGap are more than can have been given out unknown to the mark: in a
@@ -61,6 +62,8 @@ func (s *Store) goOnWithout(o *opening, found contents) (contents, error) {
 		c.put(value)
 		m.w.Set(commitsKey(queue), value, nil)
 	}
+	found.resync = m.stamp + stampGap
+	m.w.Set([]byte(keyResync), binary.BigEndian.AppendUint64(nil, found.resync), nil)
 	m.w.Set([]byte(keyFloor), binary.BigEndian.AppendUint64(nil, found.floor), nil)
 	m.w.Set([]byte(keyIdentity), found.identity[:], nil)
 	m.w.Set([]byte(keyFormat), binary.BigEndian.AppendUint32(nil, formatVersion), nil)

@@ -81,7 +81,7 @@ type contents struct {
 	identity [16]byte
 	commits  allCommits
 	floor    uint64
-	resync   uint64 // since below it counts as 0: see keyResync
+	resync   uint64 // a since up to it counts as 0, or stillLeftOut: see keyResync
 }
 
 // examine looks at the folder, changes nothing, and refuses it if something is missing

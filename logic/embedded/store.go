@@ -214,6 +214,9 @@ func (s *Store) begin(o *opening) (err error) {
 	if err != nil {
 		return err
 	}
+	if found.resync, err = s.endResync(found.resync, found.commits.stamp()); err != nil {
+		return err
+	}
 	// All of it is durable: opening writes what it found in the write-ahead log.
 	m := o.mark
 	m.identity, m.stamp, m.ceiling = found.identity, found.commits.stamp(), max(m.ceiling, found.floor)
