@@ -252,17 +252,22 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 			p := st.login(1)
 			p.spend(1)
 			gone := make(chan protocol.Failure, 1)
-			var answers atomic.Int64
+			var marks atomic.Int64
+			var over atomic.Bool
 			go func() {
 				for {
 					f, err := p.read()
 					if err != nil {
+						over.Store(true)
 						close(gone)
 						return
 					}
-					answers.Add(1)
+					if f.Request == 99 {
+						marks.Add(1)
+					}
 					var m protocol.Failure
 					if f.Type == protocol.TypeClose && m.Decode(f.Payload) == nil {
+						over.Store(true)
 						gone <- m
 						return
 					}
@@ -272,8 +277,13 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 				frame := c.frame
 				if frame == nil {
 					frame = cursorTo(uint64(i+10), 1).AppendPushAck(nil, 0)
-				} else if f, _, _ := protocol.Split(frame, protocol.MaxFrame); f.Request != 0 { // it reads, and is not closed for anything else
-					st.eventually("its refusals are read", func() bool { return answers.Load() >= int64(i-500) || len(gone) > 0 })
+				}
+				if i%256 == 255 { // it reads, and is not closed for anything else
+					if _, err := p.Write(ping(99)); err != nil {
+						break
+					}
+					want := int64(i / 256)
+					st.eventually("its refusals are read", func() bool { return marks.Load() > want || over.Load() })
 				}
 				if _, err := p.Write(frame); err != nil {
 					break // the connection has ended
