@@ -60,6 +60,18 @@ func (s *server) stop() error {
 	return errs
 }
 
+// stopStore closes the store with what is left of the time, which parts that stop
+// earlier may have used beyond the end of ctx.
+func (s *server) stopStore(ctx context.Context) error {
+	ends, ok := ctx.Deadline()
+	if !ok {
+		return s.store.Close()
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), ends.Add(storeTimeout-stopTimeout))
+	defer cancel()
+	return s.store.CloseWithin(ctx)
+}
+
 // start brings everything up, the store first: it also keeps a second server off
 // the same data.
 func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
@@ -97,7 +109,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	} else if err != nil {
 		return s, err
 	}
-	s.began("store", func(context.Context) error { return s.store.Close() })
+	s.began("store", s.stopStore)
 	s.began("queue", func(context.Context) error { queue.Close(); return nil })
 	s.began("debug endpoint", func(context.Context) error { // here, because it shows how the others stop
 		if s.debug != nil {
