@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -186,7 +185,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 
 // holdData makes the data folder this process' own, or says why it is not.
 func (s *server) holdData(dir string, log *slog.Logger) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := folder.Make(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot create the data folder: %w", err)
 	}
 	if err := folder.Check(dir); err != nil {
