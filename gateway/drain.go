@@ -49,6 +49,8 @@ func (l *lane) abandon() {
 	}
 }
 
+// clear gives the connections that have lost something. The parts of all, those that
+// end just now too, are empty from here on: each is reset when a frame comes for it.
 func (l *lane) clear() (lost []*session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -57,11 +59,11 @@ func (l *lane) clear() (lost []*session) {
 			continue // it has no parts, or is closed
 		}
 		p := &s.parts[l.index]
-		if _, n := p.waiting(); n > 0 {
-			*p = part{session: s}
+		if _, n := p.waiting(); n > 0 && p.life == l.life {
 			lost = append(lost, s)
 		}
 	}
+	l.life++
 	l.waiting, l.ring, l.begun, l.surplus = nil, ring{}, false, 0
 	l.bytes, l.frames, l.old, l.spare, l.underWay = 0, 0, 0, nil, nil
 	return lost

@@ -119,7 +119,7 @@ func (l *lane) sift(f *filling) {
 			s.window.add(-1, -len(frame))
 		case void:
 			s.window.add(-1, -len(frame))
-			s.refuseVoid(requestOf(frame))
+			l.refuseVoid(p, requestOf(frame))
 		default:
 			f.move(kept, i)
 			kept++

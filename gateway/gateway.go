@@ -2,7 +2,7 @@
 // what concerns the connection alone, carries everything else to logic in
 // batches, and writes answers and pushes back. It knows no rule of chatting.
 //
-// A connection passes through accept.go, or tls.go, and places.go before it has a
+// A connection passes through accept.go, or tlslisten.go, and places.go before it has a
 // session (session.go). A message passes through netpoll.go (bytes) and input.go
 // (frames), both on the poller's goroutine, and lane.go (batches, to logic and the
 // answers back), on the lane's. Later, on its way to the receiver, it passes through
@@ -67,26 +67,27 @@ func DefaultLanes() int { return min(runtime.GOMAXPROCS(0), protocol.Partitions)
 // Gateway is a running gateway. Make it with New, give it listeners with Serve,
 // end it with Stop.
 type Gateway struct {
-	epoch    uint64
-	logic    Logic
-	log      *slog.Logger
-	limiter  limiter.Limiter
-	pace     pace
-	blocks   blocks
-	counters counters
-	said     said
-	places   places
-	proxies  proxies
-	sessions sessions
-	wheel    wheel
-	lanes    []*lane
-	logins   *logins
-	queries  *queries
-	logouts  *logouts
-	writers  writers
-	memory   memory
-	blocked  *blocked
-	clock    func() time.Time
+	epoch     uint64
+	logic     Logic
+	log       *slog.Logger
+	limiter   limiter.Limiter
+	pace      pace
+	blocks    blocks
+	counters  counters
+	said      said
+	places    places
+	proxies   proxies
+	sessions  sessions
+	wheel     wheel
+	lanes     []*lane
+	logins    *logins
+	queries   *queries
+	logouts   *logouts
+	offenders offenders
+	writers   writers
+	memory    memory
+	blocked   *blocked
+	clock     func() time.Time
 
 	ctx      context.Context
 	cancel   context.CancelFunc

@@ -32,31 +32,41 @@ func (s *session) hold(d time.Duration, code protocol.Code, text string) time.Du
 	}
 }
 
-// heldBack refuses a SEND while the connection is on hold.
-func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
+// onHold gives the ticks that are left of the hold; 0: there is none.
+func (s *session) onHold() (left int64) {
 	h := s.held.Load()
 	if h == nil {
-		return false
+		return 0
 	}
-	left := h.until - s.gateway.wheel.now()
-	if left <= 0 {
+	return max(0, h.until-s.gateway.wheel.now())
+}
+
+// heldBack refuses a SEND while the connection is on hold.
+func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
+	left := s.onHold()
+	if left == 0 {
 		return false
 	}
 	s.gateway.counters.refusedHeld.Add(1)
+	h := s.held.Load()
 	// A clock that lags behind must not refuse a SEND and take the next one.
 	s.refuse(f, raw, h.code, h.text, s.hold(time.Duration(max(left, minHeldTicks))*tick, h.code, h.text))
 	return true
 }
 
-// refuseVoid refuses a SEND that waited in a lane when one before it was refused. That
-// hold may be over by then, but not for this one, which is not carried out before the
-// other has come again.
-func (s *session) refuseVoid(request uint32) {
+// refuseVoid refuses a SEND that waited in a lane when one before it was refused, and
+// those behind it. That hold may be over by then, but not for this one, which is not
+// carried out before the other has come again.
+func (l *lane) refuseVoid(p *part, request uint32) {
+	s := p.session
 	wait := s.hold(tick, protocol.CodeBusy, protocol.CodeBusy.Meaning())
 	h := s.held.Load()
 	s.gateway.counters.refusedHeld.Add(1)
 	f := protocol.Failure{Code: h.code, Text: []byte(h.text), RetryAfter: uint32(wait.Milliseconds())}
 	s.reply(f.AppendError(nil, request))
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p.voidWaiting()
 }
 
 // heed holds the SENDs of a connection behind one that logic did not carry out and
@@ -74,6 +84,11 @@ func (l *lane) heed(p *part, frame, b []byte) {
 	p.session.hold(min(wait, maxHold), m.Code, string(m.Text))
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	p.voidWaiting()
+}
+
+// voidWaiting has the SENDs of all that waits of a part refused. The lane's mu is held.
+func (p *part) voidWaiting() {
 	_, n := p.waiting()
 	p.void = int32(n)
 }

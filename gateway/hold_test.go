@@ -72,16 +72,67 @@ func TestHoldThatIsOverHoldsWhatWaited(t *testing.T) {
 	for range 5 {
 		l.gateway.wheel.advance(nil)
 	}
-	l.put(s, 100, 1) // this one came when the hold was over
-	if _, frames := l.serve(); frames[1] != 1 {
-		t.Errorf("%d frames were carried, want the one that came later", frames[1])
+	l.put(s, 100, 1) // this one came when the hold was over, and those before it still wait
+	if _, frames := l.serve(); frames[1] != 0 {
+		t.Errorf("%d frames were carried, and overtook those before them", frames[1])
 	}
 	if v, n := s.window.add(0, 0); v != 0 || n != 0 {
 		t.Errorf("%d frames, %d bytes count as under way", v, n)
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if n := l.gateway.counters.refusedHeld.Load(); n != 3 {
+	if n := l.gateway.counters.refusedHeld.Load(); n != 4 {
+		t.Errorf("%d were refused", n)
+	}
+	l.gateway.wheel.advance(nil)
+	l.put(s, 100, 1)
+	if _, frames := l.serve(); frames[1] != 1 {
+		t.Errorf("%d frames were carried after the hold of those that waited", frames[1])
+	}
+}
+
+// One that comes while those before it leave the lane to be refused does not overtake
+// them either; acks that follow a refused one prolong nothing.
+func TestWhoComesWhileOthersAreRefused(t *testing.T) {
+	l := newTable(t)
+	s := l.sit(1)
+	s.transport = &heldSocket{down: make(chan struct{}, 1)}
+	l.put(s, 100, 3)
+	l.heed(&s.parts[0], sendFrame(2, 1, ""), failure(1, protocol.CodeUnavailable, tick))
+	l.gateway.wheel.advance(nil)
+	f := l.next()
+	l.put(s, 100, 1)
+	l.sift(f)
+	l.done(f)
+	if n := f.batch.Len(); n != 0 {
+		t.Errorf("%d of those that waited are carried", n)
+	}
+	l.add(s, cursorTo(2, 1).AppendRead(nil, 0))
+	l.gateway.wheel.advance(nil)
+	if _, frames := l.serve(); frames[1] != 1 {
+		t.Errorf("%d frames were carried, want the READ alone", frames[1])
+	}
+	if n, void := l.gateway.counters.refusedHeld.Load(), s.parts[0].void; n != 4 || void != 0 {
+		t.Errorf("%d were refused, %d are to be", n, void)
+	}
+}
+
+// A hold that begins when the poller has looked for one, and before the SEND is in its
+// lane, holds it.
+func TestHoldThatBeginsAfterThePollerLooked(t *testing.T) {
+	l := newTable(t)
+	s := l.sit(1)
+	s.transport = &heldSocket{down: make(chan struct{}, 1)}
+	frame := sendFrame(2, 2, "B")
+	f, _, _ := protocol.Split(frame, protocol.MaxFrame)
+	if s.heldBack(f, frame) {
+		t.Fatal("it is on hold at once")
+	}
+	l.heed(&s.parts[0], sendFrame(2, 1, "A"), failure(1, protocol.CodeBusy, time.Second))
+	l.put(s, 100, 1)
+	l.add(s, cursorTo(2, 1).AppendRead(nil, 0))
+	if _, frames := l.serve(); frames[1] != 1 {
+		t.Errorf("%d frames were carried, want the READ alone", frames[1])
+	}
+	if n := l.gateway.counters.refusedHeld.Load(); n != 1 {
 		t.Errorf("%d were refused", n)
 	}
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"encoding/binary"
 	"math/rand/v2"
 	"time"
 
@@ -113,7 +114,7 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 		}
 		return
 	}
-	if wait := s.mayPass(); wait > 0 {
+	if wait := s.mayPass(inFrames(raw)); wait > 0 {
 		s.overPace(f, raw, wait)
 		return
 	}
@@ -144,6 +145,10 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 func (s *session) forward(f protocol.Frame, raw []byte) {
 	g := s.gateway
 	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
+	var short cursorFrame
+	if f.Type == protocol.TypePushAck || f.Type == protocol.TypeRead {
+		raw = short.of(raw)
+	}
 	switch s.enqueue(target, raw) {
 	case 0:
 	case protocol.CodeTooManyRequests:
@@ -161,6 +166,20 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 			s.acked(target, ack.Seq)
 		}
 	}
+}
+
+// cursorFrame is room for a PUSHACK or READ.
+type cursorFrame [protocol.HeaderSize + 9 + 8]byte
+
+// of gives the frame without what follows the last field that is known: it means
+// nothing, and no limit of bytes counts it.
+func (c *cursorFrame) of(raw []byte) []byte {
+	if len(raw) <= len(c) {
+		return raw
+	}
+	copy(c[:], raw)
+	binary.BigEndian.PutUint32(c[:], uint32(len(c)-4))
+	return c[:]
 }
 
 // enqueue puts a frame into the lane of its conversation, and says with which code it

@@ -33,6 +33,7 @@ type lane struct {
 	bytes    int        // of all frames that wait
 	frames   int        // likewise
 	old      int        // frames for which Stop waits
+	life     uint32     // how often it was emptied
 	spare    []*filling
 	underWay *filling
 
@@ -76,10 +77,15 @@ func (l *lane) add(s *session, frame []byte) bool {
 }
 
 // enter puts a frame into the queue, or into the surplus of its connection. first: the
-// lane was empty.
+// lane was empty. A SEND is refused in its turn, and does not overtake, if one before it
+// waits to be refused, or if a hold began after the poller had looked: whoever holds the
+// connection voids what waits here after that, so this one is seen here or there.
 func (l *lane) enter(p *part, frame []byte) (first, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if p.life != l.life {
+		*p = part{session: p.session, life: l.life}
+	}
 	if !l.fits(p, len(frame)) {
 		return false, false
 	}
@@ -92,6 +98,9 @@ func (l *lane) enter(p *part, frame []byte) (first, ok bool) {
 	}
 	l.bytes += len(frame)
 	l.frames++
+	if isSend(frame) && (p.void > 0 || p.session.onHold() > 0) {
+		p.voidWaiting()
+	}
 	return l.frames == 1, true
 }
 

@@ -78,14 +78,17 @@ const (
 	maxWaitingAcks = 256
 
 	// maxDefied bounds the frames that are refused within defiedTicks because the
-	// connection is over its limits, or on hold; of a long frame each defiedBytes count, and a
+	// connection is over its limits, or on hold; of a long frame each longBytes count, and a
 	// SYNC or HISTORY counts as defiedQuery frames: of those nobody who keeps to the limits
 	// has more than maxQueriesInFlight under way.
 	// A client that sends a whole window again after each wait stays below it, for
 	// those waits grow.
 	maxDefied   = 16 << 10
-	defiedBytes = 4 << 10
 	defiedQuery = 64
+
+	// longBytes is how many bytes of a long frame count as a frame, for the limit of
+	// frames too: what comes costs time and memory by the byte, whatever is in it.
+	longBytes = 4 << 10
 
 	// overLimitsRetry bounds, from half of it on, the retry_after of a CLOSE to whom a
 	// limit keeps out.
@@ -249,6 +252,7 @@ const (
 
 	// sweepTicks is how often addresses that may log in again are forgotten.
 	sweepTicks = int64(5 * time.Second / tick)
+
 	// minHoldTicks is how long a SEND over a limit holds the SENDs behind it at least:
 	// those that were sent before its ERROR arrived have come by then. maxHoldTicks is
 	// how far that grows: in that time no bucket of the defaults fills, so nothing of

@@ -79,6 +79,9 @@ func (q *logins) do(l greeting) {
 		g.unanswered("logic answered a login with something else", f.Type)
 		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
 		q.undo(&login, &w)
+	case g.offenders.left(w.User, g.wheel.now()) > 0:
+		s.closeAfter(protocol.CodeOverLimits, uint32(g.offenders.left(w.User, g.wheel.now())*tick.Milliseconds()))
+		q.undo(&login, &w)
 	case !s.welcome(&w, &login.Hello):
 		q.undo(&login, &w)
 	}

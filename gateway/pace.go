@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync"
 	"time"
 
 	"gannet/internal/limiter"
@@ -31,15 +32,16 @@ func (p pace) perTurn() (frames int, ticks int64) {
 	return max(1, int(int64(tick)/p.each)), max(1, (p.each+int64(tick)-1)/int64(tick))
 }
 
-// mayPass takes a frame's token; if there is none it gives the time until there is.
-func (s *session) mayPass() (wait time.Duration) {
+// mayPass takes the tokens of a frame, as many as fit into the bucket at most; if they
+// are not there it gives the time until they are.
+func (s *session) mayPass(tokens int) (wait time.Duration) {
 	p := &s.gateway.pace
 	if p.each == 0 {
 		return 0
 	}
 	for {
 		now, was := s.gateway.wheel.now()*int64(tick), s.filled.Load()
-		filled := max(was, now) + p.each
+		filled := max(was, now) + min(int64(tokens)*p.each, p.full)
 		if over := filled - now - p.full; over > 0 {
 			return time.Duration(over)
 		}
@@ -95,21 +97,35 @@ func (a *waitingAck) frame() []byte {
 	return a.AppendPushAck(nil, a.request)
 }
 
+// waitingAcks are the acks of a connection that wait for tokens, oldest first. The lock
+// is their own: whoever sends acks without end must not hold up answers to the same
+// connection, which the lane puts into its outbox.
+type waitingAcks struct {
+	mu    sync.Mutex
+	list  []*waitingAck
+	joins map[ackKey]*waitingAck // those that others may join; nil: none
+}
+
+// ackKey is what acks must share to be one.
+type ackKey struct {
+	kind   protocol.Type
+	target protocol.Target
+}
+
 // delay has an ack wait. One with request 0 joins the one of its conversation that
 // waits already: of the two the higher seq says everything. The others stay apart,
-// since each is answered. When too many wait the oldest does not any longer.
+// since each is answered. When too many wait the oldest does not any longer. Either way
+// its client goes on over its limits.
 func (s *session) delay(a waitingAck, raw []byte) {
 	g := s.gateway
-	if a.kind == protocol.TypePushAck {
-		s.acked(a.Target, a.Seq)
-	}
-	merged, first, oldest := s.join(a)
+	merged, first, oldest := s.waiting.add(a)
 	switch {
 	case merged:
 		g.counters.acksMerged.Add(1)
+		s.defy(raw)
 	case first:
 		g.wheel.schedule(s, g.wheel.now()+1)
-	case oldest.kind != 0:
+	case oldest != nil:
 		g.counters.acksForced.Add(1)
 		b := oldest.frame()
 		f, _, _ := protocol.Split(b, protocol.MaxFrame)
@@ -118,24 +134,56 @@ func (s *session) delay(a waitingAck, raw []byte) {
 	}
 }
 
-// join adds an ack to those that wait; oldest is the one that had to make room.
-func (s *session) join(a waitingAck) (merged, first bool, oldest waitingAck) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
+// add adds an ack; oldest is the one that had to make room.
+func (w *waitingAcks) add(a waitingAck) (merged, first bool, oldest *waitingAck) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	key := ackKey{a.kind, a.Target}
 	if a.request == 0 {
-		for i := range s.waiting {
-			if w := &s.waiting[i]; w.request == 0 && w.kind == a.kind && w.Target == a.Target {
-				w.Seq = max(w.Seq, a.Seq)
-				return true, false, oldest
-			}
+		if other := w.joins[key]; other != nil {
+			other.Seq = max(other.Seq, a.Seq)
+			return true, false, nil
 		}
 	}
-	if len(s.waiting) == maxWaitingAcks {
-		oldest = s.waiting[0]
-		s.waiting = append(s.waiting[:0], s.waiting[1:]...)
+	if len(w.list) == maxWaitingAcks {
+		oldest = w.first()
 	}
-	s.waiting = append(s.waiting, a)
-	return false, len(s.waiting) == 1, oldest
+	w.list = append(w.list, &a)
+	if a.request == 0 {
+		if w.joins == nil {
+			w.joins = make(map[ackKey]*waitingAck)
+		}
+		w.joins[key] = &a
+	}
+	return false, len(w.list) == 1, oldest
+}
+
+// first takes the oldest out; mu is held.
+func (w *waitingAcks) first() *waitingAck {
+	a := w.list[0]
+	if w.list = w.list[1:]; len(w.list) == 0 {
+		w.list, w.joins = nil, nil
+	} else if key := (ackKey{a.kind, a.Target}); w.joins[key] == a {
+		delete(w.joins, key)
+	}
+	return a
+}
+
+// next takes the oldest out; nil: none waits.
+func (w *waitingAcks) next() *waitingAck {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.list) == 0 {
+		return nil
+	}
+	return w.first()
+}
+
+// back has an ack wait that waited before.
+func (w *waitingAcks) back(a *waitingAck) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.list = append(w.list, a)
 }
 
 // carryWaiting hands the acks that waited to their lanes, as many as a turn allows,
@@ -143,12 +191,12 @@ func (s *session) join(a waitingAck) (merged, first bool, oldest waitingAck) {
 func (s *session) carryWaiting(now int64) (next int64) {
 	frames, ticks := s.gateway.pace.perTurn()
 	for range frames {
-		a, ok := s.nextWaiting()
-		if !ok {
+		a := s.waiting.next()
+		if a == nil {
 			return 0
 		}
-		if !s.carry(a.Target, a.frame()) { // the lane has no room
-			s.waitOn(a)
+		if !s.carryAck(a) { // the lane has no room
+			s.waiting.back(a)
 			break
 		}
 		s.passesLate(now)
@@ -156,35 +204,22 @@ func (s *session) carryWaiting(now int64) (next int64) {
 	return now + ticks
 }
 
-func (s *session) nextWaiting() (a waitingAck, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if len(s.waiting) == 0 {
-		return a, false
+// carryAck hands an ack that waited to its lane.
+func (s *session) carryAck(a *waitingAck) bool {
+	if !s.carry(a.Target, a.frame()) {
+		return false
 	}
-	a = s.waiting[0]
-	if s.waiting = s.waiting[1:]; len(s.waiting) == 0 {
-		s.waiting = nil
+	if a.kind == protocol.TypePushAck {
+		s.acked(a.Target, a.Seq)
 	}
-	return a, true
-}
-
-// waitOn has an ack wait that waited before.
-func (s *session) waitOn(a waitingAck) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.waiting = append(s.waiting, a)
+	return true
 }
 
 // carryAll hands what waits to its lanes, because the connection is over: whoever
 // acks and leaves has acked.
 func (s *session) carryAll() {
-	for {
-		a, ok := s.nextWaiting()
-		if !ok {
-			return
-		}
-		if !s.carry(a.Target, a.frame()) {
+	for a := s.waiting.next(); a != nil; a = s.waiting.next() {
+		if !s.carryAck(a) {
 			s.gateway.counters.acksLost.Add(1)
 		}
 	}

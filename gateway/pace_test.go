@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"encoding/binary"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,6 +58,69 @@ func TestFramesOverTheLimit(t *testing.T) {
 	}
 	other := st.login(2)
 	other.spend(10)
+}
+
+// A long frame counts for its bytes, and one that counts for more than a connection may
+// send at once passes when all of that is there.
+func TestALongFrameCountsAsSeveral(t *testing.T) {
+	l := newLogic()
+	l.answer = ackSend
+	st := newLimitedStage(t, l, limiter.Rates{}, limiter.Rate{PerSecond: 100, Burst: 10})
+	p := st.login(1)
+	long := append(ping(1), make([]byte, 9*longBytes-protocol.HeaderSize)...)
+	binary.BigEndian.PutUint32(long, uint32(len(long)-4))
+	p.send(long)
+	p.answered(1, protocol.TypePong)
+	p.send(ping(2))
+	p.limitedBy(2, "frames")
+	st.pass(time.Second)
+	p.send(sendFrame(9, 3, string(make([]byte, protocol.MaxBody))))
+	p.answered(3, protocol.TypeSendAck)
+	p.send(ping(4))
+	if wait := p.limitedBy(4, "frames"); wait != 10*time.Millisecond {
+		t.Errorf("a frame is said to be allowed after %v", wait)
+	}
+}
+
+// What follows the fields of an ack is not carried and fills no window.
+func TestAcksAreCarriedWithoutTheirPadding(t *testing.T) {
+	l := newLogic()
+	l.answer = func(r request) []byte { return protocol.AppendEmpty(nil, protocol.TypeDone, r.Frame.Request) }
+	l.gate, l.entered = make(chan struct{}, 10), make(chan int, 10)
+	st := newStage(t, l, Config{Lanes: 1})
+	p := st.login(1)
+	want := [][]byte{
+		cursorTo(2, 1).AppendPushAck(nil, 5), cursorTo(2, 2).AppendRead(nil, 6),
+		cursorTo(2, 3).AppendRead(nil, 7), cursorTo(2, 4).AppendPushAck(nil, 8)[:protocol.HeaderSize+16], // too short
+	}
+	binary.BigEndian.PutUint32(want[3], uint32(len(want[3])-4))
+	bytes := 0
+	for i, frame := range want {
+		bytes += len(frame)
+		if i < 2 {
+			frame = append(frame[:len(frame):len(frame)], make([]byte, protocol.MaxFrame+4-len(frame))...)
+			binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
+		}
+		p.send(frame)
+		if i == 0 {
+			<-l.entered
+		}
+	}
+	s := st.sessions.get(p.conn)
+	st.eventually("all wait", func() bool { return st.waiting(0) == 3 })
+	if frames, n := s.window.add(0, 0); frames != 4 || n != bytes {
+		t.Errorf("%d frames and %d bytes are under way, want 4 and %d", frames, n, bytes)
+	}
+	l.gate <- struct{}{}
+	l.gate <- struct{}{}
+	for i := range want {
+		p.answered(uint32(5+i), protocol.TypeDone)
+	}
+	for i, r := range l.requests() {
+		if f, _, _ := protocol.Split(want[i], protocol.MaxFrame); r.Frame.Type != f.Type || r.Frame.Request != f.Request || string(r.Frame.Payload) != string(f.Payload) {
+			t.Errorf("frame %d is %v %d with %d bytes, want those of %x", i, r.Frame.Type, r.Frame.Request, len(r.Frame.Payload), want[i])
+		}
+	}
 }
 
 func TestAcksOverTheLimitAreMergedAndNeverRefused(t *testing.T) {
@@ -179,6 +243,7 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 		"messages on hold":             {sendFrame(9, 1, "hi"), maxDefied + 100},
 		"large frames":                 {sendFrame(9, 1, string(make([]byte, protocol.MaxBody))), maxDefied/16 + 100},
 		"queries":                      {protocol.Sync{}.AppendFrame(nil, 2), maxDefied/defiedQuery + 100},
+		"acks that are merged":         {cursorTo(9, 1).AppendPushAck(nil, 0), maxDefied + 100},
 		"acks of ever other strangers": {nil, maxDefied + maxWaitingAcks + 100},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -207,7 +272,7 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 				frame := c.frame
 				if frame == nil {
 					frame = cursorTo(uint64(i+10), 1).AppendPushAck(nil, 0)
-				} else { // it reads, and is not closed for anything else
+				} else if f, _, _ := protocol.Split(frame, protocol.MaxFrame); f.Request != 0 { // it reads, and is not closed for anything else
 					st.eventually("its refusals are read", func() bool { return answers.Load() >= int64(i-500) || len(gone) > 0 })
 				}
 				if _, err := p.Write(frame); err != nil {
@@ -220,6 +285,15 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 			}
 			st.eventually("it is counted", func() bool { return st.stat("close.over_limits") == 1 })
 			st.login(2).spend(1)
+
+			// A new connection would begin with fresh tokens.
+			again := st.dial()
+			again.send(hello(1))
+			if code := again.closed(); code != protocol.CodeOverLimits {
+				t.Fatalf("the next connection of the user is closed with %v", code)
+			}
+			st.turn(overLimitsRetry)
+			st.login(1).spend(1)
 		})
 	}
 }

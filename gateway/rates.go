@@ -126,7 +126,7 @@ func (s *session) defy(raw []byte) {
 		s.defied, s.defiedUntil = 0, now+defiedTicks
 	}
 	if s.defied += defiance(raw); s.defied > maxDefied {
-		s.closeAfter(protocol.CodeOverLimits, overLimitsDelay())
+		s.offend()
 	}
 }
 
@@ -135,8 +135,11 @@ func defiance(raw []byte) int {
 	if typeOf(raw).Lane() == protocol.LaneRead {
 		return defiedQuery
 	}
-	return 1 + len(raw)/defiedBytes
+	return inFrames(raw)
 }
+
+// inFrames gives as how many frames one counts for its length.
+func inFrames(raw []byte) int { return 1 + len(raw)/longBytes }
 
 // overLimitsDelay gives the retry_after of a CLOSE to whom a limit keeps out.
 func overLimitsDelay() uint32 {

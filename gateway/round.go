@@ -28,6 +28,7 @@ type part struct {
 	frames  int32    // likewise
 	void    int32    // of the oldest frames, queue and surplus: a SEND of them is refused
 	old     int32    // of the oldest frames: Stop waits for them
+	life    uint32   // of the lane; if it has another one, nothing of the above counts
 }
 
 // newParts makes those of a connection.
@@ -122,7 +123,6 @@ func (l *lane) round(f *filling) {
 		q := p.surplus
 		if p.session.phase.Load() == phaseClosing {
 			l.forget(p)
-			continue
 		}
 		if !l.begun {
 			q.deficit, q.turn, l.begun = q.deficit+shareBytes, shareFrames, true
@@ -161,19 +161,33 @@ func (l *lane) fill(f *filling, p *part) bool {
 	return true
 }
 
-// forget drops the surplus of a connection that is gone and whose turn it is.
+// forget drops, from the surplus of a connection that is gone, the frames that nobody
+// waits for an answer to any more; as in sift, whoever acks and leaves has acked.
 func (l *lane) forget(p *part) {
 	q := p.surplus
-	bytes := len(q.bytes) - q.taken
-	l.bytes -= bytes
-	l.frames -= q.frames
-	l.old -= int(p.old)
-	p.old, p.void = 0, 0
-	p.session.window.add(-q.frames, -bytes)
-	l.gateway.counters.droppedFrames.Add(uint64(q.frames))
-	l.ring.pop()
-	l.begun = false
-	l.dropSurplus(p)
+	rest, old := q.bytes[q.taken:], p.old
+	bytes, frames := 0, 0 // that stay
+	p.old = 0
+	for i := range q.frames {
+		frame := rest[:4+binary.BigEndian.Uint32(rest)]
+		rest = rest[len(frame):]
+		if wantsAnswer(frame) {
+			continue
+		}
+		bytes += copy(q.bytes[bytes:], frame)
+		frames++
+		if i < int(old) {
+			p.old++
+		}
+	}
+	dropped, size := q.frames-frames, len(q.bytes)-q.taken-bytes
+	q.bytes, q.taken, q.frames = q.bytes[:bytes], 0, frames
+	l.bytes -= size
+	l.frames -= dropped
+	l.old -= int(old - p.old)
+	p.void = 0
+	p.session.window.add(-dropped, -size)
+	l.gateway.counters.droppedFrames.Add(uint64(dropped))
 }
 
 // fits says whether a connection may have one more frame waiting: its share, or half

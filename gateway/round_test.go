@@ -296,3 +296,49 @@ func TestLaneKeepsOrder(t *testing.T) {
 		}
 	}
 }
+
+// Of a connection that is gone, the acks are carried that stood behind its share like
+// those within it, in their order, and nothing else.
+func TestAcksOfAConnectionThatIsGoneAreCarried(t *testing.T) {
+	l := newTable(t)
+	s := l.sit(1)
+	add := func(frame []byte) {
+		if !l.add(s, frame) {
+			t.Fatal("there is no room")
+		}
+		s.window.add(1, len(frame))
+	}
+	const each = 2 * shareFrames
+	for seq := range uint64(each) {
+		add(cursorTo(2, seq).AppendPushAck(nil, 0))
+		add(cursorTo(2, seq).AppendRead(nil, 5))
+		add(sendFrame(2, 1, "x"))
+	}
+	l.mark()
+	add(cursorTo(2, each).AppendRead(nil, 0))
+	s.phase.Store(phaseClosing)
+	got := uint64(0)
+	for f := l.next(); f != nil; f = l.next() {
+		l.sift(f)
+		for i := range f.batch.Len() {
+			var c protocol.Cursor
+			frame, _ := f.batch.Frame(i)
+			if err := c.Decode(frame.Payload); err != nil || frame.Request != 0 || c.Seq != got {
+				t.Fatalf("%v %d of seq %d is carried, %d acks before it; %v", frame.Type, frame.Request, c.Seq, got, err)
+			}
+			got++
+		}
+		f.release()
+		l.done(f)
+	}
+	if got != each+1 {
+		t.Errorf("%d acks of %d were carried", got, each+1)
+	}
+	if n := l.gateway.counters.droppedFrames.Load(); n != 2*each {
+		t.Errorf("%d frames are counted as dropped, of %d", n, 2*each)
+	}
+	frames, bytes := s.window.add(0, 0)
+	if p := s.parts[0]; frames != 0 || bytes != 0 || p.surplus != nil || p.old != 0 || l.left() != 0 || l.bytes != 0 || l.frames != 0 {
+		t.Errorf("at last %d frames of %d bytes are under way, %+v, and %d old in the lane", frames, bytes, p, l.left())
+	}
+}

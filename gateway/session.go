@@ -69,10 +69,9 @@ type session struct {
 	silence     int64        // ticks without input that end the connection; set before phaseOnline
 	parts       []part       // what waits in each lane; set before phaseOnline
 	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
-	held        atomic.Pointer[holding]
 	partial     []byte       // the frame that has not arrived whole; input only
-	inputs      uint32       // calls of input; input only
-	greeted     uint32       // the one that brought HELLO; input only
+	inputs      uint64       // calls of input; input only
+	greeted     uint64       // the one that brought HELLO; input only
 	busyUntil   int64        // tick up to which a client that was refused should wait; input only
 	busyTicks   int64        // how long that wait was, about; input only
 	defiedUntil int64        // tick; input only
@@ -81,10 +80,15 @@ type session struct {
 	defied      int          // refused although the client was told to wait; input only
 	sends       int          // tokens of its user that it has taken and not used; input only
 	sendBytes   int          // likewise
+	waiting     waitingAcks
 	timer       timer
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released    bool       // the transport must not be used any more; guarded by writing
 	broken      bool       // it was reset; guarded by writing
+
+	// held says until when the SENDs of the connection are refused, and why; nil: they
+	// never were.
+	held atomic.Pointer[holding]
 
 	mu       sync.Mutex // guards what follows
 	outbox   outbox
@@ -95,7 +99,6 @@ type session struct {
 	reason   protocol.Code
 	entered  bool // logic knows the device: Logout is due at the end
 	unacked  []unacked
-	waiting  []waitingAck // in the order in which they are carried
 
 	blockage *blockage // nil: the socket is not blocked
 	goodbye  int64     // tick at which a connection is reset that is to end and cannot

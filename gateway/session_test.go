@@ -222,3 +222,17 @@ func TestManyConnectionsNeedNoGoroutines(t *testing.T) {
 		t.Errorf("%d goroutines without connections, %d with %d", before, after, len(peers))
 	}
 }
+
+// A connection that lives through 2^32 reads is not taken for one that logs in.
+func TestVeryManyInputs(t *testing.T) {
+	st := newStage(t, newLogic(), Config{Lanes: 1})
+	s := st.open(&heldSocket{down: make(chan struct{}, 1)})
+	defer s.ended()
+	s.input(hello(1))
+	st.eventually("it is online", func() bool { return s.phase.Load() == phaseOnline })
+	s.inputs += 1<<32 - 1 // as many more, the next one as that of HELLO
+	s.input(ping(77))
+	if n := s.phase.Load(); n != phaseOnline {
+		t.Errorf("it is in phase %d", n)
+	}
+}

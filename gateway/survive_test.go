@@ -267,3 +267,27 @@ func TestPanicOfALanesLists(t *testing.T) {
 		t.Errorf("%d frames wait", n)
 	}
 }
+
+// Nothing is left of what a connection had in such a lane, though it has ended: the
+// acks that it leaves are carried.
+func TestAcksIntoALaneThatWasEmptied(t *testing.T) {
+	for _, phase := range []phase{phaseOnline, phaseClosing} {
+		l := newTable(t)
+		s := l.sit(1)
+		l.put(s, 100, 2*shareFrames)
+		l.heed(&s.parts[0], sendFrame(2, 1, ""), failure(1, protocol.CodeBusy, tick))
+		l.mark()
+		s.phase.Store(phase)
+		l.abandon()
+		if l.left() != 0 || l.next() != nil {
+			t.Fatalf("%d frames wait in a lane that was emptied", l.frames)
+		}
+		l.add(s, cursorTo(2, 1).AppendPushAck(nil, 0))
+		if _, frames := l.serve(); frames[1] != 1 {
+			t.Errorf("%d acks were carried", frames[1])
+		}
+		if p := s.parts[0]; l.frames != 0 || l.bytes != 0 || p.frames != 0 || p.surplus != nil || p.void != 0 || p.old != 0 {
+			t.Errorf("at last %d frames wait, %+v", l.frames, p)
+		}
+	}
+}

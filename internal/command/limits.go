@@ -17,7 +17,7 @@ type limitFlags struct {
 	LimitConversations limiter.Rate `default:"1/200" help:"Conversations that a user begins by a first message."`
 	LimitSyncs         limiter.Rate `default:"2/16" help:"SYNC requests of a user."`
 	LimitHistories     limiter.Rate `default:"50/16" help:"HISTORY requests of a user."`
-	LimitFrames        limiter.Rate `default:"1000/4096" help:"Frames of any kind of a connection."`
+	LimitFrames        limiter.Rate `default:"1000/4096" help:"Frames of any kind of a connection; every 4 KiB of a long one count."`
 	LimitConnects      limiter.Rate `default:"20/100" help:"Connections that an address opens."`
 	LimitFailedLogins  limiter.Rate `default:"5/20" help:"Logins of an address that fail over their token."`
 	LimitDevices       int          `default:"16" help:"Connected devices of a user; 0: no limit."`

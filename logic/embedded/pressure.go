@@ -201,6 +201,7 @@ func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part
 	}
 	parts = make([]part, len(batches))
 	taken = make([]*logic.Batch, len(batches))
+	behind := make(map[[2]uint64]bool) // user and device of whom a message was refused: no later one overtakes it
 	for i, b := range batches {
 		p := &parts[i]
 		*p = part{whole: b, rest: logic.Batch{Queue: b.Queue, Blob: b.Blob}}
@@ -210,10 +211,12 @@ func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part
 			if e.Op == hop.OpMessage {
 				why = sends
 			}
-			if why == nil || s.pressure.spares(why, e) {
+			from := [2]uint64{e.User, e.Device}
+			if why == nil || !behind[from] && s.pressure.spares(why, e) {
 				p.rest.Entries, p.at = append(p.rest.Entries, *e), append(p.at, at)
 				continue
 			}
+			behind[from] = true
 			e.Outcome, e.Code, e.RetryAfter = logic.Refused, why.code, why.retry
 			if why.code == protocol.CodeBusy {
 				s.pressure.refusedBusy.Add(1)

@@ -99,14 +99,16 @@ func (c *conversation) leave() {
 
 // oldest gives the device of the user that can make room, nil if none can: of those that
 // sent nothing for as long as retries are known, the one that stayed behind furthest. A
-// clock that leaps so makes none go that keeps up, as long as there is another.
+// clock that leaps so makes none go that keeps up, as long as there is another. A time
+// that lies ahead by more than that is of a clock that was wrong, and says nothing.
 //
 // A device of the batch stays, and so does one of whose messages a load finds the newest
 // by replay: it would be back.
 func (l *Ledger) oldest(c *conversation, user uint64) (oldest *device) {
 	replayed := c.shown.Head/l.options.Checkpoint*l.options.Checkpoint + 1
 	for _, d := range c.devicesOf(user) {
-		sentLately := d.next.Time+remembered > l.work.change.now
+		now, sent := l.work.change.now, d.next.Time
+		sentLately := sent+remembered > now && sent < now+remembered
 		if d.gone || d.batch == l.work.number || sentLately || d.next.Last >= replayed {
 			continue
 		}
