@@ -13,6 +13,10 @@ import (
 // off: what is acked is durable either way.
 const stopTimeout = 6 * time.Second
 
+// storeTimeout is when the store ends at the latest, counted from the beginning of the
+// stop: transfer may need 2 s after stopTimeout, and the process a moment at its end.
+const storeTimeout = 9 * time.Second
+
 // exitTimeout bounds a stop that hangs, as one on a failed disk may.
 const exitTimeout = 10 * time.Second
 

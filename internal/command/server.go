@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync/atomic"
 
@@ -60,6 +59,18 @@ func (s *server) stop() error {
 	return errs
 }
 
+// stopStore closes the store with what is left of the time, which parts that stop
+// earlier may have used beyond the end of ctx.
+func (s *server) stopStore(ctx context.Context) error {
+	ends, ok := ctx.Deadline()
+	if !ok {
+		return s.store.Close()
+	}
+	ctx, cancel := context.WithDeadline(context.WithoutCancel(ctx), ends.Add(storeTimeout-stopTimeout))
+	defer cancel()
+	return s.store.CloseWithin(ctx)
+}
+
 // start brings everything up, the store first: it also keeps a second server off
 // the same data.
 func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
@@ -98,7 +109,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	} else if err != nil {
 		return s, err
 	}
-	s.began("store", func(context.Context) error { return s.store.Close() })
+	s.began("store", s.stopStore)
 	s.began("queue", func(context.Context) error { queue.Close(); return nil })
 	s.began("debug endpoint", func(context.Context) error { // here, because it shows how the others stop
 		if s.debug != nil {
@@ -175,7 +186,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 
 // holdData makes the data folder this process' own, or says why it is not.
 func (s *server) holdData(dir string, log *slog.Logger) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := folder.Make(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot create the data folder: %w", err)
 	}
 	if err := folder.Check(dir); err != nil {

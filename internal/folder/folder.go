@@ -1,5 +1,5 @@
 // Package folder says whether a folder on disk belongs to this process alone: by its
-// rights, and by a lock.
+// rights, and by a lock; and it makes folders that stay.
 package folder
 
 import (

@@ -27,13 +27,24 @@ type faulty struct {
 }
 
 func (f *faulty) wrap(disk vfs.FS) vfs.FS {
-	return errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
+	return newLogs{errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
 		if !f.armed.Load() || !f.at(op) {
 			return nil
 		}
 		f.met.Add(1)
 		return &fs.PathError{Op: op.Kind.ReadOrWrite().String(), Path: op.Path, Err: f.err}
-	}))
+	}))}
+}
+
+// newLogs makes a new file of each log that Pebble would use again: a file that is used
+// again meets no fault, whatever is done with it.
+type newLogs struct{ vfs.FS }
+
+func (n newLogs) ReuseForWrite(old, name string, category vfs.DiskWriteCategory) (vfs.File, error) {
+	if err := n.Remove(old); err != nil {
+		return nil, err
+	}
+	return n.Create(name, category)
 }
 
 func isSync(op errorfs.Op) bool {
@@ -69,6 +80,10 @@ func TestDiskFails(t *testing.T) {
 			s, err := Open("data", Options{Queues: 4, FS: fault.wrap(disk), Log: slog.New(slog.DiscardHandler), tune: smallTables})
 			if err != nil {
 				t.Fatal(err)
+			}
+			for peer := uint64(20); peer < 28; peer++ { // acks that wait in every queue
+				mustSend(t, s, 1, 1, peer, 1)
+				new(entries).ack(peer, 1, 1, 1).mustApply(t, s)
 			}
 			acked := make([]atomic.Uint64, 9) // by peer
 			for peer := uint64(2); peer < 9; peer++ {
@@ -238,6 +253,37 @@ func TestStartFails(t *testing.T) {
 					t.Errorf("the head is %d, want %d", head, last)
 				}
 			})
+		}
+	}
+}
+
+// TestStartCannotRead: what the machine does not give for the moment is no loss, and
+// nothing is to be restored.
+func TestStartCannotRead(t *testing.T) {
+	for _, errno := range []syscall.Errno{syscall.EIO, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE} {
+		for _, kind := range []errorfs.OpKind{errorfs.OpOpen, errorfs.OpFileRead} {
+			disk := vfs.NewMem()
+			fault := &faulty{err: errno, at: func(op errorfs.Op) bool { return isManifest(op) && op.Kind == kind }}
+			opts := Options{Queues: 1, FS: fault.wrap(disk), Log: slog.New(slog.DiscardHandler)}
+			s, err := Open("data", opts)
+			if err != nil {
+				t.Fatal(err)
+			}
+			mustSend(t, s, 1, 1, 2, 1)
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
+			fault.armed.Store(true)
+			if _, err := Open("data", opts); !errors.Is(err, errno) || errors.Is(err, ErrLost) || !strings.Contains(err.Error(), "cannot open") {
+				t.Errorf("Open gives %v", err)
+			}
+			fault.armed.Store(false)
+			if s = mustOpen(t, opts); headOf(t, s, direct(1, 2)) != 1 {
+				t.Error("the message is not there")
+			}
+			if err := s.Close(); err != nil {
+				t.Fatal(err)
+			}
 		}
 	}
 }

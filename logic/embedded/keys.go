@@ -21,6 +21,9 @@ import (
 //	m commits queue                     how many commits the queue made (commits.go)
 //	m floor                             no seq up to this one is given out any more, u64;
 //	                                    missing: none was ever lost
+//	m resync                            a since up to this one counts as 0, u64, the
+//	                                    highest there is until the next start says where
+//	                                    it ends (damage.go); missing: nothing was left out or lost
 //
 // Integers in keys are big-endian, so that keys sort as numbers do; partition, kind,
 // the section after b and queue are one byte, everything else eight. The newest

@@ -78,8 +78,9 @@ const (
 
 	// defaultBlock is how far the ceiling is raised ahead of the highest seq. The half of
 	// it that is left when raising begins lasts a single conversation for two seconds at
-	// 250,000 messages/s, and raising takes as long as two syncs. It costs nothing: a
-	// start that gives something up skips at most two blocks. A multiple of checkpoint.
+	// 250,000 messages/s, and raising takes as long as two syncs. It costs nothing: the
+	// ceiling is at most two blocks above the highest seq that was asked for, and a start
+	// that gives something up skips no more. A multiple of checkpoint.
 	defaultBlock = 1 << 20
 )
 
@@ -172,6 +173,7 @@ type marker struct {
 	low   chan struct{} // holds something once the ceiling is to be raised
 
 	ceiling atomic.Uint64 // durable, in both slots
+	asked   atomic.Uint64 // the highest seq for which cover was asked
 
 	writing sync.Mutex // held while a slot is written
 	mu      sync.Mutex // guards what follows
@@ -238,6 +240,8 @@ func (k *marker) reached(queue int, number, stamp uint64) {
 
 // cover returns once seqs up to head may be given out.
 func (k *marker) cover(head uint64) error {
+	for asked := k.asked.Load(); asked < head && !k.asked.CompareAndSwap(asked, head); asked = k.asked.Load() {
+	}
 	ceiling := k.ceiling.Load()
 	if head+k.block/2 > ceiling {
 		select {
@@ -322,7 +326,7 @@ func (s *Store) keepMark() {
 		case <-s.failure:
 			return
 		case <-s.mark.low:
-			err = s.mark.raise(s.mark.ceiling.Load())
+			err = s.mark.raise(s.mark.asked.Load()) // nothing, if whoever asked did it
 		case <-ticker.C:
 			err = s.mark.write()
 		}

@@ -230,3 +230,18 @@ func TestMarkThatMayNotBeRead(t *testing.T) {
 		t.Errorf("the head is %d", head)
 	}
 }
+
+// TestStaleToken: a ceiling that was raised already is not raised once more, whoever
+// asked for it.
+func TestStaleToken(t *testing.T) {
+	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem(), block: checkpoint, markPause: time.Hour})
+	for id := uint64(1); id <= 5*checkpoint; id++ {
+		seq := mustSend(t, s, 1, 1, 2, id).Seq
+		for range 3 { // the third is taken in once the first is done with
+			s.mark.low <- struct{}{}
+		}
+		if c := s.mark.ceiling.Load(); c > seq+2*checkpoint {
+			t.Fatalf("the ceiling is %d, %d above the highest seq", c, c-seq)
+		}
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	iofs "io/fs"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -242,7 +243,11 @@ func (o *opening) when() string {
 func (o *opening) openToRead() (db *pebble.DB, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
-			db, err = nil, o.explain(fmt.Errorf("%v", cause))
+			why, ok := cause.(error)
+			if !ok {
+				why = fmt.Errorf("%v", cause)
+			}
+			db, err = nil, o.explain(why)
 		}
 	}()
 	settings := pebbleOptions(o.opts.FS, o.opts.CacheBytes, logger{log: o.opts.Log})
@@ -273,11 +278,17 @@ func (o *opening) explain(err error) error {
 		return fmt.Errorf("embedded: %w: %s was written by a gannet before format %d, which this one cannot read; use the gannet that wrote it, or another folder", ErrFormat, o.dir, formatVersion)
 	case errors.Is(err, pebble.ErrDBDoesNotExist):
 		return err
-	case errors.Is(err, iofs.ErrPermission), isFull(err), errors.Is(err, syscall.EMFILE), errors.Is(err, syscall.ENOTDIR), o.store.Err() != nil:
+	case errors.Is(err, iofs.ErrPermission), isFull(err), isPassing(err), errors.Is(err, syscall.ENOTDIR), o.store.Err() != nil:
 		return fmt.Errorf("embedded: cannot open %s: %w", o.dir, err)
 	default:
 		return &LossError{dir: o.dir, cause: err, Missing: fmt.Sprintf("embedded: cannot open %s: %v", o.dir, withFile(err))}
 	}
+}
+
+// isPassing says whether an error is one of the machine and not of what is in the
+// folder: it may be gone at the next start, or with another disk or cable.
+func isPassing(err error) bool {
+	return slices.ContainsFunc([]error{syscall.EIO, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE}, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 // isLocked recognises what Pebble's file systems answer for a lock that is held:

@@ -2,8 +2,6 @@ package embedded
 
 import (
 	"context"
-	"fmt"
-	"runtime/debug"
 	"time"
 
 	"gannet/internal/limiter"
@@ -80,7 +78,7 @@ func (s *Store) recall(q *queue) (did bool) {
 	defer func() {
 		if cause := recover(); cause != nil {
 			did = true
-			s.log.Error("embedded: client ids could not be read back", "queue", q.index, "panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+			s.survived("reading client ids back", q.index, cause)
 		}
 	}()
 	return q.ledger.Recall(s.ending)

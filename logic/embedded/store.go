@@ -10,6 +10,7 @@
 //	write.go    a queue's record, from batches to the disk
 //	load.go     what a ledger does not have in memory
 //	recall.go   client ids that it reads back beside the records
+//	survive.go  panics that end nothing but what they happened in
 //	run.go      how messages lie under their keys; messages.go: walking through them
 //	history.go  pages of messages
 //	inbox.go    the conversations of a user
@@ -18,7 +19,8 @@
 //	mark.go     what shows that nothing is missing at its end
 //	ordered.go  what Pebble leaves to the file system
 //	opening.go  what is looked at before a store is opened; mend.go: how it goes on
-//	            without what is lost
+//	            without what is lost, mendtalk.go: in one conversation
+//	pebble.go   how Pebble is set up; scheduler.go: when it compacts
 //	pressure.go what is refused while the disk is behind or full; space.go, disk.go
 //	damage.go   files that are not as they were written
 package embedded
@@ -181,7 +183,7 @@ func Open(dir string, opts Options) (*Store, error) {
 	}
 	if err := s.begin(o); err != nil {
 		close(s.closing)
-		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble(), o.unlock()))
+		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble(context.Background()), o.unlock()))
 	}
 	s.opened.Store(true)
 	s.lookAtSpace()
@@ -250,7 +252,11 @@ func (s *Store) Identity() [16]byte { return s.identity }
 // closes the store; later calls are answered with logic.ErrUnavailable. After a
 // failed commit the database cannot be closed any more, and Close gives the
 // failure.
-func (s *Store) Close() error {
+func (s *Store) Close() error { return s.CloseWithin(context.Background()) }
+
+// CloseWithin is Close, but waits for nothing any more once ctx has ended. It gives an
+// error if acks may be unwritten then; what was acked to a client is durable either way.
+func (s *Store) CloseWithin(ctx context.Context) error {
 	s.mu.Lock()
 	if s.closed {
 		s.mu.Unlock()
@@ -260,18 +266,23 @@ func (s *Store) Close() error {
 	s.mu.Unlock()
 	close(s.closing)
 	s.end()
-	s.background.Wait()
-	if err := s.Err(); err != nil {
+	if err := s.whileItWorks(ctx, s.finish); err != nil {
 		return err
 	}
-	if err := s.whileItWorks(func() error { s.calls.Wait(); s.watched.Wait(); return nil }); err != nil {
+	return errors.Join(s.whileItWorks(ctx, s.mark.close), s.closePebble(ctx), s.unlock())
+}
+
+// finish waits for whatever may still write, and writes what is left in memory.
+func (s *Store) finish() error {
+	s.background.Wait()
+	s.calls.Wait()
+	s.watched.Wait()
+	if err := s.Err(); err != nil {
 		return err
 	}
 	s.flushAcks(true)
-	if err := s.Err(); err != nil {
-		return err
-	}
-	return errors.Join(s.whileItWorks(s.mark.close), s.closePebble(), s.unlock())
+	s.keepResync()
+	return s.Err()
 }
 
 // closePatience is how long a close waits for flushes and compactions under way. What
@@ -279,21 +290,23 @@ func (s *Store) Close() error {
 const closePatience = 5 * time.Second
 
 // closePebble closes the database.
-func (s *Store) closePebble() error {
-	closed := make(chan error, 1)
-	go func() { closed <- s.whileItWorks(s.db.Close) }()
-	select {
-	case err := <-closed:
-		return err
-	case <-time.After(s.closePatience):
+func (s *Store) closePebble(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, s.closePatience)
+	defer cancel()
+	err := s.whileItWorks(ctx, s.db.Close)
+	if errors.Is(err, errNoTime) {
 		s.log.Warn("embedded: what is in memory is not all written out; it is in the logs, and the next start takes longer")
 		return nil
 	}
+	return err
 }
 
+// errNoTime says that a store that closes waited for as long as it may.
+var errNoTime = errors.New("embedded: the store could not be closed in time")
+
 // whileItWorks waits for do, or for the failure of the store: whoever was in Pebble
-// then may never return.
-func (s *Store) whileItWorks(do func() error) error {
+// then may never return. It does not wait past the end of ctx.
+func (s *Store) whileItWorks(ctx context.Context, do func() error) error {
 	done := make(chan error, 1)
 	go func() { done <- do() }()
 	select {
@@ -301,6 +314,8 @@ func (s *Store) whileItWorks(do func() error) error {
 		return err
 	case <-s.failure:
 		return *s.failed.Load()
+	case <-ctx.Done():
+		return errNoTime
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"gannet/internal/hop"
 	"gannet/logic"
+	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
@@ -103,5 +104,30 @@ func TestPanicWhileAcksAreWritten(t *testing.T) {
 	}
 	if e := mustSend(t, s, 1, 1, 2, 1); e.Outcome != logic.Applied {
 		t.Errorf("told %+v", e)
+	}
+}
+
+// What a panic left of a run is not written with the next batch.
+func TestPanicAmidARun(t *testing.T) {
+	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem(), Log: slog.New(slog.DiscardHandler)})
+	m := protocol.Message{Target: to(9), Sender: 8, Device: 1, ClientID: 1, Content: protocol.ContentText, Body: []byte("never happened")}
+	if _, err := s.queues[0].run.add(&ledger.Message{Seq: 1, Count: 1, Own: 1, Payload: m.AppendPayload(nil)}); err != nil {
+		t.Fatal(err)
+	}
+	mustSend(t, s, 1, 1, 2, 1)
+	page := logic.Page{Conversation: direct(1, 2), Limit: 9, Room: protocol.MaxFrame}
+	if err := s.Pages(t.Context(), []*logic.Page{&page}); err != nil || page.Err != nil || page.Count != 1 {
+		t.Errorf("%d messages, %v, %v", page.Count, err, page.Err)
+	}
+}
+
+// A panic while client ids are read back is counted as any other.
+func TestPanicOfARecall(t *testing.T) {
+	s := mustOpen(t, Options{Queues: 1, FS: vfs.NewMem(), Log: slog.New(slog.DiscardHandler)})
+	if !s.recall(&queue{}) { // it has no ledger
+		t.Error("the others are not looked at again")
+	}
+	if n := s.panics.Load(); n != 1 {
+		t.Errorf("%d panics counted", n)
 	}
 }

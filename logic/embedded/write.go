@@ -157,13 +157,15 @@ func (s *Store) commit(q *queue, w *pebble.Batch, stamp uint64) (err error) {
 	}
 	q.made++
 	s.mark.reached(q.index, q.made, stamp)
-	return w.Close()
+	_ = w.Close() // it gives memory back; the commit stands
+	return nil
 }
 
 // encode puts the change into w, in the order of the keys, which the memtable takes
 // in faster than any other.
 func (q *queue) encode(w *pebble.Batch, change *ledger.Change) error {
 	q.order = q.order[:0]
+	q.run.begin() // of a batch that a panic ended there may be something left
 	for i := range change.Conversations {
 		c := &change.Conversations[i]
 		q.order = append(q.order, placed{placeOf(c.Key), c})
@@ -176,7 +178,6 @@ func (q *queue) encode(w *pebble.Batch, change *ledger.Change) error {
 			m := &messages[i]
 			full, err := q.run.add(m)
 			if err != nil {
-				q.run.begin()
 				return err
 			}
 			if full || i == len(messages)-1 {
