@@ -250,6 +250,10 @@ func TestLateReaderIsNotCutInAFrame(t *testing.T) {
 							last = f
 						}
 					}
+					whole := last.Type == protocol.TypeClose && errors.Is(err, io.EOF) && len(p.in) == 0
+					if late && whole && name != "cut off" {
+						return // the kernel found room for everything in time
+					}
 					if name == "cut off" || late {
 						if !errors.Is(err, syscall.ECONNRESET) || last.Type == protocol.TypeClose {
 							t.Errorf("the last frame was %v, then %v; want a reset", last.Type, err)
@@ -259,7 +263,7 @@ func TestLateReaderIsNotCutInAFrame(t *testing.T) {
 						}
 						return
 					}
-					if last.Type != protocol.TypeClose || !errors.Is(err, io.EOF) || len(p.in) > 0 {
+					if !whole {
 						t.Errorf("the last frame was %v, then %d bytes and %v; want CLOSE and the end", last.Type, len(p.in), err)
 					}
 				})
