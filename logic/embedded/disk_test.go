@@ -118,9 +118,9 @@ func TestDiskFails(t *testing.T) {
 			for peer := range want {
 				want[peer] = acked[peer].Load()
 			}
-			s = mustOpen(t, Options{Queues: 4, FS: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(1, 2))}), tune: smallTables})
+			again := mustOpen(t, Options{Queues: 4, FS: disk.CrashClone(vfs.CrashCloneCfg{UnsyncedDataPercent: 50, RNG: rand.New(rand.NewPCG(1, 2))}), tune: smallTables})
 			for peer := uint64(2); peer < 9; peer++ {
-				if head := headOf(t, s, direct(1, peer)); head < want[peer] {
+				if head := headOf(t, again, direct(1, peer)); head < want[peer] {
 					t.Errorf("of the conversation with %d %d messages are there, %d were acked", peer, head, want[peer])
 				}
 			}
