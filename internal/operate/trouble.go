@@ -17,5 +17,8 @@ func (t *Trouble) Note() bool {
 	return t.said.Now()
 }
 
+// Count counts what somebody else logs.
+func (t *Trouble) Count() { t.times.Add(1) }
+
 // Times is how often it was counted.
 func (t *Trouble) Times() uint64 { return t.times.Load() }

@@ -18,28 +18,15 @@ import (
 // ErrDamaged says that a file of the store is not as it was written.
 var ErrDamaged = errors.New("the store is damaged")
 
-// trouble is one way in which the disk fails: it is counted every time and logged at
-// most once a second, for a damaged block is met by everybody who reads it.
-type trouble struct {
-	times atomic.Uint64
-	said  operate.Seldom
-}
-
-// note counts; true asks the caller to log it.
-func (t *trouble) note() bool {
-	t.times.Add(1)
-	return t.said.Now()
-}
-
 // damage is what could not be read or written.
 type damage struct {
 	leftOut, kept atomic.Bool // conversations of inboxes; that this is on the disk
 
 	mu                                 sync.Mutex
 	suspects                           map[protocol.Conversation]bool // that could not be read once
-	blocks                             trouble                        // that Pebble found damaged
-	loads, walks, pages, states        trouble
-	flushes, compactions, others, acks trouble
+	blocks                             operate.Trouble                // that Pebble found damaged
+	loads, walks, pages, states        operate.Trouble
+	flushes, compactions, others, acks operate.Trouble
 }
 
 // listener gets what Pebble has to tell. It is called with Pebble's lock held.
@@ -60,19 +47,19 @@ func (s *Store) listener(compactions *scheduler) *pebble.EventListener {
 				return
 			}
 			compactions.failed()
-			if s.damage.compactions.note() {
+			if s.damage.compactions.Note() {
 				s.log.Error("embedded: a compaction failed; its tables stay as they are", "err", withFile(info.Err).Error())
 			}
 		},
 		// Without it Pebble would hold a damaged block for fatal. With it whoever reads
 		// there gets an error, and nobody else.
 		DataCorruption: func(info pebble.DataCorruptionInfo) {
-			if s.damage.blocks.note() {
+			if s.damage.blocks.Note() {
 				s.log.Error("embedded: a file of the store is damaged; what lies in it is unavailable, everything else goes on", "file", info.Path, "do", remedy, "err", info.Details.Error())
 			}
 		},
 		BackgroundError: func(err error) {
-			if s.damage.others.note() {
+			if s.damage.others.Note() {
 				s.log.Error("embedded: work in the background failed", "err", withFile(err).Error())
 			}
 		},
@@ -86,7 +73,7 @@ func (s *Store) flushed(err error) {
 	if err == nil || err.Error() == emptyFlush {
 		return
 	}
-	if s.damage.flushes.note() {
+	if s.damage.flushes.Note() {
 		s.log.Error("embedded: a flush failed; what it should have written is in the log", "err", err.Error())
 	}
 	if !isFull(err) || !s.opened.Load() {
@@ -167,10 +154,10 @@ func (s *Store) leaveOut(ctx context.Context, user uint64, target protocol.Targe
 		return err
 	}
 	if !isDamage(err) && !s.damage.suspected(target.Conversation(user)) {
-		s.damage.states.times.Add(1)
+		s.damage.states.Count()
 		return fmt.Errorf("%w: %w", errOnce, err)
 	}
-	if s.damage.states.note() {
+	if s.damage.states.Note() {
 		s.log.Error("embedded: "+what, "user", user, "target", target, "err", withFile(err).Error())
 	}
 	s.damage.leftOut.Store(true)

@@ -21,7 +21,7 @@ func (s *Store) Pages(ctx context.Context, pages []*logic.Page) error {
 	for _, p := range pages {
 		if err := s.page(ctx, p); err != nil {
 			p.Err = unavailable(withFile(err))
-			s.damage.pages.times.Add(1) // who asked logs it
+			s.damage.pages.Count() // who asked logs it
 		}
 	}
 	return nil

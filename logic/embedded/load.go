@@ -21,7 +21,7 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 			it.SetBounds(boundsOf(c.Key))
 			c.Err = withFile(load(it, c))
 		}
-		if c.Err != nil && s.damage.loads.note() {
+		if c.Err != nil && s.damage.loads.Note() {
 			s.log.Error("embedded: a conversation cannot be read", "conversation", c.Key, "err", c.Err.Error())
 		}
 	}
@@ -92,7 +92,7 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 			it.SetBounds(boundsOf(w.Key))
 			w.Err = withFile(walk(it, w))
 		}
-		if w.Err != nil && ctx.Err() == nil && s.damage.walks.note() {
+		if w.Err != nil && ctx.Err() == nil && s.damage.walks.Note() {
 			s.log.Error("embedded: the messages of a device cannot be read", "conversation", w.Key, "user", w.User, "device", w.Device, "err", w.Err.Error())
 		}
 	}

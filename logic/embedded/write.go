@@ -274,7 +274,7 @@ func (s *Store) flushAcksOf(q *queue, all bool) {
 			err = s.write(context.Background(), q, batches, all)
 		})
 	}
-	if err != nil && s.Err() == nil && s.damage.acks.note() {
+	if err != nil && s.Err() == nil && s.damage.acks.Note() {
 		s.log.Error("embedded: acks could not be written, they are tried again", "queue", q.index, "err", err.Error())
 	}
 }
