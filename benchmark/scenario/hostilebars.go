@@ -15,9 +15,8 @@ const (
 	barHeap  = 1.10 // of what it was
 	barStop  = 10.0 // s
 
-	// heapRoom is a tenth of what the caches of a server in use take. The one that is
-	// attacked was idle before: its caches, empty then, are no leak.
-	heapRoom = 10e6
+	// heapRoom is what a collection of the heap finds more or less of from one to the next.
+	heapRoom = 1e6
 )
 
 // missed says which bars were missed.

@@ -28,6 +28,10 @@ const (
 	memoryPeriod = 250 * time.Millisecond
 	settlePeriod = time.Second
 
+	// afterUse is how long a server that was in use rests before it is attacked: what its
+	// users left to be written is written then.
+	afterUse = 1500 * time.Millisecond
+
 	// lastAttack is how long the attack has gone on again when SIGTERM comes.
 	lastAttack = 300 * time.Millisecond
 )
@@ -97,7 +101,8 @@ type siege struct {
 	beside  neighbours
 }
 
-// besiege starts a server, with what the attack needs in its store.
+// besiege starts a server, with what the attack needs in its store, and has it used for a
+// moment: how much memory an attack leaves behind is seen on a server in use alone.
 func (h *Hostile) besiege(ctx context.Context, a attack.Attack, row *report.AttackRow) (_ *siege, err error) {
 	s := &siege{hostile: h, attack: a, row: row, log: new(logLines)}
 	server := Server{ServerFlags: h.ServerFlags, limited: !a.NeedsSeed(), stderr: s.log}
@@ -114,6 +119,10 @@ func (h *Hostile) besiege(ctx context.Context, a attack.Attack, row *report.Atta
 		if err := s.seed(ctx); err != nil {
 			return nil, err
 		}
+	}
+	attack.Usual(ctx, attack.Victim{Address: s.Address, Token: s.Token, Seed: h.Seed})
+	if err = meter.Rest(ctx, afterUse); err != nil {
+		return nil, err
 	}
 	if s.beside, err = meet(ctx, s.Server, h.Seed); err != nil {
 		return nil, err
