@@ -184,8 +184,8 @@ func TestTLSBehindAProxy(t *testing.T) {
 
 	refused := st.dial() // the address has its one connection; no handshake is made to say so
 	refused.send(headerV2(client6, "[::1]:80"))
-	if f, err := refused.read(); err == nil {
-		t.Errorf("came %v", f.Type)
+	if code, retry := refused.turnedAway(); code != protocol.CodeAddressLimited || retry > drainRetry {
+		t.Errorf("closed with %v, to come after %v", code, retry)
 	}
 	if n := st.stat("close.address_limited"); n != 1 {
 		t.Errorf("%d refusals are counted", n)

@@ -7,11 +7,13 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"math/big"
 	"net"
 	"testing"
 	"time"
 
+	"gannet/internal/limiter"
 	"gannet/protocol"
 )
 
@@ -136,5 +138,28 @@ func TestStopWithTLSPeersThatHang(t *testing.T) {
 	}
 	if n := st.stat("close.draining"); n != 1 {
 		t.Errorf("%d connections were closed", n)
+	}
+}
+
+// Whoever is refused before the handshake reads why, and when to come again, in a frame
+// without TLS, which a TLS library reports as what is no TLS record.
+func TestRefusedBeforeTheHandshake(t *testing.T) {
+	l := newLimiter(time.Second)
+	st := newStage(t, newLogic(), Config{Limiter: l})
+	st.address, _ = st.listenTLS()
+	l.give(limiter.Connects, 0)
+	if code, retry := st.dial().turnedAway(); code != protocol.CodeAddressLimited || retry < time.Second || retry > time.Second+drainRetry {
+		t.Errorf("closed with %v, to come after %v", code, retry)
+	}
+	_, err := tls.Dial("tcp", st.address, &tls.Config{})
+	var plain tls.RecordHeaderError
+	if !errors.As(err, &plain) {
+		t.Fatalf("the handshake ended with %v", err)
+	}
+	if protocol.Type(plain.RecordHeader[4]) != protocol.TypeClose {
+		t.Errorf("the handshake ended with %x", plain.RecordHeader)
+	}
+	if n := st.stat("close.address_limited"); n != 2 {
+		t.Errorf("%d refusals are counted", n)
 	}
 }

@@ -10,7 +10,6 @@ import (
 	"sync"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"gannet/protocol"
 )
@@ -47,9 +46,7 @@ func (g *Gateway) ServeTLS(ln net.Listener, config *tls.Config) error {
 	return nil
 }
 
-// acceptTLS accepts one connection; false: the listener is closed. One that is
-// refused is closed without a CLOSE: to say it, the handshake would have to be made,
-// which costs more than anything that a refusal is there to spare.
+// acceptTLS accepts one connection; false: the listener is closed.
 func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
 	more = true
 	defer func() {
@@ -106,9 +103,10 @@ func (c *tlsConn) admitted() (in bool) {
 	}()
 	g.counters.accepted.Add(1)
 	c.proxied = g.proxies.contain(c.place.from.Addr())
-	r, _ := g.places.take(&c.place, c.proxied)
+	r, wait := g.places.take(&c.place, c.proxied)
 	if r != admitted {
 		c.refused(r)
+		c.sayClose(r.code(), retryAfter(wait))
 		return false
 	}
 	g.places.wait(&c.place, c)
@@ -120,7 +118,22 @@ func (c *tlsConn) admitted() (in bool) {
 	return true
 }
 
-// giveWay ends a connection in its handshake.
+// sayClose says CLOSE without TLS, before the handshake: to make that would cost more than
+// anything that a refusal is there to spare. Nothing was written to the socket, so it takes
+// it at once.
+func (c *tlsConn) sayClose(code protocol.Code, retry uint32) {
+	tcp, ok := c.Conn.(*net.TCPConn)
+	if !ok {
+		return
+	}
+	raw, err := tcp.SyscallConn()
+	if err != nil {
+		return // it is closed already
+	}
+	_ = raw.Control(func(fd uintptr) { sayClose(int(fd), code, retry) })
+}
+
+// giveWay ends a connection in its handshake, where a CLOSE would be read as part of it.
 func (c *tlsConn) giveWay() {
 	c.gave.Store(true)
 	c.refused(gaveWay)
@@ -220,9 +233,10 @@ func (c *tlsConn) heading(ctx context.Context) bool {
 			if !from.IsValid() {
 				return true
 			}
-			r, _ := g.places.identify(&c.place, from)
+			r, wait := g.places.identify(&c.place, from)
 			if r != admitted {
 				c.refused(r)
+				c.sayClose(r.code(), retryAfter(wait))
 			}
 			return r == admitted
 		case rerr != nil:
@@ -232,12 +246,10 @@ func (c *tlsConn) heading(ctx context.Context) bool {
 	}
 }
 
-// badProxy says CLOSE without TLS, which has not begun, to whoever set up the proxy.
+// badProxy tells whoever set up the proxy.
 func (c *tlsConn) badProxy() {
 	c.gateway.counters.close(protocol.CodeBadProxy)
-	_ = c.SetWriteDeadline(time.Now().Add(tlsGoodbye))
-	f := protocol.Failure{Code: protocol.CodeBadProxy, Text: []byte(protocol.CodeBadProxy.Meaning())}
-	_, _ = c.Write(f.AppendClose(nil))
+	c.sayClose(protocol.CodeBadProxy, 0)
 }
 
 // SetLinger is for a reset.
