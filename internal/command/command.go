@@ -13,7 +13,7 @@ import (
 )
 
 type cli struct {
-	Config  kong.ConfigFlag  `placeholder:"FILE" help:"Read flags from this JSON file; keys are flag names."`
+	Config  kong.ConfigFlag  `placeholder:"FILE" help:"Read settings from this TOML file (default: ./gannet.toml, if it is there); keys are flag names, a table [serve] is for that command alone."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
 	Serve serveCmd `cmd:"" default:"withargs" help:"Start a complete server in one process (the default)."`
@@ -44,10 +44,10 @@ func Main() {
 func newParser(c *cli, further ...kong.Option) (*kong.Kong, error) {
 	return kong.New(c, append([]kong.Option{
 		kong.Name("gannet"),
-		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag with a value can also be set in the environment (GANNET_LISTEN for --listen) or in a JSON file (--config, ./gannet.json)."),
+		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag with a value can also be set in the environment (GANNET_LISTEN for --listen) or in a TOML file (--config, ./gannet.toml)."),
 		kong.DefaultEnvars("GANNET"),
 		kong.PostBuild(func(k *kong.Kong) error { withoutSwitches(k.Model.Node); return nil }),
-		kong.Configuration(readConfiguration, "./gannet.json"),
+		kong.Configuration(readConfiguration, configFile),
 		kong.Vars{"version": "gannet " + version()},
 		limitDefaults(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),

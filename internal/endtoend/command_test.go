@@ -1,6 +1,7 @@
 package endtoend
 
 import (
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -88,11 +89,15 @@ func TestVersionAndHelp(t *testing.T) {
 
 func TestBadConfigurationFiles(t *testing.T) {
 	for content, says := range map[string]string{
-		`{"listen": `:         "not a JSON object",
-		`{"lisen": "x"}`:      `"lisen", which is no flag`,
-		`{"lanes": "plenty"}`: "lanes",
+		"listen = ":                        "is no TOML",
+		"lisen = \"x\"":                    `"lisen", which is no flag; did you mean "listen"?`,
+		"lanes = \"plenty\"":               "lanes",
+		"[serve]\nmin-fre = 5":             `"min-fre" in the table "serve", which is no flag of gannet serve; did you mean "min-free"?`,
+		"[server]\nlisten = \"x\"":         `a table "server", which is no command; did you mean "serve"?`,
+		"[chat]\nlanes = 1":                `"lanes" in the table "chat"`,
+		"something-else-altogether = true": `"something-else-altogether", which is no flag` + "\n",
 	} {
-		file := filepath.Join(t.TempDir(), "config.json")
+		file := filepath.Join(t.TempDir(), "config.toml")
 		if err := os.WriteFile(file, []byte(content), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -106,13 +111,14 @@ func TestBadConfigurationFiles(t *testing.T) {
 func TestSettingsComeFromFlagsEnvironmentAndFile(t *testing.T) {
 	dir := t.TempDir()
 	address := freeAddress(t)
-	file := filepath.Join(dir, "gannet.json")
-	if err := os.WriteFile(file, []byte(`{"listen": "`+address+`", "data": "`+dir+`/from-file"}`), 0o600); err != nil {
+	file := filepath.Join(dir, "gannet.toml")
+	settings := fmt.Sprintf("data = %q\nlisten = \"127.0.0.1:1\"\n[serve]\nlisten = %q\n[chat]\ndata = \"elsewhere\"\n", dir+"/from-file", address)
+	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	server := serveWith(t, dir, []string{"GANNET_DATA=" + dir + "/from-environment"}, "--config", file)
 	if server.address != address {
-		t.Errorf("listens on %s, the file says %s", server.address, address)
+		t.Errorf("listens on %s, the table of the file says %s", server.address, address)
 	}
 	if _, err := os.Stat(dir + "/from-environment/keys"); err != nil {
 		t.Errorf("the environment does not win over the file: %v", err)
