@@ -24,7 +24,7 @@ var importRules = []struct {
 	{"gannet", []string{"gannet/internal/command"}},
 	{"gannet/protocol", nil},
 	{"gannet/internal/hop", []string{"gannet/protocol"}},
-	{"gannet/internal/operate", nil},
+	{"gannet/internal/operate", []string{"github.com/prometheus/client_golang/prometheus"}},
 	{"gannet/internal/folder", nil},
 	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -37,6 +38,7 @@ type serveCmd struct {
 	Lanes        int    `placeholder:"N" help:"Write lanes; by default one for each core."`
 	OutboxMemory int    `default:"256" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
 	LogLevel     string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
+	LogFormat    string `default:"text" enum:"text,json" help:"How log lines are written: text (key=value) or json."`
 
 	GiveUp  string `name:"give-up-lost-messages" placeholder:"CODE" help:"Start although messages that were acked are missing from the store, and give them up for good; conversations go on above every seq that was given out. CODE comes from the start that was refused, and stands for that loss alone. Empty: such a start is refused."`
 	MinFree int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
@@ -52,11 +54,10 @@ func (serveCmd) Help() string {
 
 // Run starts the server and stops it when ctx ends.
 func (c *serveCmd) Run(ctx context.Context) error {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+	log, err := c.logger(os.Stderr)
+	if err != nil {
 		return err
 	}
-	log := slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
 	slog.SetDefault(log)
 	s, err := c.startUntil(ctx, log)
 	if err != nil {
@@ -80,6 +81,19 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	time.AfterFunc(exitTimeout, func() { fail(errors.New("stopping took too long, what was under way is cut off")) })
 	return s.stop()
+}
+
+// logger gives the log, as the flags say.
+func (c *serveCmd) logger(to io.Writer) (*slog.Logger, error) {
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
+		return nil, err
+	}
+	options := &slog.HandlerOptions{Level: level}
+	if c.LogFormat == "json" {
+		return slog.New(slog.NewJSONHandler(to, options)), nil
+	}
+	return slog.New(slog.NewTextHandler(to, options)), nil
 }
 
 // startUntil starts the server, or ends with ctx.

@@ -160,7 +160,8 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			},
 			Unreadable:  func() any { return pusher.Unreadable() },
 			Connections: func() uint64 { return g.Stats()["connections"] },
-			Health:      s.health,
+			Health:      s.store.Health,
+			Ready:       s.ready,
 		})
 		if err != nil {
 			return s, err
@@ -214,12 +215,13 @@ func (s *server) holdData(dir string, log *slog.Logger) error {
 	return nil
 }
 
-// health says why this server should get no more clients, if so.
-func (s *server) health() error {
+// ready says why this server should get no more clients, if so. One that takes no
+// messages for want of room on the disk still lets its clients read.
+func (s *server) ready() error {
 	if s.stopping.Load() {
 		return errors.New("stopping")
 	}
-	return s.store.Health()
+	return nil
 }
 
 // minFree gives the store's own setting, which is in bytes and where 0 is the default.

@@ -22,6 +22,7 @@ type Sources struct {
 	Unreadable  func() any            // records that could not be read
 	Connections func() uint64
 	Health      func() error // nil: everything is as it should be
+	Ready       func() error // nil: it may be sent more clients
 }
 
 // Server serves all that over HTTP. It has no authentication and belongs on
@@ -34,6 +35,8 @@ type Server struct {
 // Start listens on the address.
 //
 //	/healthz           200 while all is well, else 503 and why
+//	/readyz            200 while more clients may be sent here, else 503 and why
+//	/metrics           counters, in the form of Prometheus
 //	/debug/vars        counters
 //	/debug/memory      memory; with ?gc=1 after a collection
 //	/debug/unreadable  records that transfer could not read
@@ -49,13 +52,9 @@ func Start(address string, from Sources) (*Server, error) {
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) { reply(w, from.Vars()) })
 	mux.HandleFunc("GET /debug/unreadable", func(w http.ResponseWriter, _ *http.Request) { reply(w, from.Unreadable()) })
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		if err := from.Health(); err != nil {
-			http.Error(w, err.Error(), http.StatusServiceUnavailable)
-			return
-		}
-		fmt.Fprintln(w, "ok", from.Version)
-	})
+	mux.Handle("GET /metrics", metricsHandler(from.Version, from.Vars))
+	mux.HandleFunc("GET /healthz", from.tell(from.Health))
+	mux.HandleFunc("GET /readyz", from.tell(from.Ready))
 	mux.HandleFunc("GET /debug/memory", func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("gc") != "" {
 			debug.FreeOSMemory() // collects, and gives back what it can
@@ -65,6 +64,17 @@ func Start(address string, from Sources) (*Server, error) {
 	s := &Server{listener: ln, http: &http.Server{Handler: mux}}
 	go s.http.Serve(ln) // ends with Stop
 	return s, nil
+}
+
+// tell answers whether all is well.
+func (from *Sources) tell(whether func() error) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		if err := whether(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok", from.Version)
+	}
 }
 
 // Address is where it listens.

@@ -17,6 +17,7 @@ type asked struct {
 	t           *testing.T
 	failure     atomic.Pointer[error]
 	connections atomic.Uint64
+	stopping    atomic.Bool
 }
 
 func start(t *testing.T) *asked {
@@ -36,6 +37,12 @@ func start(t *testing.T) *asked {
 		Health: func() error {
 			if err := a.failure.Load(); err != nil {
 				return *err
+			}
+			return nil
+		},
+		Ready: func() error {
+			if a.stopping.Load() {
+				return errors.New("stopping")
 			}
 			return nil
 		},
@@ -87,6 +94,21 @@ func TestHealth(t *testing.T) {
 	a.failure.Store(nil)
 	if status, _, _ := a.get("/healthz"); status != http.StatusOK {
 		t.Errorf("all is well again, and the answer is %d", status)
+	}
+}
+
+// A server that stops is well, and ready for nobody.
+func TestReadiness(t *testing.T) {
+	a := start(t)
+	if status, _, _ := a.get("/readyz"); status != http.StatusOK {
+		t.Errorf("it is ready, and the answer is %d", status)
+	}
+	a.stopping.Store(true)
+	if status, _, body := a.get("/readyz"); status != http.StatusServiceUnavailable || !strings.Contains(body, "stopping") {
+		t.Errorf("it stops, and the answer is %d, %q", status, body)
+	}
+	if status, _, _ := a.get("/healthz"); status != http.StatusOK {
+		t.Errorf("it stops, and is not well: %d", status)
 	}
 }
 
