@@ -3,7 +3,9 @@ package embedded
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -219,16 +221,39 @@ func (d *lossDisk) crash() {
 		d.fs = memory.CrashClone(vfs.CrashCloneCfg{})
 		return
 	}
-	to := d.fs.PathJoin(d.folder(), lossFolder)
-	for _, suffix := range []string{"", ".mark"} {
-		if _, err := d.fs.Stat(d.dir + suffix); err != nil {
-			continue // a first start has not got that far
+	// A store that failed may still be writing a table: a copy is what was there at one
+	// moment only if nothing changed meanwhile.
+	await(d.T, "the folder is copied", func() bool {
+		to, before := d.fs.PathJoin(d.folder(), lossFolder), d.sizes()
+		for _, suffix := range []string{"", ".mark"} {
+			if _, err := d.fs.Stat(d.dir + suffix); err != nil {
+				continue // a first start has not got that far
+			}
+			if ok, err := vfs.Clone(d.fs, d.fs, d.dir+suffix, to+suffix); err != nil || !ok {
+				return false
+			}
 		}
-		if ok, err := vfs.Clone(d.fs, d.fs, d.dir+suffix, to+suffix); err != nil || !ok {
-			d.Fatal(ok, err)
+		if !maps.Equal(before, d.sizes()) {
+			return false
+		}
+		d.dir = to
+		return true
+	})
+}
+
+// sizes gives the files of the folder with their sizes and times.
+func (d *lossDisk) sizes() map[string]string {
+	sizes := make(map[string]string)
+	names, err := d.fs.List(d.dir)
+	if err != nil {
+		return sizes // there is no folder
+	}
+	for _, name := range names {
+		if info, err := d.fs.Stat(d.fs.PathJoin(d.dir, name)); err == nil {
+			sizes[name] = fmt.Sprint(info.Size(), info.ModTime())
 		}
 	}
-	d.dir = to
+	return sizes
 }
 
 // said keeps the records of a log.
