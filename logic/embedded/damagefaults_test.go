@@ -50,6 +50,8 @@ func isMark(op errorfs.Op) bool {
 	return strings.HasSuffix(op.Path, ".mark") || strings.HasSuffix(op.Path, ".mark.new")
 }
 
+func isFolderSync(op errorfs.Op) bool { return isSync(op) && filepath.Base(op.Path) == lossFolder }
+
 func isWrite(op errorfs.Op) bool {
 	return op.Kind == errorfs.OpFileWrite || op.Kind == errorfs.OpFileWriteAt
 }
@@ -92,10 +94,7 @@ func startCases() []damageCase {
 		{"start: the mark cannot be synced", fromTheStart(eio, markSync), held, "embedded: cannot use $DIR: the mark: …$DIR.mark: input/output error" + adviceDisk},
 		{"start: the mark may not be read", fromTheStart(iofs.ErrPermission, markOpen), held, "embedded: cannot read the mark $DIR.mark: …permission denied" + adviceRight},
 		{"start: nothing can be renamed", fromTheStart(eio, rename), held, "embedded: cannot open $DIR: …: input/output error" + adviceDisk},
-		{"start: the names in the folder cannot be made durable", func(d *lossDisk) {
-			dir := d.dir
-			fromTheStart(eio, func(op errorfs.Op) bool { return op.Path == dir && isSync(op) })(d)
-		}, held, "embedded: cannot open $DIR: …$DIR: input/output error" + adviceDisk},
+		{"start: the names in the folder cannot be made durable", fromTheStart(eio, isFolderSync), held, "embedded: cannot open $DIR: …$DIR: input/output error" + adviceDisk},
 		{"start: the folder cannot be listed", fromTheStart(eio, folders), held, "embedded: cannot open $DIR: …$DIR: input/output error" + adviceDisk},
 		{"start: the folder may not be read", fromTheStart(iofs.ErrPermission, folders), held, "embedded: cannot open $DIR: …$DIR: permission denied" + adviceRight},
 		{"start: the MANIFEST may not be read", fromTheStart(iofs.ErrPermission, manifestOpen), held, manifest + ": permission denied" + adviceRight},
@@ -142,10 +141,7 @@ var runCases = []damageCase{
 		"logic: the store is unavailable: writing failed: …$DIR/MANIFEST-#: no space left on device"},
 	{"running: the MANIFEST cannot be synced", meets(syscall.EIO, func(op errorfs.Op) bool { return isManifest(op) && isSync(op) }), fails,
 		"logic: the store is unavailable: writing failed: …$DIR/MANIFEST-#: input/output error"},
-	{"running: the names in the folder cannot be made durable", func(d *lossDisk) {
-		dir := d.dir // that of the store that fails, which goes on while the copy is opened
-		meets(syscall.EIO, func(op errorfs.Op) bool { return op.Path == dir && isSync(op) })(d)
-	}, fails, "logic: the store is unavailable: writing failed: a new file could not be made durable: …$DIR: input/output error"},
+	{"running: the names in the folder cannot be made durable", meets(syscall.EIO, isFolderSync), fails, "logic: the store is unavailable: writing failed: a new file could not be made durable: …$DIR: input/output error"},
 	{"running: the mark cannot be written", meets(syscall.EIO, func(op errorfs.Op) bool { return isMark(op) && isWrite(op) }), fails,
 		"logic: the store is unavailable: writing failed: the mark: …$DIR.mark: input/output error"},
 	{"running: the mark cannot be synced", meets(syscall.EIO, func(op errorfs.Op) bool { return isMark(op) && isSync(op) }), fails,
