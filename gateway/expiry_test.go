@@ -99,3 +99,36 @@ func TestWallClockThatJumps(t *testing.T) {
 	}
 	st.eventually("both are counted", func() bool { return st.stat("close.token_expired") == 2 })
 }
+
+// However the wall clock jumps, who says something in time stays, and who does not is
+// closed when it is with a clock that goes right.
+func TestHeartbeatsHeedNoWallClock(t *testing.T) {
+	const hour = 60 * 60
+	silent := func(jumps ...int64) (lasted time.Duration) {
+		st, clock := expiring(t, 0)
+		p, q := st.login(1), st.login(2)
+		st.pass(clock, 5*time.Second, p, q)
+		for st.stat("close.heartbeat_timeout") == 0 {
+			if lasted += time.Second; lasted > 10*time.Minute {
+				t.Fatal("nobody is closed who says nothing")
+			}
+			if len(jumps) > 0 {
+				clock.Add(jumps[int(lasted/time.Second)%len(jumps)])
+			}
+			p.alive()
+			st.turn(time.Second)
+		}
+		if code := q.closed(); code != protocol.CodeHeartbeatTimeout {
+			t.Errorf("with jumps of %v it was closed with %v", jumps, code)
+		}
+		st.pass(clock, 3*time.Minute, p)
+		p.alive()
+		return lasted
+	}
+	want := silent()
+	for _, jumps := range [][]int64{{-hour}, {hour}, {hour, -2 * hour, 0, hour}, {-beginning / 2, 0, beginning}} {
+		if got := silent(jumps...); (got - want).Abs() > 2*time.Second { // the close is counted beside the wheel
+			t.Errorf("with jumps of %v a silent connection lasted %v, else %v", jumps, got, want)
+		}
+	}
+}

@@ -12,6 +12,7 @@ import (
 // one timer and one goroutine for all connections.
 type wheel struct {
 	clock atomic.Int64 // ticks since the start
+	start time.Time    // of run, with its monotonic reading: nobody who turns the wall clock turns the wheel
 
 	mu    sync.Mutex
 	slots [wheelSlots]*session // heads of lists through session.timer
@@ -95,7 +96,7 @@ func (w *wheel) advance(dst []*session) []*session {
 func (w *wheel) run(stop <-chan struct{}, fire func(*session)) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()
-	start := time.Now()
+	w.start = time.Now()
 	var due []*session
 	for {
 		select {
@@ -103,7 +104,7 @@ func (w *wheel) run(stop <-chan struct{}, fire func(*session)) {
 			return
 		case <-ticker.C:
 		}
-		for target := int64(time.Since(start) / tick); w.now() < target; {
+		for target := int64(time.Since(w.start) / tick); w.now() < target; {
 			due = w.advance(due[:0])
 			for i, s := range due {
 				fire(s)

@@ -3,6 +3,7 @@ package gateway
 import (
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 )
@@ -79,5 +80,26 @@ func TestWheelKeepsTheEarliestOfTwo(t *testing.T) {
 	}
 	if late > 0 {
 		t.Errorf("%d early deadlines were put off by a later one", late)
+	}
+}
+
+// The wheel goes by the monotonic clock: where it starts from has such a reading, which
+// alone time.Since compares then, whatever becomes of the wall clock.
+func TestWheelGoesByTheMonotonicClock(t *testing.T) {
+	var w wheel
+	s := &session{}
+	w.schedule(s, 3)
+	stop, ended, fired := make(chan struct{}), make(chan struct{}), make(chan *session, 1)
+	go func() {
+		defer close(ended)
+		w.run(stop, func(s *session) { fired <- s })
+	}()
+	if got := <-fired; got != s {
+		t.Errorf("%p fired, want %p", got, s)
+	}
+	close(stop)
+	<-ended
+	if !strings.Contains(w.start.String(), " m=") {
+		t.Errorf("the start %v has no monotonic reading", w.start)
 	}
 }

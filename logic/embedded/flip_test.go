@@ -45,7 +45,7 @@ func writeTables(t *testing.T, dir string) (files map[string][]byte) {
 	for id := uint64(1); id <= flipMessages; id++ {
 		b := new(entries)
 		for peer := uint64(2); peer < 2+flipPeers; peer++ {
-			b.large(1, 1, peer, id, 300)
+			b.body(1, 1, peer, id, bodyOf(peer, id))
 		}
 		b.mustApply(t, s)
 		if id%4 == 0 {
@@ -71,6 +71,13 @@ func writeTables(t *testing.T, dir string) (files map[string][]byte) {
 		t.Fatal(err)
 	}
 	return files
+}
+
+// bodyOf gives a body that is found in a table.
+func bodyOf(peer, id uint64) []byte {
+	body := make([]byte, 300)
+	copy(body, fmt.Sprintf("message %d to %d.", id, peer))
+	return body
 }
 
 // restore puts the files into a folder of their own.

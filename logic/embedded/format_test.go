@@ -1,9 +1,7 @@
 package embedded
 
 import (
-	"encoding/binary"
 	"errors"
-	"fmt"
 	"strings"
 	"testing"
 
@@ -66,68 +64,6 @@ func TestIdentity(t *testing.T) {
 		if s = mustOpen(t, Options{Queues: queues, FS: disk}); s.Identity() != name {
 			t.Fatalf("with %d queues the store is called %x, was %x", queues, s.Identity(), name)
 		}
-	}
-}
-
-func TestOtherFormats(t *testing.T) {
-	set := func(key, value string) func(*testing.T, vfs.FS) {
-		return func(t *testing.T, fs vfs.FS) {
-			s := mustOpen(t, Options{Queues: 2, FS: fs})
-			mustSend(t, s, 1, 1, 2, 1)
-			if err := s.Close(); err != nil {
-				t.Fatal(err)
-			}
-			db := rawOpen(t, fs, nil)
-			err := db.Set([]byte(key), []byte(value), pebble.Sync)
-			if value == "" {
-				err = db.Delete([]byte(key), pebble.Sync)
-			}
-			if err := errors.Join(err, db.Close()); err != nil {
-				t.Fatal(err)
-			}
-		}
-	}
-	format := func(n uint32) string { return string(binary.BigEndian.AppendUint32(nil, n)) }
-	reads := fmt.Sprintf("reads format %d", formatVersion)
-	for name, c := range map[string]struct {
-		make func(*testing.T, vfs.FS)
-		says []string
-	}{
-		"a later format":           {set(keyFormat, format(formatVersion+1)), []string{fmt.Sprintf("%08x", formatVersion+1), reads, "another folder"}},
-		"an earlier format":        {set(keyFormat, format(formatVersion-1)), []string{fmt.Sprintf("%08x", formatVersion-1), reads, "another folder"}},
-		"a format of another size": {set(keyFormat, "1"), []string{reads}},
-		"no format":                {set(keyFormat, ""), []string{"does not say which"}},
-		"before there was a format": {func(t *testing.T, fs vfs.FS) {
-			db := rawOpen(t, fs, func(o *pebble.Options) { o.Merger = nil })
-			if err := errors.Join(db.Set([]byte("c"), []byte("message"), pebble.Sync), db.Close()); err != nil {
-				t.Fatal(err)
-			}
-		}, []string{fmt.Sprintf("before format %d", formatVersion), "another folder"}},
-	} {
-		t.Run(name, func(t *testing.T) {
-			disk := vfs.NewMem()
-			c.make(t, disk)
-			refused(t, disk, ErrFormat, c.says...)
-		})
-	}
-}
-
-// TestNoIdentity: a store that has lost its name is not given another.
-func TestNoIdentity(t *testing.T) {
-	for _, value := range []string{"", "short"} {
-		disk := vfs.NewMem()
-		if err := mustOpen(t, Options{Queues: 1, FS: disk}).Close(); err != nil {
-			t.Fatal(err)
-		}
-		db := rawOpen(t, disk, nil)
-		err := db.Delete([]byte(keyIdentity), pebble.Sync)
-		if value != "" {
-			err = db.Set([]byte(keyIdentity), []byte(value), pebble.Sync)
-		}
-		if err := errors.Join(err, db.Close()); err != nil {
-			t.Fatal(err)
-		}
-		refused(t, disk, errCorrupt)
 	}
 }
 

@@ -65,7 +65,7 @@ const (
 )
 
 // errCorrupt says that a record does not have the form in which it was written.
-var errCorrupt = errors.New("embedded: a record in the store is damaged")
+var errCorrupt = errors.New("embedded: a record in the store is damaged; stop the server and restore the data folder from a backup")
 
 // place is the part of a key that names a conversation.
 type place [placeSize]byte

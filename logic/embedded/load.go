@@ -19,7 +19,7 @@ func (s *Store) Load(ctx context.Context, conversations []*ledger.Loaded) error 
 	for _, c := range conversations {
 		if c.Err = ctx.Err(); c.Err == nil {
 			it.SetBounds(boundsOf(c.Key))
-			c.Err = withFile(load(it, c))
+			c.Err = advised(withFile(load(it, c)))
 		}
 		if c.Err != nil && s.damage.loads.Note() {
 			s.log.Error("embedded: a conversation cannot be read", "conversation", c.Key, "err", c.Err.Error())
@@ -90,7 +90,7 @@ func (s *Store) Walk(ctx context.Context, walks []*ledger.Walk) error {
 	for _, w := range walks {
 		if w.Err = ctx.Err(); w.Err == nil {
 			it.SetBounds(boundsOf(w.Key))
-			w.Err = withFile(walk(it, w))
+			w.Err = advised(withFile(walk(it, w)))
 		}
 		if w.Err != nil && ctx.Err() == nil && s.damage.walks.Note() {
 			s.log.Error("embedded: the messages of a device cannot be read", "conversation", w.Key, "user", w.User, "device", w.Device, "err", w.Err.Error())

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -160,23 +161,64 @@ type lossDisk struct {
 	fs   vfs.FS
 	root string // the folder that the store's folder is in
 	dir  string
+
+	fault *faulty // that opening meets
+	room  uint64  // bytes that are free; 0: as many as there are
+	small bool    // a few messages fill a table
+	undo  func()  // takes the cause away
+	log   *said
+}
+
+// options gives what the store is opened with.
+func (d *lossDisk) options() Options {
+	opts := lossOptions(d.fs)
+	if d.fault != nil {
+		opts.FS = d.fault.wrap(d.fs)
+	}
+	if d.room > 0 {
+		room := &roomy{FS: opts.FS}
+		room.free.Store(d.room)
+		opts.FS = room
+	}
+	if d.small {
+		opts.tune = smallTables
+	}
+	opts.Log = slog.New(d.log)
+	return opts
 }
 
 // newLossDisk copies the whole store, to the disk or to memory.
 func newLossDisk(t *testing.T, x *templates, memory bool) *lossDisk {
-	d := &lossDisk{T: t, templates: x, fs: vfs.Default}
+	d := &lossDisk{T: t, templates: x, fs: vfs.Default, undo: func() {}, log: &said{}}
 	if memory {
-		d.fs, d.root = vfs.NewMem(), "data"
+		d.fs, d.root = vfs.NewCrashableMem(), "data"
 		if err := d.fs.MkdirAll(d.root, 0o700); err != nil {
 			t.Fatal(err)
 		}
 	} else {
-		d.root = t.TempDir()
+		d.root = d.folder()
 	}
 	d.dir = d.fs.PathJoin(d.root, lossFolder)
 	d.replace(x.whole, "")
 	d.replace(x.whole, ".mark")
+	if memory {
+		for _, path := range []string{"", d.root} {
+			d.sync(path)
+		}
+	}
 	return d
+}
+
+// folder makes a folder on the disk that is removed when the test ends, as far as a store
+// that failed lets go of it.
+func (d *lossDisk) folder() string {
+	d.Helper()
+	path, err := os.MkdirTemp("", "damaged")
+	if err != nil {
+		d.Fatal(err)
+	}
+	d.Cleanup(func() { _ = os.RemoveAll(path) })
+	return path
 }
 
 // replace puts a template's folder, or its mark, in the place of what is there.
@@ -185,8 +227,20 @@ func (d *lossDisk) replace(from, suffix string) {
 	if err := d.fs.RemoveAll(d.dir + suffix); err != nil {
 		d.Fatal(err)
 	}
-	if ok, err := vfs.Clone(vfs.Default, d.fs, from+suffix, d.dir+suffix); err != nil || !ok {
+	if ok, err := vfs.Clone(vfs.Default, d.fs, from+suffix, d.dir+suffix, vfs.CloneSync); err != nil || !ok {
 		d.Fatal(ok, err)
+	}
+}
+
+// sync makes the names in a folder durable.
+func (d *lossDisk) sync(path string) {
+	d.Helper()
+	f, err := d.fs.OpenDir(path)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err != nil {
+		d.Fatal(err)
 	}
 }
 

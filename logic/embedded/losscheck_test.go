@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -61,7 +62,7 @@ func (d *lossDisk) looked() map[protocol.Conversation][]acked {
 
 func (d *lossDisk) open(code string) *Store {
 	d.Helper()
-	opts := lossOptions(d.fs)
+	opts := d.options()
 	opts.GiveUp = code
 	s, err := Open(d.dir, opts)
 	if err != nil {
@@ -100,13 +101,37 @@ func (d *lossDisk) openWhole() {
 	}
 }
 
-// refused opens the store, which must be refused with this, again and again, and must
-// leave everything as it is. It gives the loss.
+// says checks a sentence word by word: # stands for a number, a name of numbers or a
+// time, … for anything.
+func (d *lossDisk) says(got, want string) {
+	d.Helper()
+	if !d.sentence(want).MatchString(got) {
+		d.Errorf("it is said:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func (d *lossDisk) sentence(want string) *regexp.Regexp {
+	pattern := strings.NewReplacer(`\$DIR`, regexp.QuoteMeta(d.dir), "#", "[0-9][0-9,: -]*", "…", "(?s:.+)").Replace(regexp.QuoteMeta(want))
+	return regexp.MustCompile("^" + pattern + "$")
+}
+
+// told checks that the log has the sentence.
+func (d *lossDisk) told(want string) {
+	d.Helper()
+	d.log.mu.Lock()
+	defer d.log.mu.Unlock()
+	if !slices.ContainsFunc(d.log.lines, d.sentence(want).MatchString) {
+		d.Errorf("the log says:\n%s\nwant among it:\n%s", strings.Join(d.log.lines, "\n"), want)
+	}
+}
+
+// refused opens the store, which must be refused with this sentence, again and again,
+// and must leave everything as it is. It gives the loss.
 func (d *lossDisk) refused(says string) (loss *LossError) {
 	d.Helper()
 	before := d.state()
 	for _, code := range []string{"", "", "00000000"} {
-		opts := lossOptions(d.fs)
+		opts := d.options()
 		opts.GiveUp = code
 		s, err := Open(d.dir, opts)
 		if err == nil {
@@ -121,7 +146,8 @@ func (d *lossDisk) refused(says string) (loss *LossError) {
 			d.Errorf("it was refused with %v, before with %v", again, loss)
 		}
 		loss = again
-		for _, want := range []string{says, d.dir, "nothing was changed", "restore a backup"} {
+		d.says(again.Missing, says)
+		for _, want := range []string{"nothing was changed", "restore a backup", markPath(d.dir)} {
 			if !strings.Contains(err.Error(), want) {
 				d.Errorf("the error is %q and does not say %q", err, want)
 			}
@@ -148,7 +174,7 @@ func (d *lossDisk) goOnWithout(loss *LossError) {
 		}
 		// So it is done, and what is said then goes on.
 		d.remove(d.dir)
-		loss = d.refused("the store is gone")
+		loss = d.refused(goneAll)
 	}
 	original, _, err := readMark(vfs.Default, markPath(d.whole))
 	if err != nil {

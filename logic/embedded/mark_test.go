@@ -2,7 +2,6 @@ package embedded
 
 import (
 	"errors"
-	iofs "io/fs"
 	"log/slog"
 	"strings"
 	"sync/atomic"
@@ -202,33 +201,6 @@ func TestMarkFails(t *testing.T) {
 			t.Error("the message is not there")
 		}
 	})
-}
-
-// TestMarkThatMayNotBeRead: a mark that this user may not read is not one that is
-// missing, and no code helps; likewise the folder.
-func TestMarkThatMayNotBeRead(t *testing.T) {
-	disk := vfs.NewMem()
-	s := mustOpen(t, Options{Queues: 1, FS: disk})
-	mustSend(t, s, 1, 1, 2, 1)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
-	}
-	for name, path := range map[string]string{"mark": "data.mark", "folder": "data"} {
-		fs := errorfs.Wrap(disk, errorfs.InjectorFunc(func(op errorfs.Op) error {
-			if op.Path == path {
-				return iofs.ErrPermission
-			}
-			return nil
-		}))
-		_, err := Open("data", Options{Queues: 1, FS: fs})
-		if !errors.Is(err, iofs.ErrPermission) || errors.Is(err, ErrLost) || !strings.Contains(err.Error(), path) {
-			t.Errorf("%s: Open gives %v", name, err)
-		}
-	}
-	s = mustOpen(t, Options{Queues: 1, FS: disk}) // nothing was locked or changed
-	if head := headOf(t, s, direct(1, 2)); head != 1 {
-		t.Errorf("the head is %d", head)
-	}
 }
 
 // TestStaleToken: a ceiling that was raised already is not raised once more, whoever

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"hash/crc32"
 	iofs "io/fs"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -69,6 +68,8 @@ type opening struct {
 	markError error // why it cannot, if there is one
 	torn      bool  // one of its slots cannot be read
 
+	reading reading
+
 	there bool // there is a database
 	found contents
 
@@ -88,7 +89,7 @@ type contents struct {
 // examine looks at the folder, changes nothing, and refuses it if something is missing
 // that was not given up. It locks the folder for whoever opens it.
 func (s *Store) examine(dir string, opts Options) (*opening, error) {
-	o := &opening{store: s, dir: dir, opts: opts}
+	o := &opening{store: s, dir: dir, opts: opts, reading: reading{FS: opts.FS}}
 	if err := o.examine(); err != nil {
 		return nil, errors.Join(err, o.unlock())
 	}
@@ -96,7 +97,10 @@ func (s *Store) examine(dir string, opts Options) (*opening, error) {
 }
 
 func (o *opening) examine() error {
-	if _, err := o.opts.FS.Stat(o.dir); err == nil {
+	if info, err := o.opts.FS.Stat(o.dir); err == nil {
+		if !info.IsDir() {
+			return o.explain(syscall.ENOTDIR)
+		}
 		if o.lock, err = pebble.LockDirectory(o.dir, o.opts.FS); err != nil {
 			return o.explain(err)
 		}
@@ -133,7 +137,7 @@ func (o *opening) readMark() error {
 	case errors.Is(err, errMark):
 		o.markError = err
 	default:
-		return fmt.Errorf("embedded: cannot read the mark %s: %w", path, err)
+		return fmt.Errorf("embedded: cannot read the mark %s: %w", path, advised(err))
 	}
 	if o.torn {
 		o.opts.Log.Warn("embedded: one of the two slots of the mark is damaged, as after a crash while it was written; the other one counts", "mark", path)
@@ -152,7 +156,7 @@ func (o *opening) look() error {
 	}
 	o.there = true
 	if o.found, err = readContents(db); err != nil {
-		err = fmt.Errorf("embedded: cannot use %s: %w", o.dir, withFile(err))
+		err = fmt.Errorf("embedded: cannot use %s: %w", o.dir, advised(withFile(err)))
 	}
 	return errors.Join(err, db.Close())
 }
@@ -205,13 +209,14 @@ func (o *opening) judge() *LossError {
 	case o.found.identity != o.mark.identity:
 		missing = fmt.Sprintf("this is another store (%x) than the mark %s says (%x)", o.found.identity, markPath(o.dir), o.mark.identity)
 	case behind > 0:
-		missing = fmt.Sprintf("the store is %s behind what it had reached at %s", countOf(behind), o.when())
+		missing = fmt.Sprintf("the store is %s behind what it had reached at %s: the end of a write-ahead log (*.log) or of the MANIFEST-* is lost, or the folder is an older copy", countOf(behind), o.when())
 	}
 	if cause = o.found.commits.hole(); cause != nil {
+		const where = ": a write-ahead log (*.log), or what the MANIFEST-* named, is lost"
 		if missing == "" {
-			missing = cause.Error()
+			missing = cause.Error() + where
 		} else {
-			missing += ", and " + cause.Error()
+			missing += ", and " + cause.Error() + where
 		}
 	}
 	if missing == "" {
@@ -250,7 +255,7 @@ func (o *opening) openToRead() (db *pebble.DB, err error) {
 			db, err = nil, o.explain(why)
 		}
 	}()
-	settings := pebbleOptions(o.opts.FS, o.opts.CacheBytes, logger{log: o.opts.Log})
+	settings := pebbleOptions(&o.reading, o.opts.CacheBytes, logger{log: o.opts.Log})
 	settings.Logger, settings.EventListener = reader{logger{log: o.opts.Log}}, o.store.listener(newScheduler())
 	if o.opts.tune != nil {
 		o.opts.tune(settings)
@@ -279,16 +284,10 @@ func (o *opening) explain(err error) error {
 	case errors.Is(err, pebble.ErrDBDoesNotExist):
 		return err
 	case errors.Is(err, iofs.ErrPermission), isFull(err), isPassing(err), errors.Is(err, syscall.ENOTDIR), o.store.Err() != nil:
-		return fmt.Errorf("embedded: cannot open %s: %w", o.dir, err)
+		return fmt.Errorf("embedded: cannot open %s: %w", o.dir, advised(err))
 	default:
-		return &LossError{dir: o.dir, cause: err, Missing: fmt.Sprintf("embedded: cannot open %s: %v", o.dir, withFile(err))}
+		return &LossError{dir: o.dir, cause: err, Missing: fmt.Sprintf("embedded: cannot open %s: %v", o.dir, o.reading.blame(withFile(err)))}
 	}
-}
-
-// isPassing says whether an error is one of the machine and not of what is in the
-// folder: it may be gone at the next start, or with another disk or cable.
-func isPassing(err error) bool {
-	return slices.ContainsFunc([]error{syscall.EIO, syscall.ENOMEM, syscall.EMFILE, syscall.ENFILE}, func(kind error) bool { return errors.Is(err, kind) })
 }
 
 // isLocked recognises what Pebble's file systems answer for a lock that is held:
@@ -331,7 +330,7 @@ func readContents(db *pebble.DB) (c contents, err error) {
 	}
 	identity, err := get(db, keyIdentity)
 	if errors.Is(err, pebble.ErrNotFound) || err == nil && len(identity) != len(c.identity) {
-		err = fmt.Errorf("%w: the store has lost its name", errCorrupt)
+		err = fmt.Errorf("the store has lost its name: %w", errCorrupt)
 	}
 	if err != nil {
 		return c, err

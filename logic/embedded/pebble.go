@@ -94,13 +94,33 @@ func (l logger) Errorf(format string, args ...any) {
 // with a lock in the wrong state even its message would be lost: there the store
 // fails, and the goroutine stays where it is.
 func (l logger) Fatalf(format string, args ...any) {
-	err := fmt.Errorf(format, args...)
+	err := asError(format, args...)
 	if withinCall() {
 		panic(err)
 	}
 	l.fail(err)
 	forEver()
 }
+
+// asError is fmt.Errorf, but the result wraps whatever errors are among the arguments.
+func asError(format string, args ...any) error {
+	said := &saidError{text: fmt.Sprintf(format, args...)}
+	for _, arg := range args {
+		if cause, ok := arg.(error); ok {
+			said.causes = append(said.causes, cause)
+		}
+	}
+	return said
+}
+
+// saidError is an error of which Pebble gives the text.
+type saidError struct {
+	text   string
+	causes []error
+}
+
+func (e *saidError) Error() string   { return e.text }
+func (e *saidError) Unwrap() []error { return e.causes }
 
 // withinCall says whether the goroutine is in a call of the store's.
 func withinCall() bool {

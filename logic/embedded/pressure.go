@@ -44,6 +44,7 @@ type pressure struct {
 
 	reserve atomic.Int64  // bytes that small messages may still take while flushes are behind
 	moved   chan struct{} // holds a token when tables came or went
+	written atomic.Int64  // bytes committed since the free space was looked at
 	begun   atomic.Uint64 // tables that were begun
 	counted atomic.Uint64 // those of them that waiting counts for certain
 
@@ -133,6 +134,7 @@ func (s *Store) lookAtSpace() {
 	if s.minFree < 0 {
 		return
 	}
+	p.written.Store(0)
 	usage, err := s.fs.GetDiskUsage(s.dir)
 	if errors.Is(err, vfs.ErrUnsupported) {
 		return
@@ -194,6 +196,9 @@ type part struct {
 func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part) {
 	if s.pressure.sends.Load() == nil && s.perhapsBehind() {
 		s.lookAtTables()
+	}
+	if s.pressure.written.Load() > s.minFree/lookShare {
+		s.lookAtSpace()
 	}
 	sends, cursors := s.pressure.sends.Load(), s.pressure.cursors.Load()
 	if sends == nil && cursors == nil {

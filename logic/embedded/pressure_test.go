@@ -44,8 +44,12 @@ func within(t *testing.T, what string, do func()) {
 
 // large is a message with a body of this size.
 func (b *entries) large(user, device, peer, id uint64, body int) *entries {
+	return b.body(user, device, peer, id, make([]byte, body))
+}
+
+func (b *entries) body(user, device, peer, id uint64, body []byte) *entries {
 	start := len(b.Blob)
-	m := protocol.Message{Target: to(peer), Sender: user, Device: device, ClientID: id, Content: protocol.ContentText, Body: make([]byte, body)}
+	m := protocol.Message{Target: to(peer), Sender: user, Device: device, ClientID: id, Content: protocol.ContentText, Body: body}
 	b.Blob = m.AppendFrame(b.Blob)
 	b.Entries = append(b.Entries, logic.Entry{
 		Op: hop.OpMessage, Conversation: m.Conversation(), User: user, Device: device, ClientID: id,
@@ -262,23 +266,54 @@ func TestStorageFull(t *testing.T) {
 	}
 }
 
-// TestStartOnAFullDisk: a start that could not write out its logs says so, and what
-// is there stays as it is.
-func TestStartOnAFullDisk(t *testing.T) {
-	disk := &roomy{FS: vfs.NewMem()}
-	disk.free.Store(2 << 30)
-	s := mustOpen(t, Options{Queues: 1, FS: disk})
-	mustSend(t, s, 1, 1, 2, 1)
-	if err := s.Close(); err != nil {
-		t.Fatal(err)
+// filling is a file system of a certain size.
+type filling struct {
+	*vfs.MemFS
+	size int64
+}
+
+// left gives what is free, below 0 once more was written than there is room for.
+func (f *filling) left() int64 {
+	names, err := f.List("data")
+	if err != nil {
+		return f.size // nothing is there yet
 	}
-	disk.free.Store(1 << 20)
-	if _, err := Open("data", Options{Queues: 1, FS: disk}); !errors.Is(err, ErrFull) {
-		t.Fatalf("Open gives %v, want ErrFull", err)
+	left := f.size
+	for _, name := range names {
+		if info, err := f.Stat(f.PathJoin("data", name)); err == nil {
+			left -= info.Size()
+		}
 	}
-	disk.free.Store(2 << 30)
-	s = mustOpen(t, Options{Queues: 1, FS: disk})
-	if head := headOf(t, s, direct(1, 2)); head != 1 {
-		t.Errorf("the head is %d", head)
+	return left
+}
+
+func (f *filling) GetDiskUsage(string) (vfs.DiskUsage, error) {
+	return vfs.DiskUsage{AvailBytes: uint64(max(0, f.left()))}, nil
+}
+
+// TestFastWriterLeavesRoom: messages are refused while there is more room than is kept
+// for acks and reads, however much is written in the time between two looks.
+func TestFastWriterLeavesRoom(t *testing.T) {
+	const minFree = 16 << 20
+	disk := &filling{MemFS: vfs.NewMem(), size: 48 << 20}
+	s := mustOpen(t, Options{Queues: 1, FS: disk, MinFree: minFree, Log: slog.New(slog.DiscardHandler)})
+	for id := uint64(1); ; {
+		b := new(entries)
+		for range 16 {
+			b.large(1, 1, 2, id, 60<<10)
+			id++
+		}
+		if e := b.mustApply(t, s)[0]; e.Outcome == logic.Refused {
+			if e.Code != protocol.CodeStorageFull {
+				t.Fatalf("refused with %+v", e)
+			}
+			break
+		}
+		if left := disk.left(); left < minFree/2 {
+			t.Fatalf("messages are taken with %d bytes left of the %d to be kept free", left, minFree)
+		}
+	}
+	if left := disk.left(); left >= minFree {
+		t.Errorf("refused with %d bytes free", left)
 	}
 }

@@ -2,6 +2,7 @@ package embedded
 
 import (
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2"
@@ -12,11 +13,14 @@ import (
 const grantPause = 100 * time.Millisecond
 
 // scheduler is Pebble's own scheduler of compactions, but that none begins for a pause
-// after one failed. Over tables in level 0 that cannot be merged Pebble would try
-// again at once, for ever.
+// after one failed, and none before the database is open. Over tables in level 0 that
+// cannot be merged Pebble would try again at once, for ever. And where Pebble gives up
+// opening it takes from a compaction under way what that reads with, which is a panic
+// that nobody recovers.
 type scheduler struct {
 	pebble.CompactionScheduler
-	pause pause
+	pause  pause
+	opened atomic.Bool
 
 	stop    chan struct{}
 	granter sync.WaitGroup
@@ -70,7 +74,7 @@ func (s *scheduler) grant(db pausedDB) {
 	}
 }
 
-// pausedDB allows no compaction during a pause.
+// pausedDB allows no compaction before the database is open and during a pause.
 type pausedDB struct {
 	pebble.DBForCompaction
 	scheduler *scheduler
@@ -78,7 +82,7 @@ type pausedDB struct {
 
 // GetAllowedWithoutPermission implements pebble.DBForCompaction.
 func (d pausedDB) GetAllowedWithoutPermission() int {
-	if d.scheduler.pause.left() > 0 {
+	if !d.scheduler.opened.Load() || d.scheduler.pause.left() > 0 {
 		return 0
 	}
 	return d.DBForCompaction.GetAllowedWithoutPermission()

@@ -14,9 +14,13 @@ import (
 const DefaultMinFree = 1 << 30
 
 const (
-	// spaceTick is how often free space is looked at. A disk of 500 MB/s takes less
-	// than half of DefaultMinFree in it.
+	// spaceTick is how often free space is looked at, for what others write there.
 	spaceTick = time.Second
+
+	// lookShare is which part of MinFree messages may take until it is looked at again:
+	// however fast the disk and small MinFree, logs and the tables that they become
+	// take an eighth of it at most before messages are refused.
+	lookShare = 16
 
 	// cursorShare is which part of MinFree is kept from acks and reads as well. They
 	// are small, so it lasts for long; without it they could end in a full disk.

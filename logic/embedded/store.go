@@ -23,6 +23,7 @@
 //	pebble.go   how Pebble is set up; scheduler.go: when it compacts
 //	pressure.go what is refused while the disk is behind or full; space.go, disk.go
 //	damage.go   files that are not as they were written
+//	blame.go    which file a start fails with, and what can be done
 package embedded
 
 import (
@@ -181,9 +182,14 @@ func Open(dir string, opts Options) (*Store, error) {
 	if s.db, err = s.openPebble(dir, settings); err != nil {
 		return nil, errors.Join(o.explain(err), o.unlock())
 	}
+	compactions.opened.Store(true)
 	if err := s.begin(o); err != nil {
 		close(s.closing)
-		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(withFile(err), s.closePebble(context.Background()), o.unlock()))
+		end := errors.Join(s.closePebble(context.Background()), o.unlock())
+		if s.Err() != nil {
+			end = nil // it says the same
+		}
+		return nil, fmt.Errorf("embedded: cannot use %s: %w", dir, errors.Join(advised(withFile(err)), end))
 	}
 	s.opened.Store(true)
 	s.lookAtSpace()
@@ -199,7 +205,7 @@ func Open(dir string, opts Options) (*Store, error) {
 func (s *Store) begin(o *opening) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil { // of Pebble, which could not write
-			err = s.fail(fmt.Errorf("%v", cause))
+			err = s.fail(asError("%v", cause))
 		}
 	}()
 	if o.givenUp != nil {

@@ -156,6 +156,7 @@ func (s *Store) commit(q *queue, w *pebble.Batch, stamp uint64) (err error) {
 		return s.fail(err)
 	}
 	q.made++
+	s.pressure.written.Add(int64(w.Len()))
 	s.mark.reached(q.index, q.made, stamp)
 	_ = w.Close() // it gives memory back; the commit stands
 	return nil

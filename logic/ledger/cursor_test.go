@@ -153,9 +153,9 @@ func TestRecordNamesOnlyAcksThatRose(t *testing.T) {
 // settled or abandoned.
 func TestReadersSeeWholeBatches(t *testing.T) {
 	d := newDesk(t, 64, 3)
-	d.do(ann.ack(0)) // from here on it is in memory: the store of tests must not be read while it is written
+	last := uint64(3)
+	d.do(append(bob.sends(1, last), ann.reads(1e9), ann.ack(1e9))...) // from here on it is in memory: the store of tests must not be read while it is written
 	var looks atomic.Int64
-	var last uint64
 	done := make(chan struct{})
 	var readers sync.WaitGroup
 	readers.Go(func() {

@@ -171,6 +171,24 @@ func TestTooManyDevices(t *testing.T) {
 	wantTooMany(t, d.do(origin{1, maxDevices + 2}.send(1))...)
 }
 
+// TestTimeThatLiesAhead: a clock that was wrong by a day or more, and is set right,
+// leaves devices whose time says nothing; one of a few hours keeps them.
+func TestTimeThatLiesAhead(t *testing.T) {
+	d := newDesk(t, 64, 64)
+	d.crowd(maxDevices)
+	newest := d.now - 1
+	one := origin{1, maxDevices + 1}
+	d.now = newest - day + 1
+	wantTooMany(t, d.do(one.send(1))...)
+	d.now--
+	if e := d.do(one.send(1))[0]; e.Outcome != logic.Applied || e.Seq != maxDevices+1 {
+		t.Fatalf("a day behind the newest device one more came to %+v", e)
+	}
+	if len(d.change.Gone) != 1 || d.change.Gone[0].Device != maxDevices {
+		t.Fatalf("devices %+v make room, want %d, whose time lies a day ahead", d.change.Gone, maxDevices)
+	}
+}
+
 // TestOldestDeviceMakesRoom also for one that only acks.
 func TestOldestDeviceMakesRoom(t *testing.T) {
 	d := newDesk(t, 64, 64)

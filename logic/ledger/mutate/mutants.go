@@ -95,6 +95,8 @@ var mutants = []mutant{
 	{"gather.go", "s.device.batch = w.number", "_ = s", "a device that the batch names later does not make room"},
 	{"device.go", "sent+remembered > now", "sent+remembered >= now", "after a day a device makes room"},
 	{"device.go", "sent+remembered > now", "false", "a device that sent something today stays"},
+	{"device.go", "sent < now+remembered", "sent <= now+remembered", "a time that lies a day ahead says nothing"},
+	{"device.go", " && sent < now+remembered", "", "a clock that was wrong keeps no device for ever"},
 	{"device.go", "d.next.Last >= replayed", "d.next.Last > replayed+1000", "a device that made room does not come back"},
 	{"device.go", "m.next.Delivered < d.next.Acked ||", "m.next.Delivered > d.next.Acked ||", "the delivered cursor survives a device that had acked most"},
 	{"device.go", "|| m.next.Changed < d.next.Changed", "", "what changed has changed, whichever device makes room"},
