@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -175,9 +176,10 @@ func TestAcksOfAFullLaneHoldUpNoOthers(t *testing.T) {
 // so and tries it again himself.
 func TestAcksThatLogicHasNoTimeFor(t *testing.T) {
 	l := newLogic()
-	busy := 3
+	var busy atomic.Int32
+	busy.Store(3)
 	l.answer = func(r request) []byte {
-		if busy--; busy >= 0 {
+		if busy.Add(-1) >= 0 {
 			return protocol.Failure{Code: protocol.CodeBusy, RetryAfter: 100}.AppendError(nil, r.Frame.Request)
 		}
 		return done(r)
@@ -206,8 +208,7 @@ func TestAcksThatLogicHasNoTimeFor(t *testing.T) {
 	if n := len(l.requests()); n != 4 {
 		t.Errorf("logic was asked %d times", n)
 	}
-	l.does(misdeed{})
-	busy = 1
+	busy.Store(1)
 	p.send(cursorTo(2, 9).AppendRead(nil, 8))
 	p.refused(8, protocol.CodeBusy)
 }
