@@ -109,6 +109,11 @@ const (
 	// takes half a frame for the end.
 	goodbyeTimeout = time.Second
 
+	// partingTimeout and partingBytes bound what is read away of a client after its
+	// CLOSE: what was on its way when that was said.
+	partingTimeout = 500 * time.Millisecond
+	partingBytes   = 1 << 20
+
 	// kernelBytes is SO_SNDBUF of accepted sockets; the kernel doubles it, for its own
 	// overhead. By itself it lets each buffer grow to 4 MiB (tcp_wmem), so a few hundred
 	// readers that stop would fill the memory that it allows all TCP sockets of the
@@ -210,6 +215,11 @@ const (
 	// configuration sets another: a fourth of a small machine's memory, and all
 	// pushes that 16,000 readers which stop may keep before they get hints only.
 	DefaultOutboxMemory = 256 << 20
+
+	// DefaultBegunMemory bounds the frames that have begun and are not whole, of all
+	// connections together, unless the configuration sets another: a thousand of the
+	// longest, or a few KB of every connection.
+	DefaultBegunMemory = 64 << 20
 
 	// DefaultMaxConnections is the bound on connections unless the configuration
 	// sets another: a process of 20,000 files, less those of the store.

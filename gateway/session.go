@@ -70,6 +70,8 @@ type session struct {
 	parts       []part       // what waits in each lane; set before phaseOnline
 	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
 	partial     []byte       // the frame that has not arrived whole; input only
+	begunBytes  atomic.Int64 // memory that partial holds; input writes it
+	begunAt     atomic.Int64 // tick at which the first of it came; input writes it
 	inputs      uint64       // calls of input; input only
 	greeted     uint64       // the one that brought HELLO; input only
 	busyUntil   int64        // tick up to which a client that was refused should wait; input only
@@ -85,6 +87,8 @@ type session struct {
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released    bool       // the transport must not be used any more; guarded by writing
 	broken      bool       // it was reset; guarded by writing
+	parting     bool       // its own half has ended; guarded by writing
+	ignored     int        // bytes that came after the end; input only
 
 	// held says until when the SENDs of the connection are refused, and why; nil: they
 	// never were.
