@@ -28,7 +28,6 @@ func (s *session) input(p []byte) {
 func (s *session) read(p []byte) {
 	if s.phase.Load() == phaseClosing { // nothing of it counts any more
 		s.partial = nil
-		s.ignore(len(p))
 		return
 	}
 	if len(s.partial) > 0 {

@@ -109,11 +109,6 @@ const (
 	// takes half a frame for the end.
 	goodbyeTimeout = time.Second
 
-	// partingTimeout and partingBytes bound what is read away of a client after its
-	// CLOSE: what was on its way when that was said.
-	partingTimeout = 500 * time.Millisecond
-	partingBytes   = 1 << 20
-
 	// kernelBytes is SO_SNDBUF of accepted sockets; the kernel doubles it, for its own
 	// overhead. By itself it lets each buffer grow to 4 MiB (tcp_wmem), so a few hundred
 	// readers that stop would fill the memory that it allows all TCP sockets of the

@@ -123,8 +123,6 @@ func (t *netpollTransport) write(p []byte) (int, error) {
 
 func (t *netpollTransport) shutdown() { _ = unix.Shutdown(t.fd, unix.SHUT_RDWR) }
 
-func (t *netpollTransport) part() { _ = unix.Shutdown(t.fd, unix.SHUT_WR) }
-
 // reset closes the half that reads, which the poller sees, so that nothing follows what
 // was cut; what the close does then is said by the linger time of 0.
 func (t *netpollTransport) reset() {

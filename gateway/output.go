@@ -162,7 +162,7 @@ func (s *session) drain(scratch []byte) {
 		t, closing := s.take(scratch[:0])
 		if len(t.bytes) == 0 {
 			if closing {
-				s.part()
+				s.transport.shutdown()
 			}
 			return
 		}

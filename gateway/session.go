@@ -87,8 +87,6 @@ type session struct {
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released    bool       // the transport must not be used any more; guarded by writing
 	broken      bool       // it was reset; guarded by writing
-	parting     bool       // its own half has ended; guarded by writing
-	ignored     int        // bytes that came after the end; input only
 
 	// held says until when the SENDs of the connection are refused, and why; nil: they
 	// never were.
