@@ -58,7 +58,7 @@ provide() {
   if [ ${#packages[@]} = 0 ] && [ -z "$fetch_jars" ]; then return 0; fi
   if [ -z "$install" ]; then
     complain "something is missing here. This installs it:"
-    echo "  scripts/services up --install" >&2
+    echo "  $given --install" >&2
     echo "or by hand:" >&2
     if [ ${#packages[@]} != 0 ]; then echo "  apt-get install -y --no-install-recommends ${packages[*]}" >&2; fi
     if [ -n "$fetch_jars" ]; then echo "  $(jars_command "$jars")" >&2; fi
