@@ -34,17 +34,21 @@ func TestRedisClusterAnswers(t *testing.T) {
 	for range 32 { // keys that the three masters share
 		roundTrip(t, client)
 	}
-	slots, err := client.ClusterSlots(t.Context()).Result()
+	shards, err := client.ClusterShards(t.Context()).Result()
 	if err != nil {
 		t.Fatal(err)
 	}
-	covered, masters := 0, map[string]bool{}
-	for _, s := range slots {
-		covered += s.End - s.Start + 1
-		masters[s.Nodes[0].Addr] = true
+	covered := int64(0)
+	for _, shard := range shards {
+		for _, s := range shard.Slots {
+			covered += s.End - s.Start + 1
+		}
+		if len(shard.Nodes) != 1 || shard.Nodes[0].Role != "master" {
+			t.Errorf("a shard has the nodes %v", shard.Nodes)
+		}
 	}
-	if covered != 16384 || len(masters) != 3 {
-		t.Errorf("%d slots of %v", covered, masters)
+	if covered != 16384 || len(shards) != 3 {
+		t.Errorf("%d slots in %d shards", covered, len(shards))
 	}
 }
 
