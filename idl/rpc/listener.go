@@ -36,13 +36,21 @@ type listener struct {
 	mu       sync.Mutex
 	conns    map[*peerConn]struct{}
 	stopping bool
+	once     sync.Once
+	closed   chan struct{} // by Kitex
 }
 
 func newListener(ln net.Listener) *listener {
-	return &listener{Listener: ln, conns: make(map[*peerConn]struct{})}
+	return &listener{Listener: ln, conns: make(map[*peerConn]struct{}), closed: make(chan struct{})}
 }
 
-// Accept gives the next connection. Its error is that the listener is closed.
+// Close is called by Kitex, when its server is to end.
+func (l *listener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return l.Listener.Close()
+}
+
+// Accept gives the next connection. It fails only when Kitex has closed the listener.
 func (l *listener) Accept() (net.Conn, error) {
 	for {
 		conn, err := l.Listener.Accept()
@@ -53,6 +61,7 @@ func (l *listener) Accept() (net.Conn, error) {
 			continue
 		}
 		if l.isStopping() {
+			<-l.closed
 			return nil, err
 		}
 		l.failed.Count()
@@ -89,7 +98,7 @@ func (l *listener) stop() {
 	l.stopping = true
 	conns := l.list()
 	l.mu.Unlock()
-	_ = l.Close()
+	_ = l.Listener.Close()
 	for _, c := range conns {
 		c.finish()
 	}
@@ -139,6 +148,22 @@ func (c *peerConn) SetReadDeadline(at time.Time) error {
 		at = time.Unix(1, 0)
 	}
 	return c.Conn.SetReadDeadline(at)
+}
+
+// Read says of a connection that is to end that it is closed, which is nothing to be
+// logged.
+func (c *peerConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if err != nil && n == 0 && c.isFinishing() {
+		err = net.ErrClosed
+	}
+	return n, err
+}
+
+func (c *peerConn) isFinishing() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.finishing
 }
 
 // finish has the read fail that waits for a call, or will.

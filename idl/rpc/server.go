@@ -81,7 +81,7 @@ func (s *Server) options() []server.Option {
 func (s *Server) run(k server.Server) *Server {
 	go func() {
 		defer close(s.ended)
-		if err := k.Run(); err != nil && !s.listener.isStopping() {
+		if err := k.Run(); err != nil {
 			s.config.Log.Error("rpc: the server has ended", "address", s.Address(), "error", err)
 		}
 	}()
