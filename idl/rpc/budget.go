@@ -7,11 +7,11 @@ import (
 
 // What a budget holds at most, what it gets by the second, and by each call that went
 // well: a role that loses all its peers tries a hundred times more at once and ten times
-// a second from then on, and never makes more than a fifth of its load again.
+// a second from then on, and makes no more than a quarter of its load again.
 const (
 	budgetMost   = 100
 	budgetSecond = 10
-	budgetCall   = 0.2
+	budgetCall   = 0.25
 )
 
 // budget bounds how often failed calls of a role are tried again, all in all, so that
@@ -36,7 +36,7 @@ func (b *budget) earn() {
 func (b *budget) spend(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.left = min(b.left+max(now.Sub(b.since).Seconds(), 0)*budgetSecond, budgetMost)
+	b.left = min(b.left+now.Sub(b.since).Seconds()*budgetSecond, budgetMost)
 	b.since = now
 	if b.left < 1 {
 		return false
