@@ -24,11 +24,12 @@ type gatewayStage struct {
 func newGatewayStage(t testing.TB) *gatewayStage {
 	t.Helper()
 	st := &gatewayStage{script: newScript(), registry: newRegistry()}
-	st.server = stopping(t, ServeGateway(listen(t), st.script, config()))
-	st.registry.at[self] = st.server.Address()
 	log, lines := newLog()
 	st.log = lines
 	st.client = NewGateways(st.registry, log)
+	st.mu = &st.client.calls.peers.mu
+	st.server = stopping(t, ServeGateway(listen(t), st.script, config()))
+	st.registry.at[self] = st.server.Address()
 	t.Cleanup(st.client.Close)
 	return st
 }

@@ -98,8 +98,11 @@ func (r *registry) put(n int, node Node) {
 }
 
 // script is a node of any role that does what a test says and notes what it was asked.
+//
+// mu is that of the client which calls it, who takes it before a call and after it: so a
+// test may set and read the fields while no call is under way.
 type script struct {
-	mu       sync.Mutex
+	mu       *sync.Mutex
 	logins   []hop.Login
 	logouts  [][]hop.Binding
 	batches  []hop.Forward
@@ -120,14 +123,17 @@ type script struct {
 }
 
 func (s *script) note(f func()) error {
-	if s.discards {
+	s.mu.Lock()
+	discards, entered, gate := s.discards, s.entered, s.gate
+	s.mu.Unlock()
+	if discards {
 		return nil
 	}
-	if s.entered != nil {
-		s.entered <- struct{}{}
+	if entered != nil {
+		entered <- struct{}{}
 	}
-	if s.gate != nil {
-		<-s.gate
+	if gate != nil {
+		<-gate
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -180,7 +186,9 @@ func (s *script) Receipts(_ context.Context, r *hop.Record) error {
 	return s.note(func() { s.records = append(s.records, *r) })
 }
 
-func newScript() *script { return &script{kicked: map[uint64]protocol.Code{}} }
+func newScript() *script {
+	return &script{mu: new(sync.Mutex), kicked: map[uint64]protocol.Code{}}
+}
 
 // acked answers every frame of a batch with a SENDACK.
 func acked(b *hop.Forward) (a hop.Answers) {
@@ -276,11 +284,12 @@ type logicStage struct {
 func newLogicStage(t testing.TB) *logicStage {
 	t.Helper()
 	st := &logicStage{script: newScript(), registry: newRegistry()}
-	st.server = stopping(t, ServeLogic(listen(t), st.script, st.registry, config()))
-	st.registry.put(queues, Node{ID: self, Address: st.server.Address()})
 	log, lines := newLog()
 	st.log = lines
 	st.client = NewLogics(st.registry, queues, log)
+	st.mu = &st.client.calls.peers.mu
+	st.server = stopping(t, ServeLogic(listen(t), st.script, st.registry, config()))
+	st.registry.put(queues, Node{ID: self, Address: st.server.Address()})
 	t.Cleanup(st.client.Close)
 	return st
 }

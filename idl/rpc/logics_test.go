@@ -74,6 +74,7 @@ func TestForward(t *testing.T) {
 // the rest to all nodes.
 func TestWhoIsAsked(t *testing.T) {
 	st, other := newLogicStage(t), newScript()
+	other.mu = st.mu
 	server := stopping(t, ServeLogic(listen(t), other, st.registry, config()))
 	elsewhere := Node{ID: 8, Address: server.Address()}
 	conversation := protocol.Target{Kind: protocol.KindDirect, ID: 9}

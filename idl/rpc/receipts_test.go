@@ -20,10 +20,11 @@ type receiptsStage struct {
 func newReceiptsStage(t testing.TB) *receiptsStage {
 	t.Helper()
 	st := &receiptsStage{script: newScript(), registry: newRegistry()}
-	st.server = stopping(t, ServeTransfer(listen(t), st.script, config()))
-	st.registry.put(queues, Node{ID: self, Address: st.server.Address()})
 	log, _ := newLog()
 	st.client = NewReceipts(st.registry, log)
+	st.mu = &st.client.calls.peers.mu
+	st.server = stopping(t, ServeTransfer(listen(t), st.script, config()))
+	st.registry.put(queues, Node{ID: self, Address: st.server.Address()})
 	t.Cleanup(st.client.Close)
 	return st
 }

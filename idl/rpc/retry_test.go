@@ -14,6 +14,7 @@ import (
 // second starts another logic node.
 func (st *logicStage) second(t *testing.T) (*script, *registry, Node) {
 	other, view := newScript(), newRegistry()
+	other.mu = st.mu
 	server := stopping(t, ServeLogic(listen(t), other, view, config()))
 	return other, view, Node{ID: 8, Address: server.Address()}
 }
@@ -31,8 +32,12 @@ func TestForwardIsMoved(t *testing.T) {
 	if len(st.batches) != 0 || len(other.batches) != 1 {
 		t.Errorf("%d batches were carried out by the one, %d by the other", len(st.batches), len(other.batches))
 	}
-	if st.registry.newest != 41 || view.newest != 41 {
-		t.Errorf("version 41 is %d to the gateway and %d to the node that has the queue", st.registry.newest, view.newest)
+	newest := func(r *registry) (n uint64) {
+		r.change(func(r *registry) { n = r.newest })
+		return n
+	}
+	if newest(st.registry) != 41 || newest(view) != 41 {
+		t.Errorf("version 41 is %d to the gateway and %d to the node that has the queue", newest(st.registry), newest(view))
 	}
 	if st.client.Stats()["moved"] != 1 || st.server.Stats()["moved"] != 1 || st.client.Stats()["failed.try"] != 0 {
 		t.Errorf("counted as %v", st.client.Stats())
@@ -104,6 +109,7 @@ func TestForwardAfterARestart(t *testing.T) {
 	}
 	ln := relisten(t, at)
 	again := newScript()
+	again.mu = st.mu
 	stopping(t, ServeLogic(ln, again, st.registry, config()))
 	for range lanes {
 		if _, err := st.client.Forward(t.Context(), batchOf(1, 1)); err != nil {

@@ -129,20 +129,27 @@ func (l *failing) Accept() (net.Conn, error) {
 }
 
 func TestHealthAndDrain(t *testing.T) {
+	log, _ := newLog()
+	probes := NewProbes(log)
+	defer probes.Close()
+	mu := &probes.calls.peers.mu // held before and after each call, as by a script
 	c := config()
 	var ready error
 	var drained time.Duration
 	refuses := errors.New("not yet")
-	c.Ready = func() error { return ready }
+	c.Ready = func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		return ready
+	}
 	c.Drain = func(within time.Duration) error {
+		mu.Lock()
+		defer mu.Unlock()
 		drained = within
 		return refuses
 	}
 	server := stopping(t, ServeGateway(listen(t), newScript(), c))
 	plain := stopping(t, ServeTransfer(listen(t), newScript(), config()))
-	log, _ := newLog()
-	probes := NewProbes(log)
-	defer probes.Close()
 	if h, err := probes.Health(t.Context(), server.Address()); err != nil || h.Err != nil || h.Node != self {
 		t.Errorf("%+v, %v", h, err)
 	}
