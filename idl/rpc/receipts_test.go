@@ -104,3 +104,31 @@ func TestReceiptsAreDropped(t *testing.T) {
 		t.Errorf("with no transfer node: %v", err)
 	}
 }
+
+// What is sent again is what was sent, whatever came meanwhile.
+func TestReceiptsAgain(t *testing.T) {
+	st := newReceiptsStage(t)
+	st.entered, st.gate, st.panics = make(chan struct{}), make(chan struct{}), true
+	for seq := uint64(1); seq <= 2; seq++ {
+		if err := st.client.Receipts(t.Context(), receiptsOf(0, seq)); err != nil {
+			t.Fatal(err)
+		}
+		if seq == 1 {
+			<-st.entered
+		}
+	}
+	st.gate <- struct{}{} // the call of the first panics
+	<-st.entered
+	st.mu.Lock()
+	st.panics = false
+	st.mu.Unlock()
+	st.gate <- struct{}{}
+	<-st.entered
+	st.gate <- struct{}{}
+	st.client.Close()
+	for i, seq := range []uint64{1, 1, 2} {
+		if got := st.records[i].Time; got != seq {
+			t.Errorf("record %d is %d, want %d", i, got, seq)
+		}
+	}
+}
