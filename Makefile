@@ -14,7 +14,7 @@ check: ## what has to be clean before a commit
 	go vet ./... && go vet -tags cluster ./...
 	go tool staticcheck ./... && go tool staticcheck -tags cluster ./...
 	go mod tidy -diff
-	go generate ./... && git diff --exit-code -- protocol
+	go generate ./... && git diff --exit-code -- protocol idl
 
 mutants: ## break the ledger in every way that matters; its tests have to notice
 	go run ./logic/ledger/mutate

@@ -11,6 +11,8 @@ const (
 	netpoll = "github.com/cloudwego/netpoll"
 	pebble  = "github.com/cockroachdb/pebble/v2"
 	unix    = "golang.org/x/sys/unix"
+	kitex   = "github.com/cloudwego/kitex"
+	thrift  = "github.com/cloudwego/gopkg"
 )
 
 // importRules say who may import whom. A folder may import what its rule allows,
@@ -49,6 +51,13 @@ var importRules = []struct {
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",
 	}},
 	{"gannet/transfer/embedded", []string{"gannet/protocol", "gannet/internal/hop", "gannet/transfer"}},
+
+	{"gannet/idl", []string{
+		"gannet/idl/kitex_gen/gannet", "gannet/idl/kitex_gen/gannet/gateway", "gannet/idl/kitex_gen/gannet/logic",
+		"gannet/idl/kitex_gen/gannet/node", "gannet/idl/kitex_gen/gannet/transfer",
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/transfer", kitex, thrift,
+	}},
+	{"gannet/idl/kitex_gen", []string{kitex, thrift}},
 
 	{"gannet/sdk/go", []string{"gannet/protocol"}},
 	{"gannet/sdk/go/examples", []string{"gannet/sdk/go"}},
@@ -151,7 +160,13 @@ func TestImportRulesCatch(t *testing.T) {
 		{"gannet/benchmark", "gannet/logic"},
 		{"gannet/benchmark/load", "gannet/internal/hop"},
 		{"gannet/internal/operate", "gannet/gateway"},
-		{"gannet/gateway", "github.com/cloudwego/kitex/server"},
+		{"gannet/gateway", kitex + "/server"},
+		{"gannet/logic", kitex + "/client"},
+		{"gannet/transfer", "gannet/idl/rpc"},
+		{"gannet/idl/rpc", "gannet/gateway"},
+		{"gannet/idl/rpc", "gannet/logic"},
+		{"gannet/idl/rpc", netpoll},
+		{"gannet/idl/kitex_gen/gannet", "gannet/internal/hop"},
 		{"gannet/fresh", "gannet/protocol"},
 	} {
 		if allowed(c.path, c.imported) {
@@ -163,6 +178,8 @@ func TestImportRulesCatch(t *testing.T) {
 		{"gannet/benchmark/scenario", "gannet/benchmark/load"},
 		{"gannet/logic/conformance", "gannet/logic"},
 		{"gannet/gateway", "net"},
+		{"gannet/idl/rpc", "gannet/idl/kitex_gen/gannet/logic"},
+		{"gannet/idl/rpc", kitex + "/server"},
 	} {
 		if !allowed(c.path, c.imported) {
 			t.Errorf("%s may not import %s", c.path, c.imported)
