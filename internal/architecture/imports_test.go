@@ -32,7 +32,7 @@ var importRules = []struct {
 	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
 	{"gannet/internal/directory/redis", []string{
-		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/internal/directory", "gannet/internal/redis", goRedis,
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/internal/directory", "gannet/internal/redis", "gannet/internal/registry", goRedis,
 	}},
 	{"gannet/internal/limiter", nil},
 	{"gannet/internal/limiter/redis", []string{"gannet/internal/operate", "gannet/internal/limiter", "gannet/internal/redis", redisRate}},

@@ -21,6 +21,12 @@ func Each(t *testing.T, test func(t *testing.T, addresses []string)) {
 	t.Run("cluster", func(t *testing.T) { test(t, servicestest.RedisCluster(t)) })
 }
 
+// EachBench is Each for benchmarks.
+func EachBench(b *testing.B, bench func(b *testing.B, addresses []string)) {
+	b.Run("server", func(b *testing.B) { bench(b, []string{servicestest.Redis(b)}) })
+	b.Run("cluster", func(b *testing.B) { bench(b, servicestest.RedisCluster(b)) })
+}
+
 // Client gives a client that ends with the test.
 func Client(t testing.TB, addresses ...string) *redis.Client {
 	t.Helper()
