@@ -34,12 +34,13 @@ const (
 	// most before the others know.
 	blocks = 16
 
-	shards    = 64
-	perShard  = 1024 // subjects of which something is owed
-	waiting   = 1024 // charges that wait for a worker
-	workers   = 4
-	awayFor   = time.Second // after a failure nothing is charged for so long
-	resetSlop = time.Second
+	shards       = 64
+	perShard     = 1024 // subjects of which something is owed
+	looksForRoom = 8    // of them are looked at for one more
+	waiting      = 1024 // charges that wait for a worker
+	workers      = 4
+	awayFor      = time.Second // after a failure nothing is charged for so long
+	resetSlop    = time.Second
 )
 
 // Options of a Limiter.
@@ -210,11 +211,15 @@ func (l *Limiter) shard(a *account) *shard {
 	return &l.shards[(h^h>>32)%shards]
 }
 
-// makeRoom forgets what is owed for buckets that are full again.
+// makeRoom looks at some accounts and forgets those whose buckets are full again.
 func (s *shard) makeRoom(l *Limiter, now time.Time) bool {
-	for a, o := range s.owed {
+	looks := 0
+	for a, o := range s.owed { // from anywhere on
 		if !o.queued && now.Sub(o.last) >= l.kinds[a.kind].full {
 			delete(s.owed, a)
+		}
+		if looks++; looks == looksForRoom {
+			break
 		}
 	}
 	return len(s.owed) < perShard

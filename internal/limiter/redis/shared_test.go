@@ -142,7 +142,7 @@ func TestBounded(t *testing.T) {
 	addresses := []string{servicestest.Redis(t)}
 	now := func() time.Time { return time.Unix(1_700_000_000, 0) }
 	l := openAt(t, sends(0.001, 1000), now, redistest.Prefix(t, addresses...), addresses...)
-	const subjects = 200_000
+	const subjects = 100_000
 	var s limiter.Subject
 	for i := range uint64(subjects) {
 		binary.BigEndian.PutUint64(s[:], i+1)
@@ -162,8 +162,8 @@ func TestBoundedForgets(t *testing.T) {
 	now := func() time.Time { return time.Unix(1_700_000_000, clock.Load()) }
 	l := openAt(t, sends(1, 1000), now, redistest.Prefix(t, addresses...), addresses...)
 	var s limiter.Subject
-	for i := range uint64(300_000) {
-		if i%30_000 == 0 {
+	for i := range uint64(200_000) {
+		if i%20_000 == 0 {
 			clock.Add(int64(1001 * time.Second))
 		}
 		binary.BigEndian.PutUint64(s[:], i+1)
