@@ -71,7 +71,7 @@ type Head struct {
 	Prev     Mark     // the last counting record that the writer knew
 	Writer   uint64   // random and never 0; a writer that is not sure of its queue takes another
 	Number   uint64   // of the record among those of Writer, from 1: the one it took the queue over with
-	Registry uint64   // version of the registry's view that made the writer the owner
+	Registry uint64   // version of the registry's view under which the writer took the queue over
 	Time     uint64   // Unix milliseconds at which it was made
 	Trace    [16]byte // reserved
 }

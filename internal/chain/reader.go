@@ -94,18 +94,6 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// checkRetention says whether the record of a mark is still there.
-func checkRetention(ctx context.Context, stream Stream, queue Queue, mark Mark) (end int64, err error) {
-	first, end, err := stream.Bounds(ctx, queue)
-	if err != nil {
-		return 0, err
-	}
-	if first > max(mark.Offset, 0) {
-		return 0, fmt.Errorf("%w: %v begins at offset %d, the mark is %v", ErrRetention, queue, first, mark)
-	}
-	return end, nil
-}
-
 // Back visits counting records from the one of the mark backwards, until visit returns
 // false, the queue begins, or what is before lies behind the broker's retention.
 func Back(ctx context.Context, stream Stream, queue Queue, mark Mark, visit func(*Record) bool) error {

@@ -105,9 +105,10 @@ func (f *Follower) judge(offset int64, h *Head, broken bool) (why Reason, err er
 		why = Stale
 	default:
 		why = Foreign
-		// The first record of a writer may build on one that a power cut took. With the
-		// second, its writer has seen from the queue that the first one counts; if it does
-		// not count here, what this follower took for the last record is not there any more.
+		// Writers build on what is durable alone, so what this one takes for the last
+		// counting record is it, and what this follower took for it is not there any more.
+		// With its first record a writer that the broker betrayed may err; with the second
+		// it has seen that the first one counts.
 		if h.Number > 1 && h.Prev.Offset < offset {
 			err = fmt.Errorf("%w: %v goes on from %v, not from %v", ErrTorn, f.queue, h.Prev, f.last)
 		}

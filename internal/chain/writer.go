@@ -67,8 +67,8 @@ type Writer struct {
 	id     uint64 // of this writer; another after each doubt
 	number uint64 // of its last record
 
-	durable  int64  // up to this offset the queue is known to be durable
-	registry uint64 // the newest version under which the queue was taken over
+	view     uint64 // version of the registry under which we took it over
+	registry uint64 // the newest version under which anybody did
 	latest   uint64 // Unix milliseconds of the last counting record
 
 	doubt Doubt // what was appended and not heard of
@@ -89,15 +89,9 @@ func NewWriter(options Options, mark Mark) *Writer {
 	if options.pause == nil {
 		options.pause = pause
 	}
-	w := &Writer{options: options, durable: mark.Offset}
-	w.read(mark)
+	w := &Writer{options: options, reader: NewReader(options.Stream, options.Queue, mark)}
+	w.reader.pause = options.pause
 	return w
-}
-
-// read begins to read behind the mark.
-func (w *Writer) read(mark Mark) {
-	w.reader = NewReader(w.options.Stream, w.options.Queue, mark)
-	w.reader.pause = w.options.pause
 }
 
 // Last is the mark of the last counting record that is known.
@@ -155,7 +149,7 @@ func (w *Writer) append(ctx context.Context, kind Kind, body []byte) (Mark, erro
 		if _, err := w.reader.rule.judge(offset, &head, false); err != nil {
 			return Mark{}, w.end(err)
 		}
-		w.keep(offset, &head)
+		w.keep(&head)
 		return w.reader.Last(), nil
 	}
 	return w.between(ctx, offset, &head)
@@ -170,7 +164,7 @@ func (w *Writer) between(ctx context.Context, offset int64, head *Head) (Mark, e
 		return nil
 	})
 	if err == nil && len(counting) == 1 && counting[0].Writer == w.id {
-		w.keep(offset, head)
+		w.keep(head)
 		return w.reader.Last(), nil
 	}
 	for i := range counting {
@@ -178,10 +172,10 @@ func (w *Writer) between(ctx context.Context, offset int64, head *Head) (Mark, e
 			return Mark{}, err
 		}
 	}
+	if err = w.lost(err); w.dead != nil {
+		return Mark{}, err
+	}
 	switch {
-	case errors.Is(err, ErrLost) || errors.Is(err, ErrTorn):
-		// Our last record was acknowledged, and so is all before this one durable.
-		return Mark{}, w.end(fmt.Errorf("%w (%v)", ErrLost, err))
 	case err != nil:
 		return Mark{}, fmt.Errorf("%w: %w", ErrUnknown, err)
 	case w.doubt.Counts: // and somebody took the queue over behind it
@@ -201,24 +195,21 @@ func (w *Writer) end(err error) error {
 func (w *Writer) head(kind Kind, number uint64) Head {
 	return Head{
 		Kind: kind, Queue: w.options.Queue, Prev: w.reader.Last(), Writer: w.id, Number: number,
-		Registry: w.options.Registry(), Time: max(uint64(w.options.Now().UnixMilli()), w.latest),
+		Registry: w.view, Time: max(uint64(w.options.Now().UnixMilli()), w.latest),
 	}
 }
 
-// keep notes that our record at the offset is the last that counts.
-func (w *Writer) keep(offset int64, head *Head) {
-	w.taken, w.durable, w.doubt = true, offset, Doubt{}
-	w.latest = head.Time
-	w.registry = max(w.registry, head.Registry)
+// keep notes that our newest record is the last that counts.
+func (w *Writer) keep(head *Head) {
+	w.taken, w.doubt = true, Doubt{}
+	w.latest, w.registry = head.Time, max(w.registry, head.Registry)
 }
 
 // take is told of each record that counts and that is not our newest.
 func (w *Writer) take(r *Record) error {
-	w.latest = max(w.latest, r.Time)
+	w.latest, w.registry = max(w.latest, r.Time), max(w.registry, r.Registry)
 	if r.Writer == w.doubt.writer && r.Number == w.doubt.number {
 		w.doubt.Mark, w.doubt.Counts, r.Sent = r.Mark, true, true
-	} else if r.Number == 1 {
-		w.registry = max(w.registry, r.Registry)
 	}
 	if err := w.options.Take(r); err != nil {
 		return w.end(err)
