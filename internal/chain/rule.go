@@ -69,6 +69,13 @@ func (f *Follower) Next() int64 { return f.next }
 // Seen is how many records it was given that ended for the reason.
 func (f *Follower) Seen(reason Reason) uint64 { return f.seen[reason] }
 
+// confirm says that the record of the mark is there.
+func (f *Follower) confirm() {
+	if !f.confirmed {
+		f.confirmed, f.next = true, f.last.Offset+1
+	}
+}
+
 // Feed gives it the record at an offset, which must be Next. A record that counts is
 // returned; any other has the Reason. After an error nothing may be derived from the
 // queue any more: ErrLost, ErrTorn or ErrLater.

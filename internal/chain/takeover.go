@@ -49,12 +49,17 @@ func (w *Writer) TakeOver(ctx context.Context) (Doubt, error) {
 			return Doubt{}, w.end(fmt.Errorf("%w: %v gave a record offset %d, and had come to %d", ErrLost, w.options.Queue, offset, next))
 		}
 		ours := false
-		err = w.reader.ReadTo(ctx, offset+1, func(r *Record) error {
-			if ours = r.Writer == w.id; ours {
+		err = w.reader.ReadTo(ctx, offset, func(r *Record) error {
+			if ours = r.Writer == w.id; ours { // it is there twice
 				return nil
 			}
 			return w.take(r)
 		})
+		if err == nil {
+			var why Reason
+			why, err = w.reader.rule.judge(offset, &head, false)
+			ours = ours || why == Counts
+		}
 		if err != nil {
 			return Doubt{}, w.lost(err)
 		}
@@ -81,6 +86,7 @@ func (w *Writer) confirm(ctx context.Context) error {
 	}
 	return Back(ctx, w.options.Stream, w.options.Queue, mark, func(r *Record) bool {
 		w.registry, w.latest = max(w.registry, r.Registry), max(w.latest, r.Time)
+		w.reader.rule.confirm()
 		return false
 	})
 }

@@ -159,10 +159,16 @@ func (w *Writer) append(ctx context.Context, kind Kind, body []byte) (Mark, erro
 // earlier one too if it is there twice.
 func (w *Writer) between(ctx context.Context, offset int64, head *Head) (Mark, error) {
 	var counting []Record
-	err := w.reader.ReadTo(ctx, offset+1, func(r *Record) error {
+	err := w.reader.ReadTo(ctx, offset, func(r *Record) error {
 		counting = append(counting, *r)
 		return nil
 	})
+	if err == nil {
+		var why Reason
+		if why, err = w.reader.rule.judge(offset, head, false); why == Counts {
+			counting = append(counting, Record{Head: *head, Mark: w.reader.Last()})
+		}
+	}
 	if err == nil && len(counting) == 1 && counting[0].Writer == w.id {
 		w.keep(head)
 		return w.reader.Last(), nil

@@ -75,30 +75,29 @@ func (c *Client) probe(b *broker) error {
 	return nil
 }
 
+// offset asks for a bound of a queue.
+func (c *Client) offset(ctx context.Context, b *broker, place Place, code int) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, probePause/2)
+	defer cancel()
+	a, err := c.remote.call(ctx, b.where(), code, map[string]string{"topic": place.Topic, "queueId": strconv.Itoa(place.Queue)}, nil)
+	if err != nil {
+		return 0, err
+	}
+	if a.Code != 0 {
+		return 0, fmt.Errorf("rocketmq: broker %s answers code %d: %s", b.name, a.Code, a.Remark)
+	}
+	return strconv.ParseInt(a.Fields["offset"], 10, 64)
+}
+
 // Bounds is chain.Stream's.
 func (c *Client) Bounds(ctx context.Context, queue chain.Queue) (first, end int64, err error) {
 	place, b, err := c.place(queue)
 	if err != nil {
 		return 0, 0, err
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Second)
-	defer cancel()
-	ask := func(code int) int64 {
-		if err != nil {
-			return 0
-		}
-		var a *reply
-		if a, err = c.remote.call(ctx, b.where(), code, map[string]string{"topic": place.Topic, "queueId": strconv.Itoa(place.Queue)}, nil); err != nil {
-			return 0
-		}
-		if a.Code != 0 {
-			err = fmt.Errorf("rocketmq: broker %s answers code %d: %s", b.name, a.Code, a.Remark)
-			return 0
-		}
-		var offset int64
-		offset, err = strconv.ParseInt(a.Fields["offset"], 10, 64)
-		return offset
+	if first, err = c.offset(ctx, b, place, getMinOffset); err != nil {
+		return 0, 0, err
 	}
-	first, end = ask(getMinOffset), ask(getMaxOffset)
+	end, err = c.offset(ctx, b, place, getMaxOffset)
 	return first, end, err
 }

@@ -14,8 +14,13 @@ import (
 	"gannet/internal/chain"
 )
 
-// probePause is how often a broker is asked whether it is there while a pull waits.
-const probePause = time.Second
+// While a pull waits, the broker is asked whether it has something by now: after
+// firstLook, and then ever more seldom, down to once in a probePause. That also tells
+// whether it is there.
+const (
+	firstLook  = 5 * time.Millisecond
+	probePause = time.Second
+)
 
 // pullers are consumers of the library. A pull writes to its consumer without a lock
 // and heeds no context, so each pull has one to itself until it is answered, however
@@ -121,9 +126,12 @@ func (c *Client) Pull(ctx context.Context, queue chain.Queue, from int64, limit 
 			result, err := p.consumer.PullFrom(context.Background(), place.queue(), from, limit)
 			p.results <- pulled{result, err}
 		}()
-		got, err := c.wait(ctx, b, p)
+		got, overslept, err := c.wait(ctx, b, place, p, from)
 		if err != nil {
 			return nil, err
+		}
+		if overslept {
+			continue
 		}
 		if got.err != nil {
 			return nil, fmt.Errorf("rocketmq: pulling from %v: %w", queue, got.err)
@@ -143,28 +151,46 @@ func (c *Client) Pull(ctx context.Context, queue chain.Queue, from int64, limit 
 	}
 }
 
-// wait waits for a pull, and gives it up when ctx ends or its broker is away: the
-// library would wait for half a minute.
-func (c *Client) wait(ctx context.Context, b *broker, p *puller) (pulled, error) {
-	ticks := time.NewTicker(probePause)
-	defer ticks.Stop()
+// wait waits for the pull of what lies at an offset. It gives the pull up when ctx ends,
+// and when its broker is away: the library would wait for half a minute. It also gives
+// it up, with overslept, when the broker has the record and does not say so: one that
+// arrives while the broker lays the pull aside wakes nobody, and the broker looks again
+// after five seconds.
+func (c *Client) wait(ctx context.Context, b *broker, place Place, p *puller, from int64) (got pulled, overslept bool, err error) {
+	pause := firstLook
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
 	for {
 		select {
 		case got := <-p.results:
 			c.pullers.put(p)
-			return got, nil
+			return got, false, nil
 		case <-ctx.Done():
 			go c.later(p)
-			return pulled{}, ctx.Err()
-		case <-ticks.C:
+			return pulled{}, false, ctx.Err()
+		case <-timer.C:
+		}
+		if overslept {
+			go c.later(p)
+			c.troubles.Overslept.Count()
+			return pulled{}, true, nil
+		}
+		end, err := c.offset(ctx, b, place, getMaxOffset)
+		if err != nil {
 			if err := c.probe(b); err != nil {
 				go c.later(p)
 				if c.troubles.GivenUp.Note() {
 					c.options.Log.Warn("rocketmq: a pull was given up", "broker", b.name, "error", err)
 				}
-				return pulled{}, err
+				return pulled{}, false, err
 			}
 		}
+		if overslept = err == nil && end > from; overslept {
+			timer.Reset(firstLook) // the answer may be on its way
+			continue
+		}
+		pause = min(2*pause, probePause)
+		timer.Reset(pause)
 	}
 }
 
