@@ -84,11 +84,15 @@ func (w *Writer) confirm(ctx context.Context) error {
 	case w.registry > 0 || mark == Beginning:
 		return nil
 	}
-	return Back(ctx, w.options.Stream, w.options.Queue, mark, func(r *Record) bool {
+	err = Back(ctx, w.options.Stream, w.options.Queue, mark, func(r *Record) bool {
 		w.registry, w.latest = max(w.registry, r.Registry), max(w.latest, r.Time)
 		w.reader.rule.confirm()
 		return false
 	})
+	if err == nil && !w.reader.rule.confirmed {
+		err = fmt.Errorf("%w: the record of the mark %v of %v is not there any more", ErrRetention, mark, w.options.Queue)
+	}
+	return err
 }
 
 // lost says what an error means that came of reading what is durable.

@@ -37,10 +37,11 @@ func TestBrokerAway(t *testing.T) {
 		}
 		return err
 	}
-	if err := put(); err != nil {
+	until(t, "appends begin", func() bool { return put() == nil }) // a young JVM is slow
+	_, next, err := c.Bounds(t.Context(), queue)
+	if err != nil {
 		t.Fatal(err)
 	}
-	next := int64(1)
 	follow := func() chan error {
 		ended := make(chan error, 1)
 		go func() {
@@ -77,6 +78,9 @@ func TestBrokerAway(t *testing.T) {
 		}
 		if _, _, err := c.Bounds(t.Context(), queue); err == nil {
 			t.Errorf("%s: there are bounds", round.name)
+		}
+		if round.name == "killed" {
+			until(t, "appends are refused", func() bool { return errors.Is(put(), chain.ErrRefused) })
 		}
 		round.back()
 		until(t, "appends go on", func() bool { return put() == nil })

@@ -2,6 +2,7 @@ package rocketmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 	"sync"
@@ -105,22 +106,35 @@ func (p *pullers) close() (err error) {
 
 // Pull is chain.Stream's.
 func (c *Client) Pull(ctx context.Context, queue chain.Queue, from int64, limit int) ([]chain.Stored, error) {
-	place, b, err := c.place(queue)
+	all, first, err := c.pull(ctx, queue, from, limit)
+	if err == nil && len(all) > 0 && all[0].Offset > from {
+		err = c.gone(ctx, queue, from, first)
+	}
 	if err != nil {
 		return nil, err
 	}
+	return all, nil
+}
+
+// pull gives what the broker has at the offset or behind it, and where it says that the
+// queue begins.
+func (c *Client) pull(ctx context.Context, queue chain.Queue, from int64, limit int) (all []chain.Stored, first int64, err error) {
+	place, b, err := c.place(queue)
+	if err != nil {
+		return nil, 0, err
+	}
 	for {
 		if err := ctx.Err(); err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if b.away() { // a pull would hang
 			if err := c.probe(b); err != nil {
-				return nil, err
+				return nil, 0, err
 			}
 		}
 		p, err := c.pullers.get(place.Topic)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		go func() {
 			result, err := p.consumer.PullFrom(context.Background(), place.queue(), from, limit)
@@ -128,27 +142,49 @@ func (c *Client) Pull(ctx context.Context, queue chain.Queue, from int64, limit 
 		}()
 		got, overslept, err := c.wait(ctx, b, place, p, from)
 		if err != nil {
-			return nil, err
+			return nil, 0, err
 		}
 		if overslept {
 			continue
 		}
 		if got.err != nil {
-			return nil, fmt.Errorf("rocketmq: pulling from %v: %w", queue, got.err)
+			return nil, 0, fmt.Errorf("rocketmq: pulling from %v: %w", queue, got.err)
 		}
 		switch got.result.Status {
 		case primitive.PullFound:
-			return stored(got.result), nil
+			return stored(got.result), got.result.MinOffset, nil
 		case primitive.PullNoNewMsg: // the broker has waited as long as it likes
 		case primitive.PullOffsetIllegal:
 			if from < got.result.MinOffset {
-				return nil, fmt.Errorf("%w: %v begins at offset %d, asked for %d", chain.ErrRetention, queue, got.result.MinOffset, from)
+				return nil, 0, fmt.Errorf("%w: %v begins at offset %d, asked for %d", chain.ErrRetention, queue, got.result.MinOffset, from)
 			}
-			return nil, fmt.Errorf("%w: %v ends at offset %d, asked for %d", chain.ErrLagging, queue, got.result.MaxOffset, from)
+			return nil, 0, fmt.Errorf("%w: %v ends at offset %d, asked for %d", chain.ErrLagging, queue, got.result.MaxOffset, from)
 		default:
-			return nil, fmt.Errorf("%w: %v has nothing at offset %d", chain.ErrLagging, queue, from)
+			return nil, 0, fmt.Errorf("%w: %v has nothing at offset %d", chain.ErrLagging, queue, from)
 		}
 	}
+}
+
+// gone tells why a pull gives no record at the offset it was asked for. The broker
+// removes old records some time before it moves the beginning of the queue; if it has
+// none at the beginning either, all up to there are gone because of their age. Else there
+// is a hole, which the caller sees.
+func (c *Client) gone(ctx context.Context, queue chain.Queue, from, first int64) error {
+	oldest := from + 1
+	if from > first {
+		all, _, err := c.pull(ctx, queue, first, 1)
+		if errors.Is(err, chain.ErrRetention) || err == nil && len(all) == 0 {
+			return fmt.Errorf("%w: the beginning of %v moves", chain.ErrLagging, queue)
+		}
+		if err != nil {
+			return err
+		}
+		oldest = all[0].Offset
+	}
+	if oldest <= from {
+		return nil
+	}
+	return fmt.Errorf("%w: nothing of %v is there at offset %d or before", chain.ErrRetention, queue, from)
 }
 
 // wait waits for the pull of what lies at an offset. It gives the pull up when ctx ends,
