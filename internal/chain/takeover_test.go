@@ -34,9 +34,14 @@ func TestTakeOverReplays(t *testing.T) {
 
 func TestTakeOverOfAnIdleQueue(t *testing.T) {
 	s := newScene(t)
-	last := s.append(s.owner(Beginning), "x")
-	if w := s.owner(last); w.Last().Offset != last.Offset+1 {
-		t.Errorf("with nothing to replay it takes until %v", w.Last())
+	before := s.owner(Beginning)
+	var last Mark
+	for range 10 {
+		last = s.append(before, "x")
+	}
+	pulls := s.pulls
+	if w := s.owner(last); w.Last().Offset != last.Offset+1 || s.pulls != pulls+1 {
+		t.Errorf("with nothing to replay it takes until %v, and %d pulls", w.Last(), s.pulls-pulls)
 	}
 	s.want()
 }
@@ -116,7 +121,10 @@ func TestTakeFails(t *testing.T) {
 	s.append(s.owner(Beginning), "x")
 	w := s.writer(Beginning)
 	broken := errors.New("broken")
-	w.options.Take = func(*Record) error { return broken }
+	w.options.Take = func(*Record) error {
+		w.options.Take = func(*Record) error { return nil }
+		return broken
+	}
 	for range 2 {
 		if _, err := w.TakeOver(t.Context()); !errors.Is(err, broken) || w.Taken() {
 			t.Errorf("TakeOver says %v", err)

@@ -239,6 +239,26 @@ func TestLostByTheBroker(t *testing.T) {
 	}
 }
 
+// TestLostInDoubt: a broker that forgot what it had acknowledged while a record was in
+// doubt is not written to.
+func TestLostInDoubt(t *testing.T) {
+	s := newScene(t)
+	w := s.owner(Beginning)
+	s.append(w, "x")
+	s.append(w, "y")
+	s.before = func(Queue, []byte) error { return errors.New("away") }
+	if _, err := w.Append(t.Context(), entries("z")); !errors.Is(err, ErrUnknown) {
+		t.Fatal(err)
+	}
+	s.before = nil
+	s.cut(chat7, 2)
+	for range 2 {
+		if _, err := w.TakeOver(t.Context()); !errors.Is(err, ErrLost) || w.Taken() {
+			t.Errorf("TakeOver says %v", err)
+		}
+	}
+}
+
 func TestHourlyRecord(t *testing.T) {
 	s := newScene(t)
 	w := s.owner(Beginning)

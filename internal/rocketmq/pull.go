@@ -159,8 +159,12 @@ func (c *Client) pull(ctx context.Context, queue chain.Queue, from int64, limit 
 				return nil, 0, fmt.Errorf("%w: %v begins at offset %d, asked for %d", chain.ErrRetention, queue, got.result.MinOffset, from)
 			}
 			return nil, 0, fmt.Errorf("%w: %v ends at offset %d, asked for %d", chain.ErrLagging, queue, got.result.MaxOffset, from)
-		default:
-			return nil, 0, fmt.Errorf("%w: %v has nothing at offset %d", chain.ErrLagging, queue, from)
+		default: // what was there is gone; there may be something further on
+			next := got.result.NextBeginOffset
+			if next <= from || next >= got.result.MaxOffset {
+				return nil, 0, fmt.Errorf("%w: %v has nothing at offset %d", chain.ErrLagging, queue, from)
+			}
+			from = next
 		}
 	}
 }

@@ -31,7 +31,7 @@ var mutants = []mutant{
 	{"writer.go", "w.taken = false // until we know that it counts", "_ = w // until we know that it counts", "after a doubt nothing is appended"},
 	{"writer.go", "\tw.number++\n", "", "each record of a writer has a number of its own"},
 	{"writer.go", "w.doubt = Doubt{writer: w.id, number: w.number}", "w.doubt = Doubt{}", "what was in doubt is found again"},
-	{"writer.go", "if err := w.take(&counting[i]); err != nil {", "if err := error(nil); err != nil {", "foreign records come to the caller before it hears that the queue is lost"},
+	{"writer.go", "if err := w.take(&counting[i]); err != nil {", "if err := error(nil); err != nil && i < 0 {", "foreign records come to the caller before it hears that the queue is lost"},
 	{"writer.go", "case w.doubt.Counts: // and", "case false: // and", "a record that counts is not said to be void because somebody took over behind it"},
 	{"writer.go", "if errors.Is(err, ErrRefused) {", "if err != nil {", "a record that may be there is in doubt"},
 	{"writer.go", "size > w.options.Most", "size > w.options.Most+1", "records are bounded"},
@@ -42,7 +42,7 @@ var mutants = []mutant{
 	// takeover.go: taking over.
 	{"takeover.go", "w.id, w.number = w.options.random()|1, 1", "w.id, w.number = max(w.id, 1), w.number+1", "after a doubt a writer is another one"},
 	{"takeover.go", "w.id, w.number = w.options.random()|1, 1", "w.id, w.number = w.options.random()|1, 2", "a take-over is the first record of its writer"},
-	{"takeover.go", "ours = ours || why == Counts", "ours = true", "a take-over that is void is none"},
+	{"takeover.go", "ours = ours || why == Counts", "ours = ours || why <= Other", "a take-over that is void is none"},
 	{"takeover.go", "err = w.reader.ReadTo(ctx, offset, func", "err = w.reader.ReadTo(ctx, min(offset, w.reader.Next()), func", "a take-over reads what lies before it"},
 	{"takeover.go", "return w.take(r)", "return nil", "what counts comes to the caller of a take-over"},
 	{"takeover.go", "if w.registry > w.view {", "if false {", "two nodes do not steal a queue to and fro"},
