@@ -105,6 +105,11 @@ func (b *ownBroker) start(more ...string) {
 		}
 	}
 	said, _ := os.ReadFile(filepath.Join(b.dir, "out"))
+	store, _ := filepath.Glob(filepath.Join(b.dir, "logs", "rocketmqlogs", "*", "store.log"))
+	for _, path := range store {
+		log, _ := os.ReadFile(path)
+		said = append(said, log[max(0, len(log)-4000):]...)
+	}
 	b.t.Fatalf("the broker does not come up: %v\n%s", last, said)
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
 	rocketmq "github.com/apache/rocketmq-client-go/v2"
@@ -49,7 +48,6 @@ type Client struct {
 	pullers pullers
 	remote  *remote
 
-	mu      sync.Mutex
 	brokers map[string]*broker // by name
 
 	troubles Troubles

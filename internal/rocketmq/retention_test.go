@@ -80,7 +80,9 @@ func TestBehindRetention(t *testing.T) {
 			t.Fatalf("%v begins at %d, the mark is %v", queue, first, from[n].Mark)
 		}
 	}
-	newTorture(t, b, places, from).run()
+	x := newTorture(t, b, places, from)
+	x.spare = true // one with so small files does not always come up again after a kill
+	x.run()
 }
 
 // filler fills a queue.
