@@ -45,7 +45,6 @@ type Client struct {
 	options Options
 	sender  rocketmq.Producer
 	sending chan struct{} // a place for each append under way
-	pullers pullers
 	remote  *remote
 
 	brokers map[string]*broker // by name
@@ -101,7 +100,6 @@ func Open(ctx context.Context, options Options) (*Client, error) {
 		c.remote.close()
 		return nil, fmt.Errorf("rocketmq: %w", err)
 	}
-	c.pullers.options = &c.options
 	if err := c.warm(ctx); err != nil {
 		c.Close()
 		return nil, err
@@ -154,7 +152,6 @@ func (c *Client) Close() error {
 	if c.sender != nil {
 		err = c.sender.Shutdown()
 	}
-	err = errors.Join(err, c.pullers.close())
 	c.remote.close()
 	return err
 }

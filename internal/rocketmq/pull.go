@@ -5,11 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"sync"
 	"time"
 
-	rocketmq "github.com/apache/rocketmq-client-go/v2"
-	"github.com/apache/rocketmq-client-go/v2/consumer"
 	"github.com/apache/rocketmq-client-go/v2/primitive"
 
 	"gannet/internal/chain"
@@ -23,85 +20,55 @@ const (
 	probePause = time.Second
 )
 
-// pullers are consumers of the library. A pull writes to its consumer without a lock
-// and heeds no context, so each pull has one to itself until it is answered, however
-// long ago it was given up.
-type pullers struct {
-	options *Options
-	mu      sync.Mutex
-	idle    []*puller
-	all     []*puller
-	closed  bool
-}
+// suspended is how long the broker keeps a pull at the end of a queue.
+const suspended = 20 * time.Second
 
-// puller is a consumer and the one pull that it may have under way.
-type puller struct {
-	consumer rocketmq.PullConsumer
-	results  chan pulled
-}
+// The codes with which a broker answers a pull.
+const (
+	found       = 0
+	notFound    = 19
+	retryPull   = 20
+	offsetMoved = 21
+)
 
+// pulled is what the broker says to a pull.
 type pulled struct {
-	result *primitive.PullResult
-	err    error
+	code             int
+	first, end, next int64 // where the queue begins and ends, and where to go on
+	all              []chain.Stored
 }
 
-// nobody gets queues from the library's own balancing: whoever gets one has it pulled
-// into a cache that nobody reads.
-func nobody(string, string, []*primitive.MessageQueue, []string) []*primitive.MessageQueue {
-	return nil
-}
-
-// get gives a consumer that is free.
-func (p *pullers) get(topic string) (*puller, error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.closed {
-		return nil, fmt.Errorf("rocketmq: the client is closed")
-	}
-	if n := len(p.idle); n > 0 {
-		free := p.idle[n-1]
-		p.idle = p.idle[:n-1]
-		return free, nil
-	}
-	name := p.options.Instance + "-" + strconv.Itoa(len(p.all))
-	made, err := rocketmq.NewPullConsumer(
-		consumer.WithNameServer(primitive.NamesrvAddr(p.options.NameServers)),
-		consumer.WithGroupName("gannet-"+name),
-		consumer.WithInstance("gannet-pull-"+name),
-		consumer.WithStrategy(nobody),
-	)
-	if err == nil {
-		if err = made.Subscribe(topic, consumer.MessageSelector{}); err == nil {
-			err = made.Start()
-		}
-	}
+// ask is one pull. It is ours and not the library's, whose pulls heed no context, hang for
+// half a minute when their connection breaks, write to what its balancing reads without
+// a lock, and, by that balancing, fill caches that nobody reads.
+func (c *Client) ask(ctx context.Context, b *broker, place Place, from int64, limit int) (pulled, error) {
+	const suspend, subscription = 1 << 1, 1 << 2
+	a, err := c.remote.call(ctx, b.where(), pullMessage, map[string]string{
+		"consumerGroup": "gannet-" + c.options.Instance, "topic": place.Topic, "queueId": strconv.Itoa(place.Queue),
+		"queueOffset": strconv.FormatInt(from, 10), "maxMsgNums": strconv.Itoa(limit), "sysFlag": strconv.Itoa(suspend | subscription),
+		"commitOffset": "0", "suspendTimeoutMillis": strconv.FormatInt(suspended.Milliseconds(), 10),
+		"subscription": "*", "subVersion": "0", "expressionType": "TAG",
+	}, nil)
 	if err != nil {
-		return nil, fmt.Errorf("rocketmq: %w", err)
+		return pulled{}, err
 	}
-	fresh := &puller{consumer: made, results: make(chan pulled, 1)}
-	p.all = append(p.all, fresh)
-	return fresh, nil
-}
-
-// put gives a consumer back once its pull was answered.
-func (p *pullers) put(free *puller) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.idle = append(p.idle, free)
-}
-
-// close ends all consumers.
-func (p *pullers) close() (err error) {
-	p.mu.Lock()
-	p.closed = true
-	all := p.all
-	p.mu.Unlock()
-	for _, one := range all {
-		if failed := one.consumer.Shutdown(); failed != nil {
-			err = failed
+	p := pulled{code: a.Code}
+	switch a.Code {
+	case found, notFound, retryPull, offsetMoved:
+	default:
+		return p, fmt.Errorf("rocketmq: broker %s answers a pull with code %d: %s", b.name, a.Code, a.Remark)
+	}
+	for name, to := range map[string]*int64{"minOffset": &p.first, "maxOffset": &p.end, "nextBeginOffset": &p.next} {
+		if *to, err = strconv.ParseInt(a.Fields[name], 10, 64); err != nil {
+			return p, fmt.Errorf("rocketmq: broker %s answers a pull without %s: %w", b.name, name, err)
 		}
 	}
-	return err
+	if a.Code == found {
+		for _, m := range primitive.DecodeMessage(a.body) {
+			p.all = append(p.all, chain.Stored{Offset: m.QueueOffset, Body: m.Body})
+		}
+	}
+	return p, nil
 }
 
 // Pull is chain.Stream's.
@@ -132,39 +99,27 @@ func (c *Client) pull(ctx context.Context, queue chain.Queue, from int64, limit 
 				return nil, 0, err
 			}
 		}
-		p, err := c.pullers.get(place.Topic)
-		if err != nil {
-			return nil, 0, err
-		}
-		go func() {
-			result, err := p.consumer.PullFrom(context.Background(), place.queue(), from, limit)
-			p.results <- pulled{result, err}
-		}()
-		got, overslept, err := c.wait(ctx, b, place, p, from)
+		got, overslept, err := c.wait(ctx, b, place, from, limit)
 		if err != nil {
 			return nil, 0, err
 		}
 		if overslept {
 			continue
 		}
-		if got.err != nil {
-			return nil, 0, fmt.Errorf("rocketmq: pulling from %v: %w", queue, got.err)
-		}
-		switch got.result.Status {
-		case primitive.PullFound:
-			return stored(got.result), got.result.MinOffset, nil
-		case primitive.PullNoNewMsg: // the broker has waited as long as it likes
-		case primitive.PullOffsetIllegal:
-			if from < got.result.MinOffset {
-				return nil, 0, fmt.Errorf("%w: %v begins at offset %d, asked for %d", chain.ErrRetention, queue, got.result.MinOffset, from)
+		switch got.code {
+		case found:
+			return got.all, got.first, nil
+		case notFound: // the broker has waited as long as it likes
+		case offsetMoved:
+			if from < got.first {
+				return nil, 0, fmt.Errorf("%w: %v begins at offset %d, asked for %d", chain.ErrRetention, queue, got.first, from)
 			}
-			return nil, 0, fmt.Errorf("%w: %v ends at offset %d, asked for %d", chain.ErrLagging, queue, got.result.MaxOffset, from)
+			return nil, 0, fmt.Errorf("%w: %v ends at offset %d, asked for %d", chain.ErrLagging, queue, got.end, from)
 		default: // what was there is gone; there may be something further on
-			next := got.result.NextBeginOffset
-			if next <= from || next >= got.result.MaxOffset {
+			if got.next <= from || got.next >= got.end {
 				return nil, 0, fmt.Errorf("%w: %v has nothing at offset %d", chain.ErrLagging, queue, from)
 			}
-			from = next
+			from = got.next
 		}
 	}
 }
@@ -192,33 +147,39 @@ func (c *Client) gone(ctx context.Context, queue chain.Queue, from, first int64)
 }
 
 // wait waits for the pull of what lies at an offset. It gives the pull up when ctx ends,
-// and when its broker is away: the library would wait for half a minute. It also gives
-// it up, with overslept, when the broker has the record and does not say so: one that
-// arrives while the broker lays the pull aside wakes nobody, and the broker looks again
-// after five seconds.
-func (c *Client) wait(ctx context.Context, b *broker, place Place, p *puller, from int64) (got pulled, overslept bool, err error) {
+// and when its broker is away. It also gives it up, with overslept, when the broker has
+// the record and does not say so: one that arrives while the broker lays the pull aside
+// wakes nobody, and the broker looks again after five seconds.
+func (c *Client) wait(ctx context.Context, b *broker, place Place, from int64, limit int) (got pulled, overslept bool, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	type result struct {
+		pulled
+		err error
+	}
+	results := make(chan result, 1)
+	go func() {
+		got, err := c.ask(ctx, b, place, from, limit)
+		results <- result{got, err}
+	}()
 	pause := firstLook
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	for {
 		select {
-		case got := <-p.results:
-			c.pullers.put(p)
-			return got, false, nil
+		case r := <-results:
+			return r.pulled, false, r.err
 		case <-ctx.Done():
-			go c.later(p)
 			return pulled{}, false, ctx.Err()
 		case <-timer.C:
 		}
 		if overslept {
-			go c.later(p)
 			c.troubles.Overslept.Count()
 			return pulled{}, true, nil
 		}
 		end, err := c.offset(ctx, b, place, getMaxOffset)
 		if err != nil {
 			if err := c.probe(b); err != nil {
-				go c.later(p)
 				if c.troubles.GivenUp.Note() {
 					c.options.Log.Warn("rocketmq: a pull was given up", "broker", b.name, "error", err)
 				}
@@ -232,17 +193,4 @@ func (c *Client) wait(ctx context.Context, b *broker, place Place, p *puller, fr
 		pause = min(2*pause, probePause)
 		timer.Reset(pause)
 	}
-}
-
-// later gives back a consumer whose pull was given up.
-func (c *Client) later(p *puller) {
-	<-p.results
-	c.pullers.put(p)
-}
-
-func stored(result *primitive.PullResult) (all []chain.Stored) {
-	for _, m := range result.GetMessageExts() {
-		all = append(all, chain.Stored{Offset: m.QueueOffset, Body: m.Body})
-	}
-	return all
 }

@@ -16,6 +16,7 @@ import (
 
 // Request codes of the broker's protocol.
 const (
+	pullMessage  = 11
 	makeTopic    = 17
 	getMaxOffset = 30
 	getMinOffset = 31
@@ -23,7 +24,7 @@ const (
 )
 
 // maxReply bounds what is read of an answer.
-const maxReply = 4 << 20
+const maxReply = 16 << 20
 
 // remote speaks the protocol of brokers and name servers:
 //
