@@ -16,8 +16,9 @@ check: ## what has to be clean before a commit
 	go mod tidy -diff
 	go generate ./... && git diff --exit-code -- protocol idl
 
-mutants: ## break the ledger in every way that matters; its tests have to notice
+mutants: ## break the ledger and the chain in every way that matters; their tests have to notice
 	go run ./logic/ledger/mutate
+	go run ./internal/chain/mutate
 
 crash: build ## kill the server twenty times under load
 	./gannet bench crash --rounds 20

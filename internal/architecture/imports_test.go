@@ -30,6 +30,11 @@ var importRules = []struct {
 	{"gannet/protocol", nil},
 	{"gannet/internal/hop", []string{"gannet/protocol"}},
 	{"gannet/internal/operate", []string{"github.com/prometheus/client_golang/prometheus"}},
+	{"gannet/internal/rocketmq", []string{"gannet/internal/chain", "gannet/internal/operate", "github.com/apache/rocketmq-client-go/v2"}},
+	{"gannet/internal/services", nil},
+	{"gannet/internal/mutate", nil},
+	{"gannet/internal/chain/mutate", []string{"gannet/internal/mutate"}},
+	{"gannet/internal/chain", []string{"gannet/protocol", "gannet/internal/hop"}},
 	{"gannet/internal/folder", nil},
 	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
@@ -53,6 +58,7 @@ var importRules = []struct {
 	{"gannet/logic", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/token", "gannet/internal/operate",
 	}},
+	{"gannet/logic/ledger/mutate", []string{"gannet/internal/mutate"}},
 	{"gannet/logic/ledger", []string{"gannet/protocol", "gannet/internal/hop", "gannet/logic"}},
 	{"gannet/logic/embedded", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/limiter", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", pebble, unix,
