@@ -36,12 +36,12 @@ type saved struct {
 	position uint64
 	received map[Target]uint64
 	reads    map[Target]uint64 // to be told to the server
-	taken    []kept            // in rising order of id
+	taken    []keptMessage     // in rising order of id
 	optional [][]byte          // records of kinds that this client does not know
 }
 
-// kept is a message that was taken and of which its sender has not heard.
-type kept struct {
+// keptMessage is a message that was taken and of which its sender has not heard.
+type keptMessage struct {
 	id      uint64
 	target  Target
 	draft   Draft
@@ -99,7 +99,7 @@ func (s *saved) apply(r *record) {
 		s.received[r.target] = max(s.received[r.target], r.seq)
 	case recordTaken:
 		s.lastID = max(s.lastID, r.id)
-		s.taken = append(s.taken, kept{id: r.id, target: r.target, draft: r.draft})
+		s.taken = append(s.taken, keptMessage{id: r.id, target: r.target, draft: r.draft})
 	case recordSettled:
 		if i, found := s.find(r.id); found {
 			k := &s.taken[i]
@@ -120,7 +120,7 @@ func (s *saved) apply(r *record) {
 }
 
 func (s *saved) find(id uint64) (int, bool) {
-	return slices.BinarySearchFunc(s.taken, id, func(k kept, id uint64) int { return cmp.Compare(k.id, id) })
+	return slices.BinarySearchFunc(s.taken, id, func(k keptMessage, id uint64) int { return cmp.Compare(k.id, id) })
 }
 
 // records gives what has to be written so that add makes the same of it.
