@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
 	"time"
 
 	"gannet/protocol"
@@ -28,8 +27,6 @@ type chatCmd struct {
 	Token   string `placeholder:"TOKEN" help:"Token from gannet token; by default one is made with the key in the data folder."`
 	Data    string `default:"./gannet-data" placeholder:"DIR" help:"Data folder of a server on this machine, for the default token."`
 	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received."`
-
-	connected atomic.Bool // at least once
 }
 
 // Help is printed by gannet chat --help.
@@ -48,8 +45,8 @@ func (c *chatCmd) Run(ctx context.Context) (err error) {
 	failed := make(chan error, 1)
 	opts := []gannet.Option{
 		gannet.WithName("gannet chat " + release),
-		gannet.WithPlatform(gannet.Desktop),
-		gannet.WithHandler(gannet.Handler{State: c.announce, Refused: refused}),
+		gannet.WithPlatform(gannet.PlatformDesktop),
+		gannet.WithHandler(gannet.Handler{Event: c.announce, Outcome: tell}),
 	}
 	if c.Store != "" {
 		store, serr := gannet.NewFileStore(c.Store)
@@ -98,7 +95,6 @@ func (c *chatCmd) login(ctx context.Context, token string, opts []gannet.Option)
 	if err != nil {
 		return nil, fmt.Errorf("cannot log in at %s: %w (is the server running there? --address names another)", c.Address, err)
 	}
-	c.connected.Store(true)
 	return client, nil
 }
 
@@ -107,19 +103,11 @@ func (c *chatCmd) send(ctx context.Context, client *gannet.Client, input io.Read
 	scanner := bufio.NewScanner(input)
 	scanner.Buffer(nil, protocol.MaxBody)
 	to := gannet.User(c.To)
-	window := make(chan struct{}, chatWindow)
 	for scanner.Scan() {
 		if scanner.Text() == "" {
 			continue
 		}
-		window <- struct{}{}
-		err := client.SendFunc(to, gannet.Text(scanner.Text()), func(_ gannet.Ack, err error) {
-			if err != nil {
-				fmt.Fprintln(os.Stderr, "! a line was not sent:", err)
-			}
-			<-window
-		})
-		if err != nil {
+		if _, err := client.Post(ctx, to, gannet.Text(scanner.Text())); err != nil {
 			return err
 		}
 	}
@@ -129,13 +117,12 @@ func (c *chatCmd) send(ctx context.Context, client *gannet.Client, input io.Read
 	return nil
 }
 
-// chatWindow is how many lines are on their way at most, less than the client's
-// own window, so that a pipe waits here.
-const chatWindow = 128
-
 // receive prints what arrives until the client or ctx ends.
 func (c *chatCmd) receive(ctx context.Context, client *gannet.Client) {
-	for m := range client.Messages(ctx) {
+	for m, err := range client.Messages(ctx) {
+		if err != nil {
+			return // client.Err says it too
+		}
 		from := fmt.Sprint(m.Sender)
 		if m.Sender == c.User {
 			from = "me, elsewhere"
@@ -145,26 +132,28 @@ func (c *chatCmd) receive(ctx context.Context, client *gannet.Client) {
 		}
 		fmt.Printf("%s %s: %s\n", m.Time.Format(time.TimeOnly), from, m.Text())
 		if m.Sender != c.User {
-			if err := client.MarkRead(ctx, m.Conversation, m.Seq); err != nil && ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) {
+			if err := client.MarkRead(m.Conversation, m.Seq); err != nil && !errors.Is(err, gannet.ErrClosed) {
 				fmt.Fprintln(os.Stderr, "! could not mark as read:", err)
 			}
 		}
 	}
 }
 
-// refused says that lines wait because the server does not take them yet.
-func refused(why *gannet.Error) {
-	fmt.Fprintf(os.Stderr, "* the server takes no lines for %v, they wait here (%v)\n", why.RetryAfter, why)
+// tell says when a line was not sent.
+func tell(_ context.Context, _ *gannet.Client, o gannet.Outcome) {
+	if o.Err != nil {
+		fmt.Fprintln(os.Stderr, "! a line was not sent:", o.Err)
+	}
 }
 
-// announce says when the connection comes and goes.
-func (c *chatCmd) announce(state gannet.State, err error) {
-	switch state {
-	case gannet.Online:
+// announce says when the connection comes and goes, and when lines have to wait.
+func (c *chatCmd) announce(_ context.Context, _ *gannet.Client, e gannet.Event) {
+	switch e.Kind {
+	case gannet.EventConnected:
 		fmt.Fprintf(os.Stderr, "* connected as user %d, chatting with %d\n", c.User, c.To)
-	case gannet.Connecting:
-		if err != nil && c.connected.Load() {
-			fmt.Fprintf(os.Stderr, "* connection lost, trying again (%v)\n", err)
-		}
+	case gannet.EventLost:
+		fmt.Fprintf(os.Stderr, "* connection lost, trying again (%v)\n", e.Err)
+	case gannet.EventHeld:
+		fmt.Fprintf(os.Stderr, "* the server takes no lines for %v, they wait here (%v)\n", e.Wait, e.Err)
 	}
 }

@@ -19,11 +19,15 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 
-	c, err := gannet.Dial(ctx, *addr, *token, gannet.WithPlatform(gannet.Bot), gannet.WithName("echobot"))
+	c, err := gannet.Dial(ctx, *addr, *token, gannet.WithPlatform(gannet.PlatformBot), gannet.WithName("echobot"))
 	if err != nil {
 		log.Fatal(err)
 	}
-	for m := range c.Messages(ctx) {
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			log.Print(err)
+			break
+		}
 		if m.Content != gannet.ContentText || m.Sender == c.User() {
 			continue
 		}
