@@ -26,9 +26,9 @@ func testApp(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.Restart()
-	for m := range bob.Messages(t.Context()) {
-		if m.Text() != "hello" {
-			t.Errorf("bob received %q", m.Text())
+	for m, err := range bob.Messages(t.Context()) {
+		if err != nil || m.Text() != "hello" {
+			t.Errorf("bob received %q, %v", m.Text(), err)
 		}
 		break
 	}

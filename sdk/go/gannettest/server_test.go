@@ -10,7 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"gannet/protocol"
 	"gannet/sdk/go"
 	"gannet/sdk/go/gannettest"
 )
@@ -52,7 +51,10 @@ func next(t *testing.T, c *gannet.Client) string {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for m := range c.Messages(ctx) {
+	for m, err := range c.Messages(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
 		return fmt.Sprint(m.Sender, " ", m.Text())
 	}
 	t.Fatal("nothing was received")
@@ -79,8 +81,8 @@ func TestRestart(t *testing.T) {
 	s := gannettest.Start(t)
 	token := s.Token(1)
 	lost := make(chan struct{}, 100)
-	alice := dial(t, s, 1, gannet.WithHandler(gannet.Handler{State: func(state gannet.State, _ error) {
-		if state == gannet.Connecting {
+	alice := dial(t, s, 1, gannet.WithHandler(gannet.Handler{Event: func(_ context.Context, _ *gannet.Client, e gannet.Event) {
+		if e.Kind == gannet.EventLost {
 			lost <- struct{}{}
 		}
 	}}))
@@ -120,7 +122,7 @@ func TestRestart(t *testing.T) {
 		t.Fatalf("a token from before the restarts: %v", err)
 	}
 	var texts []string
-	for m, err := range again.History(ctx, gannet.User(2), gannet.HistoryOptions{}) {
+	for m, err := range again.History(ctx, gannet.User(2), gannet.After(0)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -138,8 +140,8 @@ func TestRestart(t *testing.T) {
 func TestLimitsAreOffUnlessAsked(t *testing.T) {
 	refusals := func(s *gannettest.Server) (n int) {
 		refused := make(chan struct{}, 1000)
-		c := dial(t, s, 1, gannet.WithHandler(gannet.Handler{Refused: func(e *gannet.Error) {
-			if e.Code == protocol.CodeRateLimited {
+		c := dial(t, s, 1, gannet.WithHandler(gannet.Handler{Event: func(_ context.Context, _ *gannet.Client, e gannet.Event) {
+			if e.Kind == gannet.EventHeld && errors.Is(e.Err, gannet.CodeRateLimited) {
 				refused <- struct{}{}
 			}
 		}}))
@@ -165,7 +167,7 @@ func TestServersAreApart(t *testing.T) {
 		t.Fatal("two servers have one address")
 	}
 	_, err := gannet.Dial(t.Context(), one.Address(), other.Token(1))
-	if e, ok := errors.AsType[*gannet.Error](err); !ok || e.Code != protocol.CodeBadToken {
+	if !errors.Is(err, gannet.CodeBadToken) {
 		t.Errorf("a token of another server gives %v", err)
 	}
 }
