@@ -94,8 +94,8 @@ func (c *chatCmd) chat(ctx context.Context, input io.Reader, byHand bool, out, n
 	}
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
-	if n := client.Waiting(); n > 0 {
-		s.notef("* waiting for the acks of %d lines", n)
+	if n := client.Waiting(); n > 0 && client.State() != gannet.StateOnline {
+		s.notef("* waiting up to %v for the server, which has not acked everything (%d)", drainTimeout, n)
 	}
 	if cerr := client.Close(drain); cerr != nil && err == nil {
 		err = fmt.Errorf("not every line was acked: %w", cerr)

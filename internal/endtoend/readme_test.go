@@ -67,5 +67,10 @@ func TestTheProgramsOfTheReadmeChat(t *testing.T) {
 	if err := ask.Wait(); err != nil || !strings.Contains(out.String(), "sent, as message 1 of the conversation\n") || !strings.Contains(out.String(), "user 2: you said: hello\n") {
 		t.Errorf("%v: %s", err, out.String())
 	}
+	// The answer was received, and does not come to the next program.
+	heard, stderr, err := run(t, "chat", "--data", server.data, "--address", server.address, "--user=1", "--to=2", "--history=0")
+	if err != nil || heard != "" {
+		t.Errorf("%v: %s%s", err, heard, stderr)
+	}
 	server.stop()
 }
