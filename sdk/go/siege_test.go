@@ -102,7 +102,9 @@ func (g *siege) serve() {
 		}
 		line, _ := bufio.NewReader(out).ReadString('\n')
 		if words := strings.Fields(line); len(words) == 1+besieged {
+			g.mu.Lock()
 			g.address, g.tokens = words[0], words[1:]
+			g.mu.Unlock()
 			return
 		}
 		g.kill()
@@ -135,7 +137,10 @@ func (g *siege) accept() {
 		if err != nil {
 			return
 		}
-		server, err := net.Dial("tcp", g.address)
+		g.mu.Lock()
+		address := g.address
+		g.mu.Unlock()
+		server, err := net.Dial("tcp", address)
 		if err != nil {
 			client.Close()
 			continue
