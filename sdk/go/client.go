@@ -166,9 +166,14 @@ func (c *Client) Connect(ctx context.Context) error {
 		c.state.Store(int32(StateConnecting))
 		go c.run()
 	}
+	closing := c.closing
 	c.mu.Unlock()
+	ready := c.ready
+	if closing {
+		ready = nil // also when it has been logged in
+	}
 	select {
-	case <-c.ready:
+	case <-ready:
 		return nil
 	case <-c.ended:
 		if err := c.Err(); err != nil {

@@ -180,7 +180,7 @@ func (c *Client) resume(conn net.Conn) {
 	}
 	c.out.limitBytes = int(c.link.welcome.WindowBytes)
 	c.out.answered = c.link.now
-	c.pump()
+	c.pump(true)
 	c.mu.Unlock()
 	c.inbox.behind = true
 	c.startSync()

@@ -195,7 +195,7 @@ func (c *Client) callHooks() {
 		clear(outcomes)
 		clear(receipts)
 		clear(events)
-		if len(outcomes)+len(receipts)+len(events) > 0 || h.messages && c.hearMessage() {
+		if len(outcomes)+len(receipts)+len(events) > 0 || h.messages && c.hearMessages() {
 			continue
 		}
 		if last {
@@ -236,42 +236,51 @@ func (c *Client) hearOutcomes(outcomes []told) {
 	c.mu.Unlock()
 }
 
-// hearMessage hands the oldest message to its hook; false says that there is none.
-func (c *Client) hearMessage() bool {
-	select {
-	case <-c.quit:
+// maxRun is how many messages are handed over before others of the hooks have their
+// turn.
+const maxRun = 32
+
+// hearMessages hands the oldest messages to their hook; false says that there are none.
+func (c *Client) hearMessages() bool {
+	if c.quitting() {
 		return false
-	default:
 	}
 	item, ok := c.queue.begin()
 	if !ok {
 		return false
 	}
-	err := c.opts.handler.Message(c.hooks.life, c, item.message)
-	defer func() {
-		select {
-		case <-c.quit: // Close waits for this hook
+	for n := 1; ok; n++ {
+		if err := c.opts.handler.Message(c.hooks.life, c, item.message); err != nil {
+			pause := c.queue.refuse(item)
+			c.warn("the app refused a message", "conversation", item.message.Conversation, "seq", item.message.Seq, "reason", err, "again in", pause)
 			c.poke()
-		default:
+			return true
 		}
-	}()
-	if err == nil {
-		c.took(item)
-		return true
+		item, ok = c.took(item, n < maxRun && !c.quitting())
 	}
-	pause := c.queue.refuse(item)
-	c.warn("the app refused a message", "conversation", item.message.Conversation, "seq", item.message.Seq, "reason", err, "again in", pause)
-	c.poke()
+	if c.quitting() { // Close waits for the hook
+		c.poke()
+	}
 	return true
 }
 
-// took notes that the app has received a message.
-func (c *Client) took(item queued) {
-	seq, poke := c.queue.take(item)
+func (c *Client) quitting() bool {
+	select {
+	case <-c.quit:
+		return true
+	default:
+		return false
+	}
+}
+
+// took notes that the app has received a message, and with more begins the next one.
+func (c *Client) took(item queued, more bool) (next queued, ok bool) {
+	seq, poke, next, ok := c.queue.take(item, more)
 	if c.opts.store != nil {
 		c.journal.received(item.conversation.target, seq)
 	}
 	if poke {
 		c.poke()
 	}
+	return next, ok
 }

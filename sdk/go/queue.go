@@ -153,11 +153,21 @@ func (q *queue) peek() (queued, bool) {
 }
 
 // take removes the oldest message, which was received, and gives up to where its
-// conversation was; poke says that the reader must know.
-func (q *queue) take(item queued) (seq uint64, poke bool) {
+// conversation was; poke says that the reader must know. With more it begins the next
+// one, if there is one.
+func (q *queue) take(item queued, more bool) (seq uint64, poke bool, next queued, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.busy = false
+	seq, poke = q.remove(item)
+	q.busy = more && q.head < len(q.items)
+	if q.busy {
+		next = q.items[q.head]
+	}
+	return seq, poke, next, q.busy
+}
+
+// remove is take for who holds mu.
+func (q *queue) remove(item queued) (seq uint64, poke bool) {
 	if item.conversation.handing.gone {
 		return 0, false
 	}
@@ -348,7 +358,7 @@ func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
 			if !yield(item.message, nil) {
 				return
 			}
-			c.took(item)
+			c.took(item, false)
 		}
 	}
 }

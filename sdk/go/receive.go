@@ -29,7 +29,9 @@ func (c *Client) pushed(payload []byte) error {
 	case v.lagging:
 		v.goal = max(v.goal, m.Seq)
 	case c.deliver(v, &m):
-		c.received(v, true)
+		if c.mine(&m) { // else it counts once the app has it
+			c.received(v, true)
+		}
 		if len(v.stash) > 0 || v.waiting {
 			c.advance(v)
 		}

@@ -44,6 +44,9 @@ func (c *Client) Post(ctx context.Context, to Target, d Draft) (*Sending, error)
 		return nil, err
 	}
 	s.id = id
+	if !c.poked.Load() && c.isHook(ctx) {
+		c.poke() // the reader writes it, see pump
+	}
 	return s, nil
 }
 
@@ -172,7 +175,7 @@ func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint
 	o.add(e)
 	if c.journal.store == nil {
 		o.stable = id
-		c.pump()
+		c.pump(e.sending == nil || !c.isHook(ctx))
 		return id, nil
 	}
 	c.mu.Unlock()
@@ -188,7 +191,7 @@ func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint
 		return id, nil
 	}
 	o.stable = max(o.stable, id)
-	c.pump()
+	c.pump(e.sending == nil || !c.isHook(ctx))
 	return id, nil
 }
 
@@ -210,13 +213,17 @@ func (c *Client) mayTake(to Target, d Draft) (uint64, error) {
 	return max(c.out.lastID, c.out.clock) + 1, nil
 }
 
-// pump sends what may go out. The caller holds mu.
-func (c *Client) pump() {
+// pump sends what may go out, now or with the reader's next turn, which the caller
+// brings about: what hooks post one after the other goes out in few writes. The
+// caller holds mu.
+func (c *Client) pump(now bool) {
 	if c.wire.conn == nil {
 		return
 	}
 	c.wire.pending = c.out.encode(c.wire.pending, &c.numbers)
-	c.flush()
+	if now {
+		c.flush()
+	}
 }
 
 // sendAcked handles SENDACK.
@@ -234,7 +241,7 @@ func (c *Client) sendAcked(payload []byte) error {
 	c.out.attempts = 0
 	o := c.settle(i, Ack{ID: m.ClientID, Seq: m.Seq, Time: milliseconds(m.Time)}, nil)
 	if c.out.next < len(c.out.entries) {
-		c.pump()
+		c.pump(true)
 	}
 	c.mu.Unlock()
 	c.settled(o)
@@ -305,5 +312,5 @@ func (c *Client) resend() {
 	defer c.mu.Unlock()
 	c.due.send = time.Time{}
 	c.out.retryAt = time.Time{}
-	c.pump()
+	c.pump(true)
 }
