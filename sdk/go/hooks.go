@@ -39,6 +39,7 @@ type hooks struct {
 	receipts []Receipt
 	events   []Event
 	running  bool // the goroutine is there
+	asleep   bool // it waits for wake
 	leave    bool // it ends when it has nothing to do
 	last     bool // nothing more comes
 	messages bool // it takes from the queue
@@ -69,16 +70,24 @@ func (c *Client) isHook(ctx context.Context) bool {
 
 // notify makes the goroutine look, and begins it when it is not there.
 func (c *Client) notify() {
+	c.hooks.mu.Lock()
+	c.rouse()
+}
+
+// rouse is notify for who holds hooks.mu, which it releases.
+func (c *Client) rouse() {
 	h := &c.hooks
-	h.mu.Lock()
-	begin := !h.running
-	h.running, h.leave = true, false
-	h.up.Store(true)
+	begin, asleep := !h.running, h.asleep
+	h.running, h.leave, h.asleep = true, false, false
+	if begin {
+		h.up.Store(true)
+	}
 	h.mu.Unlock()
 	if begin {
 		go c.callHooks()
+	} else if asleep {
+		h.signal()
 	}
-	h.signal()
 }
 
 func (h *hooks) signal() {
@@ -92,8 +101,7 @@ func (h *hooks) signal() {
 func (c *Client) tellOutcome(o Outcome, kept bool) {
 	c.hooks.mu.Lock()
 	c.hooks.outcomes = append(c.hooks.outcomes, told{o, kept})
-	c.hooks.mu.Unlock()
-	c.notify()
+	c.rouse()
 }
 
 // tellReceipt hands a receipt over. When many wait, it takes the place of an older
@@ -114,8 +122,7 @@ func (c *Client) tellReceipt(r Receipt) {
 		h.receipts = slices.Delete(h.receipts, max(i, 0), max(i, 0)+1)
 	}
 	h.receipts = append(h.receipts, r)
-	h.mu.Unlock()
-	c.notify()
+	c.rouse()
 }
 
 // tellEvent hands an event over, and logs it.
@@ -130,8 +137,7 @@ func (c *Client) tellEvent(e Event) {
 		h.events = slices.Delete(h.events, 0, 1)
 	}
 	h.events = append(h.events, e)
-	h.mu.Unlock()
-	c.notify()
+	c.rouse()
 }
 
 func (c *Client) logEvent(e Event) {
@@ -180,6 +186,7 @@ func (c *Client) callHooks() {
 	var events []Event
 	for {
 		h.mu.Lock()
+		h.asleep = false
 		outcomes, h.outcomes = h.outcomes, outcomes[:0]
 		receipts, h.receipts = h.receipts, receipts[:0]
 		events, h.events = h.events, events[:0]
@@ -214,6 +221,11 @@ func (c *Client) callHooks() {
 			}
 			h.up.Store(true)
 		}
+		if h.last || len(h.outcomes)+len(h.receipts)+len(h.events) > 0 {
+			h.mu.Unlock()
+			continue
+		}
+		h.asleep = true
 		h.mu.Unlock()
 		<-h.wake
 	}

@@ -78,6 +78,30 @@ func TestTheMessageThatBreaksALoopComesAgain(t *testing.T) {
 	}
 }
 
+// What the reader puts between a refusal and its own news of it does not pass the refused
+// message.
+func TestNothingPassesARefusedMessage(t *testing.T) {
+	var q queue
+	q.init()
+	v, other := new(conversation), new(conversation)
+	if !q.put(v, Message{Seq: 1}) || !q.put(v, Message{Seq: 2}) || !q.put(other, Message{Seq: 9}) {
+		t.Fatal("an empty queue has no room")
+	}
+	item, _ := q.begin()
+	if pause := q.refuse(item); pause != refusedMin {
+		t.Errorf("the pause is %v", pause)
+	}
+	if q.put(v, Message{Seq: 3}) || q.await(v, 0, t.Context()) {
+		t.Error("seq 3 passes seq 1, which was refused")
+	}
+	if item, ok := q.begin(); !ok || item.conversation != other || len(q.items)-q.head != 1 {
+		t.Errorf("next is %+v", item)
+	}
+	if seq, _ := q.unbar(v); seq != 1 || !q.put(v, Message{Seq: 1}) {
+		t.Errorf("seq %d comes again", seq)
+	}
+}
+
 func TestOneReceivesAtATime(t *testing.T) {
 	s := newServer(t)
 	c := join(t, s, 2)

@@ -269,7 +269,9 @@ func (c *Client) settled(o Outcome) {
 		c.journal.forget(o.ID)
 		return
 	}
-	c.journal.append(settled(o))
+	if c.journal.store != nil {
+		c.journal.append(settled(o))
+	}
 	c.tellOutcome(o, true)
 }
 
