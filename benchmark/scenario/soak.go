@@ -29,7 +29,7 @@ type Soak struct {
 	ServerLife  time.Duration `help:"Mean time until the server is killed." default:"10s"`
 	Pause       time.Duration `help:"Mean pause between the messages of a client." default:"500ms"`
 	Handle      time.Duration `help:"Mean time that an app needs to handle a message." default:"5ms"`
-	Size        int           `help:"Bytes of a message's body." default:"128"`
+	Size        int           `help:"Bytes of a message's body; by default so many that the stores of the clients are rewritten on the way." default:"4096"`
 	Seed        uint64        `help:"Seed of the moments at which they are killed." default:"1"`
 	ServerFlags string        `help:"Further flags for the server." placeholder:"FLAGS"`
 	Data        string        `help:"Folder for the server's data; a temporary one without it." placeholder:"DIR"`
