@@ -175,8 +175,7 @@ func (s *Soak) settle(ctx context.Context, c *crowd, line *report.Progress) (v *
 	began := time.Now()
 	c.drain()
 	line.Showf("waiting for the last messages")
-	v, err = c.await(ctx, func(v *soak.Verdict) bool { return len(v.Missing) == 0 })
-	if err != nil {
+	if err := c.await(ctx, func(v *soak.Verdict) bool { return len(v.Missing) == 0 }); err != nil {
 		return nil, 0, err
 	}
 	took = time.Since(began)
@@ -185,7 +184,7 @@ func (s *Soak) settle(ctx context.Context, c *crowd, line *report.Progress) (v *
 	if err := c.start(ctx, true); err != nil {
 		return nil, 0, err
 	}
-	if _, err = c.await(ctx, func(v *soak.Verdict) bool { return len(v.Waiting) == 0 }); err != nil {
+	if err := c.await(ctx, func(v *soak.Verdict) bool { return len(v.Waiting) == 0 }); err != nil {
 		return nil, 0, err
 	}
 	c.stop()
