@@ -90,13 +90,15 @@ func BenchmarkReceive(b *testing.B) {
 				return nil
 			}}))
 			var wg sync.WaitGroup
-			wg.Go(func() { io.Copy(io.Discard, conn) })
+			var sent atomic.Int64
+			wg.Go(func() { historian(conn, &sent) })
 			b.ReportAllocs()
 			b.ResetTimer()
 			wg.Go(func() {
 				var buf []byte
 				for seq := 1; seq <= b.N; seq += batch {
 					buf = pushes(buf[:0], uint64(seq), min(batch, b.N-seq+1))
+					sent.Store(int64(min(seq+batch-1, b.N)))
 					conn.Write(buf)
 				}
 			})
@@ -105,6 +107,36 @@ func BenchmarkReceive(b *testing.B) {
 			conn.Close()
 			wg.Wait()
 		})
+	}
+}
+
+// historian answers HISTORY, which a client asks for whose app was not scheduled for
+// a while, until the connection ends.
+func historian(conn net.Conn, sent *atomic.Int64) {
+	var in input
+	in.reset()
+	defer in.release()
+	for in.read(conn) == nil {
+		for {
+			f, n, err := protocol.Split(in.data, protocol.MaxFrame)
+			if n == 0 || err != nil {
+				break
+			}
+			in.data = in.data[n:]
+			var ask protocol.History
+			if f.Type != protocol.TypeHistory || ask.Decode(f.Payload) != nil {
+				continue
+			}
+			head := uint64(sent.Load())
+			page := protocol.Messages{Target: ask.Target, First: ask.Seq, Last: min(head, ask.Seq+uint64(ask.Limit)-1), Head: head}
+			frame := page.AppendFrame(nil, f.Request)
+			for seq := page.First; seq <= page.Last; seq++ {
+				m := pushes(nil, seq, 1)
+				frame = protocol.AppendMessage(frame, m[protocol.HeaderSize:])
+				page.Count++
+			}
+			conn.Write(page.Finish(frame, 0))
+		}
 	}
 }
 

@@ -24,8 +24,14 @@ func testContext(t testing.TB) context.Context {
 // join dials as a user, with short pauses, and closes at the end of the test.
 func join(t testing.TB, s *server, user uint64, opts ...Option) *Client {
 	t.Helper()
+	return joinAt(t, s.addr(), user, opts...)
+}
+
+// joinAt is join for other addresses.
+func joinAt(t testing.TB, addr string, user uint64, opts ...Option) *Client {
+	t.Helper()
 	opts = append([]Option{WithBackoff(time.Millisecond, 10*time.Millisecond)}, opts...)
-	c, err := Dial(testContext(t), s.addr(), fmt.Sprint("user ", user), opts...)
+	c, err := Dial(testContext(t), addr, fmt.Sprint("user ", user), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}

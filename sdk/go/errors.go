@@ -106,5 +106,6 @@ func failure(payload []byte) error {
 		Code:       Code(f.Code),
 		RetryAfter: time.Duration(f.RetryAfter) * time.Millisecond,
 		Text:       string(f.Text),
+		Address:    string(f.Address),
 	}
 }

@@ -17,7 +17,7 @@ const (
 	// queuePatience is how long the reader waits for an app that does not finish
 	// a single message, before it leaves the rest to the server. An app that is
 	// quick is waited for, which is cheaper than fetching.
-	queuePatience = 2 * time.Millisecond
+	queuePatience = 10 * time.Millisecond
 )
 
 // queue has the messages that wait for the app: the reader puts, a loop over

@@ -33,6 +33,7 @@ type server struct {
 	got           []got  // every frame after HELLO
 	heartbeat     uint16 // for WELCOME
 	windowBytes   uint32 // likewise
+	identity      string // likewise
 
 	// script sees every frame first, HELLO too; true says that it was dealt
 	// with. It is called with mu held.
@@ -186,7 +187,7 @@ func (s *server) welcome(p *peer, f protocol.Frame) {
 	p.write(protocol.Welcome{
 		Version: protocol.Version, User: user, Time: s.clock, Heartbeat: s.heartbeat,
 		MaxFrame: protocol.MaxFrame, MaxBody: protocol.MaxBody, MaxUnacked: protocol.MaxUnacked,
-		WindowBytes: s.windowBytes,
+		WindowBytes: s.windowBytes, Server: []byte(s.identity),
 	}.AppendFrame(nil, f.Request))
 }
 
