@@ -75,3 +75,34 @@ func TestScreenSumsUp(t *testing.T) {
 		t.Errorf("it says %q, want %q", notes.String(), want)
 	}
 }
+
+// A connection that is lost before the history is there holds up no line that is typed.
+func TestScreenTakesLinesWithoutHistory(t *testing.T) {
+	var out, notes strings.Builder
+	s := newScreen(0, 2, true, &out, &notes)
+	s.history = 10
+	c, err := gannet.New("127.0.0.1:1", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, kind := range []gannet.EventKind{gannet.EventConnected, gannet.EventLost, gannet.EventConnected, gannet.EventCaughtUp} {
+		select {
+		case <-s.ready:
+			if kind == gannet.EventLost {
+				t.Error("lines are taken before the history could be had")
+			}
+		default:
+			if kind == gannet.EventCaughtUp {
+				t.Error("no lines are taken")
+			}
+		}
+		s.event(t.Context(), c, gannet.Event{Kind: kind, Err: errors.New("gone")})
+	}
+	want := "* connected as user 0, chatting with 2\n* connection lost, trying again (gone)\n! no history: gone\n* connected again\n"
+	if notes.String() != want {
+		t.Errorf("it says %q, want %q", notes.String(), want)
+	}
+	if err := c.Close(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
