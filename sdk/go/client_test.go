@@ -139,9 +139,10 @@ func post(t testing.TB, c *Client, to Target, text string) *Sending {
 	return s
 }
 
-// kinds gives the kinds of the events that are not about catching up. The caller
-// holds mu.
+// kinds gives the kinds of the events that are not about catching up.
 func (d *diary) kinds() []EventKind {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	var list []EventKind
 	for _, e := range d.events {
 		if e.Kind != EventCaughtUp {
@@ -151,8 +152,10 @@ func (d *diary) kinds() []EventKind {
 	return list
 }
 
-// last gives the last event of a kind. The caller holds mu.
+// last gives the last event of a kind.
 func (d *diary) last(k EventKind) Event {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for i := len(d.events) - 1; i >= 0; i-- {
 		if d.events[i].Kind == k {
 			return d.events[i]
@@ -161,7 +164,7 @@ func (d *diary) last(k EventKind) Event {
 	return Event{}
 }
 
-// count gives how many events of a kind came. The caller holds mu.
+// count gives how many events of a kind came. The caller holds mu, as until does.
 func (d *diary) count(k EventKind) int {
 	n := 0
 	for _, e := range d.events {

@@ -217,6 +217,9 @@ func TestRestartResendsUnackedUnderTheSameID(t *testing.T) {
 		second[2].ClientID <= second[1].ClientID || string(second[0].Body) != "1" {
 		t.Errorf("sent %+v, then %+v", first, second)
 	}
+	if err := again.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
 	if left := again.journal.saved.taken; len(left) != 0 {
 		t.Errorf("the store keeps %v", left)
 	}

@@ -234,7 +234,6 @@ func (c *Client) hearOutcomes(outcomes []told) {
 	c.out.unheard -= len(outcomes)
 	c.out.grant()
 	c.mu.Unlock()
-	c.poke()
 }
 
 // hearMessage hands the oldest message to its hook; false says that there is none.
@@ -249,6 +248,13 @@ func (c *Client) hearMessage() bool {
 		return false
 	}
 	err := c.opts.handler.Message(c.hooks.life, c, item.message)
+	defer func() {
+		select {
+		case <-c.quit: // Close waits for this hook
+			c.poke()
+		default:
+		}
+	}()
 	if err == nil {
 		c.took(item)
 		return true

@@ -216,10 +216,16 @@ func (j *journal) sync() error {
 	if j.store == nil {
 		return nil
 	}
-	if err := j.store.Sync(); err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
+	err := j.store.Sync()
+	if err == nil {
+		return nil
 	}
-	return nil
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err == nil {
+		j.err = fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return j.err
 }
 
 // received notes how far the app is in a conversation.

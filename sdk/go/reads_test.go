@@ -69,7 +69,7 @@ func TestMarkReadSurvivesARestart(t *testing.T) {
 	crash(c)
 	s.play(nil)
 	c = join(t, s, 2, WithStore(store))
-	if err := c.Flush(testContext(t)); err != nil {
+	if err := errors.Join(c.Flush(testContext(t)), c.Close(testContext(t))); err != nil {
 		t.Fatal(err)
 	}
 	if s.read(2, pair) != 3 {

@@ -76,7 +76,7 @@ func newServer(t testing.TB) *server {
 	s.changed = sync.NewCond(&s.mu)
 	s.carry = (*peer).write
 	s.wg.Add(1)
-	go s.accept()
+	go s.accept(ln)
 	t.Cleanup(func() {
 		ln.Close()
 		s.cut()
@@ -87,10 +87,10 @@ func newServer(t testing.TB) *server {
 
 func (s *server) addr() string { return s.ln.Addr().String() }
 
-func (s *server) accept() {
+func (s *server) accept(ln net.Listener) {
 	defer s.wg.Done()
 	for {
-		conn, err := s.ln.Accept()
+		conn, err := ln.Accept()
 		if err != nil {
 			return
 		}
