@@ -32,6 +32,7 @@ func TestAKilledSoakLeavesNoApp(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 	apps := func() (n int) {
 		for _, line := range processesNaming(t, data) {
 			if strings.Contains(line, "bench app") {
