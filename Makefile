@@ -37,6 +37,7 @@ bench: build ## the figures of docs/figures.md
 	./gannet bench pairs --users 200 --window 32 --size 16384 --duration 60s
 	./gannet bench crash --rounds 20
 	./gannet bench storm
+	./gannet bench soak
 	./gannet bench hostile --no-bars
 
 generate:

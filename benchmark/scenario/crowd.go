@@ -183,19 +183,19 @@ func (c *crowd) lives() (n int) {
 }
 
 // await reads the diaries until the condition holds, or for as long as it may take.
-func (c *crowd) await(ctx context.Context, holds func(*soak.Verdict) bool) (*soak.Verdict, error) {
+func (c *crowd) await(ctx context.Context, holds func(*soak.Verdict) bool) error {
 	for deadline := time.Now().Add(soakPatience); ; {
 		v, err := soak.Judge(c.dir, c.settings.Clients)
 		if err != nil || holds(v) || time.Now().After(deadline) {
-			return v, err
+			return err
 		}
 		for _, m := range c.apps {
 			if !c.runs(m) {
-				return v, nil // it will not get any better
+				return nil // it will not get any better
 			}
 		}
 		if err := meter.Rest(ctx, soakGlance); err != nil {
-			return nil, err
+			return err
 		}
 	}
 }

@@ -29,7 +29,7 @@ type Soak struct {
 	ServerLife  time.Duration `help:"Mean time until the server is killed." default:"10s"`
 	Pause       time.Duration `help:"Mean pause between the messages of a client." default:"500ms"`
 	Handle      time.Duration `help:"Mean time that an app needs to handle a message." default:"5ms"`
-	Size        int           `help:"Bytes of a message's body." default:"128"`
+	Size        int           `help:"Bytes of a message's body; by default so many that the stores of the clients are rewritten on the way." default:"4096"`
 	Seed        uint64        `help:"Seed of the moments at which they are killed." default:"1"`
 	ServerFlags string        `help:"Further flags for the server." placeholder:"FLAGS"`
 	Data        string        `help:"Folder for the server's data; a temporary one without it." placeholder:"DIR"`
@@ -175,8 +175,7 @@ func (s *Soak) settle(ctx context.Context, c *crowd, line *report.Progress) (v *
 	began := time.Now()
 	c.drain()
 	line.Showf("waiting for the last messages")
-	v, err = c.await(ctx, func(v *soak.Verdict) bool { return len(v.Missing) == 0 })
-	if err != nil {
+	if err := c.await(ctx, func(v *soak.Verdict) bool { return len(v.Missing) == 0 }); err != nil {
 		return nil, 0, err
 	}
 	took = time.Since(began)
@@ -185,7 +184,7 @@ func (s *Soak) settle(ctx context.Context, c *crowd, line *report.Progress) (v *
 	if err := c.start(ctx, true); err != nil {
 		return nil, 0, err
 	}
-	if _, err = c.await(ctx, func(v *soak.Verdict) bool { return len(v.Waiting) == 0 }); err != nil {
+	if err := c.await(ctx, func(v *soak.Verdict) bool { return len(v.Waiting) == 0 }); err != nil {
 		return nil, 0, err
 	}
 	c.stop()

@@ -43,7 +43,7 @@ type screen struct {
 	unread []placed          // lines that are acked and that the other has not read
 	first  uint64            // seq of the oldest line of history that is shown
 	shown  uint64            // the highest seq that is shown
-	past   bool              // the history is shown
+	past   bool              // the history is shown, or is not to be had
 	away   bool              // the connection was lost
 }
 
@@ -151,7 +151,7 @@ func (s *screen) show(c *gannet.Client, m gannet.Message) {
 // showPast shows the history before what is new, oldest first, and lets the input begin;
 // the first call does.
 func (s *screen) showPast(ctx context.Context, c *gannet.Client, which ...gannet.HistoryOption) {
-	if s.past { // which hooks alone touch
+	if s.past { // which hooks alone write
 		return
 	}
 	var lines []gannet.Message
@@ -168,13 +168,21 @@ func (s *screen) showPast(ctx context.Context, c *gannet.Client, which ...gannet
 		}
 	}
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	if failed != nil {
-		fmt.Fprintf(s.notes, "! no history: %v\n", failed)
-	}
 	for _, m := range slices.Backward(lines) {
 		s.show(c, m)
 		s.first = cmp.Or(s.first, m.Seq)
+	}
+	s.mu.Unlock()
+	s.begin(failed)
+}
+
+// begin lets the input begin, with the history on the screen or without it for a reason.
+func (s *screen) begin(without error) {
+	if s.past {
+		return
+	}
+	if without != nil && s.history > 0 {
+		s.notef("! no history: %v", without)
 	}
 	s.past = true
 	close(s.ready)
@@ -246,6 +254,7 @@ func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
 	case gannet.EventLost:
 		s.away = true
 		s.notef("* connection lost, trying again (%v)", e.Err)
+		s.begin(e.Err) // lines that are typed meanwhile are taken
 	case gannet.EventHeld:
 		s.notef("* the server takes no lines for %v, they wait here (%v)", e.Wait.Round(time.Millisecond), e.Err)
 	case gannet.EventCaughtUp:

@@ -2,6 +2,8 @@ package endtoend
 
 import (
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -148,4 +150,52 @@ func TestChatShowsTextAndNothingElse(t *testing.T) {
 	alice.ends()
 	bob.ends()
 	server.stop()
+}
+
+// Who leaves while the server is away is told what is still under way. With a store it is
+// sent by the next chat, which says so.
+func TestChatKeepsWhatIsNotAcked(t *testing.T) {
+	data, address := t.TempDir(), freeAddress(t)
+	server := serve(t, data, address)
+	args := []string{"--data", data, "--address", address, "--user", "1", "--to", "2", "--store", t.TempDir()}
+	alice := terminal(t, args...)
+	alice.sees("* connected as user 1", 1)
+	server.kill()
+	alice.sees("* connection lost", 1)
+	alice.says("later")
+	await(t, "the line is on disk", func() bool { return stored(t, args[len(args)-1], "later") })
+	if _, err := alice.input.Write([]byte{3}); err != nil {
+		t.Fatal(err)
+	}
+	alice.sees("* waiting up to 10s for the server, which has not acked everything (1)\n", 1)
+	if err := alice.interrupted(); status(err) == 0 {
+		t.Errorf("an impatient end is a good one:\n%s", alice.printed())
+	}
+
+	server = serve(t, data, address)
+	alice = terminal(t, args...)
+	alice.sees("* acked: a line of the chat before\n", 1)
+	bob := chat(t, server, 2, 1)
+	bob.sees("1: later\n", 1)
+	alice.sees("* read by 2: a line of the chat before\n", 1)
+	if err := alice.interrupted(); err != nil {
+		t.Error(err)
+	}
+	bob.ends()
+	server.stop()
+}
+
+// stored says whether a file in a folder has a text in it.
+func stored(t *testing.T, dir, text string) bool {
+	t.Helper()
+	files, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, f := range files {
+		if b, err := os.ReadFile(filepath.Join(dir, f.Name())); err == nil && strings.Contains(string(b), text) {
+			return true
+		}
+	}
+	return false
 }

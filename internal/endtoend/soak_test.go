@@ -13,7 +13,7 @@ import (
 // without reason; gannet bench soak is the command for people. It leaves no process.
 func TestSoak(t *testing.T) {
 	data := filepath.Join(t.TempDir(), "data")
-	r := report(t, "soak", "--duration", "8s", "--clients", "8", "--apps", "4", "--app-life", "2s", "--server-life", "3s", "--pause", "100ms", "--data", data)
+	r := report(t, "soak", "--duration", "8s", "--clients", "8", "--apps", "4", "--app-life", "2s", "--server-life", "3s", "--pause", "100ms", "--size", "30000", "--data", data)
 	for name, least := range map[string]float64{"apps killed": 3, "server killed": 1, "taken, as the app was told": 50, "delivered": 50} {
 		if n := figure(t, r, name); n < least {
 			t.Errorf("%s: %v, want at least %v", name, n, least)
@@ -32,6 +32,7 @@ func TestAKilledSoakLeavesNoApp(t *testing.T) {
 	if err := c.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = c.Process.Kill(); _ = c.Wait() })
 	apps := func() (n int) {
 		for _, line := range processesNaming(t, data) {
 			if strings.Contains(line, "bench app") {
