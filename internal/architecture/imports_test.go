@@ -11,6 +11,9 @@ const (
 	netpoll = "github.com/cloudwego/netpoll"
 	pebble  = "github.com/cockroachdb/pebble/v2"
 	unix    = "golang.org/x/sys/unix"
+
+	goRedis   = "github.com/redis/go-redis/v9"
+	redisRate = "github.com/go-redis/redis_rate/v10"
 )
 
 // importRules say who may import whom. A folder may import what its rule allows,
@@ -28,7 +31,15 @@ var importRules = []struct {
 	{"gannet/internal/folder", nil},
 	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
+	{"gannet/internal/directory/redis", []string{
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/internal/directory", "gannet/internal/redis", "gannet/internal/registry", goRedis,
+	}},
 	{"gannet/internal/limiter", nil},
+	{"gannet/internal/limiter/redis", []string{"gannet/internal/operate", "gannet/internal/limiter", "gannet/internal/redis", redisRate}},
+	{"gannet/internal/registry", nil},
+	{"gannet/internal/registry/redis", []string{"gannet/internal/operate", "gannet/internal/registry", "gannet/internal/redis"}},
+	{"gannet/internal/redis", []string{"gannet/internal/operate", goRedis}},
+	{"gannet/internal/services", []string{goRedis}}, // servers for tests
 	{"gannet/internal/architecture", nil},
 	{"gannet/internal/endtoend", nil},
 	{"gannet/internal/command", []string{"*"}}, // it alone composes
@@ -151,6 +162,11 @@ func TestImportRulesCatch(t *testing.T) {
 		{"gannet/benchmark/load", "gannet/internal/hop"},
 		{"gannet/internal/operate", "gannet/gateway"},
 		{"gannet/gateway", "github.com/cloudwego/kitex/server"},
+		{"gannet/internal/directory", goRedis},
+		{"gannet/internal/registry", goRedis},
+		{"gannet/internal/limiter", redisRate},
+		{"gannet/logic", "gannet/internal/redis"},
+		{"gannet/logic", "gannet/internal/directory/redis"},
 		{"gannet/fresh", "gannet/protocol"},
 	} {
 		if allowed(c.path, c.imported) {

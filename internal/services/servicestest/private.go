@@ -1,0 +1,85 @@
+package servicestest
+
+import (
+	"context"
+	"net"
+	"os/exec"
+	"syscall"
+	"testing"
+	"time"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// PrivateRedis is a server that one test alone uses, which may kill and stop it.
+type PrivateRedis struct {
+	t       testing.TB
+	Address string
+	port    string
+	folder  string
+	args    []string
+	process *exec.Cmd
+}
+
+// OwnRedis starts a server for this test on a free port. Without other arguments it
+// keeps nothing on disk.
+func OwnRedis(t testing.TB, args ...string) *PrivateRedis {
+	t.Helper()
+	if len(args) == 0 {
+		args = []string{"--save", "", "--appendonly", "no"}
+	}
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := ln.Addr().String()
+	_, port, _ := net.SplitHostPort(address)
+	_ = ln.Close()
+	r := &PrivateRedis{t: t, Address: address, port: port, folder: t.TempDir(), args: args}
+	r.Start()
+	t.Cleanup(r.Kill)
+	return r
+}
+
+// Start starts the server, on the same port as before, and waits until it answers.
+func (r *PrivateRedis) Start() {
+	r.t.Helper()
+	r.process = exec.Command("redis-server", append([]string{"--bind", "127.0.0.1", "--port", r.port, "--dir", r.folder, "--logfile", "log"}, r.args...)...)
+	if err := r.process.Start(); err != nil {
+		r.t.Fatalf("cannot start redis-server: %v", err)
+	}
+	client := goredis.NewClient(&goredis.Options{Addr: r.Address})
+	defer client.Close()
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		err := client.Ping(context.Background()).Err()
+		if err == nil {
+			return
+		}
+		if time.Now().After(deadline) {
+			r.t.Fatalf("redis-server does not answer: %v", err)
+		}
+	}
+}
+
+// Kill ends the server as a power cut does; one that is not there is left alone.
+func (r *PrivateRedis) Kill() {
+	if r.process == nil {
+		return
+	}
+	_ = r.process.Process.Signal(syscall.SIGKILL)
+	_ = r.process.Wait() // the error is that it was killed
+	r.process = nil
+}
+
+// Stop makes the server stand still until Continue.
+func (r *PrivateRedis) Stop() { r.signal(syscall.SIGSTOP) }
+
+// Continue lets the server go on.
+func (r *PrivateRedis) Continue() { r.signal(syscall.SIGCONT) }
+
+func (r *PrivateRedis) signal(s syscall.Signal) {
+	r.t.Helper()
+	if err := r.process.Process.Signal(s); err != nil {
+		r.t.Fatal(err)
+	}
+}
