@@ -28,6 +28,8 @@ var importRules = []struct {
 	{"gannet/protocol", nil},
 	{"gannet/internal/hop", []string{"gannet/protocol"}},
 	{"gannet/internal/operate", []string{"github.com/prometheus/client_golang/prometheus"}},
+	{"gannet/internal/rocketmq", []string{"gannet/internal/chain", "gannet/internal/operate", "github.com/apache/rocketmq-client-go/v2"}},
+	{"gannet/internal/chain", []string{"gannet/protocol", "gannet/internal/hop"}},
 	{"gannet/internal/folder", nil},
 	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
@@ -54,6 +56,9 @@ var importRules = []struct {
 	{"gannet/logic/ledger", []string{"gannet/protocol", "gannet/internal/hop", "gannet/logic"}},
 	{"gannet/logic/embedded", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/limiter", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", pebble, unix,
+	}},
+	{"gannet/logic/cluster/view", []string{
+		"gannet/protocol", "gannet/internal/chain", "gannet/internal/operate", "gannet/internal/redis", "gannet/logic", "gannet/logic/ledger",
 	}},
 	{"gannet/transfer", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",
