@@ -1,0 +1,153 @@
+//go:build cluster
+
+package view_test
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"maps"
+	"slices"
+	"sync"
+
+	"gannet/logic"
+	"gannet/logic/cluster/view"
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+// memory keeps messages, as a queue and ClickHouse do together. It is logic.History, the
+// Walk of a ledger.Source, and view.Counts.
+type memory struct {
+	mu    sync.Mutex
+	talks map[protocol.Conversation][]kept
+
+	counted int // how often it was asked for counts
+}
+
+type kept struct {
+	ledger.Message
+	decoded protocol.Message
+}
+
+func newMemory() *memory { return &memory{talks: make(map[protocol.Conversation][]kept)} }
+
+func (m *memory) clone() *memory {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c := &memory{talks: maps.Clone(m.talks)}
+	for k, v := range c.talks {
+		c.talks[k] = slices.Clone(v)
+	}
+	return c
+}
+
+func (m *memory) add(c *ledger.Change) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, x := range c.Conversations {
+		for _, message := range c.Messages[x.Messages.Start:x.Messages.End] {
+			message.Payload = slices.Clone(message.Payload)
+			k := kept{Message: message}
+			if err := k.decoded.Decode(message.Payload); err != nil {
+				return err
+			}
+			if len(m.talks[x.Key])+1 != int(message.Seq) {
+				return errors.New("a seq is given twice or left out")
+			}
+			m.talks[x.Key] = append(m.talks[x.Key], k)
+		}
+	}
+	return nil
+}
+
+func (m *memory) last(c protocol.Conversation) []byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	list := m.talks[c]
+	return list[len(list)-1].Payload
+}
+
+// Walk implements ledger.Source.
+func (m *memory) Walk(_ context.Context, walks []*ledger.Walk) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, w := range walks {
+		for at := w.From; at != 0; {
+			k := m.talks[w.Key][at-1]
+			if !w.Visit(k.decoded.ClientID, k.Seq, k.decoded.Time, k.Previous) {
+				break
+			}
+			at = k.Previous
+		}
+	}
+	return nil
+}
+
+// CountsAt implements view.Counts.
+func (m *memory) CountsAt(_ context.Context, counts []*view.Count) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range counts {
+		m.counted++
+		for _, k := range m.talks[c.Conversation][:c.Seq] {
+			c.Count = k.Count
+			if k.decoded.Sender == c.User {
+				c.Own = k.Own
+			}
+		}
+	}
+	return nil
+}
+
+// Pages implements logic.History.
+func (m *memory) Pages(_ context.Context, pages []*logic.Page) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, p := range pages {
+		m.page(p)
+	}
+	return nil
+}
+
+func (m *memory) page(p *logic.Page) {
+	list := m.talks[p.Conversation]
+	p.Head = uint64(len(list))
+	p.First, p.Last = max(p.From, 1), p.Head
+	if p.To != 0 {
+		p.Last = min(p.To, p.Head)
+	}
+	if p.Backward {
+		p.First, p.Last = 1, p.Head
+		if p.From != 0 {
+			p.Last = min(p.From, p.Head)
+		}
+	}
+	if p.First > p.Last {
+		return
+	}
+	items := slices.Clone(list[p.First-1 : p.Last])
+	if p.Backward {
+		slices.Reverse(items)
+	}
+	size, n := 0, 0
+	for ; n < len(items); n++ {
+		if size += 4 + len(items[n].Payload); n == p.Limit || n > 0 && size > p.Room {
+			break
+		}
+	}
+	if p.Count = n; n < len(items) {
+		if p.Backward {
+			p.First = items[n].Seq + 1
+		} else {
+			p.Last = items[n].Seq - 1
+		}
+	}
+	if items = items[:n]; p.Backward {
+		slices.Reverse(items)
+	}
+	for _, k := range items {
+		p.Items = binary.BigEndian.AppendUint32(p.Items, uint32(len(k.Payload)))
+		p.Items = append(p.Items, k.Payload...)
+	}
+}
