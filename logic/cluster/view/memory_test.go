@@ -21,8 +21,16 @@ import (
 type memory struct {
 	mu    sync.Mutex
 	talks map[protocol.Conversation][]kept
+	told  map[protocol.Conversation]*told
 
 	counted int // how often it was asked for counts
+}
+
+// told is all that changes have said of a conversation.
+type told struct {
+	ledger.Progress
+	members map[uint64]ledger.Member
+	devices map[[2]uint64]ledger.Device
 }
 
 type kept struct {
@@ -30,14 +38,19 @@ type kept struct {
 	decoded protocol.Message
 }
 
-func newMemory() *memory { return &memory{talks: make(map[protocol.Conversation][]kept)} }
+func newMemory() *memory {
+	return &memory{talks: make(map[protocol.Conversation][]kept), told: make(map[protocol.Conversation]*told)}
+}
 
 func (m *memory) clone() *memory {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	c := &memory{talks: maps.Clone(m.talks)}
-	for k, v := range c.talks {
+	c := newMemory()
+	for k, v := range m.talks {
 		c.talks[k] = slices.Clone(v)
+	}
+	for k, v := range m.told {
+		c.told[k] = &told{v.Progress, maps.Clone(v.members), maps.Clone(v.devices)}
 	}
 	return c
 }
@@ -57,15 +70,44 @@ func (m *memory) add(c *ledger.Change) error {
 			}
 			m.talks[x.Key] = append(m.talks[x.Key], k)
 		}
+		t := m.told[x.Key]
+		if t == nil {
+			t = &told{members: make(map[uint64]ledger.Member), devices: make(map[[2]uint64]ledger.Device)}
+			m.told[x.Key] = t
+		}
+		t.Progress = x.After
+		for _, member := range c.Members[x.Members.Start:x.Members.End] {
+			t.members[member.User] = member
+		}
+		for _, d := range c.Devices[x.Devices.Start:x.Devices.End] {
+			t.devices[[2]uint64{d.User, d.Device}] = d
+		}
+		for _, d := range c.Gone[x.Gone.Start:x.Gone.End] {
+			delete(t.devices, [2]uint64{d.User, d.Device})
+		}
 	}
 	return nil
 }
 
-func (m *memory) last(c protocol.Conversation) []byte {
+// loaded gives conversations as a load should find them, those that pick chooses.
+func (m *memory) loaded(pick func(protocol.Conversation) bool) (list []view.Whole) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	list := m.talks[c]
-	return list[len(list)-1].Payload
+	for key, t := range m.told {
+		if !pick(key) {
+			continue
+		}
+		l := &ledger.Loaded{Key: key, Progress: t.Progress}
+		for _, user := range slices.Sorted(maps.Keys(t.members)) {
+			l.Members = append(l.Members, t.members[user])
+		}
+		devices := slices.SortedFunc(maps.Keys(t.devices), func(a, b [2]uint64) int { return slices.Compare(a[:], b[:]) })
+		for _, d := range devices {
+			l.Devices = append(l.Devices, t.devices[d])
+		}
+		list = append(list, view.Whole{Loaded: l, Last: m.talks[key][len(m.talks[key])-1].Payload})
+	}
+	return list
 }
 
 // Walk implements ledger.Source.
