@@ -38,13 +38,8 @@ func (l *lossy) send(peers ...uint64) (outcomes []logic.Outcome) {
 	for _, peer := range peers {
 		l.ids++
 		key := protocol.Target{Kind: protocol.KindDirect, ID: peer}.Conversation(1)
-		frame := protocol.Message{
-			Target: key.Target(1), Sender: 1, Device: 5, ClientID: l.ids, Content: protocol.ContentText, Body: []byte("hello"),
-		}.AppendFrame(nil)
-		b := &logic.Batch{Queue: key.Partition() % len(l.queues), Blob: frame, Entries: []logic.Entry{{
-			Op: 1, Conversation: key, User: 1, Device: 5, ClientID: l.ids,
-		}}}
-		b.Entries[0].Frame.End = uint32(len(frame))
+		b := &logic.Batch{Queue: key.Partition() % len(l.queues)}
+		appendMessage(b, key, l.ids)
 		must(l.t, l.Apply(l.t.Context(), []*logic.Batch{b}))
 		outcomes = append(outcomes, b.Entries[0].Outcome)
 	}

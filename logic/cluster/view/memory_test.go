@@ -23,7 +23,8 @@ type memory struct {
 	talks map[protocol.Conversation][]kept
 	told  map[protocol.Conversation]*told
 
-	counted int // how often it was asked for counts
+	counted int  // how often it was asked for counts
+	failing bool // it is not answered
 }
 
 // told is all that changes have said of a conversation.
@@ -130,6 +131,9 @@ func (m *memory) Walk(_ context.Context, walks []*ledger.Walk) error {
 func (m *memory) CountsAt(_ context.Context, counts []*view.Count) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.failing {
+		return errors.New("nobody counts")
+	}
 	for _, c := range counts {
 		m.counted++
 		for _, k := range m.talks[c.Conversation][:c.Seq] {

@@ -89,7 +89,7 @@ func openStore(t testing.TB, o options, m *memory) *store {
 		}
 		w.Believe(state.Mark, state.Stamp)
 		q := &queue{writer: w, name: name, number: uint64(state.Mark.Offset + 1)}
-		q.ledger = ledger.New(ledger.Options{Queue: i, Queues: o.queues, Conversations: o.cache, Checkpoint: 1}, source{w, m})
+		q.ledger = ledger.New(ledger.Options{Queue: i, Queues: o.queues, Conversations: o.cache, Checkpoint: 1, Loads: 4096}, source{w, m})
 		s.queues = append(s.queues, q)
 		if err := q.forward(t.Context(), nil); err != nil { // the record of a take-over
 			t.Fatal(err)

@@ -153,8 +153,11 @@ func (w *Writer) Again(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.pending = redis.Call{}
-	return w.reached(a, w.next)
+	err = w.reached(a, w.next)
+	if conflict := (*Conflict)(nil); err == nil || errors.As(err, &conflict) {
+		w.pending = redis.Call{}
+	}
+	return err
 }
 
 // call runs a script for the queue.
