@@ -25,6 +25,7 @@ type memory struct {
 
 	counted int  // how often it was asked for counts
 	failing bool // it is not answered
+	gone    int  // devices that made room
 }
 
 // told is all that changes have said of a conversation.
@@ -85,6 +86,7 @@ func (m *memory) add(c *ledger.Change) error {
 		}
 		for _, d := range c.Gone[x.Gone.Start:x.Gone.End] {
 			delete(t.devices, [2]uint64{d.User, d.Device})
+			m.gone++
 		}
 	}
 	return nil

@@ -26,6 +26,7 @@ type options struct {
 	name      string
 	queues    int
 	cache     int // conversations of each ledger
+	devices   int // of a user in a conversation; 0: as many as ledgers know by default
 	now       func() time.Time
 	publish   func(*hop.Record) // nil: nobody
 }
@@ -89,7 +90,7 @@ func openStore(t testing.TB, o options, m *memory) *store {
 		}
 		w.Believe(state.Mark, state.Stamp)
 		q := &queue{writer: w, name: name, number: uint64(state.Mark.Offset + 1)}
-		q.ledger = ledger.New(ledger.Options{Queue: i, Queues: o.queues, Conversations: o.cache, Checkpoint: 1, Loads: 4096}, source{w, m})
+		q.ledger = ledger.New(ledger.Options{Queue: i, Queues: o.queues, Conversations: o.cache, Checkpoint: 1, Loads: 4096, Devices: o.devices}, source{w, m})
 		s.queues = append(s.queues, q)
 		if err := q.forward(t.Context(), nil); err != nil { // the record of a take-over
 			t.Fatal(err)
@@ -111,6 +112,9 @@ func (q *queue) forward(ctx context.Context, change *ledger.Change) error {
 func (s *store) learn(key protocol.Conversation, user, read, count, own uint64) {
 	s.queues[key.Partition()%len(s.queues)].ledger.Learn(key, user, read, count, own)
 }
+
+// clockOf is a clock that a test moves, in Unix milliseconds.
+func clockOf(at *int64) func() time.Time { return func() time.Time { return time.UnixMilli(*at) } }
 
 // Apply implements logic.Log.
 func (s *store) Apply(ctx context.Context, batches []*logic.Batch) error {
