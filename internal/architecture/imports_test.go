@@ -41,7 +41,7 @@ var importRules = []struct {
 	{"gannet/internal/registry", nil},
 	{"gannet/internal/registry/redis", []string{"gannet/internal/operate", "gannet/internal/registry", "gannet/internal/redis"}},
 	{"gannet/internal/redis", []string{"gannet/internal/operate", goRedis}},
-	{"gannet/internal/services", []string{goRedis}}, // servers for tests
+	{"gannet/internal/services", nil},
 	{"gannet/internal/architecture", nil},
 	{"gannet/internal/endtoend", nil},
 	{"gannet/internal/command", []string{"*"}}, // it alone composes

@@ -106,7 +106,7 @@ func TestRuns(t *testing.T) {
 // timeout, and one server is asked once.
 func TestTimeout(t *testing.T) {
 	server := servicestest.OwnRedis(t)
-	client := redistest.Client(t, server.Address)
+	client, impatient := redistest.Client(t, server.Address), redistest.Impatient(t, server.Address)
 	count := redis.NewScript(`return redis.call('INCR', KEYS[1])`)
 	call := redis.Call{Script: count, Keys: []string{"n"}}
 	if got, err := client.Run(t.Context(), call); err != nil || got[0] != int64(1) {
@@ -114,7 +114,7 @@ func TestTimeout(t *testing.T) {
 	}
 	server.Stop()
 	began := time.Now()
-	got, err := client.Run(t.Context(), call)
+	got, err := impatient.Run(t.Context(), call)
 	if took := time.Since(began); err == nil || took > 10*redis.DefaultTimeout {
 		t.Errorf("a server that stands still answers %v, %v after %v", got, err, took)
 	}

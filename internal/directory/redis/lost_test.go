@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gannet/internal/directory"
+	"gannet/internal/directory/redis"
 	"gannet/internal/redis/redistest"
 	"gannet/internal/services/servicestest"
 )
@@ -67,12 +68,13 @@ func TestKilled(t *testing.T) {
 // TestStandsStill: nobody waits for long for a server that stands still.
 func TestStandsStill(t *testing.T) {
 	server := servicestest.OwnRedis(t)
-	d := open(t, server.Address)
+	d := openAt(t, "x", server.Address)
+	impatient := redis.New(redistest.Impatient(t, server.Address), redis.Options{Prefix: "x"})
 	b := bindOf(1, 10, 1, 7, 100)
 	bind(t, d, b)
 	server.Stop()
 	began := time.Now()
-	if _, err := d.Bind(t.Context(), []directory.Bind{bindOf(1, 10, 2, 8, 101)}, nil); err == nil {
+	if _, err := impatient.Bind(t.Context(), []directory.Bind{bindOf(1, 10, 2, 8, 101)}, nil); err == nil {
 		t.Error("a server that stands still binds")
 	}
 	if took := time.Since(began); took > 10*time.Second {

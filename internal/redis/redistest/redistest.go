@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	goredis "github.com/redis/go-redis/v9"
 
@@ -27,10 +28,21 @@ func EachBench(b *testing.B, bench func(b *testing.B, addresses []string)) {
 	b.Run("cluster", func(b *testing.B) { bench(b, servicestest.RedisCluster(b)) })
 }
 
-// Client gives a client that ends with the test.
+// Client gives a client that ends with the test. It waits for a machine that is busy.
 func Client(t testing.TB, addresses ...string) *redis.Client {
 	t.Helper()
-	c, err := redis.New(redis.Options{Addresses: addresses})
+	return client(t, 20*time.Second, addresses)
+}
+
+// Impatient gives a client with the time-out of a server in use.
+func Impatient(t testing.TB, addresses ...string) *redis.Client {
+	t.Helper()
+	return client(t, redis.DefaultTimeout, addresses)
+}
+
+func client(t testing.TB, timeout time.Duration, addresses []string) *redis.Client {
+	t.Helper()
+	c, err := redis.New(redis.Options{Addresses: addresses, Timeout: timeout})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,10 +23,12 @@ func eventually(t *testing.T, what string, is func() bool) {
 
 func register(t *testing.T, r registry.Registry, id uint64) registry.Registration {
 	t.Helper()
-	own, err := r.Register(t.Context(), registry.Node{ID: id, Role: registry.Gateway})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var own registry.Registration
+	eventually(t, "Redis answers", func() (ok bool) {
+		var err error
+		own, err = r.Register(t.Context(), registry.Node{ID: id, Role: registry.Gateway})
+		return err == nil
+	})
 	return own
 }
 
@@ -65,7 +67,7 @@ func TestAway(t *testing.T) {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
 			server := servicestest.OwnRedis(t, keeping...)
-			a, b, c := open(t, "x", server.Address), open(t, "x", server.Address), open(t, "x", server.Address)
+			a, b, c := openImpatient(t, "x", server.Address), openImpatient(t, "x", server.Address), openImpatient(t, "x", server.Address)
 			lives, dies := register(t, a, 1), register(t, b, 2)
 			settled(t, c)
 			version := refresh(t, c).Version
@@ -126,7 +128,7 @@ func TestEmptied(t *testing.T) {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()
 			server := servicestest.OwnRedis(t)
-			a, b, c := open(t, "x", server.Address), open(t, "x", server.Address), open(t, "x", server.Address)
+			a, b, c := openImpatient(t, "x", server.Address), openImpatient(t, "x", server.Address), openImpatient(t, "x", server.Address)
 			lives, dies := register(t, a, 1), register(t, b, 2)
 			settled(t, c)
 			version := refresh(t, c).Version
@@ -169,7 +171,7 @@ func TestOlder(t *testing.T) {
 	t.Parallel()
 	server := servicestest.OwnRedis(t, "--save", "3600 1000000", "--appendonly", "no")
 	client := redistest.Client(t, server.Address)
-	a, b, c := open(t, "x", server.Address), open(t, "x", server.Address), open(t, "x", server.Address)
+	a, b, c := openImpatient(t, "x", server.Address), openImpatient(t, "x", server.Address), openImpatient(t, "x", server.Address)
 	old := register(t, a, 1)
 	settled(t, c)
 	if err := client.Save(t.Context()).Err(); err != nil {
@@ -200,7 +202,7 @@ func TestUnreadable(t *testing.T) {
 	t.Parallel()
 	server := servicestest.OwnRedis(t)
 	client := redistest.Client(t, server.Address)
-	a := open(t, "x", server.Address)
+	a := openImpatient(t, "x", server.Address)
 	for member, value := range map[string]string{"x": "y", "0000000000000001.0000000000000002": "1", "0000000000000003.0000000000000004": "1700000000000 {", "0000000000000000.0000000000000004": `1700000000000 {"role":"logic"}`} {
 		if err := client.HSet(t.Context(), "{x:registry}:nodes", member, value).Err(); err != nil {
 			t.Fatal(err)

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	server "gannet/internal/redis"
 	"gannet/internal/redis/redistest"
 	"gannet/internal/registry"
 	"gannet/internal/registry/redis"
@@ -18,7 +19,18 @@ const expiry = 2 * time.Second
 // open gives the registry as one more process sees it.
 func open(t *testing.T, prefix string, addresses ...string) *redis.Registry {
 	t.Helper()
-	r, err := redis.Open(t.Context(), redistest.Client(t, addresses...), redis.Options{Prefix: prefix, Expiry: expiry})
+	return openBy(t, redistest.Client(t, addresses...), prefix)
+}
+
+// openImpatient gives one that does not wait for a server that is away.
+func openImpatient(t *testing.T, prefix string, addresses ...string) *redis.Registry {
+	t.Helper()
+	return openBy(t, redistest.Impatient(t, addresses...), prefix)
+}
+
+func openBy(t *testing.T, client *server.Client, prefix string) *redis.Registry {
+	t.Helper()
+	r, err := redis.Open(t.Context(), client, redis.Options{Prefix: prefix, Expiry: expiry})
 	if err != nil {
 		t.Fatal(err)
 	}

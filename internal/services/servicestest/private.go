@@ -1,14 +1,14 @@
 package servicestest
 
 import (
-	"context"
+	"bufio"
+	"fmt"
+	"io"
 	"net"
 	"os/exec"
 	"syscall"
 	"testing"
 	"time"
-
-	goredis "github.com/redis/go-redis/v9"
 )
 
 // PrivateRedis is a server that one test alone uses, which may kill and stop it.
@@ -48,10 +48,8 @@ func (r *PrivateRedis) Start() {
 	if err := r.process.Start(); err != nil {
 		r.t.Fatalf("cannot start redis-server: %v", err)
 	}
-	client := goredis.NewClient(&goredis.Options{Addr: r.Address})
-	defer client.Close()
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		err := client.Ping(context.Background()).Err()
+		err := ping(r.Address)
 		if err == nil {
 			return
 		}
@@ -59,6 +57,26 @@ func (r *PrivateRedis) Start() {
 			r.t.Fatalf("redis-server does not answer: %v", err)
 		}
 	}
+}
+
+// ping asks a server whether it answers, which it does not before its data is loaded.
+func ping(address string) error {
+	conn, err := net.DialTimeout("tcp", address, time.Second)
+	if err != nil {
+		return err
+	}
+	defer conn.Close()
+	if err := conn.SetDeadline(time.Now().Add(time.Second)); err != nil {
+		return err
+	}
+	if _, err := io.WriteString(conn, "PING\r\n"); err != nil {
+		return err
+	}
+	answer, err := bufio.NewReader(conn).ReadString('\n')
+	if err == nil && answer != "+PONG\r\n" {
+		err = fmt.Errorf("it says %q", answer)
+	}
+	return err
 }
 
 // Kill ends the server as a power cut does; one that is not there is left alone.
