@@ -3,7 +3,6 @@
 package view_test
 
 import (
-	"encoding/binary"
 	"errors"
 	"strings"
 	"testing"
@@ -28,7 +27,6 @@ func TestDamagedView(t *testing.T) {
 		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
 		state := "{" + name + ".chat.0}v"
 		base := strings.TrimSuffix(state, "v")
-		u64 := func(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
 		talk := base + "c\x01" + u64(1) + u64(2)
 		one := []string{"p", "l", "m" + u64(1), "d" + u64(1) + u64(5)}
 		for _, field := range one {

@@ -4,9 +4,12 @@ package view_test
 
 import (
 	"cmp"
+	"encoding/binary"
 	"errors"
+	"fmt"
 	"reflect"
 	"slices"
+	"strings"
 	"testing"
 
 	"gannet/internal/chain"
@@ -83,6 +86,8 @@ func (l *lossy) ofQueue(i int) func(protocol.Conversation) bool {
 	return func(c protocol.Conversation) bool { return c.Partition()%len(l.queues) == i }
 }
 
+func u64(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
+
 var peers = []uint64{2, 3, 4, 5, 6, 7, 8, 9}
 
 // TestRestartWithData: nothing was lost, and nothing is believed before the owner says so.
@@ -140,6 +145,10 @@ func TestOlder(t *testing.T) {
 			t.Fatalf("a conversation was loaded from an older view: %v, %+v", err, one)
 		}
 		list := l.memory.loaded(func(c protocol.Conversation) bool { return l.ofQueue(i)(c) && slices.Contains(changed, c.B) })
+		for _, w := range list { // a device that has made room since
+			key := fmt.Sprintf("{lossy.chat.%d}c\x01%s%s", i, u64(w.Key.A), u64(w.Key.B))
+			must(t, l.client.HSet(t.Context(), key, "d"+u64(1)+u64(77), "\x01"+strings.Repeat("\x00", 40)).Err())
+		}
 		for range 2 { // as one who is not sure
 			must(t, q.writer.Restore(t.Context(), was[i], list))
 		}
@@ -149,8 +158,13 @@ func TestOlder(t *testing.T) {
 		if err := q.writer.Restore(t.Context(), was[i], list); !errors.As(err, &conflict) {
 			t.Fatalf("what is of an older mark was written into a view that goes on: %v", err)
 		}
+		stamp := q.writer.Stamp()
 		must(t, q.writer.Confirm(t.Context()))
+		if q.writer.Stamp() < stamp+10_000_000 {
+			t.Fatalf("under another Redis stamp %d follows %d, its clock may be that of another machine", q.writer.Stamp(), stamp)
+		}
 	}
+	l.check()
 	if got := states(t, l.view, 1, 0); !reflect.DeepEqual(got, before) || len(got) != 12 {
 		t.Fatalf("brought back there is %+v, was %+v", got, before)
 	}

@@ -114,7 +114,16 @@ func TestMaskWaitsForOwners(t *testing.T) {
 		if mask[:8] != strings.Repeat("\x00", 8) {
 			t.Fatalf("a mask is whole which one owner knows nothing of: %x", mask)
 		}
-		must(t, l.queues[11].writer.Confirm(ctx))
+		for i := range l.queues { // all have confirmed, under masters of before
+			must(t, l.client.HSet(ctx, fmt.Sprintf("{%s.%v.%d}v", l.options.name, chain.Chat, i), "g", "othermas").Err())
+		}
+		states(t, l.view, 1, 0)
+		if mask, err = l.client.Get(ctx, key).Result(); err != nil || mask[:8] != strings.Repeat("\x00", 8) {
+			t.Fatalf("a mask is whole under masters that are not there any more: %x, %v", mask, err)
+		}
+		for _, q := range l.queues {
+			must(t, q.writer.Confirm(ctx))
+		}
 		states(t, l.view, 1, 0)
 		if mask, err = l.client.Get(ctx, key).Result(); err != nil || mask[:8] == strings.Repeat("\x00", 8) {
 			t.Fatalf("all owners have confirmed, and the mask is %x, %v", mask, err)

@@ -116,7 +116,7 @@ return {1, has, stamp}
 `)
 
 // adopt moves the mark from ARGV[1] to ARGV[2]; with ARGV[4] the view is incomplete from
-// then on, and no run is confirmed.
+// then on.
 var adopt = redis.NewScript(common + stamped + `
 local v = redis.call('HMGET', key, 'a', 's')
 local has, last = v[1] or beginning, number(v[2])
@@ -125,10 +125,7 @@ if has == ARGV[2] and ARGV[1] ~= ARGV[2] then return {2, has, v[2] or ''} end
 if has ~= ARGV[1] then return {0, has, v[2] or ''} end
 local stamp = draw(last, struct.unpack('>I8', ARGV[3]))
 redis.call('HSET', key, 'a', ARGV[2], 's', stamp)
-if ARGV[4] == '1' then
-  redis.call('HSET', key, 'i', '1')
-  redis.call('HDEL', key, 'r')
-end
+if ARGV[4] == '1' then redis.call('HSET', key, 'i', '1') end
 return {1, ARGV[2], stamp}
 `)
 

@@ -179,6 +179,14 @@ func TestStampsRise(t *testing.T) {
 		v, w := newWriter(t, addresses, redistest.Prefix(t, addresses...))
 		must(t, w.Confirm(t.Context()))
 		must(t, w.Forward(t.Context(), markOf(1, 1), said(1, "one", 2)))
+		states(t, v, 1, 0)
+		first, err := v.Changed(t.Context(), logic.InboxQuery{User: 1, Device: 5, Limit: 10, Room: 1 << 16})
+		must(t, err)
+		state, err := w.State(t.Context())
+		must(t, err)
+		if next := first.Next >> 12; next > state.Stamp+1 { // a clock that is set back gives it again
+			t.Fatalf("a reader was given the stamp %d as the next one, and Redis takes %d for the last", next, state.Stamp)
+		}
 		ahead := w.Stamp() + 3_600_000_000
 		w.Believe(w.Mark(), ahead)
 		for n := uint64(2); n <= 20; n++ {

@@ -122,6 +122,39 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+// TestMerge: a page goes as far as the queue that was looked through least.
+func TestMerge(t *testing.T) {
+	target := func(id uint64) string {
+		return string(appendTarget(nil, protocol.Target{Kind: protocol.KindDirect, ID: id}))
+	}
+	part := func(more int64, upto uint64, ids ...uint64) answer {
+		a := answer{int64(1), "", target(upto), more}
+		for _, id := range ids {
+			a = append(a, []any{target(id), []any{}})
+		}
+		return a
+	}
+	for _, c := range []struct {
+		parts   []answer
+		want    []uint64
+		horizon uint64
+		more    bool
+	}{
+		{[]answer{part(1, 30, 10, 30), part(0, 90, 20, 40, 90)}, []uint64{10, 20, 30}, 30, true},
+		{[]answer{part(1, 30, 10), part(1, 15, 12)}, []uint64{10, 12}, 15, true},
+		{[]answer{part(0, 30, 10), part(0, 90, 40, 90)}, []uint64{10, 40, 90}, 90, false},
+	} {
+		list, horizon, more, err := merge(c.parts)
+		var got []uint64
+		for _, f := range list {
+			got = append(got, f.target.ID)
+		}
+		if err != nil || !reflect.DeepEqual(got, c.want) || horizon.ID != c.horizon || more != c.more {
+			t.Fatalf("%v, up to %v, more %v, %v; want %v, %d, %v", got, horizon, more, err, c.want, c.horizon, c.more)
+		}
+	}
+}
+
 func TestNames(t *testing.T) {
 	for _, bad := range []string{"", "a{b", "a}b", "a:b", "a b", strings.Repeat("x", nameLimit+1), "ä"} {
 		if checkName(bad) == nil {
