@@ -221,6 +221,9 @@ func TestEmptied(t *testing.T) {
 		slices.SortFunc(list, func(a, b view.Whole) int { return cmp.Compare(a.Key.B, b.Key.B) })
 		must(t, q.writer.Fill(t.Context(), list[:len(list)/2]))
 		must(t, q.writer.Fill(t.Context(), list[:len(list)/2]))
+		if n, err := l.client.Exists(t.Context(), "lossy:m"+u64(list[0].Key.B)).Result(); n != 1 || err != nil {
+			t.Fatalf("a conversation is back and the mask of its user is not: %v", err)
+		}
 		l.sent(list[0].Key.B)
 		later = append(later, list[len(list)/2:]...)
 	}
