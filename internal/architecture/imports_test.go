@@ -63,6 +63,9 @@ var importRules = []struct {
 	{"gannet/logic/embedded", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/limiter", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", pebble, unix,
 	}},
+	{"gannet/logic/cluster/view", []string{
+		"gannet/protocol", "gannet/internal/chain", "gannet/internal/operate", "gannet/internal/redis", "gannet/logic", "gannet/logic/ledger",
+	}},
 	{"gannet/transfer", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",
 	}},
