@@ -250,19 +250,7 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 	wrong := 0
 	l.answered = append(l.answered[:0], make([]bool, n)...)
 	if err == nil {
-		for i := range answers.Of {
-			of := int(answers.Of[i])
-			if b, frame := answers.Bytes(i), f.batch.Bytes(of); answersFrame(frame, b) {
-				l.answered[of] = true
-				if l.again(f.parts[of], frame, b) {
-					continue
-				}
-				l.put(f.parts[of].session, b)
-				l.heed(f.parts[of], frame, b)
-			} else if !wantsAnswer(frame) {
-				wrong++ // of the others it is counted that they lack one
-			}
-		}
+		wrong = l.passOn(f, answers)
 	}
 	for i := range n {
 		if frame := f.batch.Bytes(i); !l.answered[i] && wantsAnswer(frame) {
@@ -284,6 +272,46 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 			g.log.Error("gateway: logic left frames without an answer, or gave one that is none", "queue", l.index, "frames", n, "of them", wrong)
 		}
 	}
+}
+
+// passOn puts what logic answered into the outboxes: what follows each other and is for
+// the same connection at once. It says how many answers to frames that want none were
+// wrong; of the others it is counted that they lack one.
+func (l *lane) passOn(f *filling, answers *hop.Answers) (wrong int) {
+	var whose *session
+	var start, end uint32 // of what is for whose, in answers.Frames
+	put := func() {
+		if whose != nil {
+			l.put(whose, answers.Frames[start:end:end])
+		}
+		whose = nil
+	}
+	for i := range answers.Of {
+		of := int(answers.Of[i])
+		b, frame, p := answers.Bytes(i), f.batch.Bytes(of), f.parts[of]
+		if !answersFrame(frame, b) {
+			if !wantsAnswer(frame) {
+				wrong++
+			}
+			continue
+		}
+		l.answered[of] = true
+		if l.again(p, frame, b) {
+			continue
+		}
+		from := answers.Ends[i] - uint32(len(b))
+		if p.session != whose || from != end {
+			put()
+			whose, start = p.session, from
+		}
+		end = answers.Ends[i]
+		if typeOf(b) == protocol.TypeError { // before others of the connection are refused for it
+			put()
+			l.heed(p, frame, b)
+		}
+	}
+	put()
+	return wrong
 }
 
 func (l *lane) put(s *session, b []byte) {

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"slices"
 	"sync"
 
 	"gannet/internal/hop"
@@ -9,7 +10,7 @@ import (
 )
 
 // Push puts each frame into the outboxes of its connections and returns those
-// that are not here any more. It never waits: where a frame does not fit, a hint
+// that are not here any more, once for each frame. It never waits: where a frame does not fit, a hint
 // stands for it. Frames to one connection go out in the order of the calls, but
 // system messages before others. What is no push is counted and left out. With the
 // context of a Forward of this gateway the frames are written when its batch ends,
@@ -33,22 +34,21 @@ func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
 	g.sessions.mu.RLock()
 	defer g.sessions.mu.RUnlock()
 	pushed := uint64(0)
-	for i := range push.Frames {
-		frame := push.Bytes(i)
-		head, ok := peek(frame)
-		if !ok {
+	for i := 0; i < push.Len(); {
+		r, ok := runAt(push, i)
+		if i += max(r.frames, 1); !ok {
 			g.badPush("not one frame that a server pushes")
 			continue
 		}
-		for _, conn := range push.To(i) {
+		for _, conn := range r.to {
 			s := g.sessions.byID[conn]
 			if s == nil || s.phase.Load() != phaseOnline {
-				absent = append(absent, conn)
-				g.counters.pushAbsent.Add(1)
+				absent = append(absent, slices.Repeat([]uint64{conn}, r.frames)...)
+				g.counters.pushAbsent.Add(uint64(r.frames))
 				continue
 			}
-			pushed++
-			if s.push(frame, head, now) {
+			pushed += uint64(r.frames)
+			if s.push(&r, now) {
 				*touched = append(*touched, s)
 			}
 		}
@@ -112,6 +112,12 @@ func (h *pushHead) target(user uint64) protocol.Target {
 	return h.message.Conversation().Target(user)
 }
 
+// urgent says whether it overtakes other pushes.
+func (h *pushHead) urgent() bool {
+	kind := h.message.Target.Kind
+	return h.tracked && (kind == protocol.KindSystem || kind == protocol.KindBroadcast)
+}
+
 // peek reads the head of an encoded push; ok is false for what is not exactly one
 // frame of a type that servers push.
 func peek(frame []byte) (h pushHead, ok bool) {
@@ -123,9 +129,42 @@ func peek(frame []byte) (h pushHead, ok bool) {
 	return h, !h.tracked || h.message.Decode(f.Payload) == nil
 }
 
-// push puts a frame into the outbox, or remembers a hint for it; true asks the
-// caller to add the session to its writer's list.
-func (s *session) push(frame []byte, h pushHead, now int64) (list bool) {
+// pushRun is frames of a push that go the same way at once: one, or PUSHes of a conversation
+// that lie one behind the other and have the same receivers. Whoever writes several
+// messages in a row makes runs of several.
+type pushRun struct {
+	bytes  []byte
+	frames int
+	head   pushHead // of the last one
+	first  uint64   // seq of the first one
+	to     []uint64
+}
+
+// runAt gives the run that begins with frame i; not ok: that is no frame that servers
+// push.
+func runAt(push *hop.Push, i int) (r pushRun, ok bool) {
+	r.to = push.To(i)
+	if r.head, ok = peek(push.Bytes(i)); !ok {
+		return r, false
+	}
+	r.first, r.frames = r.head.message.Seq, 1
+	from := push.Frames[i].Start
+	for r.head.tracked && i+1 < push.Len() && push.Frames[i+1].Start == push.Frames[i].End && slices.Equal(push.To(i+1), r.to) {
+		next, ok := peek(push.Bytes(i + 1))
+		if !ok || !next.tracked || next.message.Conversation() != r.head.message.Conversation() || next.message.Seq <= r.head.message.Seq {
+			break
+		}
+		r.head = next
+		r.frames++
+		i++
+	}
+	r.bytes = push.Blob[from:push.Frames[i].End:push.Frames[i].End]
+	return r, true
+}
+
+// push puts a run into the outbox, or remembers a hint for what does not fit; true asks
+// the caller to add the session to its writer's list.
+func (s *session) push(r *pushRun, now int64) (list bool) {
 	defer s.survive("push")
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -134,24 +173,51 @@ func (s *session) push(frame []byte, h pushHead, now int64) (list bool) {
 	}
 	defer s.charge()
 	o := &s.outbox
-	most := s.keeps()
+	h := &r.head
 	t := h.target(s.user)
-	urgent := h.tracked && (t.Kind == protocol.KindSystem || t.Kind == protocol.KindBroadcast)
 	switch {
-	case h.tracked && o.hinted(t) || !o.push(frame, urgent, most):
-		if o.blocked {
-			s.gateway.counters.pushBlocked.Add(1)
-		} else {
-			s.gateway.counters.pushOutboxFull.Add(1)
+	case h.tracked && o.hinted(t):
+		s.hintFor(h, r.frames)
+	case o.push(r.bytes, h.urgent(), s.keeps()):
+		if h.tracked {
+			s.track(t, r.first, now)
+			s.track(t, h.message.Seq, now)
+			s.gateway.wheel.schedule(s, now+pushAckTicks)
 		}
-		o.hintFor(&h, s.user)
-	case h.tracked:
-		s.track(t, h.message.Seq, now)
-		s.gateway.wheel.schedule(s, now+pushAckTicks)
+	case r.frames == 1:
+		s.hintFor(h, 1)
+	default:
+		s.pushSome(r, t, now)
 	}
 	if h.patient && !o.blocked {
 		s.gateway.wheel.schedule(s, now+receiptTicks)
 		return false
 	}
 	return s.list()
+}
+
+// pushSome is push for a run that does not fit whole: the frames at its beginning may.
+func (s *session) pushSome(r *pushRun, t protocol.Target, now int64) {
+	for b, left := r.bytes, r.frames; left > 0; left-- {
+		end := frameEnd(b, 1)
+		h, _ := peek(b[:end])
+		if !s.outbox.push(b[:end:end], h.urgent(), s.keeps()) {
+			s.hintFor(&r.head, left)
+			return
+		}
+		s.track(t, h.message.Seq, now)
+		s.gateway.wheel.schedule(s, now+pushAckTicks)
+		b = b[end:]
+	}
+}
+
+// hintFor has a hint stand for pushes, of which h is the head of the last one. mu is
+// held.
+func (s *session) hintFor(h *pushHead, frames int) {
+	if s.outbox.blocked {
+		s.gateway.counters.pushBlocked.Add(uint64(frames))
+	} else {
+		s.gateway.counters.pushOutboxFull.Add(uint64(frames))
+	}
+	s.outbox.hintFor(h, s.user)
 }

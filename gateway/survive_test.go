@@ -118,7 +118,7 @@ func TestPanicOfAPushEndsOneSession(t *testing.T) {
 	s.outbox.normal = &frames{next: 5}
 	s.mu.Unlock()
 	conns := []uint64{h.victim.conn, ill.conn, h.neighbour.conn}
-	if absent := h.push([]delivery{{pushFrame(4, 3, 1, 10), conns}, {pushFrame(4, 3, 2, 10), conns}}); len(absent) != 1 || absent[0] != ill.conn {
+	if absent := h.push([]delivery{{pushFrame(4, 3, 1, 10), conns}, {pushFrame(5, 3, 2, 10), conns}}); len(absent) != 1 || absent[0] != ill.conn {
 		t.Errorf("absent: %v", absent)
 	}
 	for _, p := range []*peer{h.victim, h.neighbour} {
