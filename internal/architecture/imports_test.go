@@ -45,6 +45,8 @@ var importRules = []struct {
 	{"gannet/internal/limiter/redis", []string{"gannet/internal/operate", "gannet/internal/limiter", "gannet/internal/redis", redisRate}},
 	{"gannet/internal/registry", nil},
 	{"gannet/internal/registry/redis", []string{"gannet/internal/operate", "gannet/internal/registry", "gannet/internal/redis"}},
+	{"gannet/internal/cluster", []string{"gannet/protocol", "gannet/internal/chain"}},
+	{"gannet/internal/cluster/redis", []string{"gannet/internal/cluster", "gannet/internal/redis", goRedis}},
 	{"gannet/internal/redis", []string{"gannet/internal/operate", goRedis}},
 	{"gannet/internal/services", nil},
 	{"gannet/internal/architecture", nil},
