@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -97,14 +98,7 @@ func flagNames(node *kong.Node) (names []string) {
 	return names
 }
 
-func sorted(values map[string]any) []string {
-	keys := make([]string, 0, len(values))
-	for key := range values {
-		keys = append(keys, key)
-	}
-	slices.Sort(keys)
-	return keys
-}
+func sorted[V any](values map[string]V) []string { return slices.Sorted(maps.Keys(values)) }
 
 // didYouMean names the nearest of the names, if one is near.
 func didYouMean(name string, names []string) string {

@@ -59,6 +59,13 @@ func Brokers(ctx context.Context, nameServers []string) ([]string, error) {
 	return slices.Sorted(maps.Keys(found.addresses)), nil
 }
 
+// BrokerAddress gives the address at which the name servers say that a broker is.
+func BrokerAddress(ctx context.Context, nameServers []string, broker string) (string, error) {
+	r := newRemote()
+	defer r.close()
+	return r.brokerAddress(ctx, nameServers, broker)
+}
+
 // brokerAddress finds a broker.
 func (r *remote) brokerAddress(ctx context.Context, nameServers []string, broker string) (string, error) {
 	found, err := r.route(ctx, nameServers, everywhere)
