@@ -162,6 +162,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			Connections: func() uint64 { return g.Stats()["connections"] },
 			Health:      s.store.Health,
 			Ready:       s.ready,
+			Log:         log,
 		})
 		if err != nil {
 			return s, err
