@@ -64,7 +64,7 @@ type counters struct {
 	acksPostponed atomic.Uint64 // because their lane had no room, or logic no time
 	acksMerged    atomic.Uint64 // into one that waited
 	acksForced    atomic.Uint64 // over the limit of frames, went at once, because too many waited
-	acksLost      atomic.Uint64 // waited when their connection ended, and the lane had no room
+	acksLost      atomic.Uint64 // waited when their connection ended, and the lane had no room, or were in calls that failed
 
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
