@@ -54,6 +54,8 @@ type counters struct {
 	droppedQueries atomic.Uint64
 	droppedLogins  atomic.Uint64
 
+	droppedOffenders atomic.Uint64 // users let in before their time, to make room for others
+
 	begunDropped atomic.Uint64 // frames that were begun too long ago: their connection was closed
 
 	refusedUserRate  atomic.Uint64 // over a limit of the user
@@ -64,7 +66,7 @@ type counters struct {
 	acksPostponed atomic.Uint64 // because their lane had no room, or logic no time
 	acksMerged    atomic.Uint64 // into one that waited
 	acksForced    atomic.Uint64 // over the limit of frames, went at once, because too many waited
-	acksLost      atomic.Uint64 // waited when their connection ended, and the lane had no room
+	acksLost      atomic.Uint64 // waited when their connection ended, and the lane had no room, or were in calls that failed
 
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
@@ -138,7 +140,8 @@ func (c *counters) close(code protocol.Code) {
 // "close.<code>" for connections that ended, "connect.<reason>" for those that were
 // not let in, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
-// "drop.<what>" for what waited when its connection ended,
+// "drop.<what>" for what waited when its connection ended, and for bans of addresses and
+// users that ended early because there were too many,
 // "acks.<what>" for PUSHACK and READ that wait,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
 // and totals. They rise from the start of the process, but for "connections", which is
@@ -178,6 +181,7 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"drop.queries":      c.droppedQueries.Load(),
 		"drop.logins":       c.droppedLogins.Load(),
 		"drop.begun":        c.begunDropped.Load(),
+		"drop.bans":         g.places.dropped.Load() + c.droppedOffenders.Load(),
 		"begun_bytes":       uint64(g.begun.used.Load()),
 
 		"refused.user_rate":  c.refusedUserRate.Load(),

@@ -253,7 +253,13 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 		wrong = l.passOn(f, answers)
 	}
 	for i := range n {
-		if frame := f.batch.Bytes(i); !l.answered[i] && wantsAnswer(frame) {
+		switch frame := f.batch.Bytes(i); {
+		case l.answered[i]:
+		case !wantsAnswer(frame):
+			if err != nil {
+				l.afterFailure(f.parts[i], frame, err)
+			}
+		default:
 			wrong++
 			b := failure(requestOf(frame), protocol.CodeUnavailable, busyRetry)
 			l.put(f.parts[i].session, b)

@@ -250,6 +250,11 @@ const (
 	minBusyTicks = 5
 	maxBusyTicks = 50
 
+	// failingTicks is for how long acks are tried again whose calls fail: as long as a
+	// part of the system takes to be restarted. A later ack of the conversation, or the
+	// next SYNC, makes up for one that is lost.
+	failingTicks = int64(30 * time.Second / tick)
+
 	// crowdedTicks is for how long somebody who has said nothing does not give way, and
 	// how long after the last login newcomers wait: half a second, in which a HELLO
 	// that was sent at once has come, and was read on a busy machine too.

@@ -7,49 +7,29 @@ import (
 )
 
 // maxOffenders bounds the users of whom a gateway remembers that they went on over their
-// limits; of more than that the ones before are forgotten.
+// limits.
 const maxOffenders = 4096
 
 // offenders are users whose connection was closed with over_limits, and until when they
 // stay out: a new connection would begin with fresh tokens.
 type offenders struct {
-	mu    sync.Mutex
-	until map[uint64]int64 // tick
+	mu   sync.Mutex
+	bans bans[uint64]
 }
 
-// add keeps a user out until a tick.
-func (o *offenders) add(user uint64, until, now int64) {
+// add keeps a user out until a tick; dropped says that another one is let in for it.
+func (o *offenders) add(user uint64, until, now int64) (dropped bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if len(o.until) >= maxOffenders {
-		for u, t := range o.until {
-			if t <= now {
-				delete(o.until, u)
-			}
-		}
-		if len(o.until) >= maxOffenders {
-			clear(o.until)
-		}
-	}
-	if o.until == nil {
-		o.until = make(map[uint64]int64)
-	}
-	o.until[user] = until
+	o.bans.max = maxOffenders
+	return o.bans.add(user, until, now)
 }
 
 // left gives for how many ticks a user stays out.
 func (o *offenders) left(user uint64, now int64) int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	until, ok := o.until[user]
-	if !ok {
-		return 0
-	}
-	if until <= now {
-		delete(o.until, user)
-		return 0
-	}
-	return until - now
+	return o.bans.left(user, now)
 }
 
 // offend closes the connection of a client that went on over its limits, and keeps its
@@ -58,6 +38,8 @@ func (s *session) offend() {
 	g := s.gateway
 	delay := overLimitsDelay()
 	now := g.wheel.now()
-	g.offenders.add(s.user, now+int64(delay)/tick.Milliseconds(), now)
+	if g.offenders.add(s.user, now+int64(delay)/tick.Milliseconds(), now) {
+		g.counters.droppedOffenders.Add(1)
+	}
 	s.closeAfter(protocol.CodeOverLimits, delay)
 }

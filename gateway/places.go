@@ -1,9 +1,9 @@
 package gateway
 
 import (
-	"maps"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gannet/internal/limiter"
@@ -31,11 +31,12 @@ type places struct {
 	oldest, newest *place
 	progress       int64 // tick at which somebody who had not logged in did, or left
 
-	// failing are the addresses that failed to log in too often, with the tick at
-	// which they may come again. As many as there may be connections, so that who
-	// comes from many addresses fills no memory.
-	failing map[limiter.Subject]int64
-	sweepAt int64 // tick at which those that may come again are forgotten
+	// failing are the addresses that failed to log in too often, until they may come
+	// again. As many as there may be connections, so that who comes from many addresses
+	// fills no memory.
+	failing bans[limiter.Subject]
+	sweepAt int64         // tick at which those that may come again are forgotten
+	dropped atomic.Uint64 // of them, to make room for others
 }
 
 // place is what one connection holds.
@@ -88,7 +89,7 @@ func newPlaces(c *Config, w *wheel) places {
 	return places{
 		max: c.MaxConnections, maxNew: c.MaxBeforeLogin, perAddress: c.MaxPerAddress,
 		limiter: c.Limiter, wheel: w,
-		byAddress: map[limiter.Subject]int32{}, failing: map[limiter.Subject]int64{},
+		byAddress: map[limiter.Subject]int32{}, failing: bans[limiter.Subject]{max: c.MaxConnections},
 	}
 }
 
@@ -205,7 +206,7 @@ func (t *places) count(p *place, from netip.AddrPort, address limiter.Subject) (
 	defer t.mu.Unlock()
 	p.from = from
 	t.sweep()
-	if wait := t.failing[address] - t.wheel.now(); wait > 0 {
+	if wait := t.failing.left(address, t.wheel.now()); wait > 0 {
 		return refusedFailedLogins, time.Duration(wait) * tick
 	}
 	if int(t.byAddress[address]) >= t.perAddress {
@@ -265,8 +266,9 @@ func (t *places) failed(p *place) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.sweep()
-	if len(t.failing) < t.max {
-		t.failing[address] = t.wheel.now() + int64((wait+tick-1)/tick)
+	now := t.wheel.now()
+	if t.failing.add(address, now+int64((wait+tick-1)/tick), now) {
+		t.dropped.Add(1)
 	}
 }
 
@@ -282,20 +284,20 @@ func (t *places) greeted(p *place) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unlink(p)
-	if len(t.failing) == 0 || !p.counted {
+	if t.failing.len() == 0 || !p.counted {
 		return 0
 	}
-	return max(0, time.Duration(t.failing[limiter.Address(p.from.Addr())]-t.wheel.now())*tick)
+	return time.Duration(t.failing.left(limiter.Address(p.from.Addr()), t.wheel.now())) * tick
 }
 
 // sweep forgets the addresses that may come again; mu is held.
 func (t *places) sweep() {
 	now := t.wheel.now()
-	if now < t.sweepAt || len(t.failing) == 0 {
+	if now < t.sweepAt || t.failing.len() == 0 {
 		return
 	}
 	t.sweepAt = now + sweepTicks
-	maps.DeleteFunc(t.failing, func(_ limiter.Subject, until int64) bool { return until <= now })
+	t.failing.sweep(now)
 }
 
 // numbers gives the places that are taken, in all and before login.

@@ -369,7 +369,7 @@ func TestTableOfAddressesIsBounded(t *testing.T) {
 		places.leave(&p)
 		places.leave(&p) // as both ends of a connection may
 	}
-	if n := len(places.failing); n != 100 {
+	if n := places.failing.len(); n != 100 {
 		t.Errorf("%d addresses are kept", n)
 	}
 	if n := len(places.byAddress); n != 0 {
@@ -382,7 +382,7 @@ func TestTableOfAddressesIsBounded(t *testing.T) {
 	if r, _ := places.take(&p, false); r != admitted {
 		t.Errorf("refused as %s", refusalNames[r])
 	}
-	if n := len(places.failing); n != 0 {
+	if n := places.failing.len(); n != 0 {
 		t.Errorf("%d addresses are kept after their time", n)
 	}
 	if taken, fresh := places.numbers(); taken != 1 || fresh != 1 {

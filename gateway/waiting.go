@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"errors"
 	"sync"
 	"time"
 
@@ -34,6 +35,8 @@ type waitingAcks struct {
 	list  []*waitingAck
 	joins map[ackKey]*waitingAck // those that others may join; nil: none
 	over  bool                   // the connection has ended: nothing waits any more
+
+	failing, failed int64 // tick at which calls with acks of it began to fail, and of the last one
 }
 
 // ackKey is what acks must share to be one.
@@ -129,6 +132,35 @@ func (l *lane) again(p *part, frame, answer []byte) bool {
 		s.gateway.counters.acksLost.Add(1)
 	}
 	return false
+}
+
+// afterFailure has an ack tried again whose batch logic failed, if nobody waits for its
+// answer, and counts it if it does not. What was in a batch that made logic panic may be
+// what it panicked over, and would fail everybody in the next one too.
+func (l *lane) afterFailure(p *part, frame []byte, err error) {
+	s := p.session
+	defer s.survive("answer")
+	now := s.gateway.wheel.now()
+	f, _, _ := protocol.Split(frame, protocol.MaxFrame)
+	var cursor protocol.Cursor
+	if !errors.Is(err, errPanic) && cursor.Decode(f.Payload) == nil && s.waiting.another(now) &&
+		s.postpone(&waitingAck{kind: f.Type, Cursor: cursor, after: now + maxBusyTicks}) {
+		return
+	}
+	s.gateway.counters.acksLost.Add(1)
+}
+
+// another says whether acks of a call that failed are tried again: not once their calls
+// have failed for failingTicks, since what does not end may be their own fault. After as
+// long without a failure it begins anew.
+func (w *waitingAcks) another(now int64) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.failed == 0 || now-w.failed > failingTicks {
+		w.failing = now
+	}
+	w.failed = max(now, 1)
+	return now-w.failing < failingTicks
 }
 
 // add adds an ack, or joins it to one that waits; neither: too many wait, or the

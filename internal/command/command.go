@@ -13,7 +13,7 @@ import (
 )
 
 type cli struct {
-	Config  kong.ConfigFlag  `placeholder:"FILE" help:"Read settings from this TOML file (default: ./gannet.toml, if it is there); keys are flag names, a table [serve] is for that command alone."`
+	Config  kong.ConfigFlag  `placeholder:"FILE" help:"Read settings from this TOML file (default: ./gannet.toml, if it is there and only you or root can write it); keys are flag names, a table [serve] is for that command alone."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
 	Serve    serveCmd  `cmd:"" default:"withargs" help:"Start a complete server in one process (the default)."`
@@ -42,12 +42,13 @@ func Main() {
 }
 
 // newParser gives the parser that fills c from the command line, the environment and the
-// configuration file. It fails only over a configuration file that cannot be read.
+// configuration file.
 func newParser(c *cli, further ...kong.Option) (*kong.Kong, error) {
 	return flagParser(c, append([]kong.Option{
 		kong.DefaultEnvars("GANNET"),
 		kong.PostBuild(func(k *kong.Kong) error { withoutSwitches(k.Model.Node); return nil }),
-		kong.Configuration(readConfiguration, configFile),
+		kong.Configuration(readConfiguration),
+		withDefaultFile(),
 	}, further...)...)
 }
 

@@ -14,9 +14,6 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// configFile is read where it lies in the working directory.
-const configFile = "./gannet.toml"
-
 // configuration gives flags their values from a settings file, in TOML. Its keys are
 // flag names: at its top they hold for every command that has the flag, in a table that is
 // named like a command for that command alone, which goes before. So one file serves all

@@ -41,7 +41,7 @@ type serveCmd struct {
 	LogFormat    string `default:"text" enum:"text,json" help:"How log lines are written: text (key=value) or json."`
 
 	GiveUp  string `name:"give-up-lost-messages" placeholder:"CODE" help:"Start although messages that were acked are missing from the store, and give them up for good; conversations go on above every seq that was given out. CODE comes from the start that was refused, and stands for that loss alone. Empty: such a start is refused."`
-	MinFree int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never."`
+	MinFree int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never, so that a disk that fills up ends the server. A start on a full disk is refused whatever this says."`
 
 	socketFlags `embed:""`
 	limitFlags  `embed:""`

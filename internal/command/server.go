@@ -27,6 +27,7 @@ type server struct {
 	tlsAddress string // "" without TLS
 	store      *logicstore.Store
 	debug      *operate.Server
+	serving    atomic.Bool // every listener accepts
 	stopping   atomic.Bool
 	started    []part
 }
@@ -162,6 +163,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			Connections: func() uint64 { return g.Stats()["connections"] },
 			Health:      s.store.Health,
 			Ready:       s.ready,
+			Log:         log,
 		})
 		if err != nil {
 			return s, err
@@ -177,6 +179,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			return s, err
 		}
 	}
+	s.serving.Store(true)
 	if c.ReadyFile != "" {
 		if err := s.writeReady(c.ReadyFile); err != nil {
 			return s, err
@@ -216,12 +219,16 @@ func (s *server) holdData(dir string, log *slog.Logger) error {
 }
 
 // ready says why this server should get no more clients, if so. One that takes no
-// messages for want of room on the disk still lets its clients read.
+// messages for want of room on the disk still lets its clients read; one whose store has
+// failed is about to stop.
 func (s *server) ready() error {
-	if s.stopping.Load() {
+	switch {
+	case s.stopping.Load():
 		return errors.New("stopping")
+	case !s.serving.Load():
+		return errors.New("starting: not every address accepts clients yet")
 	}
-	return nil
+	return s.store.Err()
 }
 
 // minFree gives the store's own setting, which is in bytes and where 0 is the default.

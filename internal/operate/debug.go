@@ -3,8 +3,11 @@
 package operate
 
 import (
+	"cmp"
 	"encoding/json"
 	"fmt"
+	"log/slog"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/pprof"
@@ -23,10 +26,11 @@ type Sources struct {
 	Connections func() uint64
 	Health      func() error // nil: everything is as it should be
 	Ready       func() error // nil: it may be sent more clients
+	Log         *slog.Logger // nil: slog.Default()
 }
 
 // Server serves all that over HTTP. It has no authentication and belongs on
-// loopback.
+// loopback; limits.go bounds what it costs where it does not.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
@@ -42,17 +46,27 @@ type Server struct {
 //	/debug/unreadable  records that transfer could not read
 //	/debug/pprof/      profiles
 func Start(address string, from Sources) (*Server, error) {
+	return start(address, from, times{read: readTimeout, write: writeTimeout, idle: idleTimeout})
+}
+
+func start(address string, from Sources, within times) (*Server, error) {
 	ln, err := net.Listen("tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("cannot listen for the debug endpoint: %w", err)
 	}
+	own := &limits{times: within, max: maxConnections, log: cmp.Or(from.Log, slog.Default())}
+	vars := func() map[string]any {
+		all := maps.Clone(from.Vars())
+		all["debug"] = own.stats()
+		return all
+	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
-	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
-	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
-	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) { reply(w, from.Vars()) })
+	mux.HandleFunc("GET /debug/pprof/", own.timed(pprof.Index))
+	mux.HandleFunc("GET /debug/pprof/profile", own.timed(pprof.Profile))
+	mux.HandleFunc("GET /debug/pprof/trace", own.timed(pprof.Trace))
+	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) { reply(w, vars()) })
 	mux.HandleFunc("GET /debug/unreadable", func(w http.ResponseWriter, _ *http.Request) { reply(w, from.Unreadable()) })
-	mux.Handle("GET /metrics", metricsHandler(from.Version, from.Vars))
+	mux.Handle("GET /metrics", metricsHandler(from.Version, vars))
 	mux.HandleFunc("GET /healthz", from.tell(from.Health))
 	mux.HandleFunc("GET /readyz", from.tell(from.Ready))
 	mux.HandleFunc("GET /debug/memory", func(w http.ResponseWriter, r *http.Request) {
@@ -61,8 +75,11 @@ func Start(address string, from Sources) (*Server, error) {
 		}
 		reply(w, memory(from.Connections()))
 	})
-	s := &Server{listener: ln, http: &http.Server{Handler: mux}}
-	go s.http.Serve(ln) // ends with Stop
+	s := &Server{listener: ln, http: &http.Server{
+		Handler: mux, ReadTimeout: within.read, WriteTimeout: within.write, IdleTimeout: within.idle,
+		MaxHeaderBytes: maxHeader, ErrorLog: own.errorLog(),
+	}}
+	go s.http.Serve(limitedListener{ln, own}) // ends with Stop
 	return s, nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"strings"
@@ -20,11 +21,17 @@ type asked struct {
 	stopping    atomic.Bool
 }
 
-func start(t *testing.T) *asked {
+func serve(t *testing.T) *asked {
+	t.Helper()
+	return serveWithin(t, times{read: readTimeout, write: writeTimeout, idle: idleTimeout})
+}
+
+func serveWithin(t *testing.T, within times) *asked {
 	t.Helper()
 	a := &asked{t: t}
 	var err error
-	a.Server, err = Start("127.0.0.1:0", Sources{
+	a.Server, err = start("127.0.0.1:0", Sources{
+		Log:     slog.New(slog.DiscardHandler),
 		Version: "v1.2.3",
 		Vars:    func() map[string]any { return map[string]any{"gateway": map[string]uint64{"frames": 7}} },
 		Unreadable: func() any {
@@ -46,7 +53,7 @@ func start(t *testing.T) *asked {
 			}
 			return nil
 		},
-	})
+	}, within)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -82,7 +89,7 @@ func (a *asked) decode(path string, into any) {
 }
 
 func TestHealth(t *testing.T) {
-	a := start(t)
+	a := serve(t)
 	if status, _, body := a.get("/healthz"); status != http.StatusOK || body != "ok v1.2.3\n" {
 		t.Errorf("all is well, and the answer is %d, %q", status, body)
 	}
@@ -99,7 +106,7 @@ func TestHealth(t *testing.T) {
 
 // A server that stops is well, and ready for nobody.
 func TestReadiness(t *testing.T) {
-	a := start(t)
+	a := serve(t)
 	if status, _, _ := a.get("/readyz"); status != http.StatusOK {
 		t.Errorf("it is ready, and the answer is %d", status)
 	}
@@ -114,20 +121,20 @@ func TestReadiness(t *testing.T) {
 
 func TestVars(t *testing.T) {
 	var vars map[string]map[string]uint64
-	if start(t).decode("/debug/vars", &vars); vars["gateway"]["frames"] != 7 || len(vars) != 1 {
+	if serve(t).decode("/debug/vars", &vars); vars["gateway"]["frames"] != 7 || vars["debug"]["open"] == 0 || len(vars) != 2 {
 		t.Errorf("the counters are %v", vars)
 	}
 }
 
 func TestUnreadable(t *testing.T) {
 	var list []map[string]any
-	if start(t).decode("/debug/unreadable", &list); len(list) != 1 || list[0]["queue"] != 3.0 || list[0]["why"] != "cut" {
+	if serve(t).decode("/debug/unreadable", &list); len(list) != 1 || list[0]["queue"] != 3.0 || list[0]["why"] != "cut" {
 		t.Errorf("what could not be read is %v", list)
 	}
 }
 
 func TestMemory(t *testing.T) {
-	a := start(t)
+	a := serve(t)
 	a.connections.Store(42)
 	for _, path := range []string{"/debug/memory", "/debug/memory?gc=1"} {
 		var memory map[string]uint64
@@ -147,7 +154,7 @@ func TestMemory(t *testing.T) {
 }
 
 func TestProfiles(t *testing.T) {
-	a := start(t)
+	a := serve(t)
 	if status, _, body := a.get("/debug/pprof/"); status != http.StatusOK || !strings.Contains(body, "goroutine") {
 		t.Errorf("the profiles are %d, %q", status, body)
 	}
@@ -157,7 +164,7 @@ func TestProfiles(t *testing.T) {
 }
 
 func TestNothingElse(t *testing.T) {
-	a := start(t)
+	a := serve(t)
 	for _, path := range []string{"/", "/debug", "/debug/", "/debug/other", "/healthz/"} {
 		if status, _, body := a.get(path); status != http.StatusNotFound {
 			t.Errorf("%s: %d, %q", path, status, body)
@@ -173,7 +180,7 @@ func TestNothingElse(t *testing.T) {
 }
 
 func TestStartAndStop(t *testing.T) {
-	a := start(t)
+	a := serve(t)
 	if s, err := Start(a.Address(), Sources{}); err == nil {
 		s.Stop()
 		t.Error("two servers listen on one address")

@@ -39,6 +39,10 @@ var single = map[string]map[string]struct {
 	name, help string
 	gauge      bool
 }{
+	"debug": {
+		"accepted": {name: "accepted_connections_total", help: "Connections of the debug endpoint that were accepted."},
+		"open":     {name: "open_connections", help: "Connections of the debug endpoint.", gauge: true},
+	},
 	"gateway": {
 		"accepted":          {name: "accepted_connections_total", help: "Connections that were accepted."},
 		"blocked":           {name: "blocked_connections", help: "Connections whose client does not read just now.", gauge: true},

@@ -51,7 +51,8 @@ type Options struct {
 	CacheBytes int64
 
 	// MinFree is how many bytes of the disk must be free for messages to be taken; 0:
-	// DefaultMinFree, below 0: it is not looked at.
+	// DefaultMinFree, below 0: they are taken until the disk is full, which is the
+	// store's failure. A start on a full disk is refused either way.
 	MinFree int64
 
 	// GiveUp is the code of a LossError: what it says is missing is given up for good.

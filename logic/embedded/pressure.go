@@ -131,9 +131,6 @@ func (s *Store) lookAtTables() {
 // once it is fuller still.
 func (s *Store) lookAtSpace() {
 	p := &s.pressure
-	if s.minFree < 0 {
-		return
-	}
 	p.written.Store(0)
 	usage, err := s.fs.GetDiskUsage(s.dir)
 	if errors.Is(err, vfs.ErrUnsupported) {
@@ -148,7 +145,7 @@ func (s *Store) lookAtSpace() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.free.Store(usage.AvailBytes)
-	mark := uint64(s.minFree)
+	mark := uint64(max(s.minFree, 0))
 	p.nearFull = usage.AvailBytes < mark/cursorShare
 	if p.full != nil {
 		mark += mark / resumeShare
@@ -197,7 +194,7 @@ func (s *Store) take(batches []*logic.Batch) (taken []*logic.Batch, parts []part
 	if s.pressure.sends.Load() == nil && s.perhapsBehind() {
 		s.lookAtTables()
 	}
-	if s.pressure.written.Load() > s.minFree/lookShare {
+	if s.minFree > 0 && s.pressure.written.Load() > s.minFree/lookShare {
 		s.lookAtSpace()
 	}
 	sends, cursors := s.pressure.sends.Load(), s.pressure.cursors.Load()

@@ -3,6 +3,7 @@ package embedded
 import (
 	"errors"
 	"fmt"
+	iofs "io/fs"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
@@ -30,30 +31,44 @@ const (
 	// taken again, so that they do not come and go with every compaction.
 	resumeShare = 8
 
-	// startRoom is what a start needs beside what it writes out of logs.
+	// startRoom is what a start needs beside what it writes out of logs, where messages
+	// are refused with so little free anyhow; a smaller MinFree wants less. leastRoom is
+	// what a start writes by itself: a manifest, settings, a mark and the beginning of a
+	// log, which are some ten KiB, and the first messages.
 	startRoom = 64 << 20
+	leastRoom = 1 << 20
 )
 
 // ErrFull says that the disk has too little room for a start.
 var ErrFull = errors.New("the disk is full")
 
 // checkRoom refuses to open a store whose logs could not be written out: Pebble
-// would try for ever.
+// would try for ever, or end with words of its own. That holds without a MinFree too,
+// which is about messages.
 func checkRoom(fs vfs.FS, dir string, minFree int64) error {
-	if minFree < 0 {
-		return nil
-	}
-	usage, err := fs.GetDiskUsage(dir)
+	usage, err := diskUsage(fs, dir)
 	if err != nil {
-		return nil // no such folder, or a file system that does not say: Open will tell
+		return nil // a file system that does not say: Open will tell
 	}
 	logs := logBytes(fs, dir)
-	need := logs + uint64(min(startRoom, minFree/cursorShare))
+	need := logs + uint64(max(leastRoom, min(startRoom, minFree/cursorShare)))
 	if usage.AvailBytes >= need {
 		return nil
 	}
 	return fmt.Errorf("%w: %s has %s free and a start needs %s, of which %s are logs to be written out; make room, or move the data folder to a larger disk: nothing is lost",
 		ErrFull, dir, size(usage.AvailBytes), size(need), size(logs))
+}
+
+// diskUsage looks at the disk of a folder, which may have to be made yet.
+func diskUsage(fs vfs.FS, dir string) (vfs.DiskUsage, error) {
+	for {
+		usage, err := fs.GetDiskUsage(dir)
+		above := fs.PathDir(dir)
+		if !errors.Is(err, iofs.ErrNotExist) || above == dir {
+			return usage, err
+		}
+		dir = above
+	}
 }
 
 // logBytes gives how much of the write-ahead logs a start may have to write out: not

@@ -1,0 +1,158 @@
+package operate
+
+import (
+	"fmt"
+	"log"
+	"log/slog"
+	"net"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Bounds of the debug endpoint. Whoever reaches it shares the open files of the process
+// with the store, which cannot go on without them, so what it may hold is small: a few
+// people and their monitoring, and the files that are kept apart for all that is no
+// connection of a client have room for it.
+const (
+	// maxConnections bounds the connections that are open at once; of more, each is
+	// closed where it is accepted.
+	maxConnections = 32
+
+	// readTimeout bounds the arrival of a request, from its first byte or from the end of
+	// the one before, to the end of its body, which nothing here reads.
+	readTimeout = 10 * time.Second
+
+	// writeTimeout bounds an answer from there on: the longest is the stacks of all
+	// goroutines, some ten MB of a busy server. A profile has its own time on top.
+	writeTimeout = time.Minute
+
+	// idleTimeout is how long a connection may wait for its next request: monitoring that
+	// asks once a minute keeps the same one.
+	idleTimeout = 75 * time.Second
+
+	// maxHeader bounds the head of a request: without it each may hold a megabyte.
+	maxHeader = 16 << 10
+
+	// maxProfile is the longest profile, trace or difference that is made.
+	maxProfile = 10 * time.Minute
+)
+
+// times are those of them that tests shorten.
+type times struct{ read, write, idle time.Duration }
+
+// limits bound a Server, and count.
+type limits struct {
+	times times
+	max   int64
+	open  atomic.Int64
+
+	accepted, full, tooLong atomic.Uint64
+
+	log        *slog.Logger
+	said, errs Seldom
+}
+
+// stats gives the counters by name. They rise, but for "open", which is how many
+// connections there are.
+func (l *limits) stats() map[string]uint64 {
+	return map[string]uint64{
+		"open":             uint64(l.open.Load()),
+		"accepted":         l.accepted.Load(),
+		"refused.full":     l.full.Load(),
+		"refused.too_long": l.tooLong.Load(),
+	}
+}
+
+// limitedListener accepts no more connections than the limits allow.
+type limitedListener struct {
+	net.Listener
+	limits *limits
+}
+
+// Accept implements net.Listener.
+func (l limitedListener) Accept() (net.Conn, error) {
+	for {
+		conn, err := l.Listener.Accept()
+		if err != nil {
+			return nil, err
+		}
+		if l.limits.enter() {
+			l.limits.accepted.Add(1)
+			return &countedConn{Conn: conn, limits: l.limits}, nil
+		}
+		if l.limits.full.Add(1); l.limits.said.Now() {
+			l.limits.log.Warn("operate: the debug endpoint has as many connections as it may have, others are refused", "connections", l.limits.max, "remote", conn.RemoteAddr().String())
+		}
+		_ = conn.Close()
+	}
+}
+
+// enter takes a place; false: there is none.
+func (l *limits) enter() bool {
+	if l.open.Add(1) <= l.max {
+		return true
+	}
+	l.open.Add(-1)
+	return false
+}
+
+// countedConn gives its place back once, when it is closed.
+type countedConn struct {
+	net.Conn
+	limits *limits
+	once   sync.Once
+}
+
+// Close implements net.Conn.
+func (c *countedConn) Close() error {
+	err := c.Conn.Close()
+	c.once.Do(func() { c.limits.open.Add(-1) })
+	return err
+}
+
+// timed lets a handler of profiles take the seconds that were asked for, which the
+// timeouts of a request would cut: net/http ends what a handler does once the time to
+// read is over, and pprof itself puts off the time to write.
+func (l *limits) timed(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		lasts := profileTime(r)
+		if lasts > maxProfile {
+			l.tooLong.Add(1)
+			http.Error(w, fmt.Sprintf("a profile takes %v at most", maxProfile), http.StatusBadRequest)
+			return
+		}
+		if err := http.NewResponseController(w).SetReadDeadline(time.Now().Add(lasts + l.times.read)); err != nil {
+			http.Error(w, err.Error(), http.StatusInternalServerError)
+			return
+		}
+		h(w, r)
+	}
+}
+
+// profileTime gives how long pprof takes for a request: what seconds says, and without
+// it, or with nonsense, up to half a minute.
+func profileTime(r *http.Request) time.Duration {
+	seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64)
+	if err != nil || !(seconds > 0) {
+		return 30 * time.Second
+	}
+	return time.Duration(min(seconds, maxProfile.Seconds()+1) * float64(time.Second))
+}
+
+// errorLog gives what net/http has to say, which is about peers, to the log of the
+// process.
+func (l *limits) errorLog() *log.Logger { return log.New((*httpLog)(l), "", 0) }
+
+type httpLog limits
+
+// Write implements io.Writer.
+func (l *httpLog) Write(line []byte) (int, error) {
+	if l.errs.Now() {
+		l.log.Warn("operate: the debug endpoint: " + strings.TrimSpace(string(line)))
+	}
+	return len(line), nil
+}
