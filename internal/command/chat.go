@@ -164,13 +164,12 @@ func (s *screen) send(ctx context.Context, client *gannet.Client, input io.Reade
 
 // post sends a line, and says whether there may be another.
 func (s *screen) post(ctx context.Context, client *gannet.Client, text string) bool {
-	draft := gannet.Text(text)
-	draft.ID = s.say(text)
-	_, err := client.Post(ctx, gannet.User(s.to), draft)
-	if err == nil {
-		return true
-	}
-	s.unsay(draft.ID)
-	s.failed(text, err)
-	return ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) && !errors.Is(err, gannet.ErrStore)
+	err := s.give(text, func() (uint64, error) {
+		sending, err := client.Post(ctx, gannet.User(s.to), gannet.Text(text))
+		if err != nil {
+			return 0, err
+		}
+		return sending.ID(), nil
+	})
+	return err == nil || ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) && !errors.Is(err, gannet.ErrStore)
 }
