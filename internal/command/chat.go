@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gannet/internal/token"
 	gannet "gannet/sdk/go"
 )
 
@@ -54,6 +55,10 @@ func isTerminal(f *os.File) bool {
 
 // chat chats by these files.
 func (c *chatCmd) chat(ctx context.Context, input io.Reader, byHand bool, out, notes io.Writer) (err error) {
+	// Before there is a store, which the first login would make the other user's.
+	if user := token.Claimed(c.Token); c.User != 0 && user != 0 && user != c.User {
+		return c.otherUser(user)
+	}
 	s := newScreen(c.User, c.To, byHand, out, notes)
 	if byHand {
 		s.history = historyLines
@@ -124,9 +129,14 @@ func (c *chatCmd) login(ctx context.Context, opts []gannet.Option) (*gannet.Clie
 	}
 	if user := client.User(); c.User != 0 && user != c.User {
 		_ = client.Close(ctx)
-		return nil, fmt.Errorf("the token is user %d's, and --user says %d: leave out --user, or pass the token of user %d", user, c.User, c.User)
+		return nil, c.otherUser(user)
 	}
 	return client, nil
+}
+
+// otherUser says that the token is not that of the user who is to chat.
+func (c *chatCmd) otherUser(user uint64) error {
+	return fmt.Errorf("the token is user %d's, and --user says %d: leave out --user, or pass the token of user %d", user, c.User, c.User)
 }
 
 // send sends each line of the input once the history is shown, and waits for room, not

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"log/slog"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -29,6 +30,15 @@ func chatServer(t *testing.T) (s *Server, chat func(user, to uint64) *chatCmd) {
 	}
 }
 
+func tokenOf(t *testing.T, s *Server, user uint64) string {
+	t.Helper()
+	token, err := s.Token(user, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return token
+}
+
 // The ids of lines rise whatever the clock does: a store may have used higher ones than
 // the clock gives now.
 func TestChatSendsAfterTheClockSteppedBack(t *testing.T) {
@@ -41,11 +51,7 @@ func TestChatSendsAfterTheClockSteppedBack(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	token, err := s.Token(1, time.Hour)
-	if err != nil {
-		t.Fatal(err)
-	}
-	client, err := gannet.Dial(ctx, c.Address, token, gannet.WithStore(store))
+	client, err := gannet.Dial(ctx, c.Address, tokenOf(t, s, 1), gannet.WithStore(store))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -66,5 +72,30 @@ func TestChatSendsAfterTheClockSteppedBack(t *testing.T) {
 	}
 	if !strings.Contains(notes.String(), "* lines acked: 2\n") {
 		t.Errorf("it says %q", notes.String())
+	}
+}
+
+// A chat with the token of another user than the one who is named ends before it touches
+// the store: that belongs to nobody then, and is not there if it was not.
+func TestChatOfTheWrongUserLeavesTheStoreAlone(t *testing.T) {
+	s, chat := chatServer(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	c := chat(1, 2)
+	c.Token, c.Store = tokenOf(t, s, 7), filepath.Join(t.TempDir(), "store")
+	var out, notes strings.Builder
+	err := c.chat(ctx, strings.NewReader("hello\n"), false, &out, &notes)
+	if err == nil || !strings.Contains(err.Error(), "the token is user 7's, and --user says 1") {
+		t.Errorf("it ends with %v", err)
+	}
+	if _, err := os.Stat(c.Store); !os.IsNotExist(err) {
+		t.Errorf("the store was made: %v", err)
+	}
+	c.Token = tokenOf(t, s, 1)
+	if err := c.chat(ctx, strings.NewReader("hello\n"), false, &out, &notes); err != nil {
+		t.Errorf("the store is not for user 1: %v", err)
+	}
+	if out.Len() > 0 || !strings.Contains(notes.String(), "* lines acked: 1\n") {
+		t.Errorf("it says %q and %q", out.String(), notes.String())
 	}
 }
