@@ -2,6 +2,7 @@ package gannet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -82,8 +83,9 @@ type Client struct {
 // New makes a client that is not connected. It checks the address and options and
 // loads the Store. Messages may be sent already: they wait for Connect.
 //
-// addr is the host:port of the server, or several of them with commas between,
-// all of one server: they are tried in random order. token is what the server's
+// addr is the host:port of the server, or several of them with commas between
+// (blanks around them do not matter), all of one server: they are tried in random
+// order. token is what the server's
 // operator gave out.
 func New(addr, token string, opts ...Option) (*Client, error) {
 	o := options{
@@ -106,6 +108,7 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 		wake:  make(chan struct{}, 1),
 	}
 	for a := range strings.SplitSeq(addr, ",") {
+		a = strings.TrimSpace(a)
 		if err := checkAddress(a); err != nil {
 			return nil, err
 		}
@@ -123,6 +126,9 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 }
 
 func checkAddress(addr string) error {
+	if addr == "" {
+		return errors.New("gannet: an address is empty; it is host:port, or several of them with one comma between two")
+	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("gannet: address %q: %w", addr, err)
