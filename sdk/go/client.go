@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // State says what a client is doing.
@@ -57,7 +58,8 @@ type Client struct {
 	corked atomic.Bool // the reader will flush at the end of its turn
 
 	mu       sync.Mutex
-	started  bool // the reader runs or has run
+	started  bool      // the reader runs or has run
+	hurry    time.Time // when the last call of Connect gives up, or zero
 	closing  bool
 	hasty    bool // Close was called by a hook: it does not wait for that one
 	wire     writer
@@ -85,7 +87,9 @@ type Client struct {
 //
 // addr is the host:port of the server, or several of them with commas between
 // (blanks around them do not matter), all of one server: they are tried in random
-// order. token is what the server's
+// order, one after the other. The first time one that does not answer is waited for
+// for 3 s at most, and at most for its share of what is left of the context of Connect.
+// A single address is waited for for 10 s. token is what the server's
 // operator gave out.
 func New(addr, token string, opts ...Option) (*Client, error) {
 	o := options{
@@ -167,6 +171,7 @@ func Dial(ctx context.Context, addr, token string, opts ...Option) (*Client, err
 // short ctx.
 func (c *Client) Connect(ctx context.Context) error {
 	c.mu.Lock()
+	c.hurry, _ = ctx.Deadline()
 	if !c.started && !c.closing {
 		c.started = true
 		c.state.Store(int32(StateConnecting))
