@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -44,6 +45,7 @@ type screen struct {
 	acked  int               // lines
 	lost   int               // lines that were not sent
 	unread []placed          // lines that are acked and that the other has not read
+	read   uint64            // the seq up to which the other has read
 	first  uint64            // seq of the oldest line of history that is shown
 	shown  uint64            // the highest seq that is shown
 	past   bool              // the history is shown, or is not to be had
@@ -232,6 +234,7 @@ func (s *screen) tell(o gannet.Outcome) {
 	s.acked++
 	if o.To == gannet.User(s.to) {
 		s.unread = append(s.unread, placed{o.Ack.Seq, text})
+		s.tellRead()
 	}
 }
 
@@ -242,10 +245,16 @@ func (s *screen) receipt(_ context.Context, c *gannet.Client, r gannet.Receipt) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.read = max(s.read, r.Read)
+	s.tellRead()
+}
+
+// tellRead says which lines the other has read meanwhile. The caller holds mu.
+func (s *screen) tellRead() {
 	var last placed
 	n := 0
 	s.unread = slices.DeleteFunc(s.unread, func(line placed) bool {
-		read := line.seq <= r.Read
+		read := line.seq <= s.read
 		if read {
 			n++
 			if line.seq > last.seq {
@@ -283,6 +292,25 @@ func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
 		s.notef("* the server takes no lines for %v, they wait here (%v)", e.Wait.Round(time.Millisecond), e.Err)
 	case gannet.EventCaughtUp:
 		s.showPast(ctx, c)
+		s.catchUp(ctx, c)
+	}
+}
+
+// catchUp asks what was read while the client was away, of which no hook hears.
+func (s *screen) catchUp(ctx context.Context, c *gannet.Client) {
+	s.mu.Lock()
+	waiting := len(s.unread) > 0
+	s.mu.Unlock()
+	if !s.away || !waiting {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
+	defer cancel()
+	list, _ := c.Conversations(ctx, math.MaxInt) // without it only the marks are missing
+	for _, v := range list {
+		if v.Target == gannet.User(s.to) {
+			s.receipt(ctx, c, gannet.Receipt{Conversation: v.Target, User: s.to, Read: v.PeerRead})
+		}
 	}
 }
 
