@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"gannet/internal/token"
 	gannet "gannet/sdk/go"
 )
 
@@ -54,6 +55,10 @@ func isTerminal(f *os.File) bool {
 
 // chat chats by these files.
 func (c *chatCmd) chat(ctx context.Context, input io.Reader, byHand bool, out, notes io.Writer) (err error) {
+	// Before there is a store, which the first login would make the other user's.
+	if user := token.Claimed(c.Token); c.User != 0 && user != 0 && user != c.User {
+		return c.otherUser(user)
+	}
 	s := newScreen(c.User, c.To, byHand, out, notes)
 	if byHand {
 		s.history = historyLines
@@ -124,9 +129,14 @@ func (c *chatCmd) login(ctx context.Context, opts []gannet.Option) (*gannet.Clie
 	}
 	if user := client.User(); c.User != 0 && user != c.User {
 		_ = client.Close(ctx)
-		return nil, fmt.Errorf("the token is user %d's, and --user says %d: leave out --user, or pass the token of user %d", user, c.User, c.User)
+		return nil, c.otherUser(user)
 	}
 	return client, nil
+}
+
+// otherUser says that the token is not that of the user who is to chat.
+func (c *chatCmd) otherUser(user uint64) error {
+	return fmt.Errorf("the token is user %d's, and --user says %d: leave out --user, or pass the token of user %d", user, c.User, c.User)
 }
 
 // send sends each line of the input once the history is shown, and waits for room, not
@@ -164,13 +174,12 @@ func (s *screen) send(ctx context.Context, client *gannet.Client, input io.Reade
 
 // post sends a line, and says whether there may be another.
 func (s *screen) post(ctx context.Context, client *gannet.Client, text string) bool {
-	draft := gannet.Text(text)
-	draft.ID = s.say(text)
-	_, err := client.Post(ctx, gannet.User(s.to), draft)
-	if err == nil {
-		return true
-	}
-	s.unsay(draft.ID)
-	s.failed(text, err)
-	return ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) && !errors.Is(err, gannet.ErrStore)
+	err := s.give(text, func() (uint64, error) {
+		sending, err := client.Post(ctx, gannet.User(s.to), gannet.Text(text))
+		if err != nil {
+			return 0, err
+		}
+		return sending.ID(), nil
+	})
+	return err == nil || ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) && !errors.Is(err, gannet.ErrStore)
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -33,14 +34,18 @@ type screen struct {
 	history int  // lines of history to show at the start
 	ready   chan struct{}
 
+	posting sync.Mutex // held while a line is given to the client
+
 	mu     sync.Mutex
 	out    io.Writer
 	notes  io.Writer
-	id     uint64            // of the last line that was said
 	said   map[uint64]string // lines that have no outcome, by id
+	giving bool              // a line is given to the client, its id is not known yet
+	early  []gannet.Outcome  // that came meanwhile and may be its
 	acked  int               // lines
 	lost   int               // lines that were not sent
 	unread []placed          // lines that are acked and that the other has not read
+	read   uint64            // the seq up to which the other has read
 	first  uint64            // seq of the oldest line of history that is shown
 	shown  uint64            // the highest seq that is shown
 	past   bool              // the history is shown, or is not to be had
@@ -67,33 +72,46 @@ func (s *screen) notef(format string, args ...any) {
 	fmt.Fprintf(s.notes, format+"\n", args...)
 }
 
-// say gives an id to a line that is about to be sent, above those of earlier chats with
-// the same store.
-func (s *screen) say(text string) uint64 {
+// give has a line sent by post, which gives the id that the client chose.
+func (s *screen) give(text string, post func() (uint64, error)) error {
+	s.posting.Lock()
+	defer s.posting.Unlock()
+	s.mu.Lock()
+	s.giving = true
+	s.mu.Unlock()
+	id, err := post()
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.id = max(s.id+1, uint64(time.Now().UnixMicro()))
-	s.said[s.id] = text
-	return s.id
-}
-
-// unsay forgets a line that is not sent.
-func (s *screen) unsay(id uint64) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.said, id)
+	if err != nil {
+		s.fail(text, err)
+	} else {
+		s.said[id] = text
+	}
+	for _, o := range s.early {
+		s.tell(o)
+	}
+	s.giving, s.early = false, nil
+	return err
 }
 
 // failed says that a line is not sent.
 func (s *screen) failed(text string, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.fail(text, why)
+}
+
+// fail is failed for who holds mu.
+func (s *screen) fail(text string, why error) {
 	s.lost++
 	fmt.Fprintf(s.notes, "! not sent: %s (%v)\n", brief(text), why)
 }
 
-// sum ends the chat: its error says that not all was sent.
+// sum ends the chat, whose client is closed: its error says that not all was sent, the
+// line that was just being given to the client included.
 func (s *screen) sum() error {
+	s.posting.Lock()
+	defer s.posting.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.byHand && s.acked > 0 {
@@ -192,6 +210,15 @@ func (s *screen) begin(without error) {
 func (s *screen) outcome(_ context.Context, _ *gannet.Client, o gannet.Outcome) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if _, ours := s.said[o.ID]; !ours && s.giving {
+		s.early = append(s.early, o)
+		return
+	}
+	s.tell(o)
+}
+
+// tell says what became of a line. The caller holds mu.
+func (s *screen) tell(o gannet.Outcome) {
 	text, ours := s.said[o.ID]
 	delete(s.said, o.ID)
 	if !ours {
@@ -199,8 +226,7 @@ func (s *screen) outcome(_ context.Context, _ *gannet.Client, o gannet.Outcome) 
 	}
 	switch {
 	case o.Err != nil:
-		s.lost++
-		fmt.Fprintf(s.notes, "! not sent: %s (%v)\n", brief(text), o.Err)
+		s.fail(text, o.Err)
 		return
 	case s.byHand || !ours:
 		fmt.Fprintf(s.notes, "* acked: %s\n", brief(text))
@@ -208,6 +234,7 @@ func (s *screen) outcome(_ context.Context, _ *gannet.Client, o gannet.Outcome) 
 	s.acked++
 	if o.To == gannet.User(s.to) {
 		s.unread = append(s.unread, placed{o.Ack.Seq, text})
+		s.tellRead()
 	}
 }
 
@@ -218,10 +245,16 @@ func (s *screen) receipt(_ context.Context, c *gannet.Client, r gannet.Receipt) 
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.read = max(s.read, r.Read)
+	s.tellRead()
+}
+
+// tellRead says which lines the other has read meanwhile. The caller holds mu.
+func (s *screen) tellRead() {
 	var last placed
 	n := 0
 	s.unread = slices.DeleteFunc(s.unread, func(line placed) bool {
-		read := line.seq <= r.Read
+		read := line.seq <= s.read
 		if read {
 			n++
 			if line.seq > last.seq {
@@ -259,6 +292,25 @@ func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
 		s.notef("* the server takes no lines for %v, they wait here (%v)", e.Wait.Round(time.Millisecond), e.Err)
 	case gannet.EventCaughtUp:
 		s.showPast(ctx, c)
+		s.catchUp(ctx, c)
+	}
+}
+
+// catchUp asks what was read while the client was away, of which no hook hears.
+func (s *screen) catchUp(ctx context.Context, c *gannet.Client) {
+	s.mu.Lock()
+	waiting := len(s.unread) > 0
+	s.mu.Unlock()
+	if !s.away || !waiting {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
+	defer cancel()
+	list, _ := c.Conversations(ctx, math.MaxInt) // without it only the marks are missing
+	for _, v := range list {
+		if v.Target == gannet.User(s.to) {
+			s.receipt(ctx, c, gannet.Receipt{Conversation: v.Target, User: s.to, Read: v.PeerRead})
+		}
 	}
 }
 

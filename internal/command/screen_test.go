@@ -8,19 +8,27 @@ import (
 	gannet "gannet/sdk/go"
 )
 
+// say has a line sent, under this id.
+func say(t *testing.T, s *screen, text string, id uint64) {
+	t.Helper()
+	if err := s.give(text, func() (uint64, error) { return id, nil }); err != nil {
+		t.Error(err)
+	}
+}
+
 // What the server refuses for good is said and counts, also of an earlier chat; read is
 // said of what was acked alone, once.
 func TestScreenTellsOutcomes(t *testing.T) {
 	var out, notes strings.Builder
 	s := newScreen(1, 2, true, &out, &notes)
-	first, second, third := s.say("first"), s.say("second"), s.say("third")
-	if first >= second || second >= third {
-		t.Errorf("ids do not rise: %d, %d, %d", first, second, third)
-	}
+	const first, second, third = 11, 12, 13
 	to := gannet.User(2)
 	ack := func(id, seq uint64) {
 		s.outcome(t.Context(), nil, gannet.Outcome{ID: id, To: to, Ack: gannet.Ack{ID: id, Seq: seq}})
 	}
+	say(t, s, "first", first)
+	say(t, s, "second", second)
+	say(t, s, "third", third)
 	ack(first, 7)
 	ack(third, 9)
 	s.outcome(t.Context(), nil, gannet.Outcome{ID: second, To: to, Err: &gannet.Error{Code: gannet.CodeBadTarget}})
@@ -60,7 +68,8 @@ func TestScreenSumsUp(t *testing.T) {
 	var out, notes strings.Builder
 	s := newScreen(0, 2, false, &out, &notes)
 	for seq := uint64(1); seq <= 3; seq++ {
-		s.outcome(t.Context(), nil, gannet.Outcome{ID: s.say(strings.Repeat("long ", 20)), To: gannet.User(2), Ack: gannet.Ack{Seq: seq}})
+		say(t, s, strings.Repeat("long ", 20), seq)
+		s.outcome(t.Context(), nil, gannet.Outcome{ID: seq, To: gannet.User(2), Ack: gannet.Ack{Seq: seq}})
 	}
 	c, err := gannet.New("127.0.0.1:1", "x")
 	if err != nil {
@@ -104,5 +113,32 @@ func TestScreenTakesLinesWithoutHistory(t *testing.T) {
 	}
 	if err := c.Close(t.Context()); err != nil {
 		t.Error(err)
+	}
+}
+
+// An outcome may come before the id of its line is known; one of another line that comes
+// then is not taken for it.
+func TestScreenKnowsALineByItsOutcome(t *testing.T) {
+	var out, notes strings.Builder
+	s := newScreen(1, 2, true, &out, &notes)
+	to := gannet.User(2)
+	err := s.give("quick", func() (uint64, error) {
+		for id := uint64(1); id <= 2; id++ {
+			s.outcome(t.Context(), nil, gannet.Outcome{ID: id, To: to, Ack: gannet.Ack{Seq: id}})
+		}
+		return 2, nil
+	})
+	refused := errors.New("refused")
+	if err := errors.Join(err, s.sum()); err != nil {
+		t.Error(err)
+	}
+	if err := s.give("slow", func() (uint64, error) { return 0, refused }); !errors.Is(err, refused) {
+		t.Errorf("the line that was not taken: %v", err)
+	}
+	if err := s.sum(); err == nil {
+		t.Error("the line that was not taken is forgotten")
+	}
+	if want := "* acked: a line of the chat before\n* acked: quick\n! not sent: slow (refused)\n"; notes.String() != want {
+		t.Errorf("it says %q, want %q", notes.String(), want)
 	}
 }

@@ -343,3 +343,20 @@ func TestBadKeyFiles(t *testing.T) {
 		t.Fatalf("a public key that everybody may read is refused: %v", err)
 	}
 }
+
+// What a token claims is read without its key; a text that is no token claims nothing.
+func TestClaimed(t *testing.T) {
+	k, err := token.OpenKeys(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody, err := jwt.NewWithClaims(jwt.SigningMethodHS256, jwt.RegisteredClaims{Subject: "alice"}).SignedString([]byte("secret"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for text, want := range map[string]uint64{mustSign(t, k, 1<<63+7): 1<<63 + 7, nobody: 0, "": 0, "a.b.c": 0} {
+		if got := token.Claimed(text); got != want {
+			t.Errorf("%q claims to be %d, want %d", text, got, want)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package gannet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // State says what a client is doing.
@@ -56,7 +58,8 @@ type Client struct {
 	corked atomic.Bool // the reader will flush at the end of its turn
 
 	mu       sync.Mutex
-	started  bool // the reader runs or has run
+	started  bool      // the reader runs or has run
+	hurry    time.Time // when the last call of Connect gives up, or zero
 	closing  bool
 	hasty    bool // Close was called by a hook: it does not wait for that one
 	wire     writer
@@ -82,8 +85,11 @@ type Client struct {
 // New makes a client that is not connected. It checks the address and options and
 // loads the Store. Messages may be sent already: they wait for Connect.
 //
-// addr is the host:port of the server, or several of them with commas between,
-// all of one server: they are tried in random order. token is what the server's
+// addr is the host:port of the server, or several of them with commas between
+// (blanks around them do not matter), all of one server: they are tried in random
+// order, one after the other. The first time one that does not answer is waited for
+// for 3 s at most, and at most for its share of what is left of the context of Connect.
+// A single address is waited for for 10 s. token is what the server's
 // operator gave out.
 func New(addr, token string, opts ...Option) (*Client, error) {
 	o := options{
@@ -106,6 +112,7 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 		wake:  make(chan struct{}, 1),
 	}
 	for a := range strings.SplitSeq(addr, ",") {
+		a = strings.TrimSpace(a)
 		if err := checkAddress(a); err != nil {
 			return nil, err
 		}
@@ -123,6 +130,9 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 }
 
 func checkAddress(addr string) error {
+	if addr == "" {
+		return errors.New("gannet: an address is empty; it is host:port, or several of them with one comma between two")
+	}
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		return fmt.Errorf("gannet: address %q: %w", addr, err)
@@ -161,6 +171,7 @@ func Dial(ctx context.Context, addr, token string, opts ...Option) (*Client, err
 // short ctx.
 func (c *Client) Connect(ctx context.Context) error {
 	c.mu.Lock()
+	c.hurry, _ = ctx.Deadline()
 	if !c.started && !c.closing {
 		c.started = true
 		c.state.Store(int32(StateConnecting))

@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"math/big"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -148,10 +149,21 @@ func TestSeveralAddresses(t *testing.T) {
 }
 
 func TestAddressesAreChecked(t *testing.T) {
-	for _, addr := range []string{"", "host", "host:0", ":7420", "host:port", "127.0.0.1:7420,", "127.0.0.1:7420,host"} {
-		if _, err := New(addr, "x"); err == nil {
-			t.Errorf("%q is taken", addr)
+	for addr, says := range map[string]string{
+		"": "an address is empty", "127.0.0.1:7420,": "an address is empty", "127.0.0.1:7420, ,127.0.0.1:7421": "an address is empty",
+		"host": `"host"`, "host:0": `"host:0"`, ":7420": `":7420"`, "host:port": `"host:port"`, "127.0.0.1:7420, host": `"host"`,
+	} {
+		if _, err := New(addr, "x"); err == nil || !strings.Contains(err.Error(), says) {
+			t.Errorf("%q: %v, want %q", addr, err, says)
 		}
+	}
+	c, err := New(" 127.0.0.1:7420, [::1]:7420 ,\tlocalhost:7421\n", "x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(c.addrs)
+	if want := []string{"127.0.0.1:7420", "[::1]:7420", "localhost:7421"}; !slices.Equal(c.addrs, want) {
+		t.Errorf("the addresses are %q, want %q", c.addrs, want)
 	}
 }
 

@@ -19,6 +19,12 @@ const (
 	// loginTimeout bounds connecting and, anew, the wait for WELCOME.
 	loginTimeout = 10 * time.Second
 
+	// With several addresses the wait for one of them is firstTimeout at most, twice
+	// as long each time that all were tried, and at most its share of the time that
+	// Connect has, but never below leastTimeout.
+	firstTimeout = 3 * time.Second
+	leastTimeout = 500 * time.Millisecond
+
 	// A retry on the same connection waits a random time below retryMin, doubled
 	// with each try, below retryMax at last, on top of what the server asks for.
 	retryMin = 50 * time.Millisecond
@@ -75,7 +81,7 @@ func (c *Client) run() {
 	}
 	badTokens := 0 // in a row
 	for attempt := 0; ; attempt++ {
-		conn, err := c.login()
+		conn, err := c.login(c.patience(attempt / len(c.addrs)))
 		kind := EventFailed
 		if err == nil {
 			kind, badTokens = EventLost, 0
@@ -205,26 +211,43 @@ func (c *Client) mayEnd() bool {
 	return c.closing && c.out.live == 0 && len(c.reads.marks) == 0 && (c.hasty || !c.queue.handling())
 }
 
+// patience gives how long connecting may take and, anew, the wait for WELCOME, after
+// a number of rounds through the addresses. An address that does not answer must not
+// keep the client from one that would.
+func (c *Client) patience(rounds int) time.Duration {
+	if len(c.addrs) == 1 {
+		return loginTimeout
+	}
+	d := min(firstTimeout<<min(rounds, 8), loginTimeout)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if left := time.Until(c.hurry); left > 0 {
+		d = min(d, max(left/time.Duration(len(c.addrs)-c.next), leastTimeout))
+	}
+	return d
+}
+
 // login makes a connection and gives it once WELCOME is there. What arrived
 // after WELCOME is in c.in.
-func (c *Client) login() (net.Conn, error) {
+func (c *Client) login(patience time.Duration) (net.Conn, error) {
 	if c.drained() {
 		return nil, errDrained
 	}
-	c.link.address = c.addrs[c.next]
+	address := c.addrs[c.next]
+	c.link.address = address
 	token, err := await(c.life, c.opts.token, func(string) {})
 	if err != nil {
 		return nil, fmt.Errorf("gannet: token: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(c.life, loginTimeout)
+	ctx, cancel := context.WithTimeout(c.life, patience)
 	defer cancel()
-	conn, err := await(ctx, c.connect, func(conn net.Conn) { conn.Close() })
+	conn, err := await(ctx, func(ctx context.Context) (net.Conn, error) { return c.connect(ctx, address) }, func(conn net.Conn) { conn.Close() })
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(c.life, func() { conn.Close() })
 	defer stop()
-	welcome, err := c.greet(conn, token)
+	welcome, err := c.greet(conn, token, patience)
 	if err == nil {
 		err = c.belongs(welcome)
 	}
@@ -262,9 +285,9 @@ func await[T any](ctx context.Context, call func(context.Context) (T, error), dr
 	return none, context.Cause(ctx)
 }
 
-// connect makes a connection, with TLS if that is wanted.
-func (c *Client) connect(ctx context.Context) (net.Conn, error) {
-	address := c.link.address
+// connect makes a connection, with TLS if that is wanted. It may outlive the reader's
+// wait for it, so it touches nothing of the reader's.
+func (c *Client) connect(ctx context.Context, address string) (net.Conn, error) {
 	conn, err := c.opts.dial(ctx, "tcp", address)
 	if err != nil || c.opts.tls == nil {
 		return conn, err
@@ -307,9 +330,9 @@ func (c *Client) belongs(w protocol.Welcome) error {
 }
 
 // greet sends HELLO and waits for the answer.
-func (c *Client) greet(conn net.Conn, token string) (protocol.Welcome, error) {
+func (c *Client) greet(conn net.Conn, token string, patience time.Duration) (protocol.Welcome, error) {
 	var welcome protocol.Welcome
-	conn.SetDeadline(time.Now().Add(loginTimeout))
+	conn.SetDeadline(time.Now().Add(patience))
 	defer conn.SetDeadline(time.Time{})
 	hello := protocol.Hello{
 		Version:   protocol.Version,

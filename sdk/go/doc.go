@@ -23,6 +23,9 @@
 //			if err != nil {
 //				log.Fatal(err)
 //			}
+//			if m.Sender == c.User() { // this user, on another device
+//				continue
+//			}
 //			if _, err := c.Send(ctx, m.Conversation, gannet.Text("You said: "+m.Text())); err != nil {
 //				log.Print(err)
 //			}

@@ -123,13 +123,17 @@ func ExampleClient_History() {
 	// [two one]
 }
 
-// A bot answers from a hook. When it returns an error the message comes again.
+// A bot answers from a hook. When it returns an error the message comes again. What the
+// bot's user sends from other devices comes too, and is not answered.
 func ExampleHandler() {
 	s, ctx, stop := start()
 	defer stop()
 
 	bot, err := gannet.Dial(ctx, s.Address(), s.Token(7), gannet.WithHandler(gannet.Handler{
 		Message: func(ctx context.Context, c *gannet.Client, m gannet.Message) error {
+			if m.Sender == c.User() {
+				return nil
+			}
 			_, err := c.Send(ctx, m.Conversation, gannet.Text("You said: "+m.Text()))
 			return err
 		},

@@ -147,7 +147,7 @@ func (c *Client) Conversations(ctx context.Context, limit int) ([]Conversation, 
 		if !page.More {
 			break
 		}
-		if len(list) > 2*limit {
+		if len(list)/2 > limit {
 			newest()
 		}
 		ask.After = page.After
