@@ -5,20 +5,26 @@ import (
 	"fmt"
 	"net"
 	"os"
+
+	"gannet/internal/operate"
 )
 
-// writeReady writes the ready file whole or not at all.
-func (s *server) writeReady(file string) error {
-	ready := struct {
-		Listen string `json:"listen"`
-		TLS    string `json:"tls,omitempty"`
-		PID    int    `json:"pid"`
-		Debug  string `json:"debug,omitempty"`
-	}{Listen: s.address, TLS: s.tlsAddress, PID: os.Getpid()}
-	if s.debug != nil {
-		ready.Debug = s.debug.Address()
+// ready is what the ready file says.
+type ready struct {
+	Listen string `json:"listen,omitempty"` // for clients
+	TLS    string `json:"tls,omitempty"`    // likewise, with TLS
+	RPC    string `json:"rpc,omitempty"`    // for other nodes of a cluster
+	PID    int    `json:"pid"`
+	Debug  string `json:"debug,omitempty"`
+}
+
+// write writes the ready file whole or not at all.
+func (r ready) write(file string, debug *operate.Server) error {
+	r.PID = os.Getpid()
+	if debug != nil {
+		r.Debug = debug.Address()
 	}
-	b, err := json.Marshal(ready)
+	b, err := json.Marshal(r)
 	if err != nil {
 		return err
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"os"
 	"time"
@@ -27,24 +26,15 @@ const startPatience = 5 * time.Second
 
 // serveCmd is gannet alone: every role in this process.
 type serveCmd struct {
-	Listen       string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address for clients. There is no TLS on it: keep it on loopback or behind something that ends TLS."`
-	TLSListen    string `name:"tls-listen" placeholder:"ADDR" help:"Further address for clients, with TLS 1.3; off by default. Needs --tls-cert and --tls-key."`
-	TLSCert      string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
-	TLSKey       string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
-	Data         string `default:"./gannet-data" placeholder:"DIR" help:"Folder for messages and signing keys; created where there is none."`
-	Debug        string `placeholder:"ADDR" help:"Address of the debug endpoint (profiles, counters, memory); off by default. Keep it on loopback."`
-	DebugPublic  bool   `name:"debug-public" help:"Let --debug be an address that other machines reach. It has no authentication and shows the memory of the server."`
-	ReadyFile    string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
-	Lanes        int    `placeholder:"N" help:"Write lanes; by default one for each core."`
-	OutboxMemory int    `default:"256" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
-	LogLevel     string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
-	LogFormat    string `default:"text" enum:"text,json" help:"How log lines are written: text (key=value) or json."`
+	Data  string `default:"./gannet-data" placeholder:"DIR" help:"Folder for messages and signing keys; created where there is none."`
+	Lanes int    `placeholder:"N" help:"Write lanes; by default one for each core."`
 
 	GiveUp  string `name:"give-up-lost-messages" placeholder:"CODE" help:"Start although messages that were acked are missing from the store, and give them up for good; conversations go on above every seq that was given out. CODE comes from the start that was refused, and stands for that loss alone. Empty: such a start is refused."`
 	MinFree int    `default:"1024" placeholder:"MIB" help:"Room on the disk, in MiB, below which messages are refused (storage_full), and below a quarter of it acks and reads too; 0: never, so that a disk that fills up ends the server. A start on a full disk is refused whatever this says."`
 
-	socketFlags `embed:""`
-	limitFlags  `embed:""`
+	frontFlags   `embed:""`
+	processFlags `embed:""`
+	limitFlags   `embed:""`
 }
 
 // Help is printed by gannet serve --help.
@@ -81,19 +71,6 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	}
 	time.AfterFunc(exitTimeout, func() { fail(errors.New("stopping took too long, what was under way is cut off")) })
 	return s.stop()
-}
-
-// logger gives the log, as the flags say.
-func (c *serveCmd) logger(to io.Writer) (*slog.Logger, error) {
-	var level slog.Level
-	if err := level.UnmarshalText([]byte(c.LogLevel)); err != nil {
-		return nil, err
-	}
-	options := &slog.HandlerOptions{Level: level}
-	if c.LogFormat == "json" {
-		return slog.New(slog.NewJSONHandler(to, options)), nil
-	}
-	return slog.New(slog.NewTextHandler(to, options)), nil
 }
 
 // startUntil starts the server, or ends with ctx.

@@ -9,7 +9,7 @@ import (
 
 func TestLogFormats(t *testing.T) {
 	var out bytes.Buffer
-	c := serveCmd{LogLevel: "warn", LogFormat: "json"}
+	c := processFlags{LogLevel: "warn", LogFormat: "json"}
 	log, err := c.logger(&out)
 	if err != nil {
 		t.Fatal(err)

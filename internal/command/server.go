@@ -2,13 +2,10 @@ package command
 
 import (
 	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"path/filepath"
-	"sync/atomic"
 
 	"gannet/gateway"
 	"gannet/internal/directory"
@@ -23,41 +20,10 @@ import (
 
 // server is every role in one process, composed.
 type server struct {
-	address    string
-	tlsAddress string // "" without TLS
-	store      *logicstore.Store
-	debug      *operate.Server
-	serving    atomic.Bool // every listener accepts
-	stopping   atomic.Bool
-	started    []part
-}
-
-// part is something that was started, and how it is stopped.
-type part struct {
-	name string
-	stop func(context.Context) error
-}
-
-// began notes a part, to be stopped before all that began earlier.
-func (s *server) began(name string, stop func(context.Context) error) {
-	s.started = append(s.started, part{name, stop})
-}
-
-// stop ends the parts in the opposite order of their start, whether all of them had
-// begun or not: from the front, where clients are told to come back, to the store.
-// So nothing that was acked is without its push, or at least its place in the store.
-func (s *server) stop() error {
-	s.stopping.Store(true)
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	var errs error
-	for i := len(s.started) - 1; i >= 0; i-- {
-		if err := s.started[i].stop(ctx); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("stopping the %s: %w", s.started[i].name, err))
-		}
-	}
-	s.started = nil
-	return errs
+	store *logicstore.Store
+	debug *operate.Server
+	front
+	parts
 }
 
 // stopStore closes the store with what is left of the time, which parts that stop
@@ -122,17 +88,9 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	if err != nil {
 		return s, err
 	}
-	listeners, err := gateway.Listen(c.Listen, c.Sockets)
-	if err != nil {
-		return s, fmt.Errorf("cannot listen for clients: %w (choose another address with --listen)", err)
+	if err := s.listen(&c.frontFlags); err != nil {
+		return s, err
 	}
-	for _, l := range listeners {
-		if err := c.setBacklog(l); err != nil {
-			return s, err
-		}
-	}
-	s.address = listeners[0].Addr().String()
-
 	devices := directory.NewMemory()
 	gate := &localGateway{}
 	pusher := transfer.Start(transfer.Config{
@@ -169,19 +127,11 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			return s, err
 		}
 	}
-	for _, l := range listeners {
-		if err := g.Serve(l); err != nil {
-			return s, err
-		}
+	if err := s.serve(&c.frontFlags, g); err != nil {
+		return s, err
 	}
-	if c.TLSListen != "" {
-		if err := s.serveTLS(c, g); err != nil {
-			return s, err
-		}
-	}
-	s.serving.Store(true)
 	if c.ReadyFile != "" {
-		if err := s.writeReady(c.ReadyFile); err != nil {
+		if err := (ready{Listen: s.address, TLS: s.tlsAddress}).write(c.ReadyFile, s.debug); err != nil {
 			return s, err
 		}
 	}
@@ -237,31 +187,6 @@ func (c *serveCmd) minFree() int64 {
 		return -1
 	}
 	return int64(c.MinFree) << 20
-}
-
-// serveTLS adds the listener with TLS.
-func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
-	cert, err := tls.LoadX509KeyPair(c.TLSCert, c.TLSKey)
-	if err != nil {
-		return fmt.Errorf("cannot read the certificate for --tls-listen: %w (name it with --tls-cert and --tls-key)", err)
-	}
-	ln, err := net.Listen("tcp", c.TLSListen)
-	if err != nil {
-		return fmt.Errorf("cannot listen for clients with TLS: %w", err)
-	}
-	if err := c.setBacklog(ln); err != nil {
-		return err
-	}
-	s.tlsAddress = ln.Addr().String()
-	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
-}
-
-// outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
-func (c *serveCmd) outboxMemory() int64 {
-	if c.OutboxMemory == 0 {
-		return -1
-	}
-	return int64(c.OutboxMemory) << 20
 }
 
 func numbers(n int) []int {
