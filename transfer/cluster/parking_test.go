@@ -20,7 +20,6 @@ import (
 
 // pushed is gateways that note what connections get.
 type pushed struct {
-	gateways
 	mu     sync.Mutex
 	bodies []string
 }
@@ -98,6 +97,9 @@ func TestParkingWaitsForRedis(t *testing.T) {
 	q := s.open(1)
 	must(t, q.Begin(t.Context(), 0))
 	w := s.writers[0]
+	w.put(message(0, 0, "a"))
+	w.put(message(0, 1, "bad"))
+	w.put(message(0, 2, "b"))
 	hold := make(chan struct{})
 	f := follow(t, q, 0, func(r *hop.Record, done func()) {
 		if bodyOf(r) == "bad" {
@@ -107,9 +109,6 @@ func TestParkingWaitsForRedis(t *testing.T) {
 		}
 		done()
 	})
-	w.put(message(0, 0, "a"))
-	w.put(message(0, 1, "bad"))
-	w.put(message(0, 2, "b"))
 	eventually(t, "the bad one", func() bool { return slices.Contains(f.got(), "bad") })
 	own.Kill()
 	close(hold)
