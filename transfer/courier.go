@@ -27,6 +27,9 @@ const (
 	// pushPauseMost what it grows to.
 	pushPause     = 50 * time.Millisecond
 	pushPauseMost = 2 * time.Second
+
+	// refusedMost is how often a push is refused before it is given up.
+	refusedMost = 5
 )
 
 // courier takes pushes to one epoch of one gateway, in order and one at a time.
@@ -238,7 +241,12 @@ func (c *courier) conclude(absent []uint64, err error) {
 		}
 		c.current, c.waiting, c.bytes, c.everything, c.ended = nil, nil, 0, false, true
 		s.counters.ended.Add(n)
+	case errors.Is(err, ErrRefused) && c.current.refusals == refusedMost-1:
+		c.refused(err)
 	default:
+		if errors.Is(err, ErrRefused) {
+			c.current.refusals++
+		}
 		// A try that was given up, or broke off, may still be read.
 		c.current.read = c.current.read || err == errTimeout || errors.Is(err, errPanicked)
 		c.pause = min(max(2*c.pause, pushPause), pushPauseMost)
@@ -248,6 +256,23 @@ func (c *courier) conclude(absent []uint64, err error) {
 			s.config.Log.Warn("transfer: a push failed, it is repeated", "gateway", c.epoch, "error", err)
 		}
 	}
+}
+
+// refused gives the current parcel up, which its gateway does not take, and has its record
+// parked. A hint stands for it, after a pause: it may be the hint that is refused. mu is
+// held.
+func (c *courier) refused(err error) {
+	s, p := c.couriers.server, c.current
+	if p.ticket != nil {
+		s.park(p.ticket.queue, p.ticket.mark, "refused by a gateway")
+	}
+	s.counters.refused.Add(p.deliveries())
+	if c.said.Now() {
+		s.config.Log.Error("transfer: a gateway refuses a push again and again, a hint stands for it", "gateway", c.epoch, "error", err)
+	}
+	c.end(p)
+	c.current, c.everything = nil, true
+	c.pause, c.since = pushPauseMost, time.Now()
 }
 
 // tick gives a push that takes too long up, tries a failed one again, and says

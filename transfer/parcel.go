@@ -13,6 +13,8 @@ type parcel struct {
 	bytes  int     // that it takes while it waits
 	ticket *ticket // nil: nobody waits for it
 
+	refusals int // tries that the gateway refused
+
 	// read says that a gateway may still be reading it when it is over: its memory
 	// is not used again.
 	read bool
@@ -81,6 +83,6 @@ func (p *parcel) finish() {
 	x := &p.push
 	x.Blob, x.Everything = nil, false
 	x.Frames, x.Receivers, x.Conns = x.Frames[:0], x.Receivers[:0], x.Conns[:0]
-	p.bytes = 0
+	p.bytes, p.refusals = 0, 0
 	parcels.Put(p)
 }

@@ -34,6 +34,15 @@ type Queue interface {
 	Follow(ctx context.Context, queue int, take func(ctx context.Context, record *hop.Record, done func())) error
 }
 
+// Parking keeps records that could not be handled, so that they can be seen and tried
+// again when their process is gone. A Queue whose records outlive a process is one too.
+type Parking interface {
+	// Park says of a record that take got and that is not done what could not be handled.
+	// It is kept before it counts as done, and once, however often Park is called. Park
+	// does not wait.
+	Park(queue int, mark uint64, reason string)
+}
+
 // Directory is the part of directory.Directory that transfer needs.
 type Directory interface {
 	Devices(ctx context.Context, lookups []directory.Lookup, answers []directory.Answer, devices []directory.Device) ([]directory.Answer, []directory.Device, error)
@@ -43,13 +52,17 @@ type Directory interface {
 // there any more, and its devices log in elsewhere.
 var ErrEnded = errors.New("transfer: the gateway's epoch has ended")
 
+// ErrRefused says that the gateway was reached and does not take this push: nothing of it
+// was done, and the next try will hardly go better.
+var ErrRefused = errors.New("transfer: the gateway refuses the push")
+
 // Gateways takes pushes to the gateways.
 type Gateways interface {
 	// Push starts to hand a push to the gateway of the epoch and does not wait for
 	// it. done is called exactly once, from any goroutine, perhaps before Push
 	// returns. With err nil every frame is in an outbox or a hint stands for it,
 	// and absent are connections that are not there any more. ErrEnded gives the
-	// epoch up. After any other error nobody knows what arrived; pushing the same
+	// epoch up, ErrRefused this push after some tries. After any other error nobody knows what arrived; pushing the same
 	// again is safe. The push is valid and must not change until done is called.
 	// The caller has one push under way for each epoch.
 	Push(ctx context.Context, epoch uint64, push *hop.Push, done func(absent []uint64, err error))

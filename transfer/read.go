@@ -7,16 +7,17 @@ import (
 
 // read takes out of a record what is to be routed. What cannot be read is counted
 // and kept where it can be seen, and left in the store, where SYNC finds it: it
-// must not hold up its queue.
-func (r *router) read(record *hop.Record) {
+// must not hold up its queue. parks says that the record is of a queue, where it is
+// parked.
+func (r *router) read(record *hop.Record, parks bool) {
 	r.entries = r.entries[:0]
 	if len(record.Entries) == 0 && len(record.Blob) > 0 {
-		r.unreadable(record, wholeRecord, badRecord)
+		r.unreadable(record, wholeRecord, badRecord, parks)
 	}
 	for i := range record.Entries {
 		reason, push := check(record, &record.Entries[i])
 		if reason >= 0 {
-			r.unreadable(record, i, reason)
+			r.unreadable(record, i, reason, parks)
 		} else if push {
 			r.entries = append(r.entries, i)
 		}
@@ -24,7 +25,10 @@ func (r *router) read(record *hop.Record) {
 	r.server.counters.frames.Add(uint64(len(r.entries)))
 }
 
-func (r *router) unreadable(record *hop.Record, entry, reason int) {
+func (r *router) unreadable(record *hop.Record, entry, reason int, parks bool) {
+	if parks {
+		r.server.park(record.Queue, record.Mark, "unreadable "+unreadableReasons[reason])
+	}
 	if r.server.unreadable.note(record, entry, reason) {
 		r.server.config.Log.Error("transfer: what a record holds cannot be read", "queue", record.Queue, "mark", record.Mark, "entry", entry, "reason", unreadableReasons[reason])
 	}
@@ -59,6 +63,23 @@ func check(record *hop.Record, e *hop.RecordEntry) (reason int, push bool) {
 		return badConversation, false
 	}
 	return -1, true
+}
+
+// Receivers appends the users to whose devices the record goes, each as often as it has
+// something for them. It is for queues that have more than one record at once.
+func Receivers(record *hop.Record, dst []uint64) []uint64 {
+	for i := range record.Entries {
+		e := &record.Entries[i]
+		if reason, push := check(record, e); reason >= 0 || !push {
+			continue
+		}
+		for _, user := range receivers(e) {
+			if user != 0 {
+				dst = append(dst, user)
+			}
+		}
+	}
+	return dst
 }
 
 // receivers gives whose devices get the frame of an entry; 0 is nobody.

@@ -16,6 +16,9 @@ const (
 	// the next try, and lookupPauseMost what it grows to.
 	lookupPause     = 50 * time.Millisecond
 	lookupPauseMost = 2 * time.Second
+
+	// routeTries is how often a record is tried that panics, where it is parked then.
+	routeTries = 3
 )
 
 // router turns records into parcels for gateways. It belongs to one goroutine at a
@@ -33,6 +36,8 @@ type router struct {
 // ticket counts the parcels of a record that are not done with.
 type ticket struct {
 	server *Server
+	queue  int
+	mark   uint64
 	left   atomic.Int32
 	done   func()
 }
@@ -53,18 +58,33 @@ func (t *ticket) punch() {
 
 // route brings a record to every connected device that is entitled to it, and has
 // done called when every gateway is done with it. It waits for the directory and
-// for nobody else. After a panic the record is done: it would panic again.
+// for nobody else. A record that panics again and again is parked, and done.
 func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
-	t := &ticket{server: r.server, done: done}
+	tries := 1
+	if r.server.config.Parking != nil {
+		tries = routeTries
+	}
+	for !r.try(ctx, record, done, tries == 1) {
+		tries--
+	}
+}
+
+// try is one try of route; false: it panicked, and there is another one. What it sent is
+// sent once more then.
+func (r *router) try(ctx context.Context, record *hop.Record, done func(), last bool) (over bool) {
+	t := &ticket{server: r.server, queue: record.Queue, mark: record.Mark, done: done}
 	t.left.Store(1) // for this function
 	defer func() {
 		if cause := recover(); cause != nil {
 			r.server.panicked("routing", cause)
 			*r = router{server: r.server} // what it was amid of is not for the next record
-			t.punch()
+			if over = last; over {
+				r.server.park(record.Queue, record.Mark, "panic")
+				t.punch()
+			}
 		}
 	}()
-	r.read(record)
+	r.read(record, true)
 	pause := lookupPause
 	for {
 		err := r.locate(ctx, record)
@@ -77,7 +97,7 @@ func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
 		}
 		select {
 		case <-r.server.ctx.Done():
-			return // not done: it comes again to the next follower
+			return true // not done: it comes again to the next follower
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, lookupPauseMost)
@@ -85,11 +105,12 @@ func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
 	}
 	r.pack(record)
 	r.send(ctx, t)
+	return true
 }
 
 // receipts is route for a record that is not worth waiting for.
 func (r *router) receipts(ctx context.Context, record *hop.Record) error {
-	r.read(record)
+	r.read(record, false)
 	if err := r.locate(ctx, record); err != nil {
 		return err
 	}
@@ -185,11 +206,10 @@ func (r *router) parcel(epoch uint64) *parcel {
 
 // send hands the parcels to their couriers.
 func (r *router) send(ctx context.Context, t *ticket) {
-	if t != nil {
-		t.left.Add(int32(len(r.parcels)))
-	}
 	for i, p := range r.parcels {
-		p.ticket = t
+		if p.ticket = t; t != nil {
+			t.left.Add(1)
+		}
 		r.server.couriers.send(ctx, p)
 		r.parcels[i] = nil
 	}

@@ -31,6 +31,7 @@ type Config struct {
 	Directory Directory
 	Gateways  Gateways
 	Queues    []int        // the queues that this server follows
+	Parking   Parking      // nil: what cannot be handled is counted, and nothing of it outlives the process
 	Log       *slog.Logger // default slog.Default()
 }
 
@@ -60,6 +61,8 @@ type counters struct {
 	absent     atomic.Uint64 // the connection was gone
 	pushes     atomic.Uint64 // that failed, and were repeated
 	ended      atomic.Uint64 // deliveries to an epoch that has ended
+	refused    atomic.Uint64 // deliveries that their gateway refused, and that a hint stands for
+	parked     atomic.Uint64 // times that something of a record was given to Parking
 	everything atomic.Uint64 // deliveries that became a hint to sync everything
 	late       atomic.Uint64 // answers of gateways that came too late or twice
 	panics     atomic.Uint64 // survived, but for those of ports, which are failures of theirs
@@ -130,6 +133,20 @@ func (s *Server) Receipts(ctx context.Context, record *hop.Record) (err error) {
 	return r.receipts(ctx, record)
 }
 
+// park has a record kept, of which something could not be handled.
+func (s *Server) park(queue int, mark uint64, reason string) {
+	if s.config.Parking == nil {
+		return
+	}
+	s.counters.parked.Add(1)
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.panicked("parking", cause)
+		}
+	}()
+	s.config.Parking.Park(queue, mark, reason)
+}
+
 // panicked counts and logs a bug that concerns one record alone.
 func (s *Server) panicked(where string, cause any) {
 	s.counters.panics.Add(1)
@@ -160,6 +177,8 @@ func (s *Server) Stats() map[string]uint64 {
 		"retry.push":      c.pushes.Load(),
 		"drop.absent":     c.absent.Load(),
 		"drop.ended":      c.ended.Load(),
+		"drop.refused":    c.refused.Load(),
+		"parked":          c.parked.Load(),
 		"drop.everything": c.everything.Load(),
 		"late":            c.late.Load(),
 		"panics":          c.panics.Load(),

@@ -79,6 +79,9 @@ func (g *Gateways) push(ctx context.Context, epoch uint64, push *hop.Push) (abse
 			if _, ended := g.epochs.Gateway(epoch); ended {
 				return nil, transfer.ErrEnded
 			}
+			if errors.Is(err, errRefused) {
+				return nil, fmt.Errorf("%w: %w", transfer.ErrRefused, err)
+			}
 			return nil, fmt.Errorf("rpc: gateway: %w", err)
 		}
 		absent = append(absent, gone...)

@@ -72,6 +72,10 @@ var importRules = []struct {
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",
 	}},
 	{"gannet/transfer/embedded", []string{"gannet/protocol", "gannet/internal/hop", "gannet/transfer"}},
+	{"gannet/transfer/cluster", []string{
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate", "gannet/internal/chain",
+		"gannet/internal/redis", "gannet/internal/registry", "gannet/transfer", goRedis,
+	}},
 
 	{"gannet/idl", []string{
 		"gannet/idl/kitex_gen/gannet", "gannet/idl/kitex_gen/gannet/gateway", "gannet/idl/kitex_gen/gannet/logic",
@@ -179,6 +183,8 @@ func TestImportRulesCatch(t *testing.T) {
 		{"gannet/logic/embedded", "gannet/transfer"},
 		{"gannet/transfer", "gannet/gateway"},
 		{"gannet/transfer/embedded", "gannet/logic"},
+		{"gannet/transfer/cluster", "gannet/logic"},
+		{"gannet/transfer/cluster", "gannet/internal/rocketmq"},
 		{"gannet/sdk/go", "gannet/gateway"},
 		{"gannet/sdk/go", "gannet/internal/hop"},
 		{"gannet/sdk/go", "gannet/internal/command"},

@@ -1,0 +1,127 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"gannet/internal/chain"
+)
+
+// begin makes the follower of a queue, at the mark that Redis has, or that of the view
+// where it has none.
+func (q *Queue) begin(ctx context.Context, name chain.Queue, take take) (*follower, error) {
+	mark, found, err := q.where(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := q.within(ctx, name, mark); err != nil {
+		return nil, err
+	}
+	f := &follower{
+		queue: q, name: name, take: take, reader: chain.NewReader(q.stream, name, mark), undone: newUndone(mark),
+		last: mark, view: mark, met: true, pause: lookPause,
+	}
+	if found || mark == chain.Beginning {
+		return f, nil
+	}
+	// What connected devices were to get up to the mark nobody knows.
+	if q.counts.hinted.Note() {
+		q.log.Warn("transfer: Redis has no mark of a queue, everybody is hinted to sync", "queue", name, "begins", mark)
+	}
+	f.undone = newUndone(chain.Beginning)
+	h := f.undone.add(&chain.Record{Mark: mark})
+	go func() {
+		if q.hints.everybody(ctx) == nil {
+			h.finish()
+		}
+	}()
+	return f, nil
+}
+
+// where gives where to begin; found is false where Redis has no mark.
+func (q *Queue) where(ctx context.Context, name chain.Queue) (mark chain.Mark, found bool, err error) {
+	for pause := failPause; ; pause = min(2*pause, failPauseMost) {
+		mark, found, err = q.state.own(ctx, name)
+		if err == nil && !found {
+			var ok bool
+			if mark, ok, err = q.state.confirmed(ctx, name); err == nil && ok {
+				return mark, false, nil
+			}
+		}
+		switch {
+		case ctx.Err() != nil:
+			return mark, false, ctx.Err()
+		case err == nil && found:
+			return mark, true, nil
+		case errors.Is(err, errDamaged):
+			return mark, false, err
+		case err == nil:
+			if q.counts.unconfirmed.Note() {
+				q.log.Warn("transfer: Redis has no mark of a queue, and its view is not confirmed: it is waited for", "queue", name)
+			}
+		case q.counts.failedRedis.Note():
+			q.log.Warn("transfer: Redis does not say where to begin", "queue", name, "error", err)
+		}
+		if err := rest(ctx, pause); err != nil {
+			return mark, false, err
+		}
+	}
+}
+
+// within says whether a mark lies within the broker's retention.
+func (q *Queue) within(ctx context.Context, name chain.Queue, mark chain.Mark) error {
+	for pause := failPause; ; pause = min(2*pause, failPauseMost) {
+		first, _, err := q.stream.Bounds(ctx, name)
+		switch {
+		case ctx.Err() != nil:
+			return ctx.Err()
+		case err == nil && first > max(mark.Offset, 0):
+			q.counts.refused.Count()
+			return fmt.Errorf("%w: transfer's mark in %v is %v, and the broker has nothing before offset %d: what lies between was perhaps never pushed. "+
+				"Forget the mark, and everybody is hinted to sync and the queue goes on from its view", chain.ErrRetention, name, mark, first)
+		case err == nil:
+			return nil
+		case q.counts.failedPull.Note():
+			q.log.Warn("transfer: a queue cannot be read just now", "queue", name, "error", err)
+		}
+		if err := rest(ctx, pause); err != nil {
+			return err
+		}
+	}
+}
+
+// Check says which of the queues cannot be followed as things are, for a process that is
+// to refuse then rather than to start: the mark of one is damaged, or lies behind the
+// broker's retention.
+func (q *Queue) Check(ctx context.Context, queues ...int) error {
+	var all []error
+	for _, n := range queues {
+		name := chain.Queue{Class: q.class, Number: n}
+		mark, found, err := q.state.own(ctx, name)
+		if err == nil && found {
+			err = q.within(ctx, name, mark)
+		}
+		if err != nil {
+			all = append(all, err)
+		}
+	}
+	return errors.Join(all...)
+}
+
+// Begin has the first one ever who follows the queues begin with their first record. It is
+// for whoever makes a cluster, and changes nothing where Redis has a mark.
+func (q *Queue) Begin(ctx context.Context, queues ...int) error {
+	for _, n := range queues {
+		if err := q.state.begin(ctx, chain.Queue{Class: q.class, Number: n}); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Forget removes the mark of a queue: whoever follows it next begins at its view, and has
+// everybody hinted to sync. Nobody may follow it meanwhile.
+func (q *Queue) Forget(ctx context.Context, queue int) error {
+	return q.state.forget(ctx, chain.Queue{Class: q.class, Number: queue})
+}
