@@ -68,6 +68,10 @@ var importRules = []struct {
 	{"gannet/logic/cluster/view", []string{
 		"gannet/protocol", "gannet/internal/chain", "gannet/internal/operate", "gannet/internal/redis", "gannet/logic", "gannet/logic/ledger",
 	}},
+	{"gannet/logic/cluster/owner", []string{
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/chain", "gannet/internal/operate", "gannet/internal/registry",
+		"gannet/logic", "gannet/logic/ledger", "gannet/logic/cluster/view",
+	}},
 	{"gannet/transfer", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",
 	}},

@@ -16,3 +16,13 @@ func TestMemoryStream(t *testing.T) {
 	stream, age := chain.NewMemory()
 	chaintest.TestStream(t, chaintest.Setup{Stream: stream, Queues: queues, Age: age})
 }
+
+// TestSharedMemoryStream holds the broker that tests of other packages use to it.
+func TestSharedMemoryStream(t *testing.T) {
+	var queues []chain.Queue
+	for n := range chaintest.Stories + 1 {
+		queues = append(queues, chain.Queue{Class: chain.System, Number: n})
+	}
+	m := chaintest.NewMemory()
+	chaintest.TestStream(t, chaintest.Setup{Stream: m, Queues: queues, Age: m.Age})
+}

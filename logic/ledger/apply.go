@@ -88,6 +88,7 @@ type step struct {
 
 	code  protocol.Code // it is refused before it is carried out
 	retry time.Duration // for so long
+	known sent          // it is a repeat of this one, where seq is not 0
 
 	// Of a new message.
 	previous   uint64 // seq of the one that its device had before
@@ -151,6 +152,10 @@ func (l *Ledger) message(i int) {
 	d := s.device
 	if d == nil {
 		d = c.device(e.User, e.Device) // perhaps since the batch began
+	}
+	if s.known.seq != 0 {
+		e.Outcome, e.Seq, e.Time = logic.Repeated, s.known.seq, s.known.time
+		return
 	}
 	if d != nil && e.ClientID <= d.next.MaxID {
 		if d.window == nil || !d.window.decided(e.ClientID) {

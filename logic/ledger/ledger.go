@@ -111,6 +111,12 @@ type Options struct {
 	// at all, and must not block. nil: nobody waits.
 	Admit func(user uint64) (wait time.Duration)
 
+	// Known is asked for a message that may be a repeat, before its window is read back:
+	// whether it is one of those that somebody remembers, such as the last records of the
+	// queue, with the seq and the time that it was accepted with. It must not block; nil:
+	// nobody remembers anything.
+	Known func(key protocol.Conversation, user, device, id uint64) (seq, time uint64, ok bool)
+
 	// Waiting is called when there is something for Recall to do, by the writer. nil: the
 	// caller of Recall knows by itself.
 	Waiting func()

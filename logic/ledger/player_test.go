@@ -35,7 +35,8 @@ type player struct {
 	recalling map[lane]bool // devices that were told busy, and whose windows were not read since
 	unread    map[lane]bool // those whose windows could not be read
 	begins    map[uint64]int
-	admitted  []admitted // what the ledger was told in this record
+	replica   ledger.States // made from records alone
+	admitted  []admitted    // what the ledger was told in this record
 	rules     rules
 
 	trace *strings.Builder // nil: nobody reads it
@@ -46,7 +47,7 @@ func play(g game, trace *strings.Builder) (err error) {
 	p := &player{
 		game: g, store: newStore(g.checkpoint), settled: map[key]*talk{},
 		now: 1_700_000_000_000, ids: map[origin]uint64{}, tried: map[lane][]uint64{}, learned: map[lane]bool{}, trace: trace,
-		recalling: map[lane]bool{}, unread: map[lane]bool{}, begins: map[uint64]int{},
+		recalling: map[lane]bool{}, unread: map[lane]bool{}, begins: map[uint64]int{}, replica: ledger.States{},
 	}
 	p.rules = rules{checkpoint: g.checkpoint, devices: cmp.Or(g.devices, 64), admit: p.wasAdmitted}
 	options := ledger.Options{
@@ -135,6 +136,7 @@ func (p *player) step(i int, s *step) {
 		p.ledger.Forget()
 		p.crash()
 	case crashLater:
+		p.replay(batches, change)
 		p.store.commit(change)
 		p.look("before it is settled")
 		p.keep(change)
@@ -145,6 +147,7 @@ func (p *player) step(i int, s *step) {
 		p.store.commit(change)
 		p.look("before it is settled")
 		p.checkRecord(batches, change)
+		p.replay(batches, change)
 		p.keep(change)
 		p.ledger.Settle()
 		p.settle(s.acks)

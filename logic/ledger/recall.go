@@ -89,7 +89,7 @@ func (l *Ledger) judge() {
 			if d.window == nil {
 				w.watch(d)
 			}
-			if d.unread || d.window.decided(id) {
+			if d.window.decided(id) || l.remembered(s) || d.unread {
 				continue
 			}
 			d.held, d.wanted = true, id
@@ -107,6 +107,19 @@ func (l *Ledger) judge() {
 			l.options.Waiting()
 		}
 	}
+}
+
+// remembered says whether a message is one that Options.Known knows.
+func (l *Ledger) remembered(s *step) bool {
+	if l.options.Known == nil {
+		return false
+	}
+	e := s.entry
+	seq, time, ok := l.options.Known(e.Conversation, e.User, e.Device, e.ClientID)
+	if ok {
+		s.known = sent{e.ClientID, seq, time}
+	}
+	return ok
 }
 
 // enqueue says whether there is a recall of the device, perhaps since now. mu is held.

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"slices"
 
 	"gannet/protocol"
 )
@@ -72,6 +73,24 @@ func (l *Ledger) View(ctx context.Context, key protocol.Conversation, see func(V
 	defer l.mu.Unlock()
 	see(View{Progress: c.shown, Owes: l.owing[key] != nil, c: c})
 	return nil
+}
+
+// Owing gives the conversations of a user in which cursors may have risen that are not
+// written: as View.Owes, of the user or, in direct ones, of the other one.
+func (l *Ledger) Owing(user uint64) (keys []protocol.Conversation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, c := range l.owed {
+		k := c.key
+		mine := slices.Contains(holders(k), user)
+		if k.Kind == protocol.KindGroup || k.Kind == protocol.KindBroadcast {
+			mine = slices.ContainsFunc(c.devicesOf(user), func(d *device) bool { return d.soft })
+		}
+		if mine {
+			keys = append(keys, k)
+		}
+	}
+	return keys
 }
 
 // learned is what Learn was told.

@@ -126,7 +126,7 @@ var mutants = []mutant{
 	{"recall.go", "d.held, d.wanted = true, id", "d.wanted = id", "nothing overtakes a message that is busy"},
 	{"recall.go", "d.highest, d.wanted, d.held = d.next.MaxID, 0, d.recalling", "d.highest, d.wanted, d.held = d.next.MaxID, 0, false", "nothing overtakes a message whose window is being read"},
 	{"recall.go", "d.wanted = min(d.wanted, id)", "_ = id", "a window is read as far as all of a record need it"},
-	{"recall.go", "if d.unread || d.window", "if d.window", "a window that cannot be read is said to be so"},
+	{"recall.go", "l.remembered(s) || d.unread {", "l.remembered(s) {", "a window that cannot be read is said to be so"},
 	{"recall.go", "d.unread, d.failed = d.failed, false", "d.unread = d.failed", "a window that could not be read is tried again"},
 	{"recall.go", "of >= maxRecallsOfUser || ", "", "one user waits for so many windows"},
 	{"recall.go", " || len(l.recalls) >= maxRecalls", "", "so many windows wait"},

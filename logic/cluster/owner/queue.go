@@ -1,0 +1,197 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"gannet/internal/chain"
+	"gannet/internal/operate"
+	"gannet/internal/registry"
+	"gannet/logic"
+	"gannet/logic/ledger"
+)
+
+// State is how a queue is.
+type State uint8
+
+// The states.
+const (
+	Unowned State = iota
+	Taking
+	Owned
+	Waiting
+	Doubtful
+	Stopped
+)
+
+func (s State) String() string {
+	return [...]string{"unowned", "taking", "owned", "waiting", "doubtful", "stopped"}[s]
+}
+
+const (
+	// patience is how long a turn tries to get over a broker or a Redis that does not
+	// answer, before those who wait are told.
+	patience = time.Second
+
+	// firstPause and lastPause are for how long nobody tries again after a failure.
+	firstPause = 50 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// queue is one queue. What has no other guard belongs to whoever has its turn in the line.
+type queue struct {
+	owner *Owner
+	name  chain.Queue
+	line  ledger.Line
+	wake  chan struct{} // something is to be done
+
+	state atomic.Uint32
+	term  atomic.Pointer[term] // nil: not ours
+
+	stopped error         // for good
+	failed  error         // of the last try
+	pause   time.Duration // after it
+	again   atomic.Int64  // operate.Elapsed before which nobody tries again
+}
+
+func (q *queue) set(s State) { q.state.Store(uint32(s)) }
+
+// turn does something in the turn of the queue.
+func (q *queue) turn(ctx context.Context, do func(ctx context.Context) error) (err error) {
+	tried := q.line.Do(ctx, nil, func(batches []*logic.Batch) {
+		err = do(context.WithoutCancel(ctx))
+		if len(batches) > 0 { // of those who came meanwhile
+			q.write(context.WithoutCancel(ctx), batches)
+		}
+	})
+	if tried != nil {
+		return tried
+	}
+	return err
+}
+
+// nudge has the goroutine of the queue look at it.
+func (q *queue) nudge() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+// ours says whether the queue is this node's under the newest view of the registry.
+func (q *queue) ours() bool {
+	o := q.owner
+	v := o.options.Registry.View()
+	o.saw(v.Version)
+	n, ok := registry.Owner(registry.Logic, registry.Queue{Class: uint8(q.name.Class), Number: uint32(q.name.Number)}, v)
+	return ok && n.ID == o.options.Node
+}
+
+// saw notes a version of the registry, which never falls here whatever the registry does.
+func (o *Owner) saw(version uint64) uint64 {
+	for {
+		old := o.version.Load()
+		if version <= old {
+			return old
+		}
+		if o.version.CompareAndSwap(old, version) {
+			return version
+		}
+	}
+}
+
+// ready makes the queue one into which a record can go, or says why it cannot be.
+func (q *queue) ready(ctx context.Context) (*term, error) {
+	if q.stopped != nil {
+		return nil, q.stopped
+	}
+	t := q.term.Load()
+	if !q.ours() {
+		if t != nil {
+			if err := q.release(ctx); err != nil {
+				q.owner.warn(&q.owner.troubles.short, "acks were not written before a queue was let go", q, err)
+			}
+		}
+		q.set(Unowned)
+		return nil, ErrElsewhere
+	}
+	if operate.Elapsed() < time.Duration(q.again.Load()) {
+		return nil, q.failed
+	}
+	var err error
+	if t == nil {
+		t, err = q.take(ctx)
+	} else {
+		err = t.settle(ctx)
+	}
+	return t, q.tried(t, err)
+}
+
+// tried takes in how a try ended, and gives what those who wait are told.
+func (q *queue) tried(t *term, err error) error {
+	if err == nil {
+		q.failed, q.pause = nil, 0
+		q.again.Store(0)
+		q.set(Owned)
+		return nil
+	}
+	o := q.owner
+	var older *chain.OldViewError
+	switch {
+	case errors.Is(err, chain.ErrLost), errors.Is(err, chain.ErrTorn), errors.Is(err, chain.ErrLater), errors.Is(err, chain.ErrRetention), errors.Is(err, errDamaged):
+		q.forget()
+		q.stopped = fmt.Errorf("%w: %w", ErrStopped, err)
+		q.set(Stopped)
+		if o.troubles.stopped.Note() {
+			o.options.Log.Error("owner: a queue is stopped, a human has to look", "queue", q.name.String(), "err", err.Error())
+		}
+		return q.stopped
+	case errors.As(err, &older):
+		q.forget()
+		o.warn(&o.troubles.older, "a queue was taken over under a newer view of the registry", q, err)
+		if o.options.Newer != nil {
+			o.options.Newer(older.Theirs)
+		}
+		err = fmt.Errorf("%w: %w", ErrElsewhere, err)
+	case errors.Is(err, chain.ErrMoved):
+		q.forget()
+		o.warn(&o.troubles.lost, "a queue was lost", q, err)
+		err = fmt.Errorf("%w: %w", ErrElsewhere, err)
+	case errors.Is(err, errWaits):
+		q.waits(t, Waiting)
+		o.warn(&o.troubles.redis, "the view of a queue does not answer", q, err)
+	default:
+		q.waits(t, Doubtful)
+		o.warn(&o.troubles.broker, "a queue is not writable", q, err)
+	}
+	q.pause = min(max(2*q.pause, firstPause), lastPause)
+	q.again.Store(int64(operate.Elapsed() + q.pause))
+	q.failed = unavailable(err)
+	return q.failed
+}
+
+// waits sets the state of a queue for which something does not answer.
+func (q *queue) waits(t *term, s State) {
+	if t == nil || q.term.Load() == nil {
+		s = Taking
+	}
+	q.set(s)
+}
+
+// forget ends the term of a queue, if there is one: nothing that is known of it may be
+// believed any more.
+func (q *queue) forget() {
+	if t := q.term.Swap(nil); t != nil {
+		t.end()
+	}
+	q.set(Unowned)
+}
+
+func (o *Owner) warn(trouble *operate.Trouble, what string, q *queue, err error) {
+	if trouble.Note() {
+		o.options.Log.Warn("owner: "+what, "queue", q.name.String(), "err", err.Error())
+	}
+}

@@ -1,0 +1,267 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gannet/internal/chain"
+	"gannet/internal/hop"
+	"gannet/logic/cluster/view"
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+const (
+	// shortQueue is how many records a queue has at most that is replayed as a whole into an
+	// empty view.
+	shortQueue = 2_000
+
+	// rebuildPause is after how long a rebuilding that failed begins anew.
+	rebuildPause = time.Second
+
+	// fillPart is how many conversations are brought back in one turn of the queue.
+	fillPart = 64
+)
+
+var (
+	// errReplay says that an empty view is to be made from the queue alone.
+	errReplay = errors.New("owner: the queue has everything")
+
+	// errShort says that something is missing that nobody has any more.
+	errShort = errors.New("owner: a view cannot be made whole: history and queue do not have everything")
+)
+
+// rebuild brings back what an incomplete view lacks, from the history and from what the
+// queue has beyond that, while records go on.
+type rebuild struct {
+	term    *term
+	at      chain.Mark                     // the view was complete as far as its records go, but for what lay before this
+	skipped map[protocol.Conversation]bool // what the view has of them may be older than that
+	held    map[protocol.Conversation]*held
+}
+
+// held is what records that the history may lack did to a conversation.
+type held struct {
+	record hop.Record // its messages have lost their bodies
+	last   []byte     // the newest message, whole
+	seq    uint64     // of it
+	first  uint64     // of the first message
+}
+
+func newRebuild(t *term, at chain.Mark, skipped map[protocol.Conversation]bool) *rebuild {
+	return &rebuild{term: t, at: at, skipped: skipped}
+}
+
+// bringAll begins to bring an empty view back while records go on; errReplay says that the
+// queue is short enough, or alone.
+func (t *term) bringAll(ctx context.Context) error {
+	o := &t.queue.owner.options
+	first, _, err := o.Stream.Bounds(ctx, t.queue.name)
+	if err != nil {
+		return err
+	}
+	if first == 0 && (t.chain.Last().Offset < shortQueue || o.History == nil) {
+		return errReplay
+	}
+	if err := t.view.Adopt(ctx, chain.Beginning, true); err != nil {
+		return waits(err)
+	}
+	t.startRebuild(t.view.Mark(), nil)
+	return waits(t.view.Confirm(ctx))
+}
+
+// startRebuild begins a rebuilding in place of the one under way.
+func (t *term) startRebuild(at chain.Mark, skipped map[protocol.Conversation]bool) {
+	t.rebuild = newRebuild(t, at, skipped)
+	t.queue.owner.helped.Go(t.rebuild.run)
+}
+
+// run rebuilds until it is done, another rebuilding has begun, or the term ends.
+func (r *rebuild) run() {
+	t := r.term
+	o := t.queue.owner
+	for {
+		o.troubles.rebuilds.Count()
+		err := t.queue.survive("bringing a view back", func() error { return r.try(t.ending) })
+		switch {
+		case err == nil:
+			o.options.Log.Info("owner: a view is back", "queue", t.queue.name.String())
+			return
+		case errors.Is(err, errOther), t.ending.Err() != nil:
+			return
+		case errors.Is(err, errShort), errors.Is(err, chain.ErrRetention):
+			if o.troubles.short.Note() {
+				o.options.Log.Error("owner: a view stays incomplete", "queue", t.queue.name.String(), "err", err.Error())
+			}
+		default:
+			o.warn(&o.troubles.redis, "a view is not brought back yet", t.queue, err)
+		}
+		if rest(t.ending, rebuildPause) != nil {
+			return
+		}
+	}
+}
+
+// errOther says that another rebuilding has begun.
+var errOther = errors.New("owner: another rebuilding has begun")
+
+// turn does something in the turn of the queue, as long as this is its rebuilding.
+func (r *rebuild) turn(ctx context.Context, do func(ctx context.Context) error) error {
+	return r.term.queue.turn(ctx, func(ctx context.Context) error {
+		if r.term.queue.term.Load() != r.term || r.term.rebuild != r {
+			return errOther
+		}
+		if _, err := r.term.queue.ready(ctx); err != nil {
+			return err
+		}
+		if r.term.queue.term.Load() != r.term || r.term.rebuild != r {
+			return errOther
+		}
+		return do(ctx)
+	})
+}
+
+func (r *rebuild) try(ctx context.Context) error {
+	q, o := r.term.queue, &r.term.queue.owner.options
+	from := chain.Beginning
+	if o.History != nil {
+		var err error
+		if from, err = o.History.Mark(ctx, q.name); err != nil {
+			return err
+		}
+	}
+	if err := r.gather(ctx, from); err != nil {
+		return err
+	}
+	if o.History != nil {
+		_, err := o.History.Rebuild(ctx, q.name, func(list []view.Whole, done, parts int) error {
+			for len(list) > 0 {
+				n := min(len(list), fillPart)
+				if err := r.bring(ctx, list[:n]); err != nil {
+					return err
+				}
+				list = list[n:]
+			}
+			if q.owner.troubles.rebuilds.Note() {
+				o.Log.Info("owner: a view comes back", "queue", q.name.String(), "parts", done, "of", parts, "conversations", q.owner.troubles.rebuilt.Load())
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+	}
+	// What the history does not know began in the records that it lacks.
+	var rest []view.Whole
+	for k, h := range r.held {
+		if h.first > 1 || h.first == 0 {
+			return fmt.Errorf("%w: %v", errShort, k)
+		}
+		if rest = append(rest, view.Whole{Loaded: &ledger.Loaded{Key: k}}); len(rest) == fillPart {
+			if err := r.bring(ctx, rest); err != nil {
+				return err
+			}
+			rest = nil
+		}
+	}
+	if err := r.bring(ctx, rest); err != nil {
+		return err
+	}
+	return r.turn(ctx, func(ctx context.Context) error {
+		if err := r.term.view.Complete(ctx); err != nil {
+			return err
+		}
+		r.term.rebuild = nil
+		return nil
+	})
+}
+
+// gather takes in what the records behind the mark did, up to the one of the view.
+func (r *rebuild) gather(ctx context.Context, from chain.Mark) error {
+	r.held = make(map[protocol.Conversation]*held)
+	if from.Offset >= r.at.Offset {
+		return nil
+	}
+	o := r.term.queue.owner
+	reader := chain.NewReader(o.options.Stream, r.term.queue.name, from)
+	err := reader.ReadTo(ctx, r.at.Offset+1, func(c *chain.Record) error {
+		var record hop.Record
+		if c.Hop(&record) != nil {
+			o.troubles.damaged.Count()
+			return nil
+		}
+		for i := range record.Entries {
+			r.hold(&record, i)
+		}
+		return nil
+	})
+	if err == nil && reader.Last() != r.at {
+		err = fmt.Errorf("%w: from %v the records lead to %v and not to %v", chain.ErrLost, from, reader.Last(), r.at)
+	}
+	return err
+}
+
+// hold keeps an entry for its conversation.
+func (r *rebuild) hold(record *hop.Record, i int) {
+	e, frame := record.Entries[i], record.Bytes(i)
+	h := r.held[e.Conversation]
+	if h == nil {
+		h = &held{}
+		r.held[e.Conversation] = h
+	}
+	start := len(h.record.Blob)
+	var m protocol.Message
+	if e.Op == hop.OpMessage && len(frame) >= protocol.HeaderSize && m.Decode(frame[protocol.HeaderSize:]) == nil {
+		h.last, h.seq = append(h.last[:0:0], frame[protocol.HeaderSize:]...), m.Seq
+		if h.first == 0 {
+			h.first = m.Seq
+		}
+		m.Body = nil
+		h.record.Blob = m.AppendFrame(h.record.Blob)
+	}
+	e.Frame = hop.Span{Start: uint32(start), End: uint32(len(h.record.Blob))}
+	h.record.Entries = append(h.record.Entries, e)
+}
+
+// bring brings conversations back, as they are with what the history lacks.
+func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
+	var fill, replace []view.Whole
+	var change ledger.Change
+	for _, w := range list {
+		h := r.held[w.Key]
+		delete(r.held, w.Key)
+		if h != nil {
+			if err := (ledger.States{w.Key: w.Loaded}).Replay(&h.record, r.term.view.Stamp(), &change); err != nil {
+				return err
+			}
+			if h.seq == w.Head {
+				w.Last = h.last
+			}
+		}
+		switch {
+		case w.Head == 0: // nobody wrote there; cursors make no conversation
+		case len(w.Last) == 0:
+			return fmt.Errorf("%w: the newest message of %v", errShort, w.Key)
+		case r.skipped[w.Key]:
+			replace = append(replace, w)
+		default:
+			fill = append(fill, w)
+		}
+	}
+	if len(fill)+len(replace) == 0 {
+		return nil
+	}
+	err := r.turn(ctx, func(ctx context.Context) error {
+		if err := r.term.view.Fill(ctx, fill); err != nil {
+			return err
+		}
+		// Nothing is taken in that is not back, so they are as of the view's mark too.
+		return r.term.view.Restore(ctx, r.term.view.Mark(), replace)
+	})
+	if err == nil {
+		r.term.queue.owner.troubles.rebuilt.Add(uint64(len(fill) + len(replace)))
+	}
+	return err
+}

@@ -1,0 +1,177 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"gannet/internal/chain"
+	"gannet/internal/hop"
+	"gannet/internal/operate"
+	"gannet/logic"
+	"gannet/logic/cluster/view"
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+// errDamaged says that a record counts and has what no owner writes.
+var errDamaged = errors.New("owner: a record that counts cannot be taken into the view")
+
+// redisPause is how long a script that had no answer rests.
+const redisPause = 20 * time.Millisecond
+
+// rest waits, or gives the error of ctx.
+func rest(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// mostStates is how many conversations a replay keeps in memory.
+const mostStates = 10_000
+
+// replayer takes records that count into a view which lacks them. What a conversation was
+// before comes from the view itself, which has it as of the record before.
+type replayer struct {
+	view       *view.Writer
+	owner      *Owner
+	incomplete bool // conversations may not be back
+	states     ledger.States
+	change     ledger.Change
+	record     hop.Record
+	skipped    map[protocol.Conversation]bool // not back, and in a record that was replayed
+}
+
+func newReplayer(w *view.Writer, o *Owner, incomplete bool) *replayer {
+	return &replayer{view: w, owner: o, incomplete: incomplete, states: ledger.States{}, skipped: map[protocol.Conversation]bool{}}
+}
+
+// take takes the next record in. One without entries only moves the mark, which the next
+// one does as well.
+func (r *replayer) take(ctx context.Context, c *chain.Record) error {
+	if c.Kind != chain.Entries {
+		return nil
+	}
+	if c.Hop(&r.record) != nil {
+		r.owner.troubles.damaged.Count()
+		return fmt.Errorf("%w: offset %d", errDamaged, c.Mark.Offset)
+	}
+	if err := r.load(ctx); err != nil {
+		return err
+	}
+	if err := r.states.Replay(&r.record, r.view.Stamp()+1, &r.change); err != nil {
+		r.owner.troubles.damaged.Count()
+		return fmt.Errorf("%w: offset %d: %w", errDamaged, c.Mark.Offset, err)
+	}
+	if err := forward(ctx, r.view, c.Mark, &r.change); err != nil {
+		return err
+	}
+	r.owner.troubles.replayed.Add(1)
+	return nil
+}
+
+// forward brings a view forward by a record and tries for a while.
+func forward(ctx context.Context, w *view.Writer, mark chain.Mark, change *ledger.Change) error {
+	err := w.Forward(ctx, mark, change)
+	for began := operate.Elapsed(); errors.Is(err, logic.ErrUnavailable) && operate.Elapsed()-began < patience && rest(ctx, redisPause) == nil; {
+		err = w.Again(ctx)
+	}
+	if conflict := (*view.Conflict)(nil); errors.As(err, &conflict) {
+		return fmt.Errorf("%w: %w", chain.ErrMoved, err)
+	}
+	return waits(err)
+}
+
+// load reads the conversations of the record that are not in memory. Those that an
+// incomplete view does not have are left out: they are brought back later, whole.
+func (r *replayer) load(ctx context.Context) error {
+	if len(r.states) > mostStates {
+		clear(r.states)
+	}
+	var list []*ledger.Loaded
+	for _, k := range r.states.Lacks(&r.record) {
+		list = append(list, &ledger.Loaded{Key: k})
+	}
+	if len(list) > 0 {
+		if err := r.view.Load(ctx, list); err != nil {
+			return waits(err)
+		}
+	}
+	left := false
+	for _, l := range list {
+		switch {
+		case l.Err == nil:
+			r.states[l.Key] = l
+		case r.incomplete && errors.Is(l.Err, view.ErrClosed):
+			r.skipped[l.Key], left = true, true
+		default:
+			return waits(l.Err)
+		}
+	}
+	if left {
+		kept := r.record.Entries[:0]
+		for _, e := range r.record.Entries {
+			if r.states[e.Conversation] != nil {
+				kept = append(kept, e)
+			}
+		}
+		r.record.Entries = kept
+	}
+	return nil
+}
+
+// repair brings a view that Redis lost something of back to the last record that counts.
+// has is the mark that was found in it.
+func (t *term) repair(ctx context.Context, has chain.Mark) error {
+	o := t.queue.owner
+	last := t.chain.Last()
+	if has.Offset > last.Offset || has.Offset == last.Offset && has != last {
+		return fmt.Errorf("%w: its view is at %v, ours is at %v", chain.ErrMoved, has, last)
+	}
+	if o.troubles.repairs.Note() {
+		o.options.Log.Warn("owner: Redis lost something of a view, which is brought back", "queue", t.queue.name.String(), "has", has.String(), "last", last.String())
+	}
+	// A writer of its own: as long as the view is behind, nobody loads what is in it.
+	w, err := o.options.View.Writer(t.queue.name)
+	if err != nil {
+		return err
+	}
+	state, err := w.State(ctx)
+	if err != nil {
+		return waits(err)
+	}
+	if state.Mark != has {
+		return waits(fmt.Errorf("the view went from %v to %v meanwhile", has, state.Mark))
+	}
+	w.Believe(has, max(state.Stamp, t.view.Stamp()))
+	if has == chain.Beginning {
+		if err := t.bringAll(ctx); err == nil || !errors.Is(err, errReplay) {
+			return err
+		}
+	}
+	ctx = context.WithoutCancel(ctx) // it takes as long as it takes; nobody goes on before
+	r := newReplayer(w, o, state.Incomplete)
+	reader := chain.NewReader(o.options.Stream, t.queue.name, has)
+	if err := reader.ReadTo(ctx, last.Offset+1, func(c *chain.Record) error { return r.take(ctx, c) }); err != nil {
+		return err
+	}
+	if reader.Last() != last {
+		return fmt.Errorf("%w: from the mark %v of the view the records lead to %v and not to %v", chain.ErrLost, has, reader.Last(), last)
+	}
+	if w.Mark() != last {
+		if err := forward(ctx, w, last, nil); err != nil {
+			return err
+		}
+	}
+	t.view.Believe(last, w.Stamp())
+	if state.Incomplete {
+		t.startRebuild(last, r.skipped)
+	}
+	return waits(t.view.Confirm(ctx))
+}

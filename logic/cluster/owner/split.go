@@ -1,0 +1,89 @@
+package owner
+
+import (
+	"errors"
+
+	"gannet/internal/chain"
+	"gannet/logic"
+)
+
+const (
+	// entrySize is what an entry of a record takes beside its frame, at most.
+	entrySize = 64
+
+	// ackRoom is what records leave for acks that come along.
+	ackRoom = 16 << 10
+)
+
+// part is what goes into one record: whole batches, or a piece of one that is larger.
+type part struct {
+	batches []*logic.Batch
+	of      *logic.Batch // the batch of which this is a piece, nil: they are whole
+	begins  bool         // it is the first piece
+}
+
+// fail answers what was not carried out. Where nothing was tried, because Redis does not
+// answer, it is busy. A batch of which the first piece failed has failed as a whole, for
+// the others are not tried then.
+func (p *part) fail(err error, tried bool) {
+	if !tried && errors.Is(err, errWaits) && (p.of == nil || p.begins || p.of.Err == nil) {
+		for _, b := range p.batches {
+			refuse(b.Entries)
+		}
+		return
+	}
+	if p.begins {
+		p.of.Err = err
+	}
+	for _, b := range p.batches {
+		failBatch(b, err)
+	}
+}
+
+// split makes parts of batches, in order, each as large as a record may be; one entry
+// always fits.
+func split(batches []*logic.Batch, most int) (parts []part) {
+	room := most - chain.HeadSize - ackRoom
+	left := 0
+	for _, b := range batches {
+		size := sizeOf(b.Entries)
+		if size > room {
+			for i, piece := range pieces(b, room) {
+				parts = append(parts, part{batches: []*logic.Batch{piece}, of: b, begins: i == 0})
+			}
+			left = 0
+			continue
+		}
+		if size > left || len(parts) == 0 {
+			parts = append(parts, part{})
+			left = room
+		}
+		last := &parts[len(parts)-1]
+		last.batches = append(last.batches, b)
+		left -= size
+	}
+	return parts
+}
+
+// pieces cuts a batch; the pieces share its entries and its blob.
+func pieces(b *logic.Batch, room int) (list []*logic.Batch) {
+	for from := 0; from < len(b.Entries); {
+		to, size := from, 0
+		for to < len(b.Entries) {
+			if size += sizeOf(b.Entries[to : to+1]); size > room && to > from {
+				break
+			}
+			to++
+		}
+		list = append(list, &logic.Batch{Queue: b.Queue, Blob: b.Blob, Entries: b.Entries[from:to]})
+		from = to
+	}
+	return list
+}
+
+func sizeOf(entries []logic.Entry) (size int) {
+	for i := range entries {
+		size += entrySize + entries[i].Frame.Len()
+	}
+	return size
+}

@@ -1,0 +1,281 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"gannet/internal/chain"
+	"gannet/internal/hop"
+	"gannet/internal/operate"
+	"gannet/logic/cluster/view"
+	"gannet/logic/ledger"
+)
+
+// term is what is known of a queue while it is this node's. Whoever loses the queue throws
+// it away.
+type term struct {
+	queue  *queue
+	chain  *chain.Writer
+	view   *view.Writer
+	ledger *ledger.Ledger
+	tail   *tail
+	feed   *feed // nil: nobody takes records to the history
+
+	// Of whoever has the turn of the queue.
+	pending *pending
+	made    hop.Record
+	replay  *replayer // while the queue is taken over: what counts goes into the view
+	foreign bool      // a record of somebody else counts
+	doubt   bool      // nobody knows whether the last record counts
+	onWay   bool      // a script of the view has no answer
+	rebuild *rebuild  // nil: the view is whole
+
+	unsettled atomic.Bool  // something is to be done before the next record
+	seen      atomic.Int64 // operate.Elapsed at which the queue was known to be ours
+
+	ending context.Context // ends with the term
+	cancel context.CancelFunc
+	wakes  chan struct{} // there is something for Recall
+}
+
+// takePatience is how long one try to take a queue over has. Where very much is replayed,
+// the next try goes on from where it came.
+const takePatience = time.Minute
+
+// take takes the queue over. It begins with what the view knows: its mark is that of a
+// record that counts and is durable.
+func (q *queue) take(ctx context.Context) (*term, error) {
+	q.set(Taking)
+	ctx, cancel := context.WithTimeout(ctx, takePatience)
+	defer cancel()
+	t, err := q.begin()
+	if err != nil {
+		return nil, err
+	}
+	if err := t.takeOver(ctx); err != nil {
+		t.end()
+		return nil, err
+	}
+	q.owner.troubles.taken.Add(1)
+	t.owns()
+	q.term.Store(t)
+	t.queue.owner.helped.Go(t.recall)
+	if t.feed != nil {
+		t.queue.owner.helped.Go(t.feed.run)
+	}
+	if t.rebuild != nil {
+		t.queue.owner.helped.Go(t.rebuild.run)
+	}
+	q.owner.options.Log.Info("owner: a queue was taken over", "queue", q.name.String(), "last", t.chain.Last().String(), "whole", t.rebuild == nil)
+	return t, nil
+}
+
+// begin makes a term.
+func (q *queue) begin() (*term, error) {
+	o := &q.owner.options
+	w, err := o.View.Writer(q.name)
+	if err != nil {
+		return nil, err
+	}
+	t := &term{queue: q, view: w, tail: newTail(o.Tail / o.Queues), wakes: make(chan struct{}, 1)}
+	t.ending, t.cancel = context.WithCancel(context.Background())
+	t.ledger = ledger.New(ledger.Options{
+		Queue: q.name.Number, Queues: o.Queues,
+		Conversations: o.Conversations / o.Queues, ClientIDs: o.ClientIDs / o.Queues, Checkpoint: 1,
+		Devices: o.Devices, Admit: o.Admit, Known: t.tail.known,
+		Waiting: func() { t.signal(t.wakes) },
+	}, source{t})
+	if o.Feeder != nil {
+		t.feed = newFeed(t)
+	}
+	return t, nil
+}
+
+func (t *term) signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// takeOver makes the queue ours, and brings its view up to what counts.
+func (t *term) takeOver(ctx context.Context) error {
+	q := t.queue
+	o := &q.owner.options
+	state, err := t.view.State(ctx)
+	if err != nil {
+		return waits(err)
+	}
+	start, empty, err := t.start(ctx, state)
+	if err != nil {
+		return err
+	}
+	t.chain = chain.NewWriter(chain.Options{
+		Stream: o.Stream, Queue: q.name, Now: o.Now, Most: mostRecord, Take: t.takes,
+		Registry: func() uint64 { return q.owner.saw(o.Registry.View().Version) },
+	}, start)
+	t.view.Believe(state.Mark, state.Stamp)
+	if !empty {
+		t.replay = newReplayer(t.view, q.owner, state.Incomplete)
+	}
+	_, err = t.chain.TakeOver(ctx)
+	replay := t.replay
+	t.replay, t.foreign = nil, false
+	if err != nil {
+		return err
+	}
+	last := t.chain.Last()
+	if empty {
+		t.view.Believe(last, state.Stamp)
+		if err := t.view.Adopt(ctx, state.Mark, true); err != nil {
+			return t.conflict(err)
+		}
+		t.rebuild = newRebuild(t, last, nil)
+	} else {
+		if err := t.view.Forward(ctx, last, nil); err != nil {
+			return t.conflict(err)
+		}
+		if state.Incomplete {
+			t.rebuild = newRebuild(t, last, replay.skipped)
+		}
+	}
+	if err := t.view.Confirm(ctx); err != nil {
+		return t.conflict(err)
+	}
+	return t.readBack(ctx, last)
+}
+
+// start gives the mark to begin with. empty says that the view knows nothing of what is in
+// the queue: then it is brought back beside the records that come.
+func (t *term) start(ctx context.Context, state view.State) (mark chain.Mark, empty bool, err error) {
+	q, o := t.queue, &t.queue.owner.options
+	if state.Mark != chain.Beginning {
+		return state.Mark, false, nil
+	}
+	first, end, err := o.Stream.Bounds(ctx, q.name)
+	if err != nil {
+		return mark, false, err
+	}
+	if first == 0 && (end <= shortQueue || o.History == nil) {
+		return chain.Beginning, false, nil
+	}
+	if o.History == nil {
+		return mark, false, fmt.Errorf("%w: the view of %v is empty, and nothing keeps what the queue does not have any more", chain.ErrRetention, q.name)
+	}
+	mark, err = o.History.Mark(ctx, q.name)
+	return mark, true, err
+}
+
+// takes is chain.Options.Take.
+func (t *term) takes(r *chain.Record) error {
+	switch {
+	case t.replay != nil:
+		return t.replay.take(t.ending, r)
+	case !r.Sent && r.Kind == chain.Entries: // an empty one changes nothing, and may be of an earlier try of ours
+		t.foreign = true
+	}
+	return nil
+}
+
+// conflict is what an error of the view means to whoever takes a queue over: somebody else
+// may be bringing it forward.
+func (t *term) conflict(err error) error {
+	var c *view.Conflict
+	if errors.As(err, &c) {
+		return fmt.Errorf("%w: %w", chain.ErrMoved, err)
+	}
+	return waits(err)
+}
+
+// waits makes an error of the view one that says so.
+func waits(err error) error {
+	if err == nil || errors.Is(err, errWaits) {
+		return err
+	}
+	return fmt.Errorf("%w: %w", errWaits, err)
+}
+
+// owns notes that the queue is known to be ours at this moment.
+func (t *term) owns() { t.seen.Store(int64(operate.Elapsed())) }
+
+// release lets the queue go: what is on its way is finished, acks that wait are written,
+// then all is forgotten. An error says that acks may be lost.
+func (q *queue) release(ctx context.Context) error {
+	t := q.term.Load()
+	if t == nil {
+		return nil
+	}
+	defer q.forget()
+	q.owner.troubles.released.Add(1)
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	for range tickRecords {
+		if err := t.settle(ctx); err != nil {
+			return err
+		}
+		if !t.ledger.Due(q.owner.now(), true) {
+			return nil
+		}
+		if err := t.record(ctx, nil, true); err != nil {
+			return err
+		}
+		q.owner.troubles.acks.Add(1)
+	}
+	return nil
+}
+
+// end ends a term. Who helps it ends by itself: it may wait for the turn that ends it.
+func (t *term) end() {
+	t.cancel()
+	if t.feed != nil {
+		t.queue.owner.options.Feeder.Leave(t.queue.name)
+	}
+}
+
+// recall reads windows back for the ledger, until the term ends.
+func (t *term) recall() {
+	for {
+		select {
+		case <-t.ending.Done():
+			return
+		case <-t.wakes:
+		}
+		_ = t.queue.survive("reading client ids back", func() error {
+			for t.ledger.Recall(t.ending) {
+				// The next record takes in what was found.
+				err := t.queue.turn(t.ending, func(ctx context.Context) error {
+					if t.queue.term.Load() != t {
+						return ErrElsewhere
+					}
+					t, err := t.queue.ready(ctx)
+					if err != nil {
+						return err
+					}
+					return t.queue.tried(t, t.record(ctx, nil, false))
+				})
+				if err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// source is the ledger.Source of a term.
+type source struct{ *term }
+
+// Load implements ledger.Source.
+func (s source) Load(ctx context.Context, list []*ledger.Loaded) error { return s.view.Load(ctx, list) }
+
+// Walk implements ledger.Source.
+func (s source) Walk(ctx context.Context, walks []*ledger.Walk) error {
+	h := s.queue.owner.options.History
+	if h == nil {
+		return unavailable(errors.New("nothing keeps what is older"))
+	}
+	return h.Walk(ctx, walks)
+}

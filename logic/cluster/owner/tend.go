@@ -1,0 +1,109 @@
+package owner
+
+import (
+	"context"
+	"time"
+
+	"gannet/internal/operate"
+)
+
+const (
+	// tick is how often a queue is looked at: what is left of the second of acks once they
+	// are due, less a record.
+	tick = 50 * time.Millisecond
+
+	// checkPause is how often Redis is asked for the state of a view: nothing else tells
+	// that it was restarted while the queue was idle.
+	checkPause = time.Second
+
+	// refreshPause is how often it is looked whether the last record of an idle queue grows
+	// old.
+	refreshPause = time.Minute
+
+	// tickRecords bounds the records of acks in one turn: four times what a ledger lets
+	// wait.
+	tickRecords = 64
+)
+
+// tend does what a queue needs without being asked, until the Owner closes.
+func (q *queue) tend() {
+	ticker := time.NewTicker(tick)
+	defer ticker.Stop()
+	var checked, refreshed time.Duration
+	for {
+		select {
+		case <-q.owner.ending.Done():
+			return
+		case <-ticker.C:
+		case <-q.wake:
+		}
+		now := operate.Elapsed()
+		t, ours := q.term.Load(), q.ours()
+		switch {
+		case t == nil && ours, t != nil && !ours, t != nil && t.unsettled.Load():
+			if now >= time.Duration(q.again.Load()) {
+				q.tendTurn(func(ctx context.Context) error { _, err := q.ready(ctx); return err })
+			}
+		case t == nil:
+		case now-checked >= checkPause:
+			checked = now
+			q.tendTurn(q.check)
+		case now-refreshed >= refreshPause:
+			refreshed = now
+			q.tendTurn(q.refresh)
+		case t.ledger.Due(q.owner.now(), q.owner.draining.Load()):
+			q.tendTurn(func(ctx context.Context) error { return q.acks(ctx, q.owner.draining.Load()) })
+		}
+	}
+}
+
+// tendTurn is a turn of the queue's own goroutine, which survives a bug. Errors were said.
+func (q *queue) tendTurn(do func(ctx context.Context) error) {
+	_ = q.turn(q.owner.ending, func(ctx context.Context) error { return q.survive("tending a queue", func() error { return do(ctx) }) })
+}
+
+func (o *Owner) now() uint64 { return uint64(o.options.Now().UnixMilli()) }
+
+// acks writes the acks that are due, or all.
+func (q *queue) acks(ctx context.Context, all bool) error {
+	for range tickRecords {
+		t, err := q.ready(ctx)
+		if err != nil {
+			return err
+		}
+		if !t.ledger.Due(q.owner.now(), all) {
+			return nil
+		}
+		if err := t.record(ctx, nil, all); err != nil {
+			return q.tried(t, err)
+		}
+		q.owner.troubles.acks.Add(1)
+	}
+	return nil
+}
+
+// flush writes all acks that wait, where the queue is ours.
+func (q *queue) flush(ctx context.Context) error {
+	if q.term.Load() == nil {
+		return nil
+	}
+	return q.acks(ctx, true)
+}
+
+// check asks Redis how the view is.
+func (q *queue) check(ctx context.Context) error {
+	t, err := q.ready(ctx)
+	if err != nil {
+		return err
+	}
+	return q.tried(t, t.check(ctx))
+}
+
+// refresh appends an empty record if the last one grows old.
+func (q *queue) refresh(ctx context.Context) error {
+	t, err := q.ready(ctx)
+	if err != nil {
+		return err
+	}
+	return q.tried(t, t.refresh(ctx))
+}

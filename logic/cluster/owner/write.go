@@ -1,0 +1,124 @@
+package owner
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"runtime/debug"
+	"time"
+
+	"gannet/internal/operate"
+	"gannet/logic"
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+// busyRetry is after how long a client that was told busy asks again.
+const busyRetry = 200 * time.Millisecond
+
+// write makes the next records of a queue of all batches that waited.
+func (q *queue) write(ctx context.Context, batches []*logic.Batch) {
+	done := false
+	defer func() {
+		if !done { // a bug: nobody knows what was carried out
+			for _, b := range batches {
+				failBatch(b, unavailable(errors.New("a batch could not be carried out")))
+			}
+		}
+	}()
+	_ = q.survive("carrying batches out", func() error {
+		q.writeAll(ctx, batches)
+		done = true
+		return nil
+	})
+}
+
+func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
+	parts := split(batches, q.owner.options.Record)
+	var err error
+	for i := range parts {
+		p := &parts[i]
+		var t *term
+		tried := false
+		if err == nil {
+			if t, err = q.ready(ctx); err == nil {
+				tried = true
+				if err = t.record(ctx, p.batches, q.owner.draining.Load()); err != nil {
+					tried = !errors.Is(err, errNotTried)
+					err = q.tried(t, err)
+				}
+			}
+		}
+		if err != nil {
+			p.fail(err, tried)
+		}
+	}
+}
+
+// errNotTried says that nothing was done for the batches of a record.
+var errNotTried = errors.New("nothing was tried")
+
+// record makes one record: the batches and acks that are due, worked out, in the queue and
+// in the view, and shown to readers. After an error the outcome of the batches is not known,
+// but for errNotTried.
+func (t *term) record(ctx context.Context, batches []*logic.Batch, acks bool) error {
+	o := t.queue.owner
+	in := ledger.Input{Batches: batches, Stamp: t.view.Stamp() + 1, Now: o.now(), Acks: acks}
+	change, err := t.workOut(ctx, in)
+	if err != nil {
+		return fmt.Errorf("%w: %w", errNotTried, waits(err))
+	}
+	if change.Empty() {
+		t.ledger.Settle()
+		return nil
+	}
+	t.ledger.Record(batches, &t.made)
+	t.pending = &pending{change: change, body: t.made.AppendEntries(nil), prev: t.chain.Last()}
+	return t.finish(ctx)
+}
+
+// workOut is the ledger's part. A panic there is a bug of which nothing was written: the
+// batch never happened.
+func (t *term) workOut(ctx context.Context, in ledger.Input) (change *ledger.Change, err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			t.ledger.Abandon()
+			t.queue.survived("working a batch out", cause)
+			err = errors.New("a batch could not be worked out")
+		}
+	}()
+	return t.ledger.Apply(ctx, in)
+}
+
+// refuse answers entries of which nothing was tried.
+func refuse(entries []logic.Entry) {
+	for i := range entries {
+		e := &entries[i]
+		e.Outcome, e.Code, e.RetryAfter = logic.Refused, protocol.CodeBusy, busyRetry
+	}
+}
+
+// survive does something that ends nothing when it panics.
+func (q *queue) survive(what string, do func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			q.survived(what, cause)
+			err = unavailable(errors.New("a bug"))
+		}
+	}()
+	return do()
+}
+
+func (q *queue) survived(what string, cause any) {
+	if q.owner.troubles.panics.Note() {
+		q.owner.options.Log.Error("owner: a panic was survived: this is a bug of gannet", "while", what, "queue", q.name.String(),
+			"panic", fmt.Sprint(cause), "stack", string(debug.Stack()))
+	}
+}
+
+// fresh says whether the queue was seen to be ours a moment ago. A node that stood still
+// finds that it was not.
+func (t *term) fresh() bool { return operate.Elapsed()-time.Duration(t.seen.Load()) < freshness }
+
+// freshness is for how long it is taken for so.
+const freshness = 5 * time.Second
