@@ -4,15 +4,15 @@ build: ## the gannet command
 	go build -o gannet .
 
 test: ## what the README says
-	go test ./...
+	scripts/test
 
 race:
-	go test -race ./...
+	scripts/test -- -race
 
 check: ## what has to be clean before a commit
 	test -z "$$(gofmt -l .)"
-	go vet ./...
-	go tool staticcheck ./...
+	go vet ./... && go vet -tags cluster ./...
+	go tool staticcheck ./... && go tool staticcheck -tags cluster ./...
 	go mod tidy -diff
 	go generate ./... && git diff --exit-code -- protocol
 

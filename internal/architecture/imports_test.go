@@ -29,6 +29,7 @@ var importRules = []struct {
 	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
 	{"gannet/internal/limiter", nil},
+	{"gannet/internal/services", nil},
 	{"gannet/internal/architecture", nil},
 	{"gannet/internal/endtoend", nil},
 	{"gannet/internal/command", []string{"*"}}, // it alone composes
