@@ -14,10 +14,11 @@ check: ## what has to be clean before a commit
 	go vet ./... && go vet -tags cluster ./...
 	go tool staticcheck ./... && go tool staticcheck -tags cluster ./...
 	go mod tidy -diff
-	go generate ./... && git diff --exit-code -- protocol
+	go generate ./... && git diff --exit-code -- protocol idl
 
-mutants: ## break the ledger in every way that matters; its tests have to notice
+mutants: ## break the ledger and the chain in every way that matters; their tests have to notice
 	go run ./logic/ledger/mutate
+	go run ./internal/chain/mutate
 
 crash: build ## kill the server twenty times under load
 	./gannet bench crash --rounds 20
@@ -36,6 +37,7 @@ bench: build ## the figures of docs/figures.md
 	./gannet bench pairs --users 200 --window 32 --size 16384 --duration 60s
 	./gannet bench crash --rounds 20
 	./gannet bench storm
+	./gannet bench soak
 	./gannet bench hostile --no-bars
 
 generate:

@@ -19,6 +19,7 @@ type newcomer struct {
 	fd       int
 	local    net.Addr
 	place    place
+	places   *places
 	proxied  bool // begins with a PROXY header
 }
 
@@ -27,13 +28,13 @@ func (c *newcomer) LocalAddr() net.Addr  { return c.local }
 func (c *newcomer) RemoteAddr() net.Addr { return c }
 func (c *newcomer) Close() error         { return unix.Close(c.fd) }
 func (c *newcomer) Network() string      { return "tcp" }
-func (c *newcomer) String() string       { return c.place.from.String() }
+func (c *newcomer) String() string       { return c.places.whose(&c.place).String() }
 
 // admit gives a connection that was just accepted its place, or turns it away and
 // gives nil: that costs no session. It owns the descriptor. It runs in the poller, so
 // it survives what goes wrong with one connection.
 func (g *Gateway) admit(fd int, from netip.AddrPort, local net.Addr) (c *newcomer) {
-	n := &newcomer{fd: fd, local: local, place: place{from: from}, proxied: g.proxies.contain(from.Addr())}
+	n := &newcomer{fd: fd, local: local, place: place{from: from}, places: &g.places, proxied: g.proxies.contain(from.Addr())}
 	defer func() {
 		if cause := recover(); cause != nil {
 			g.panicked("accept", cause)

@@ -314,3 +314,25 @@ func backlogOf(t *testing.T, l net.Listener) (n int) {
 	}
 	return n
 }
+
+// Whoever names a newcomer, as netpoll does in its log, reads the address that its PROXY
+// header may change meanwhile.
+func TestNameOfANewcomer(t *testing.T) {
+	g := build(Config{Logic: newLogic()})
+	defer g.Stop(t.Context())
+	first, second := netip.MustParseAddrPort("192.0.2.1:1"), netip.MustParseAddrPort("192.0.2.2:2")
+	c := &newcomer{place: place{from: first}, places: &g.places}
+	identified := make(chan struct{})
+	go func() {
+		defer close(identified)
+		g.places.identify(&c.place, second)
+	}()
+	if name := c.String(); name != first.String() && name != second.String() {
+		t.Errorf("it is called %s", name)
+	}
+	<-identified
+	if name := c.String(); name != second.String() {
+		t.Errorf("it is called %s", name)
+	}
+	g.places.leave(&c.place)
+}

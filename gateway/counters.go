@@ -54,14 +54,17 @@ type counters struct {
 	droppedQueries atomic.Uint64
 	droppedLogins  atomic.Uint64
 
+	begunDropped atomic.Uint64 // frames that were begun too long ago: their connection was closed
+
 	refusedUserRate  atomic.Uint64 // over a limit of the user
 	refusedFrameRate atomic.Uint64 // over the limit of frames of the connection
 	refusedHeld      atomic.Uint64 // SENDs behind one that was refused
 
-	// PUSHACK and READ over the limit of frames.
-	acksMerged atomic.Uint64 // into one that waited
-	acksForced atomic.Uint64 // went at once, because too many waited
-	acksLost   atomic.Uint64 // waited when their connection ended, and the lane had no room
+	// PUSHACK and READ that wait.
+	acksPostponed atomic.Uint64 // because their lane had no room, or logic no time
+	acksMerged    atomic.Uint64 // into one that waited
+	acksForced    atomic.Uint64 // over the limit of frames, went at once, because too many waited
+	acksLost      atomic.Uint64 // waited when their connection ended, and the lane had no room
 
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
@@ -82,6 +85,7 @@ type said struct {
 	panics, logic, answers, pushes operate.Seldom
 
 	accept, proxy operate.Seldom
+	begun         operate.Seldom
 	refused       [refusals]operate.Seldom
 }
 
@@ -97,6 +101,7 @@ func (g *Gateway) panicked(where string, cause any) {
 // connection. Code 0 stands for the peer: it closed, or its network did.
 var closeReasons = [...]protocol.Code{
 	0,
+	protocol.CodeBusy,
 	protocol.CodeDraining,
 	protocol.CodeLoginTimeout,
 	protocol.CodeHeartbeatTimeout,
@@ -134,12 +139,12 @@ func (c *counters) close(code protocol.Code) {
 // not let in, "push.<reason>" for pushes that
 // did not go out, "refused.<reason>" for requests that did not reach logic,
 // "drop.<what>" for what waited when its connection ended,
-// "acks.<what>" for PUSHACK and READ over the limit of frames,
+// "acks.<what>" for PUSHACK and READ that wait,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
 // and totals. They rise from the start of the process, but for "connections", which is
 // how many have a session, "places.taken" and "places.before_login", which is how many
 // are here, in a TLS handshake too, "blocked", which is how many have a blocked socket,
-// and "blocked_bytes", which wait for these.
+// "blocked_bytes", which wait for these, and "begun_bytes", of frames that are not whole.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
 	taken, fresh := g.places.numbers()
@@ -172,10 +177,13 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"drop.frames":       c.droppedFrames.Load(),
 		"drop.queries":      c.droppedQueries.Load(),
 		"drop.logins":       c.droppedLogins.Load(),
+		"drop.begun":        c.begunDropped.Load(),
+		"begun_bytes":       uint64(g.begun.used.Load()),
 
 		"refused.user_rate":  c.refusedUserRate.Load(),
 		"refused.frame_rate": c.refusedFrameRate.Load(),
 		"refused.held":       c.refusedHeld.Load(),
+		"acks.postponed":     c.acksPostponed.Load(),
 		"acks.merged":        c.acksMerged.Load(),
 		"acks.forced":        c.acksForced.Load(),
 		"acks.lost":          c.acksLost.Load(),

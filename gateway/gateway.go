@@ -56,6 +56,10 @@ type Config struct {
 	// blocked; default DefaultOutboxMemory, negative: none.
 	OutboxMemory int64
 
+	// BegunMemory is how many bytes of frames that are not whole may be held for all
+	// clients together; default DefaultBegunMemory.
+	BegunMemory int64
+
 	Now func() time.Time // by which tokens end; default time.Now
 	Log *slog.Logger
 }
@@ -86,6 +90,7 @@ type Gateway struct {
 	offenders offenders
 	writers   writers
 	memory    memory
+	begun     *begun
 	blocked   *blocked
 	clock     func() time.Time
 
@@ -143,6 +148,9 @@ func build(c Config) *Gateway {
 	if c.OutboxMemory == 0 {
 		c.OutboxMemory = DefaultOutboxMemory
 	}
+	if c.BegunMemory == 0 {
+		c.BegunMemory = DefaultBegunMemory
+	}
 	if c.Now == nil {
 		c.Now = time.Now
 	}
@@ -171,6 +179,8 @@ func build(c Config) *Gateway {
 	}
 	g.blocked = newBlocked(g)
 	g.wg.Go(g.blocked.run)
+	g.begun = newBegun(g, c.BegunMemory)
+	g.wg.Go(func() { g.begun.run(g.stop) })
 	for i := range c.Lanes {
 		l := newLane(g, i)
 		g.lanes = append(g.lanes, l)

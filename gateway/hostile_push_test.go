@@ -129,7 +129,7 @@ func TestGatewayBearsStrangeKicks(t *testing.T) {
 		counted    string
 	}{
 		{unlisted, unlisted, "close.other"},
-		{protocol.CodeBusy, protocol.CodeBusy, "close.other"},
+		{protocol.CodeUnavailable, protocol.CodeUnavailable, "close.other"},
 		{0, protocol.CodeInternal, "close.internal"},
 		{1<<16 - 1, 1<<16 - 1, "close.other"},
 	} {

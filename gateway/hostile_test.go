@@ -173,7 +173,7 @@ var misdoings = []misdoing{
 	login("an error", protocol.CodeLoginUnavailable, false, failed, func(*hop.Welcome) error { return errHostile }),
 	login("a panic", protocol.CodeLoginUnavailable, false, panicked, func(*hop.Welcome) error { panic("hostile") }),
 	login("an unlisted code", unlisted, false, map[string]uint64{"close.other": 1}, func(w *hop.Welcome) error { w.Code = unlisted; return nil }),
-	login("a code of requests", protocol.CodeBusy, false, map[string]uint64{"close.other": 1}, func(w *hop.Welcome) error { w.Code = protocol.CodeBusy; return nil }),
+	login("a code of requests", protocol.CodeUnavailable, false, map[string]uint64{"close.other": 1}, func(w *hop.Welcome) error { w.Code = protocol.CodeUnavailable; return nil }),
 	login("nobody", protocol.CodeLoginUnavailable, false, unanswered, func(w *hop.Welcome) error { w.User = 0; return nil }),
 	login("no frame", protocol.CodeLoginUnavailable, true, unanswered, func(w *hop.Welcome) error { w.Frame = nil; return nil }),
 	login("a frame that is no WELCOME", protocol.CodeLoginUnavailable, true, unanswered, func(w *hop.Welcome) error { w.Frame = sendAck; return nil }),

@@ -18,6 +18,14 @@ func (s *session) input(p []byte) {
 	s.gateway.counters.reads.Add(1)
 	s.gateway.counters.bytesIn.Add(uint64(len(p)))
 	s.heard.Store(s.gateway.wheel.now())
+	s.read(p)
+	if held := int64(cap(s.partial)); held != s.begunBytes.Load() {
+		s.chargeBegun(held)
+	}
+}
+
+// read is input but for the books.
+func (s *session) read(p []byte) {
 	if s.phase.Load() == phaseClosing { // nothing of it counts any more
 		s.partial = nil
 		return
@@ -48,6 +56,7 @@ func (s *session) input(p []byte) {
 	}
 	if taken < len(p) {
 		s.partial = append(s.partial, p[taken:]...)
+		s.begunAt.Store(s.heard.Load())
 	}
 }
 
@@ -149,15 +158,16 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 	if f.Type == protocol.TypePushAck || f.Type == protocol.TypeRead {
 		raw = short.of(raw)
 	}
-	switch s.enqueue(target, raw) {
-	case 0:
-	case protocol.CodeTooManyRequests:
-		g.counters.refusedTooMany.Add(1)
-		s.refuseFull(f, protocol.CodeTooManyRequests)
-		return
-	default:
-		g.counters.refusedBusy.Add(1)
-		s.refuseFull(f, protocol.CodeBusy)
+	if code := s.enqueue(target, raw); code != 0 {
+		if s.awaitRoom(f) {
+			return
+		}
+		if code == protocol.CodeBusy {
+			g.counters.refusedBusy.Add(1)
+		} else {
+			g.counters.refusedTooMany.Add(1)
+		}
+		s.refuseFull(f, code)
 		return
 	}
 	if f.Type == protocol.TypePushAck { // one that logic does not get ends no wait for it
@@ -214,6 +224,7 @@ func (s *session) carry(target protocol.Target, raw []byte) bool {
 func (s *session) refuseFull(f protocol.Frame, code protocol.Code) {
 	wait := s.busyFor(s.gateway.wheel.now())
 	if f.Type == protocol.TypeSend {
+		s.unspend(f)
 		wait = s.hold(wait, code, code.Meaning())
 	}
 	s.reply(failure(f.Request, code, wait))

@@ -253,9 +253,12 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 		for i := range answers.Of {
 			of := int(answers.Of[i])
 			if b, frame := answers.Bytes(i), f.batch.Bytes(of); answersFrame(frame, b) {
+				l.answered[of] = true
+				if l.again(f.parts[of], frame, b) {
+					continue
+				}
 				l.put(f.parts[of].session, b)
 				l.heed(f.parts[of], frame, b)
-				l.answered[of] = true
 			} else if !wantsAnswer(frame) {
 				wrong++ // of the others it is counted that they lack one
 			}

@@ -289,8 +289,8 @@ func TestLaneThatHangsHoldsUpNoOther(t *testing.T) {
 	}
 }
 
-// A PUSHACK that a full lane refuses ends no wait for it: logic has not heard of it.
-func TestRefusedPushAckEndsNoWait(t *testing.T) {
+// A PUSHACK that waits for room in its lane ends no wait for it: logic has not heard of it.
+func TestPushAckWithoutRoomEndsNoWait(t *testing.T) {
 	l := newLogic()
 	l.gate, l.entered = make(chan struct{}), make(chan int, 100)
 	st := newStage(t, l, Config{Lanes: 1})
@@ -299,17 +299,19 @@ func TestRefusedPushAckEndsNoWait(t *testing.T) {
 	p.next()
 	p.send(sendFrame(2, 1, "holds the lane"))
 	<-l.entered
-	st.lanes[0].mu.Lock()
-	st.lanes[0].bytes += laneBytes + reserveBytes
-	st.lanes[0].mu.Unlock()
-	p.send(protocol.Cursor{Target: direct(2), Seq: 1}.AppendPushAck(nil, 4))
-	p.refused(4, protocol.CodeBusy)
-	st.lanes[0].mu.Lock()
-	st.lanes[0].bytes -= laneBytes + reserveBytes
-	st.lanes[0].mu.Unlock()
-	close(l.gate)
+	free := st.stuffed(st.lanes[0])
+	p.send(protocol.Cursor{Target: direct(2), Seq: 1}.AppendPushAck(nil, 0))
+	p.alive()
 	st.turn(protocol.PushAckTimeout + tick)
 	st.eventually("logic is asked for the push", func() bool { return l.redeliveries() == 1 })
+	free()
+	close(l.gate)
+	st.turn(2 * tick)
+	st.eventually("logic gets it", func() bool { return len(l.requests()) == 2 })
+	st.turn(2 * protocol.PushAckTimeout)
+	if n := l.redeliveries(); n != 1 {
+		t.Errorf("logic was asked for the push %d times", n)
+	}
 }
 
 // A stop answers what is under way before it says CLOSE.

@@ -56,7 +56,12 @@ func (s *session) close(code protocol.Code) {
 // closeAfter is close with a time, in milliseconds, before which the client should
 // not come back.
 func (s *session) closeAfter(code protocol.Code, retryAfter uint32) {
-	f := protocol.Failure{Code: code, RetryAfter: retryAfter, Text: []byte(code.Meaning())}
+	s.closeSaying(code, code.Meaning(), retryAfter)
+}
+
+// closeSaying is closeAfter with a text of its own.
+func (s *session) closeSaying(code protocol.Code, text string, retryAfter uint32) {
+	f := protocol.Failure{Code: code, RetryAfter: retryAfter, Text: []byte(text)}
 	s.write(s.last(code, f.AppendClose(nil)))
 }
 
@@ -134,6 +139,8 @@ func (s *session) ended() {
 	s.mu.Unlock()
 
 	s.carryAll()
+	s.partial = nil
+	s.chargeBegun(0)
 	g := s.gateway
 	if g.log.Enabled(g.ctx, slog.LevelDebug) {
 		g.log.Debug("connection ended", "conn", s.id, "remote", s.transport.remote(), "user", user, "reason", reasonName(reason))

@@ -211,6 +211,11 @@ const (
 	// pushes that 16,000 readers which stop may keep before they get hints only.
 	DefaultOutboxMemory = 256 << 20
 
+	// DefaultBegunMemory bounds the frames that have begun and are not whole, of all
+	// connections together, unless the configuration sets another: a thousand of the
+	// longest, or a few KB of every connection.
+	DefaultBegunMemory = 64 << 20
+
 	// DefaultMaxConnections is the bound on connections unless the configuration
 	// sets another: a process of 20,000 files, less those of the store.
 	DefaultMaxConnections = 18000

@@ -12,10 +12,10 @@ import (
 // blocked sockets get no pushes but hints, room for one page at a time and for few
 // answers, and less patience; a connection that reads feels nothing of it. So what is
 // held in all is the budget, and of each connection beyond it at most the frame that
-// it was cut in and a page.
+// it was cut in and a page, and of one with TLS a record.
 type memory struct {
 	limit   int64
-	used    atomic.Int64 // bytes that outboxes of blocked sockets hold
+	used    atomic.Int64 // bytes that outboxes of blocked sockets hold, and TLS below them
 	blocked atomic.Int64 // sockets that are blocked
 }
 

@@ -32,7 +32,7 @@ func (s *session) maySend(f protocol.Frame, raw []byte) bool {
 	}
 	kind, wait := limiter.Sends, s.spend(limiter.Sends, &s.sends, 1, s.gateway.blocks.sends)
 	if wait == 0 {
-		kind, wait = limiter.SendBytes, s.spend(limiter.SendBytes, &s.sendBytes, max(0, len(f.Payload)-sendFixed), s.gateway.blocks.bytes)
+		kind, wait = limiter.SendBytes, s.spend(limiter.SendBytes, &s.sendBytes, bodyOf(f), s.gateway.blocks.bytes)
 		if wait == 0 {
 			return true
 		}
@@ -42,6 +42,18 @@ func (s *session) maySend(f protocol.Frame, raw []byte) bool {
 	s.refuseSend(f, raw, limited[kind], wait)
 	return false
 }
+
+// unspend gives the connection the tokens back of a SEND for which there was no room in
+// its lane: nothing was done, and it comes again.
+func (s *session) unspend(f protocol.Frame) {
+	if s.gateway.limiter != nil {
+		s.sends++
+		s.sendBytes += bodyOf(f)
+	}
+}
+
+// bodyOf gives the length of the body of a SEND.
+func bodyOf(f protocol.Frame) int { return max(0, len(f.Payload)-sendFixed) }
 
 // blocks are how many tokens a connection takes at once, ahead of time, for a look at
 // the clock and a lock for each message are a tenth of what it costs. What a

@@ -11,8 +11,14 @@ import (
 // socket: one write of the writer's, so that it never has to wait.
 const tlsPending = scratchBytes
 
-// tlsKeeps is how much memory a connection keeps for what is pending next.
+// tlsKeeps is how much memory a connection keeps for what is pending next. That much,
+// pending and under way, is the price of a TLS connection; what is beyond it is in the
+// budget of memory.
 const tlsKeeps = 4 << 10
+
+// tlsPressed is how much a TLS connection holds, pending and under way, once that budget
+// is used up: a record.
+const tlsPressed = 16 << 10
 
 // tlsGoodbye is how long a TLS connection that is to end may take for what is still
 // pending, so that a peer that does not read holds up no stop.
@@ -29,6 +35,8 @@ type tlsTransport struct {
 	mu      sync.Mutex
 	changed sync.Cond // pending grew, or the connection is to end
 	pending []byte
+	under   []byte // is being written
+	charged int64  // bytes in the books of memory
 	ending  bool
 	waiting *session // for room in pending
 }
@@ -39,15 +47,37 @@ func (t *tlsTransport) write(p []byte) (int, error) {
 	if t.ending {
 		return 0, net.ErrClosed
 	}
-	n := min(len(p), tlsPending-len(t.pending))
+	n := min(len(p), t.room())
 	t.pending = append(t.pending, p[:n]...)
+	t.charge()
 	t.changed.Signal()
 	return n, nil
 }
 
+// room says how many bytes more may be pending. There is some whenever nothing is pending
+// or under way. mu is held.
+func (t *tlsTransport) room() int {
+	if t.gateway.memory.exceeded() {
+		return max(0, tlsPressed-len(t.pending)-len(t.under))
+	}
+	return tlsPending - len(t.pending)
+}
+
+// charge brings the books of memory up to date; mu is held.
+func (t *tlsTransport) charge() {
+	held := int64(cap(t.pending) + cap(t.under))
+	if held <= 2*tlsKeeps {
+		held = 0
+	}
+	if held != t.charged {
+		t.gateway.memory.used.Add(held - t.charged)
+		t.charged = held
+	}
+}
+
 func (t *tlsTransport) await(s *session) error {
 	t.mu.Lock()
-	room := len(t.pending) < tlsPending
+	room := t.room() > 0
 	if !room {
 		t.waiting = s
 	}
@@ -85,6 +115,7 @@ func (t *tlsTransport) remote() string { return t.gateway.places.whose(t.peer).S
 // a peer takes nothing is for the wheel to see, once pending is full.
 func (t *tlsTransport) carry() {
 	defer t.conn.NetConn().Close() // what TLS says at the end may be what goes wrong
+	defer t.drop()
 	defer func() {
 		if cause := recover(); cause != nil {
 			t.gateway.panicked("tls", cause)
@@ -93,12 +124,17 @@ func (t *tlsTransport) carry() {
 	var out []byte
 	for {
 		var waiting *session
-		if out, waiting = t.next(out); len(out) == 0 {
+		var over bool
+		out, waiting, over = t.next(out)
+		if waiting != nil {
+			waiting.gateway.wake(waiting.id)
+		}
+		if over {
 			_ = t.conn.Close()
 			return
 		}
-		if waiting != nil {
-			waiting.gateway.wake(waiting.id)
+		if len(out) == 0 {
+			continue
 		}
 		if _, err := t.conn.Write(out); err != nil {
 			t.reset() // it may have been cut in a frame
@@ -110,18 +146,30 @@ func (t *tlsTransport) carry() {
 	}
 }
 
-// next waits for bytes to write, and says who waits for their room; nothing: the
-// connection is to end. spare is what bytes may be gathered in meanwhile.
-func (t *tlsTransport) next(spare []byte) (out []byte, waiting *session) {
+// next says that what was under way is written, waits for bytes to write, and says who
+// waits for their room; over: nothing is left, and the connection is to end. spare is
+// what bytes may be gathered in meanwhile.
+func (t *tlsTransport) next(spare []byte) (out []byte, waiting *session, over bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	for len(t.pending) == 0 && !t.ending {
+	t.under = nil
+	for len(t.pending) == 0 && !t.ending && t.waiting == nil {
+		t.charge()
 		t.changed.Wait()
 	}
-	out, t.pending = t.pending, spare[:0]
+	t.under, t.pending = t.pending, spare[:0]
+	t.charge()
 	waiting, t.waiting = t.waiting, nil
 	if t.ending {
 		_ = t.conn.SetWriteDeadline(time.Now().Add(tlsGoodbye))
 	}
-	return out, waiting
+	return t.under, waiting, t.ending && len(t.under) == 0
+}
+
+// drop gives up everything. Nothing is taken any more.
+func (t *tlsTransport) drop() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.ending, t.pending, t.under, t.waiting = true, nil, nil, nil
+	t.charge()
 }

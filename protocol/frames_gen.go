@@ -897,6 +897,7 @@ type Failure struct {
 	Code       Code   // see *Codes*
 	RetryAfter uint32 // milliseconds to wait first; 0: the client's choice
 	Text       []byte // for a person; at most 256 bytes
+	Address    []byte // with CLOSE, the address to come back to, host:port; a client goes there only if it was given that address by its own side too; mostly empty, at most 256 bytes; since revision 3, may be missing
 }
 
 // AppendError encodes a whole ERROR frame at the end of dst.
@@ -910,7 +911,7 @@ func (m Failure) AppendClose(dst []byte) []byte {
 }
 
 func (m Failure) append(dst []byte, t Type, request uint32) []byte {
-	dst, p := room(dst, 20+len(m.Text))
+	dst, p := room(dst, 24+len(m.Text)+len(m.Address))
 	f0 := (*[20]byte)(p)
 	binary.BigEndian.PutUint32(f0[0:4], uint32(len(p)-4))
 	f0[4], f0[5] = byte(t), 0
@@ -918,7 +919,10 @@ func (m Failure) append(dst []byte, t Type, request uint32) []byte {
 	binary.BigEndian.PutUint16(f0[10:12], uint16(m.Code))
 	binary.BigEndian.PutUint32(f0[12:16], m.RetryAfter)
 	binary.BigEndian.PutUint32(f0[16:20], uint32(len(m.Text)))
-	copy(p[20:], m.Text)
+	p = p[20+copy(p[20:], m.Text):]
+	f1 := (*[4]byte)(p)
+	binary.BigEndian.PutUint32(f1[0:4], uint32(len(m.Address)))
+	copy(p[4:], m.Address)
 	return dst
 }
 
@@ -938,5 +942,22 @@ func (m *Failure) Decode(p []byte) error {
 		return ErrPayload
 	}
 	m.Text = p[:n0:n0]
+	p = p[n0:]
+	m.Address = p[:0:0]
+	if len(p) == 0 {
+		return nil
+	}
+	if len(p) < 4 {
+		*m = Failure{}
+		return ErrPayload
+	}
+	f1 := (*[4]byte)(p)
+	p = p[4:]
+	n1 := binary.BigEndian.Uint32(f1[0:4])
+	if uint64(n1) > uint64(len(p)) {
+		*m = Failure{}
+		return ErrPayload
+	}
+	m.Address = p[:n1:n1]
 	return nil
 }

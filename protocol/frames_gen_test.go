@@ -23,8 +23,8 @@ var described = []describedFrame{
 	{TypeHint, "HINT", "server", LaneNone, false},
 	{TypeReceipt, "RECEIPT", "server", LaneNone, false},
 	{TypeHole, "HOLE", "server", LaneNone, false},
-	{TypeError, "ERROR", "server", LaneNone, false},
-	{TypeClose, "CLOSE", "server", LaneNone, false},
+	{TypeError, "ERROR", "server", LaneNone, true},
+	{TypeClose, "CLOSE", "server", LaneNone, true},
 }
 
 // newPayload gives a value that decodes the type's payload, nil for a type that

@@ -17,11 +17,7 @@ func acks(ctx context.Context, s *Site)       { s.ackFlood(ctx, 0, s.Address) }
 func paddedAcks(ctx context.Context, s *Site) { s.ackFlood(ctx, ackPadding, s.Address) }
 
 func tlsAcks(ctx context.Context, s *Site) {
-	address := s.TLS
-	if address == "" {
-		address = s.Address
-	}
-	s.ackFlood(ctx, 0, address)
+	s.ackFlood(ctx, 0, s.tlsAddress())
 }
 
 // ackFlood has all devices of a user send PUSHACKs that nobody answers, with so many

@@ -24,7 +24,8 @@ type peer struct {
 type client struct {
 	from         int
 	user, device uint64
-	buffer       int // of the socket for what comes; 0: the system's choice
+	buffer       int  // of the socket for what comes; 0: the system's choice
+	secure       bool // where TLS is spoken
 }
 
 // connect makes a connection that ends with ctx.
@@ -239,8 +240,12 @@ func (p *peer) pour(ctx context.Context, next func(dst []byte, request uint32) [
 // keep logs a client in, lets do have the connection, and begins anew when it has
 // ended, until ctx is done.
 func (s *Site) keep(ctx context.Context, c client, there func(), do func(p *peer)) {
+	address := s.Address
+	if c.secure {
+		address = s.tlsAddress()
+	}
 	for ; ctx.Err() == nil; rest(ctx) {
-		p, err := s.login(ctx, c)
+		p, err := s.enterAt(ctx, address, c)
 		there()
 		if err != nil {
 			continue

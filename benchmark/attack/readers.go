@@ -26,14 +26,15 @@ const (
 	readerWriters = 5
 )
 
-// written runs n readers and those who write to them.
-func written(ctx context.Context, s *Site, n, buffer int, read func(p *peer)) {
+// written runs n readers, over TLS or not, and those who write to them.
+func written(ctx context.Context, s *Site, n int, reader client, read func(p *peer)) {
 	users := (n + readerDevices - 1) / readerDevices
 	readers := make(chan struct{}, n)
 	s.crew(n+readerWriters, func(i int, there func()) {
 		if i < n {
 			arrived := false
-			c := client{from: i / perAddress, user: user(1000 + i/readerDevices), device: uint64(1 + i%readerDevices), buffer: buffer}
+			c := reader
+			c.from, c.user, c.device = i/perAddress, user(1000+i/readerDevices), uint64(1+i%readerDevices)
 			s.keep(ctx, c, func() {
 				there()
 				if !arrived {
@@ -64,16 +65,24 @@ func written(ctx context.Context, s *Site, n, buffer int, read func(p *peer)) {
 
 // deafReaders read nothing at all.
 func deafReaders(ctx context.Context, s *Site) {
-	written(ctx, s, s.scale(2000, 160), 0, func(p *peer) {
-		p.stop()
-		<-ctx.Done()
-		p.lastWords()
-	})
+	written(ctx, s, s.scale(2000, 160), client{}, func(p *peer) { p.endure(ctx) })
+}
+
+// tlsDeafReaders do so over TLS, which has buffers of its own.
+func tlsDeafReaders(ctx context.Context, s *Site) {
+	written(ctx, s, s.scale(1000, 96), client{secure: true}, func(p *peer) { p.endure(ctx) })
+}
+
+// endure reads nothing until the end of the attack.
+func (p *peer) endure(ctx context.Context) {
+	p.stop()
+	<-ctx.Done()
+	p.lastWords()
 }
 
 // slowReaders read a byte and rest.
 func slowReaders(ctx context.Context, s *Site) {
-	written(ctx, s, s.scale(800, 80), readerBuffer, func(p *peer) {
+	written(ctx, s, s.scale(800, 80), client{buffer: readerBuffer}, func(p *peer) {
 		b := make([]byte, 1)
 		for meter.Rest(ctx, slowPause) == nil {
 			if _, err := p.Read(b); err != nil {

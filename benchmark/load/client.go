@@ -2,9 +2,10 @@ package load
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"time"
 
-	"gannet/protocol"
 	gannet "gannet/sdk/go"
 )
 
@@ -26,6 +27,7 @@ type sdkClient struct {
 	user *user
 	to   gannet.Target
 	sent uint64 // messages
+	base uint64 // message n has the id base + n
 
 	// Of the goroutine on which the SDK tells of outcomes.
 	done      uint64                // up to here the user has been told
@@ -41,24 +43,43 @@ type sdkOutcome struct {
 
 // dialSDK logs the user in.
 func dialSDK(ctx context.Context, u *user, address, token string, opts ...gannet.Option) (client, error) {
+	s := &sdkClient{
+		user: u, to: gannet.User(u.check.peer), base: uint64(time.Now().UnixMicro()), early: make(map[uint64]sdkOutcome),
+	}
 	opts = append(opts,
 		gannet.WithDialer(u.wire.dial),
 		gannet.WithWindow(len(u.slots)),
 		gannet.WithName(ClientName),
 		gannet.WithHandler(gannet.Handler{
-			Message: func(m gannet.Message) { u.onMessage(m.Seq, m.Sender, m.Body) },
-			State:   u.onState,
-			Refused: func(why *gannet.Error) {
-				if why.Code == protocol.CodeRateLimited {
-					u.load.overLimit(why)
-				}
+			Message: func(_ context.Context, _ *gannet.Client, m gannet.Message) error {
+				u.onMessage(m.Seq, m.Sender, m.Body)
+				return nil
 			},
+			Outcome: func(_ context.Context, _ *gannet.Client, o gannet.Outcome) {
+				s.finish(o.ID-s.base, sdkOutcome{o.Ack, o.Err})
+			},
+			Event: func(_ context.Context, _ *gannet.Client, e gannet.Event) { u.onEvent(e) },
 		}))
 	c, err := gannet.Dial(ctx, address, token, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: user %d: %w", u.id, err)
 	}
-	return &sdkClient{Client: c, user: u, to: gannet.User(u.check.peer), early: make(map[uint64]sdkOutcome)}, nil
+	s.Client = c
+	return s, nil
+}
+
+// onEvent takes what happens to the connection of the user's client.
+func (u *user) onEvent(e gannet.Event) {
+	switch e.Kind {
+	case gannet.EventConnected:
+		u.onState(true, nil)
+	case gannet.EventLost, gannet.EventEnded:
+		u.onState(false, e.Err)
+	case gannet.EventHeld:
+		if errors.Is(e.Err, gannet.CodeRateLimited) {
+			u.load.overLimit(e.Err)
+		}
+	}
 }
 
 // ClientName is what the server hears that the clients are.
@@ -66,9 +87,8 @@ const ClientName = "gannet benchmark"
 
 func (c *sdkClient) send(body []byte) error {
 	n := c.sent + 1
-	err := c.SendFunc(c.to, gannet.Draft{Content: gannet.ContentText, Body: body}, func(ack gannet.Ack, err error) {
-		c.finish(n, sdkOutcome{ack, err})
-	})
+	// The window of the client is that of the user, so there is room.
+	_, err := c.Post(context.Background(), c.to, gannet.Draft{ID: c.base + n, Content: gannet.ContentText, Body: body})
 	if err == nil {
 		c.sent = n
 	}
@@ -92,7 +112,7 @@ func (c *sdkClient) finish(n uint64, o sdkOutcome) {
 		}
 		c.done++
 		delete(c.early, c.done)
-		c.user.onDone(o.ack.ClientID, o.ack.Seq, o.err)
+		c.user.onDone(o.ack.ID, o.ack.Seq, o.err)
 	}
 }
 

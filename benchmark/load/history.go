@@ -62,7 +62,7 @@ const maxPages = 8
 func (l *Load) CheckHistories(ctx context.Context) {
 	_ = InParallel(ctx, maxPages, len(l.users)/2, func(ctx context.Context, i int) error {
 		a, b := l.users[2*i], l.users[2*i+1]
-		checkHistory(a, b, a.client.(*sdkClient).History(ctx, gannet.User(b.id), gannet.HistoryOptions{}))
+		checkHistory(a, b, a.client.(*sdkClient).History(ctx, gannet.User(b.id), gannet.After(0)))
 		return nil
 	})
 }

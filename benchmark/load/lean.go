@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"gannet/protocol"
-	gannet "gannet/sdk/go"
 )
 
 // leanClient speaks the protocol for one user who writes to one other, with as
@@ -145,7 +144,7 @@ func (c *leanClient) lose(err error) {
 	c.lost = fmt.Errorf("the connection was lost: %w", err)
 	c.loop.forget(c)
 	c.user.load.Faults.Addf("user %d: %v", c.user.id, c.lost)
-	c.user.onState(gannet.Closed, err)
+	c.user.onState(false, err)
 }
 
 // close is for when the loop has ended.

@@ -11,7 +11,6 @@ import (
 	"time"
 
 	"gannet/protocol"
-	gannet "gannet/sdk/go"
 )
 
 // dialLean logs the user in and reads nothing more.
@@ -44,7 +43,7 @@ func dialLean(ctx context.Context, u *user, address, token string) (client, erro
 		// Clients that begin together shall not ack together.
 		acked: now - rand.Int64N(leanAckPause),
 	}
-	u.onState(gannet.Online, nil)
+	u.onState(true, nil)
 	return c, nil
 }
 

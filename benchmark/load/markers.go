@@ -17,6 +17,9 @@ const (
 
 	// answerPatience is how long the server may take to answer a READ or a SYNC.
 	answerPatience = 30 * time.Second
+
+	// maxConversations is more than a user of a load has.
+	maxConversations = 16
 )
 
 // Markers mark what arrives as read, so that a kill of the server finds some READs
@@ -80,7 +83,11 @@ func (m *mark) read(ctx context.Context) {
 	}
 	m.asked.Store(seq)
 	c := m.user.client.(*sdkClient)
-	if err := c.MarkRead(ctx, c.to, seq); err != nil {
+	err := c.MarkRead(c.to, seq)
+	if err == nil {
+		err = c.Flush(ctx)
+	}
+	if err != nil {
 		if ctx.Err() == nil {
 			m.user.load.Faults.Addf("user %d: READ of seq %d was not taken: %v", m.user.id, seq, err)
 		}
@@ -158,10 +165,11 @@ func (r *Markers) End() (answered uint64) {
 // nothing before the first message.
 func (u *user) conversation(ctx context.Context) (found gannet.Conversation, err error) {
 	c := u.client.(*sdkClient)
-	for state, err := range c.Conversations(ctx) {
-		if err != nil {
-			return found, fmt.Errorf("benchmark: user %d: conversations: %w", u.id, err)
-		}
+	list, err := c.Conversations(ctx, maxConversations)
+	if err != nil {
+		return found, fmt.Errorf("benchmark: user %d: conversations: %w", u.id, err)
+	}
+	for _, state := range list {
 		if state.Target == c.to {
 			return state, nil
 		}

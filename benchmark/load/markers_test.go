@@ -19,7 +19,7 @@ func chat(t *testing.T, s *fakeServer) (*Load, *Markers) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.patience = 500 * time.Millisecond
+	l.patience = 2 * time.Second // the SDK acks every 250 ms or so
 	if err := l.Open(t.Context(), s.server(), report.NewProgress(io.Discard)); err != nil {
 		t.Fatal(err)
 	}

@@ -161,8 +161,7 @@ func (u *user) onMessage(seq, sender uint64, body []byte) {
 }
 
 // onState follows whether the user is logged in.
-func (u *user) onState(s gannet.State, err error) {
-	is := s == gannet.Online
+func (u *user) onState(is bool, err error) {
 	if was := u.online.Swap(is); was == is {
 		return
 	}

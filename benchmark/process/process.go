@@ -43,6 +43,7 @@ type Command struct {
 	Executable string
 	Args       []string
 	Env        []string  // beside the environment of this process
+	Stdin      *os.File  // nil: there is nothing to read
 	Stderr     io.Writer // hears all that the child writes to stderr; nil: only the end is kept
 }
 
@@ -58,6 +59,9 @@ func Start(ctx context.Context, c Command, readyFile string) (*Process, error) {
 	p := &Process{stderr: new(tail), ended: make(chan struct{})}
 	p.cmd = exec.Command(c.Executable, c.Args...)
 	p.cmd.Env = append(os.Environ(), c.Env...)
+	if c.Stdin != nil {
+		p.cmd.Stdin = c.Stdin
+	}
 	p.cmd.Stderr = p.stderr
 	if c.Stderr != nil {
 		p.cmd.Stderr = io.MultiWriter(p.stderr, c.Stderr)
@@ -141,6 +145,14 @@ func (p *Process) Stop() error {
 		return p.explain(fmt.Errorf("benchmark: the server ended with %v", p.cmd.ProcessState))
 	}
 	return nil
+}
+
+// Ended is closed once the child is gone.
+func (p *Process) Ended() <-chan struct{} { return p.ended }
+
+// Explain says how a child ended that nobody had ended.
+func (p *Process) Explain() error {
+	return p.explain(fmt.Errorf("benchmark: it ended by itself: %v", p.cmd.ProcessState))
 }
 
 // Kill ends the child at once, as a crash would, and waits until it is gone.

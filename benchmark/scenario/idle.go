@@ -169,19 +169,15 @@ func (o *idlers) dial(ctx context.Context, user uint64, i int, heartbeat time.Du
 	}
 	ctx, cancel := context.WithTimeout(ctx, load.LoginTimeout)
 	defer cancel()
-	var online atomic.Bool
 	o.clients[i], err = gannet.Dial(ctx, o.target.Address, token,
 		gannet.WithDialer(dialer.DialContext), gannet.WithHeartbeat(heartbeat), gannet.WithName(load.ClientName),
-		gannet.WithHandler(gannet.Handler{State: func(s gannet.State, err error) {
-			is := s == gannet.Online
-			switch was := online.Swap(is); {
-			case is && !was:
+		gannet.WithHandler(gannet.Handler{Event: func(_ context.Context, _ *gannet.Client, e gannet.Event) {
+			if e.Kind == gannet.EventConnected {
 				o.online.Add(1)
-			case was && !is:
+			}
+			if e.Kind == gannet.EventLost {
 				o.online.Add(-1)
-				if err != nil {
-					o.faults.Addf("user %d: the connection was lost: %v", user, err)
-				}
+				o.faults.Addf("user %d: the connection was lost: %v", user, e.Err)
 			}
 		}}))
 	if err != nil {

@@ -47,8 +47,8 @@ type Program struct {
 	// The arguments that make Executable one of the yardsticks.
 	EchoCommand, BareCommand, PausesCommand []string
 
-	// AttackCommand makes it an attack.Player.
-	AttackCommand []string
+	// AttackCommand makes it an attack.Player, AppCommand a soak.App.
+	AttackCommand, AppCommand []string
 
 	Signer Signer
 

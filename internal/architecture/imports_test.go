@@ -11,6 +11,11 @@ const (
 	netpoll = "github.com/cloudwego/netpoll"
 	pebble  = "github.com/cockroachdb/pebble/v2"
 	unix    = "golang.org/x/sys/unix"
+	kitex   = "github.com/cloudwego/kitex"
+	thrift  = "github.com/cloudwego/gopkg"
+
+	goRedis   = "github.com/redis/go-redis/v9"
+	redisRate = "github.com/go-redis/redis_rate/v10"
 )
 
 // importRules say who may import whom. A folder may import what its rule allows,
@@ -25,10 +30,22 @@ var importRules = []struct {
 	{"gannet/protocol", nil},
 	{"gannet/internal/hop", []string{"gannet/protocol"}},
 	{"gannet/internal/operate", []string{"github.com/prometheus/client_golang/prometheus"}},
+	{"gannet/internal/rocketmq", []string{"gannet/internal/chain", "gannet/internal/operate", "github.com/apache/rocketmq-client-go/v2"}},
+	{"gannet/internal/services", nil},
+	{"gannet/internal/mutate", nil},
+	{"gannet/internal/chain/mutate", []string{"gannet/internal/mutate"}},
+	{"gannet/internal/chain", []string{"gannet/protocol", "gannet/internal/hop"}},
 	{"gannet/internal/folder", nil},
 	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
+	{"gannet/internal/directory/redis", []string{
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/internal/directory", "gannet/internal/redis", "gannet/internal/registry", goRedis,
+	}},
 	{"gannet/internal/limiter", nil},
+	{"gannet/internal/limiter/redis", []string{"gannet/internal/operate", "gannet/internal/limiter", "gannet/internal/redis", redisRate}},
+	{"gannet/internal/registry", nil},
+	{"gannet/internal/registry/redis", []string{"gannet/internal/operate", "gannet/internal/registry", "gannet/internal/redis"}},
+	{"gannet/internal/redis", []string{"gannet/internal/operate", goRedis}},
 	{"gannet/internal/services", nil},
 	{"gannet/internal/architecture", nil},
 	{"gannet/internal/endtoend", nil},
@@ -41,16 +58,30 @@ var importRules = []struct {
 	{"gannet/logic", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/token", "gannet/internal/operate",
 	}},
+	{"gannet/logic/ledger/mutate", []string{"gannet/internal/mutate"}},
 	{"gannet/logic/ledger", []string{"gannet/protocol", "gannet/internal/hop", "gannet/logic"}},
 	{"gannet/logic/embedded", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/limiter", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", pebble, unix,
+	}},
+	{"gannet/logic/cluster/view", []string{
+		"gannet/protocol", "gannet/internal/chain", "gannet/internal/operate", "gannet/internal/redis", "gannet/logic", "gannet/logic/ledger",
 	}},
 	{"gannet/transfer", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",
 	}},
 	{"gannet/transfer/embedded", []string{"gannet/protocol", "gannet/internal/hop", "gannet/transfer"}},
 
+	{"gannet/idl", []string{
+		"gannet/idl/kitex_gen/gannet", "gannet/idl/kitex_gen/gannet/gateway", "gannet/idl/kitex_gen/gannet/logic",
+		"gannet/idl/kitex_gen/gannet/node", "gannet/idl/kitex_gen/gannet/transfer",
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/transfer", kitex, thrift,
+	}},
+	{"gannet/idl/kitex_gen", []string{kitex, thrift}},
+
 	{"gannet/sdk/go", []string{"gannet/protocol"}},
+	// A module of somebody else cannot import internal/command, and its tests shall run
+	// against the whole server: this package, for tests alone, is their way to it.
+	{"gannet/sdk/go/gannettest", []string{"gannet/internal/command"}},
 	{"gannet/sdk/go/examples", []string{"gannet/sdk/go"}},
 	{"gannet/benchmark", []string{
 		"gannet/sdk/go", "gannet/protocol", "github.com/HdrHistogram/hdrhistogram-go", netpoll, pebble, unix,
@@ -148,10 +179,25 @@ func TestImportRulesCatch(t *testing.T) {
 		{"gannet/transfer/embedded", "gannet/logic"},
 		{"gannet/sdk/go", "gannet/gateway"},
 		{"gannet/sdk/go", "gannet/internal/hop"},
+		{"gannet/sdk/go", "gannet/internal/command"},
+		{"gannet/sdk/go", "gannet/sdk/go/gannettest"},
+		{"gannet/sdk/go/examples", "gannet/sdk/go/gannettest"},
+		{"gannet/sdk/go/gannettest", "gannet/gateway"},
 		{"gannet/benchmark", "gannet/logic"},
 		{"gannet/benchmark/load", "gannet/internal/hop"},
 		{"gannet/internal/operate", "gannet/gateway"},
-		{"gannet/gateway", "github.com/cloudwego/kitex/server"},
+		{"gannet/gateway", kitex + "/server"},
+		{"gannet/logic", kitex + "/client"},
+		{"gannet/transfer", "gannet/idl/rpc"},
+		{"gannet/idl/rpc", "gannet/gateway"},
+		{"gannet/idl/rpc", "gannet/logic"},
+		{"gannet/idl/rpc", netpoll},
+		{"gannet/idl/kitex_gen/gannet", "gannet/internal/hop"},
+		{"gannet/internal/directory", goRedis},
+		{"gannet/internal/registry", goRedis},
+		{"gannet/internal/limiter", redisRate},
+		{"gannet/logic", "gannet/internal/redis"},
+		{"gannet/logic", "gannet/internal/directory/redis"},
 		{"gannet/fresh", "gannet/protocol"},
 	} {
 		if allowed(c.path, c.imported) {
@@ -163,6 +209,8 @@ func TestImportRulesCatch(t *testing.T) {
 		{"gannet/benchmark/scenario", "gannet/benchmark/load"},
 		{"gannet/logic/conformance", "gannet/logic"},
 		{"gannet/gateway", "net"},
+		{"gannet/idl/rpc", "gannet/idl/kitex_gen/gannet/logic"},
+		{"gannet/idl/rpc", kitex + "/server"},
 	} {
 		if !allowed(c.path, c.imported) {
 			t.Errorf("%s may not import %s", c.path, c.imported)

@@ -8,6 +8,7 @@ import (
 
 	"gannet/benchmark/attack"
 	"gannet/benchmark/scenario"
+	"gannet/benchmark/soak"
 	"gannet/benchmark/yardstick"
 	"gannet/internal/token"
 )
@@ -20,11 +21,13 @@ type benchCmd struct {
 	Crash   benchCrash   `cmd:"" help:"Kill the server again and again under load and check that nothing acked is lost."`
 	Storm   benchStorm   `cmd:"" help:"Kill the server under load and let all clients come back at once."`
 	Hostile benchHostile `cmd:"" help:"Attack a server in every way that is known, and see what its other users feel."`
+	Soak    benchSoak    `cmd:"" help:"Kill apps and server again and again, and check that every message arrives, once."`
 	Limit   benchLimit   `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
 	Echo    benchEcho    `cmd:"" hidden:"" help:"The server half of the bare echo."`
 	Bare    benchBare    `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
 
 	Attacker benchAttacker `cmd:"" hidden:"" help:"The clients of gannet bench hostile that attack."`
+	App      benchApp      `cmd:"" hidden:"" help:"An app of gannet bench soak."`
 	Pauses   benchPauses   `cmd:"" hidden:"" help:"What gannet bench pairs --pauses runs beside."`
 }
 
@@ -43,6 +46,12 @@ type (
 	}
 	benchStorm struct {
 		scenario.Storm `embed:""`
+	}
+	benchSoak struct {
+		scenario.Soak `embed:""`
+	}
+	benchApp struct {
+		soak.App `embed:""`
 	}
 	benchAttacker struct {
 		attack.Player `embed:""`
@@ -86,6 +95,16 @@ func (c *benchStorm) Run(ctx context.Context) error {
 	return bench(ctx, c.Storm.Run)
 }
 
+func (c *benchSoak) Run(ctx context.Context) error {
+	c.Program = benchProgram()
+	return bench(ctx, c.Soak.Run)
+}
+
+func (c *benchApp) Run(ctx context.Context) error {
+	c.Signer = signer
+	return bench(ctx, c.App.Run)
+}
+
 func (c *benchAttacker) Run(ctx context.Context) error {
 	c.Signer = signer
 	return bench(ctx, c.Player.Run)
@@ -113,7 +132,8 @@ func benchProgram() scenario.Program {
 	return scenario.Program{
 		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
 		PausesCommand: []string{"bench", "pauses"}, AttackCommand: []string{"bench", "attacker"},
-		Signer: signer, RaisedLimits: RaisedLimits(),
+		AppCommand: []string{"bench", "app"},
+		Signer:     signer, RaisedLimits: RaisedLimits(),
 	}
 }
 

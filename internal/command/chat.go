@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
+	"strings"
 	"time"
 
-	"gannet/protocol"
 	gannet "gannet/sdk/go"
 )
 
@@ -21,150 +20,157 @@ const drainTimeout = 10 * time.Second
 // ever.
 const loginTimeout = 5 * time.Second
 
+// historyLines are shown at the start of a chat by hand.
+const historyLines = 10
+
 type chatCmd struct {
-	User    uint64 `required:"" placeholder:"ID" help:"Who you are."`
+	User    uint64 `placeholder:"ID" help:"Who you are; with --token by default whom that names."`
 	To      uint64 `required:"" placeholder:"ID" help:"Whom to chat with."`
 	Address string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address of the server."`
 	Token   string `placeholder:"TOKEN" help:"Token from gannet token; by default one is made with the key in the data folder."`
 	Data    string `default:"./gannet-data" placeholder:"DIR" help:"Data folder of a server on this machine, for the default token."`
-	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received."`
-
-	connected atomic.Bool // at least once
+	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received. It is one user's on one server."`
+	History *int   `placeholder:"N" help:"Lines of history to show at the start; by default 10 at a terminal and none in a pipe."`
 }
 
 // Help is printed by gannet chat --help.
 func (*chatCmd) Help() string {
-	return "Each line that you type is a message; what arrives is printed. It works through pipes too: at the end of the input it waits until everything is acked and ends. When the connection breaks it comes back by itself and sends what was not acked."
+	return "Each line that you type is a message; what arrives is printed, and what became of your lines: acked, when the server has them on disk, and read. It works through pipes too: messages go to stdout, everything else to stderr, and at the end of the input it waits until everything is acked and ends. When the connection breaks it comes back by itself and sends what was not acked. Ctrl-C ends it in order. The exit status is 1 when a line was not sent."
 }
 
 // Run chats until the input or ctx ends.
-func (c *chatCmd) Run(ctx context.Context) (err error) {
-	token := c.Token
-	if token == "" {
-		if token, err = sign(c.Data, c.User, defaultTTL); err != nil {
-			return fmt.Errorf("%w; or pass --token", err)
-		}
+func (c *chatCmd) Run(ctx context.Context) error {
+	if c.To == 0 {
+		return errors.New("--to 0: users are numbers from 1")
 	}
-	failed := make(chan error, 1)
+	return c.chat(ctx, os.Stdin, isTerminal(os.Stdin), os.Stdout, os.Stderr)
+}
+
+// isTerminal says whether somebody types.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// chat chats by these files.
+func (c *chatCmd) chat(ctx context.Context, input io.Reader, byHand bool, out, notes io.Writer) (err error) {
+	s := newScreen(c.User, c.To, byHand, out, notes)
+	if byHand {
+		s.history = historyLines
+	}
+	if c.History != nil {
+		s.history = *c.History
+	}
 	opts := []gannet.Option{
-		gannet.WithName("gannet chat " + release),
-		gannet.WithPlatform(gannet.Desktop),
-		gannet.WithHandler(gannet.Handler{State: c.announce, Refused: refused}),
+		gannet.WithName("gannet chat " + release), gannet.WithPlatform(gannet.PlatformDesktop),
+		gannet.WithHandler(gannet.Handler{Message: s.message, Outcome: s.outcome, Receipt: s.receipt, Event: s.event}),
+	}
+	if c.Token == "" {
+		source, err := c.source()
+		if err != nil {
+			return err
+		}
+		opts = append(opts, gannet.WithTokenSource(source))
 	}
 	if c.Store != "" {
-		store, serr := gannet.NewFileStore(c.Store)
-		if serr != nil {
-			return serr
+		store, err := gannet.NewFileStore(c.Store)
+		if err != nil {
+			return err
 		}
 		defer func() { err = errors.Join(err, store.Close()) }()
 		opts = append(opts, gannet.WithStore(store))
 	}
-	client, err := c.login(ctx, token, opts)
+	client, err := c.login(ctx, opts)
 	if err != nil {
 		return err
 	}
-	receiving, stopReceiving := context.WithCancel(ctx)
-	received := make(chan struct{})
-	go func() {
-		defer close(received)
-		c.receive(receiving, client)
-		if err := client.Err(); err != nil {
-			failed <- err
-		}
-	}()
 	lines := make(chan error, 1)
-	go func() { lines <- c.send(ctx, client, os.Stdin) }() // a read of a terminal cannot be interrupted
-
+	go func() { lines <- s.send(ctx, client, input) }() // a read of a terminal cannot be interrupted
 	select {
 	case err = <-lines:
-	case err = <-failed:
+	case <-client.Done():
+		err = client.Err()
 	case <-ctx.Done():
 	}
 	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
 	defer cancel()
+	if n := client.Waiting(); n > 0 && client.State() != gannet.StateOnline {
+		s.notef("* waiting up to %v for the server, which has not acked everything (%d)", drainTimeout, n)
+	}
 	if cerr := client.Close(drain); cerr != nil && err == nil {
 		err = fmt.Errorf("not every line was acked: %w", cerr)
 	}
-	stopReceiving()
-	<-received
-	return err
+	return errors.Join(err, s.sum())
+}
+
+// source makes a token for each login with the key in the data folder.
+func (c *chatCmd) source() (func(context.Context) (string, error), error) {
+	if c.User == 0 {
+		return nil, errors.New("--user says who you are; or pass --token")
+	}
+	if _, err := sign(c.Data, c.User, defaultTTL); err != nil {
+		return nil, fmt.Errorf("%w; or pass --token", err)
+	}
+	return func(context.Context) (string, error) { return sign(c.Data, c.User, defaultTTL) }, nil
 }
 
 // login waits a little for a server that is just starting.
-func (c *chatCmd) login(ctx context.Context, token string, opts []gannet.Option) (*gannet.Client, error) {
+func (c *chatCmd) login(ctx context.Context, opts []gannet.Option) (*gannet.Client, error) {
 	ctx, cancel := context.WithTimeout(ctx, loginTimeout)
 	defer cancel()
-	client, err := gannet.Dial(ctx, c.Address, token, opts...)
+	client, err := gannet.Dial(ctx, c.Address, c.Token, opts...)
 	if err != nil {
 		return nil, fmt.Errorf("cannot log in at %s: %w (is the server running there? --address names another)", c.Address, err)
 	}
-	c.connected.Store(true)
+	if user := client.User(); c.User != 0 && user != c.User {
+		_ = client.Close(ctx)
+		return nil, fmt.Errorf("the token is user %d's, and --user says %d: leave out --user, or pass the token of user %d", user, c.User, c.User)
+	}
 	return client, nil
 }
 
-// send sends each line of the input, and waits for room, not for acks.
-func (c *chatCmd) send(ctx context.Context, client *gannet.Client, input io.Reader) error {
-	scanner := bufio.NewScanner(input)
-	scanner.Buffer(nil, protocol.MaxBody)
-	to := gannet.User(c.To)
-	window := make(chan struct{}, chatWindow)
-	for scanner.Scan() {
-		if scanner.Text() == "" {
-			continue
+// send sends each line of the input once the history is shown, and waits for room, not
+// for acks.
+func (s *screen) send(ctx context.Context, client *gannet.Client, input io.Reader) error {
+	select {
+	case <-s.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	reader := bufio.NewReaderSize(input, gannet.MaxBody+len("\r\n"))
+	for {
+		line, err := reader.ReadSlice('\n')
+		text := strings.TrimRight(string(line), "\r\n")
+		whole := !errors.Is(err, bufio.ErrBufferFull)
+		for errors.Is(err, bufio.ErrBufferFull) {
+			_, err = reader.ReadSlice('\n')
 		}
-		window <- struct{}{}
-		err := client.SendFunc(to, gannet.Text(scanner.Text()), func(_ gannet.Ack, err error) {
-			if err != nil {
-				fmt.Fprintln(os.Stderr, "! a line was not sent:", err)
+		switch {
+		case !whole || len(text) > gannet.MaxBody:
+			s.failed(text, fmt.Errorf("a line has at most %d bytes", gannet.MaxBody))
+		case text != "":
+			if !s.post(ctx, client, text) {
+				return nil
 			}
-			<-window
-		})
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
 		if err != nil {
-			return err
-		}
-	}
-	if err := scanner.Err(); err != nil {
-		return fmt.Errorf("cannot read the input: %w", err)
-	}
-	return nil
-}
-
-// chatWindow is how many lines are on their way at most, less than the client's
-// own window, so that a pipe waits here.
-const chatWindow = 128
-
-// receive prints what arrives until the client or ctx ends.
-func (c *chatCmd) receive(ctx context.Context, client *gannet.Client) {
-	for m := range client.Messages(ctx) {
-		from := fmt.Sprint(m.Sender)
-		if m.Sender == c.User {
-			from = "me, elsewhere"
-		}
-		if m.Conversation != gannet.User(c.To) {
-			from += " (another chat)"
-		}
-		fmt.Printf("%s %s: %s\n", m.Time.Format(time.TimeOnly), from, m.Text())
-		if m.Sender != c.User {
-			if err := client.MarkRead(ctx, m.Conversation, m.Seq); err != nil && ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) {
-				fmt.Fprintln(os.Stderr, "! could not mark as read:", err)
-			}
+			return fmt.Errorf("cannot read the input: %w", err)
 		}
 	}
 }
 
-// refused says that lines wait because the server does not take them yet.
-func refused(why *gannet.Error) {
-	fmt.Fprintf(os.Stderr, "* the server takes no lines for %v, they wait here (%v)\n", why.RetryAfter, why)
-}
-
-// announce says when the connection comes and goes.
-func (c *chatCmd) announce(state gannet.State, err error) {
-	switch state {
-	case gannet.Online:
-		fmt.Fprintf(os.Stderr, "* connected as user %d, chatting with %d\n", c.User, c.To)
-	case gannet.Connecting:
-		if err != nil && c.connected.Load() {
-			fmt.Fprintf(os.Stderr, "* connection lost, trying again (%v)\n", err)
-		}
+// post sends a line, and says whether there may be another.
+func (s *screen) post(ctx context.Context, client *gannet.Client, text string) bool {
+	draft := gannet.Text(text)
+	draft.ID = s.say(text)
+	_, err := client.Post(ctx, gannet.User(s.to), draft)
+	if err == nil {
+		return true
 	}
+	s.unsay(draft.ID)
+	s.failed(text, err)
+	return ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) && !errors.Is(err, gannet.ErrStore)
 }

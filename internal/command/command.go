@@ -39,18 +39,25 @@ func Main() {
 	}
 }
 
-// newParser gives the parser that fills c. It fails only over a configuration file
-// that cannot be read.
+// newParser gives the parser that fills c from the command line, the environment and the
+// configuration file. It fails only over a configuration file that cannot be read.
 func newParser(c *cli, further ...kong.Option) (*kong.Kong, error) {
-	return kong.New(c, append([]kong.Option{
-		kong.Name("gannet"),
-		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag with a value can also be set in the environment (GANNET_LISTEN for --listen) or in a TOML file (--config, ./gannet.toml)."),
+	return flagParser(c, append([]kong.Option{
 		kong.DefaultEnvars("GANNET"),
 		kong.PostBuild(func(k *kong.Kong) error { withoutSwitches(k.Model.Node); return nil }),
 		kong.Configuration(readConfiguration, configFile),
+	}, further...)...)
+}
+
+// flagParser gives a parser that fills c from flags and nothing else.
+func flagParser(c *cli, further ...kong.Option) (*kong.Kong, error) {
+	return kong.New(c, append([]kong.Option{
+		kong.Name("gannet"),
+		kong.Description("An instant-messaging server with a raw TCP front door. Without a command it starts a complete server; every flag with a value can also be set in the environment (GANNET_LISTEN for --listen) or in a TOML file (--config, ./gannet.toml)."),
 		kong.Vars{"version": "gannet " + version()},
 		limitDefaults(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ValueFormatter(describeFlag),
 		kong.ShortUsageOnError(),
 	}, further...)...)
 }

@@ -1,16 +1,23 @@
 package command
 
-import "log/slog"
+import (
+	"log/slog"
+	"time"
+)
 
 // Server is a complete server in the calling process, for tests and benchmarks of
 // the whole.
-type Server struct{ parts *server }
+type Server struct {
+	parts *server
+	data  string
+}
 
-// StartServer starts a server as gannet serve does, with the same flags. It returns
+// StartServer starts a server as gannet serve does, with the same flags; the environment
+// and the folder of the calling process, which is somebody else's, set nothing. It returns
 // once clients can connect.
 func StartServer(log *slog.Logger, flags ...string) (*Server, error) {
 	var c cli
-	parser, err := newParser(&c)
+	parser, err := flagParser(&c)
 	if err != nil {
 		return nil, err
 	}
@@ -21,7 +28,7 @@ func StartServer(log *slog.Logger, flags ...string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{s}, nil
+	return &Server{s, c.Serve.Data}, nil
 }
 
 // Address is where it listens for clients.
@@ -36,6 +43,11 @@ func (s *Server) DebugAddress() string {
 		return ""
 	}
 	return s.parts.debug.Address()
+}
+
+// Token makes a token with which a user can log in until then.
+func (s *Server) Token(user uint64, ttl time.Duration) (string, error) {
+	return sign(s.data, user, ttl)
 }
 
 // Stop stops it as a signal would, and says what went wrong. A second call does

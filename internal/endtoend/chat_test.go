@@ -22,19 +22,18 @@ type chatter struct {
 	changed chan struct{}
 }
 
-func chat(t *testing.T, d *daemon, user, to int) *chatter {
+// chat starts a chat whose input is a pipe.
+func chat(t *testing.T, d *daemon, user, to int, flags ...string) *chatter {
 	t.Helper()
 	c := &chatter{t: t, changed: make(chan struct{}, 1)}
-	c.cmd = prepare(t.Context(), t, "chat", "--data", d.data, "--address", d.address, fmt.Sprint("--user=", user), fmt.Sprint("--to=", to))
+	flags = append([]string{"chat", "--data", d.data, "--address", d.address, fmt.Sprint("--user=", user), fmt.Sprint("--to=", to)}, flags...)
+	c.cmd = prepare(t.Context(), t, flags...)
 	c.cmd.Stdout, c.cmd.Stderr = c, c
 	var err error
 	if c.input, err = c.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	if err := c.cmd.Start(); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = c.cmd.Process.Kill(); _ = c.cmd.Wait() })
+	c.start()
 	return c
 }
 
@@ -98,7 +97,7 @@ func TestChatGoesOnAfterACrash(t *testing.T) {
 	alice.sees("2: before-b", 1)
 
 	server.kill()
-	alice.sees("connection lost", 1)
+	alice.sees("* connection lost", 1)
 	bob.sees("connection lost", 1)
 	alice.says("while-it-was-away-a")
 	bob.says("while-it-was-away-b")
@@ -111,6 +110,13 @@ func TestChatGoesOnAfterACrash(t *testing.T) {
 	alice.sees("2: after-b", 1)
 	alice.ends()
 	bob.ends()
+	for _, c := range []*chatter{alice, bob} {
+		for _, once := range []string{"* connected as user", "* connection lost", "* connected again", "* lines acked: 3\n"} {
+			if n := strings.Count(c.printed(), once); n != 1 {
+				t.Errorf("%q was printed %d times:\n%s", once, n, c.printed())
+			}
+		}
+	}
 	for _, line := range []string{"2: before-b\n", "2: while-it-was-away-b\n", "2: after-b\n"} {
 		if n := strings.Count(alice.printed(), line); n != 1 {
 			t.Errorf("alice saw %q %d times:\n%s", line, n, alice.printed())

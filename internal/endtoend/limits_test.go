@@ -81,9 +81,9 @@ func TestLimitsOfAServer(t *testing.T) {
 		}
 	})
 	t.Run("from the environment", func(t *testing.T) {
-		t.Setenv("GANNET_LIMIT_SYNCS", "1/1")
-		s := startServer(t)
-		p := s.login(t, 1)
+		data := t.TempDir()
+		s := serveWith(t, data, []string{"GANNET_LIMIT_SYNCS=1/1"}, "--data", data, "--listen", "127.0.0.1:0")
+		p := loginRaw(t, s.address, data, 1, 1)
 		p.send(append(protocol.Sync{}.AppendFrame(nil, 1), protocol.Sync{}.AppendFrame(nil, 2)...))
 		if a, b := p.next().Type, p.next().Type; a == b || a != protocol.TypeError && b != protocol.TypeError {
 			t.Fatalf("two SYNCs are answered %#x and %#x", a, b)

@@ -80,7 +80,7 @@ func TestLostLog(t *testing.T) {
 	var seqs []uint64
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	for m, err := range two.History(ctx, gannet.User(1), gannet.HistoryOptions{}) {
+	for m, err := range two.History(ctx, gannet.User(1), gannet.After(0)) {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -126,7 +126,12 @@ func joinLoss(t *testing.T, d *daemon, user uint64, message func(gannet.Message)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	client, err := gannet.Dial(ctx, d.address, sign(t, d.data, user), gannet.WithStore(store),
-		gannet.WithBackoff(20*time.Millisecond, 200*time.Millisecond), gannet.WithHandler(gannet.Handler{Message: message}))
+		gannet.WithBackoff(20*time.Millisecond, 200*time.Millisecond), gannet.WithHandler(gannet.Handler{
+			Message: func(_ context.Context, _ *gannet.Client, m gannet.Message) error {
+				message(m)
+				return nil
+			},
+		}))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -109,10 +109,11 @@ func newTalker(t *testing.T, server *daemon, network *badNetwork, user uint64) *
 	return x
 }
 
-func (x *talker) hear(m gannet.Message) {
+func (x *talker) hear(_ context.Context, _ *gannet.Client, m gannet.Message) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.heard[m.Sender] = append(x.heard[m.Sender], m)
+	return nil
 }
 
 // count gives how many messages of the peer came.

@@ -24,10 +24,7 @@ func TestChatOverTLS(t *testing.T) {
 	s := startServer(t, "--tls-listen", "127.0.0.1:0", "--tls-cert", cert, "--tls-key", key)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	secure := gannet.WithDialer(func(ctx context.Context, network, addr string) (net.Conn, error) {
-		d := tls.Dialer{Config: &tls.Config{RootCAs: pool}}
-		return d.DialContext(ctx, network, addr)
-	})
+	secure := gannet.WithTLS(&tls.Config{RootCAs: pool})
 	dial := func(user uint64, address string, opts ...gannet.Option) *gannet.Client {
 		client, err := gannet.Dial(ctx, address, sign(t, s.data, user), opts...)
 		if err != nil {
@@ -39,18 +36,18 @@ func TestChatOverTLS(t *testing.T) {
 	if _, err := alice.Send(ctx, gannet.User(2), gannet.Text("from behind TLS")); err != nil {
 		t.Fatal(err)
 	}
-	for m := range bob.Messages(ctx) {
-		if m.Text() != "from behind TLS" {
-			t.Errorf("bob got %q", m.Text())
+	for m, err := range bob.Messages(ctx) {
+		if err != nil || m.Text() != "from behind TLS" {
+			t.Errorf("bob got %q, %v", m.Text(), err)
 		}
 		if _, err := bob.Send(ctx, m.Conversation, gannet.Text("and back")); err != nil {
 			t.Fatal(err)
 		}
 		break
 	}
-	for m := range alice.Messages(ctx) {
-		if m.Text() != "and back" {
-			t.Errorf("alice got %q", m.Text())
+	for m, err := range alice.Messages(ctx) {
+		if err != nil || m.Text() != "and back" {
+			t.Errorf("alice got %q, %v", m.Text(), err)
 		}
 		break
 	}

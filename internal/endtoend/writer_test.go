@@ -67,18 +67,21 @@ func (w *writer) write(padding int) {
 	number := w.number
 	w.mu.Unlock()
 	body := fmt.Appendf(nil, "%d %s", number, bytes.Repeat([]byte{'x'}, padding))
-	err := w.client.SendFunc(w.to, gannet.Draft{Content: gannet.ContentText, Body: body}, func(ack gannet.Ack, err error) {
+	sending, err := w.client.Post(w.t.Context(), w.to, gannet.Draft{Content: gannet.ContentText, Body: body})
+	if err != nil {
+		w.t.Errorf("writer %d, message %d: %v", w.user, number, err)
+		<-w.window
+		return
+	}
+	go func() {
+		ack, err := sending.Wait(context.Background())
 		if err == nil {
 			w.took(number, ack.Seq)
 		} else {
 			w.t.Errorf("writer %d, message %d: %v", w.user, number, err)
 		}
 		<-w.window
-	})
-	if err != nil {
-		w.t.Errorf("writer %d, message %d: %v", w.user, number, err)
-		<-w.window
-	}
+	}()
 }
 
 func (w *writer) took(number, seq uint64) {

@@ -2,6 +2,7 @@ package folder
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -64,27 +65,39 @@ func TestCheckFollowsLinks(t *testing.T) {
 	}
 }
 
-// The lock is the folder's: whatever in it is deleted, nobody else gets in.
+// The lock is the folder's: whatever in it is deleted or written, nobody else gets in, and
+// hears who is there.
 func TestHold(t *testing.T) {
 	dir := t.TempDir()
+	look, err := os.Open(dir) // whoever has it open without a lock is not taken for its holder
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer look.Close()
+	if pid := lockHolder(dir); pid != 0 {
+		t.Errorf("before it is locked process %d holds it", pid)
+	}
 	lock, err := Hold(dir)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "process ") {
+	holder := fmt.Sprint("by process ", os.Getpid())
+	if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), holder) {
 		t.Errorf("a second lock gives %v", err)
 	}
 	if err := os.Remove(filepath.Join(dir, holderFile)); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "another process") {
+	if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), holder) {
 		t.Errorf("with an empty folder a second lock gives %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, holderFile), []byte("nonsense"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := Hold(dir); !errors.Is(err, ErrLocked) {
-		t.Errorf("with nonsense in the file a second lock gives %v", err)
+	for _, content := range []string{"nonsense", "1"} {
+		if err := os.WriteFile(filepath.Join(dir, holderFile), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), holder) {
+			t.Errorf("with %q in the file a second lock gives %v", content, err)
+		}
 	}
 	if err := lock.Release(); err != nil {
 		t.Fatal(err)
@@ -117,7 +130,7 @@ func TestHoldWithoutAName(t *testing.T) {
 	if lock.Unnamed() == nil {
 		t.Error("it does not say that no file names the process")
 	}
-	if _, err := Hold(dir); !errors.Is(err, ErrLocked) || !strings.Contains(err.Error(), "another process") {
+	if _, err := Hold(dir); !errors.Is(err, ErrLocked) {
 		t.Errorf("a second lock gives %v", err)
 	}
 	if err := lock.Release(); err != nil {

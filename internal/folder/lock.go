@@ -13,8 +13,9 @@ import (
 // ErrLocked says that another process uses the folder.
 var ErrLocked = errors.New("it is in use")
 
-// holderFile names, in the folder, the process that has it. It is for people and for
-// the error of the next process; the lock is the folder's own.
+// holderFile names, in the folder, the process that has it. It is for people, and for
+// the error of the next process where the kernel does not tell; the lock is the folder's
+// own.
 const holderFile = "gannet.pid"
 
 // Lock is held until Release or the end of the process, however that ends.
@@ -37,7 +38,7 @@ func Hold(dir string) (*Lock, error) {
 	case err == nil:
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		f.Close()
-		return nil, fmt.Errorf("%w by %s", ErrLocked, holderOf(holder))
+		return nil, fmt.Errorf("%w by %s", ErrLocked, holderOf(dir))
 	default: // a network file system, which locks only what is open for writing
 		f.Close()
 		return nil, fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
@@ -53,14 +54,16 @@ func Hold(dir string) (*Lock, error) {
 // does. The folder is locked either way.
 func (l *Lock) Unnamed() error { return l.unnamed }
 
-// holderOf names the process that a holder file names.
-func holderOf(file string) string {
-	b, err := os.ReadFile(file)
-	if err != nil {
-		return "another process"
+// holderOf names the process that has a folder locked. What the kernel says goes before
+// the file, which may be deleted, or left by a process that was killed.
+func holderOf(dir string) string {
+	pid := lockHolder(dir)
+	if pid == 0 {
+		if b, err := os.ReadFile(filepath.Join(dir, holderFile)); err == nil {
+			pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
+		}
 	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(b)))
-	if err != nil {
+	if pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return "another process"
 	}
 	return fmt.Sprintf("process %d", pid)

@@ -65,9 +65,8 @@ const (
 
 // Append encodes the record at the end of dst; only the bytes of frames travel.
 //
-//	version u8, queue u32, mark u64, time u64, count u32
-//	count times: op u8, flags u8, kind u8, a, b, user, device, seq, n, own u64, frame length u32
-//	the frames, one behind the other
+//	version u8, queue u32, mark u64, time u64
+//	the entries as AppendEntries has them
 //
 // Integers are big-endian.
 func (r *Record) Append(dst []byte) []byte {
@@ -75,6 +74,16 @@ func (r *Record) Append(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(r.Queue))
 	dst = binary.BigEndian.AppendUint64(dst, r.Mark)
 	dst = binary.BigEndian.AppendUint64(dst, r.Time)
+	return r.AppendEntries(dst)
+}
+
+// AppendEntries encodes the entries and their frames at the end of dst, for a carrier
+// that has a version, the queue, the mark and the time in a head of its own.
+//
+//	count u32
+//	count times: op u8, flags u8, kind u8, a, b, user, device, seq, n, own u64, frame length u32
+//	the frames, one behind the other
+func (r *Record) AppendEntries(dst []byte) []byte {
 	dst = binary.BigEndian.AppendUint32(dst, uint32(len(r.Entries)))
 	for i := range r.Entries {
 		e := &r.Entries[i]
@@ -97,13 +106,26 @@ func (r *Record) Decode(b []byte) error {
 	if len(b) < recordHead || b[0] != recordVersion {
 		return ErrRecord
 	}
-	queue, count := binary.BigEndian.Uint32(b[1:]), binary.BigEndian.Uint32(b[21:])
-	if queue > maxQueue || uint64(count)*recordEntry > uint64(len(b)-recordHead) {
+	queue := binary.BigEndian.Uint32(b[1:])
+	if queue > maxQueue {
 		return ErrRecord
 	}
 	r.Queue, r.Mark, r.Time = int(queue), binary.BigEndian.Uint64(b[5:]), binary.BigEndian.Uint64(b[13:])
+	return r.DecodeEntries(b[recordHead-4:])
+}
+
+// DecodeEntries reads what AppendEntries wrote, as Decode does, and leaves Queue, Mark
+// and Time as they are.
+func (r *Record) DecodeEntries(b []byte) error {
+	if len(b) < 4 {
+		return ErrRecord
+	}
+	count := binary.BigEndian.Uint32(b)
+	b = b[4:]
+	if uint64(count)*recordEntry > uint64(len(b)) {
+		return ErrRecord
+	}
 	r.Entries = r.Entries[:0]
-	b = b[recordHead:]
 	r.Blob = b[int(count)*recordEntry:]
 	at := uint64(0)
 	for range count {

@@ -55,6 +55,10 @@ func TestRecordRoundTrip(t *testing.T) {
 		if err := again.Decode(encoded); err != nil || !same(&again, &r) {
 			t.Errorf("%s: came back as %+v (%v), was %+v", name, again, err, r)
 		}
+		carried := Record{Queue: r.Queue, Mark: r.Mark, Time: r.Time}
+		if err := carried.DecodeEntries(r.AppendEntries(nil)); err != nil || !same(&carried, &r) {
+			t.Errorf("%s: its entries came back as %+v (%v), were %+v", name, carried, err, r)
+		}
 		size := recordHead + recordEntry*len(r.Entries)
 		for i := range r.Entries {
 			size += r.Entries[i].Frame.Len()
@@ -99,6 +103,18 @@ func TestRecordTruncated(t *testing.T) {
 		var got Record
 		if err := got.Decode(append(encoded, 0)); !errors.Is(err, ErrRecord) {
 			t.Errorf("%s: a byte too many gives %v, want ErrRecord", name, err)
+		}
+	}
+}
+
+func TestEntriesTruncated(t *testing.T) {
+	for name, r := range records() {
+		encoded := r.AppendEntries(nil)
+		for n := range encoded {
+			var got Record
+			if err := got.DecodeEntries(encoded[:n:n]); !errors.Is(err, ErrRecord) {
+				t.Errorf("%s: %d of %d bytes of entries give %v, want ErrRecord", name, n, len(encoded), err)
+			}
 		}
 	}
 }

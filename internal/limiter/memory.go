@@ -88,6 +88,40 @@ func (m *Memory) Take(k Kind, subject Subject, n int) (wait time.Duration) {
 	return kind.sets[maphash.Bytes(m.seed, subject[:])%sets].take(&subject, m.time(), cost, kind.full)
 }
 
+// tolerance is how much later than a bucket says others must say it is full to be heeded:
+// they reckon with other roundings.
+const tolerance = time.Millisecond
+
+// Drain says that the bucket of a subject will not be full before a time has passed, since
+// others took from it too.
+func (m *Memory) Drain(k Kind, subject Subject, full time.Duration) {
+	kind := &m.kinds[k]
+	if kind.sets == nil || full <= 0 {
+		return
+	}
+	now := m.time()
+	kind.sets[maphash.Bytes(m.seed, subject[:])%sets].drain(&subject, now, now+min(int64(full), kind.full))
+}
+
+// drain makes the bucket of subject full no earlier than at filled.
+func (s *set) drain(subject *Subject, now, filled int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	b := 0
+	for i := range s.buckets {
+		if s.buckets[i].subject == *subject {
+			b = i
+			break
+		}
+		if s.buckets[i].filled < s.buckets[b].filled {
+			b = i
+		}
+	}
+	if filled > max(now, s.buckets[b].filled)+int64(tolerance) {
+		s.buckets[b] = bucket{*subject, filled}
+	}
+}
+
 // Burst implements Sized.
 func (m *Memory) Burst(k Kind) int { return m.kinds[k].burst }
 

@@ -99,3 +99,37 @@ func BenchmarkMemory(b *testing.B) {
 		})
 	})
 }
+
+// TestMemoryDrains: a bucket is never fuller than others say, nor emptier than empty, and
+// what differs by a rounding changes nothing.
+func TestMemoryDrains(t *testing.T) {
+	var rates limiter.Rates
+	rates[limiter.Sends] = limiter.Rate{PerSecond: 10, Burst: 100}
+	start := time.Unix(0, 0)
+	m := limiter.NewMemory(rates, func() time.Time { return start })
+	left := func(user uint64) (n int) {
+		for m.Take(limiter.Sends, limiter.User(user), 1) == 0 {
+			n++
+		}
+		return n
+	}
+	for i, c := range []struct {
+		taken int
+		full  time.Duration
+		left  int
+	}{
+		{0, 0, 100}, {0, -time.Hour, 100}, {0, time.Second, 90}, {0, 10 * time.Second, 0}, {0, time.Hour, 0},
+		{50, time.Second, 50}, {50, 5*time.Second + time.Microsecond, 50}, {50, 7 * time.Second, 30},
+	} {
+		user := uint64(i + 1)
+		m.Take(limiter.Sends, limiter.User(user), c.taken)
+		m.Drain(limiter.Sends, limiter.User(user), c.full)
+		if got := left(user); got != c.left {
+			t.Errorf("%+v: %d are left", c, got)
+		}
+	}
+	m.Drain(limiter.Syncs, limiter.User(1), time.Hour) // no limit
+	if m.Take(limiter.Syncs, limiter.User(1), 1) != 0 {
+		t.Error("a kind without a limit was drained")
+	}
+}

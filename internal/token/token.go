@@ -1,6 +1,7 @@
 package token
 
 import (
+	"bytes"
 	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
@@ -34,30 +35,36 @@ type Verifier interface {
 	Verify(token []byte) (user uint64, expires time.Time, err error)
 }
 
-// keySuffix ends the name of every key file; what precedes it is the kid.
-const keySuffix = ".pem"
-
-// Keys signs and verifies tokens: JWTs with alg EdDSA (Ed25519), whose header
-// names the key (kid) and whose claims are the user as a decimal sub and exp.
-// Keys do not change after they were loaded; methods may be called concurrently.
+// Keys signs and verifies tokens: JWTs whose header names the key (kid) and whose claims
+// are the user as a decimal sub and exp. A key takes one alg, EdDSA (Ed25519) or HS256,
+// and the token's own alg has no say in it. Keys do not change after they were loaded;
+// methods may be called concurrently.
 type Keys struct {
-	dir     string
-	public  map[string]ed25519.PublicKey // by kid
-	newest  string                       // the kid that signs
-	private ed25519.PrivateKey           // its key, nil when the folder has public keys only
+	dir    string
+	keys   map[string]key // by kid
+	signer string         // the kid that signs, "" if none can
 }
 
-// LoadKeys reads the keys of a folder: a file <kid>.pem each, with an Ed25519
-// private key in PKCS #8 (mode 0600), which signs and verifies, or a public key,
-// which only verifies. Of several private keys the one whose kid sorts last
-// signs; the kids that OpenKeys makes begin with the date, so that is the newest.
-// A folder without a key is an error.
+// key is what a token that names it is checked with, and perhaps signed.
+type key struct {
+	method jwt.SigningMethod
+	verify any
+	sign   any // nil when it only verifies
+}
+
+// LoadKeys reads the keys of a folder. A file <kid>.pem holds an Ed25519 private key in
+// PKCS #8 (mode 0600), which signs and verifies, or a public key, which only verifies. A
+// file <kid>.secret (mode 0600) holds a secret that is shared with another program, which
+// signs by HS256: what is in it without white space around it. Of several private keys the
+// one whose kid sorts last signs; the kids that OpenKeys makes begin with the date, so
+// that is the newest. A secret signs only where there is no private key. A folder without
+// a key is an error.
 func LoadKeys(dir string) (*Keys, error) {
 	k, err := readKeys(dir)
 	if err != nil {
 		return nil, err
 	}
-	if len(k.public) == 0 {
+	if len(k.keys) == 0 {
 		return nil, fmt.Errorf("token: there is no key in %s", dir)
 	}
 	return k, nil
@@ -71,7 +78,7 @@ func OpenKeys(dir string) (*Keys, error) {
 		return nil, fmt.Errorf("token: cannot create the folder for keys: %w", err)
 	}
 	k, err := readKeys(dir)
-	if err != nil || len(k.public) > 0 {
+	if err != nil || len(k.keys) > 0 {
 		return k, err
 	}
 	if err := createKey(dir, time.Now()); err != nil {
@@ -88,63 +95,103 @@ func readKeys(dir string) (*Keys, error) {
 	if err != nil {
 		return nil, fmt.Errorf("token: cannot read keys: %w", err)
 	}
-	k := &Keys{dir: dir, public: make(map[string]ed25519.PublicKey)}
+	k := &Keys{dir: dir, keys: make(map[string]key)}
 	for _, file := range files { // in the order of their names
-		kid, ok := strings.CutSuffix(file.Name(), keySuffix)
-		if !ok || kid == "" {
+		suffix := filepath.Ext(file.Name())
+		read := readers[suffix]
+		kid := strings.TrimSuffix(file.Name(), suffix)
+		if read == nil || kid == "" {
 			continue
 		}
-		public, private, err := readKey(filepath.Join(dir, file.Name()))
+		if _, twice := k.keys[kid]; twice {
+			return nil, fmt.Errorf("token: two keys in %s are called %s, which a token could not tell apart: rename one", dir, kid)
+		}
+		one, err := read(filepath.Join(dir, file.Name()))
 		if err != nil {
 			return nil, err
 		}
-		k.public[kid] = public
-		if private != nil {
-			k.newest, k.private = kid, private
+		k.keys[kid] = one
+		if one.sign != nil && (one.method == jwt.SigningMethodEdDSA || k.keys[k.signer].method != jwt.SigningMethodEdDSA) {
+			k.signer = kid
 		}
 	}
 	return k, nil
 }
 
-// readKey reads one key file; private is nil when it has a public key only.
-func readKey(path string) (public ed25519.PublicKey, private ed25519.PrivateKey, err error) {
+// pemSuffix ends the name of a file with an Ed25519 key; what precedes it is the kid.
+const pemSuffix = ".pem"
+
+// readers are how key files are read, by how their names end.
+var readers = map[string]func(path string) (key, error){pemSuffix: readPEM, ".secret": readSecret}
+
+// read reads a key file that nobody else can change.
+func read(path string) ([]byte, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
-		return nil, nil, fmt.Errorf("token: cannot read a key: %w", err)
+		return nil, fmt.Errorf("token: cannot read a key: %w", err)
 	}
 	if err := folder.Check(path); err != nil {
-		return nil, nil, fmt.Errorf("token: a key is refused, for whoever can change it logs in as anyone: %w", err)
+		return nil, fmt.Errorf("token: a key is refused, for whoever can change it logs in as anyone: %w", err)
+	}
+	return data, nil
+}
+
+// minSecret is how many bytes a secret has at least, as RFC 7518 wants it for HS256:
+// shorter ones can be guessed from a single token.
+const minSecret = 32
+
+// readSecret reads a secret.
+func readSecret(path string) (key, error) {
+	data, err := read(path)
+	if err == nil {
+		err = checkMode(path)
+	}
+	if err != nil {
+		return key{}, err
+	}
+	secret := bytes.TrimSpace(data)
+	if len(secret) < minSecret {
+		return key{}, fmt.Errorf("token: the secret in %s has %d bytes, and fewer than %d can be guessed: make one with head -c 32 /dev/urandom | base64", path, len(secret), minSecret)
+	}
+	return key{jwt.SigningMethodHS256, secret, secret}, nil
+}
+
+// readPEM reads an Ed25519 key.
+func readPEM(path string) (key, error) {
+	data, err := read(path)
+	if err != nil {
+		return key{}, err
 	}
 	block, _ := pem.Decode(data)
 	if block == nil {
-		return nil, nil, fmt.Errorf("token: %s is not a PEM file", path)
+		return key{}, fmt.Errorf("token: %s is not a PEM file", path)
 	}
-	var key any
+	var parsed any
 	switch block.Type {
 	case "PRIVATE KEY":
 		if err := checkMode(path); err != nil {
-			return nil, nil, err
+			return key{}, err
 		}
-		key, err = x509.ParsePKCS8PrivateKey(block.Bytes)
+		parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	case "PUBLIC KEY":
-		key, err = x509.ParsePKIXPublicKey(block.Bytes)
+		parsed, err = x509.ParsePKIXPublicKey(block.Bytes)
 	default:
 		err = fmt.Errorf("it holds a %s", block.Type)
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("token: %s is not an Ed25519 key in PKCS #8 or PKIX: %w", path, err)
+		return key{}, fmt.Errorf("token: %s is not an Ed25519 key in PKCS #8 or PKIX: %w", path, err)
 	}
-	switch key := key.(type) {
+	switch parsed := parsed.(type) {
 	case ed25519.PrivateKey:
-		return key.Public().(ed25519.PublicKey), key, nil
+		return key{jwt.SigningMethodEdDSA, parsed.Public(), parsed}, nil
 	case ed25519.PublicKey:
-		return key, nil, nil
+		return key{jwt.SigningMethodEdDSA, parsed, nil}, nil
 	default:
-		return nil, nil, fmt.Errorf("token: %s is not an Ed25519 key but a %T", path, key)
+		return key{}, fmt.Errorf("token: %s is not an Ed25519 key but a %T", path, parsed)
 	}
 }
 
-// checkMode refuses a private key that others than its owner may touch: whoever
+// checkMode refuses a private key or a secret that others than its owner may touch: whoever
 // reads it can log in as anybody.
 func checkMode(path string) error {
 	info, err := os.Stat(path)
@@ -152,7 +199,7 @@ func checkMode(path string) error {
 		return fmt.Errorf("token: cannot read a key: %w", err)
 	}
 	if mode := info.Mode().Perm(); mode&^0o600 != 0 {
-		return fmt.Errorf("token: the private key %s has mode %04o, so others than its owner may be able to use it; run chmod 0600 on it, or replace the key if it may have been read", path, mode)
+		return fmt.Errorf("token: %s, with which tokens are signed, has mode %04o, so others than its owner may be able to use it; run chmod 0600 on it, or replace the key if it may have been read", path, mode)
 	}
 	return nil
 }
@@ -187,7 +234,7 @@ func createKey(dir string, now time.Time) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := os.Rename(temp.Name(), filepath.Join(dir, kid+keySuffix)); err != nil {
+	if err := os.Rename(temp.Name(), filepath.Join(dir, kid+pemSuffix)); err != nil {
 		return err
 	}
 	return cmp.Or(syncDir(dir), syncDir(filepath.Dir(dir))) // the folder may be new as well
@@ -201,28 +248,27 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-// Sign makes a token with which user can log in until now plus ttl, signed by
-// the newest private key.
+// Sign makes a token with which user can log in until now plus ttl.
 func (k *Keys) Sign(user uint64, ttl time.Duration, now time.Time) (string, error) {
-	if k.private == nil {
+	by, ok := k.keys[k.signer]
+	if !ok {
 		return "", fmt.Errorf("token: %s holds public keys only, which cannot sign: %w", k.dir, fs.ErrNotExist)
 	}
 	if user == 0 {
 		return "", errors.New("token: there is no user 0")
 	}
-	token := jwt.NewWithClaims(jwt.SigningMethodEdDSA, jwt.RegisteredClaims{
+	token := jwt.NewWithClaims(by.method, jwt.RegisteredClaims{
 		Subject:   strconv.FormatUint(user, 10),
 		IssuedAt:  jwt.NewNumericDate(now),
 		ExpiresAt: jwt.NewNumericDate(now.Add(ttl)),
 	})
-	token.Header["kid"] = k.newest
-	return token.SignedString(k.private)
+	token.Header["kid"] = k.signer
+	return token.SignedString(by.sign)
 }
 
-// parser takes EdDSA and nothing else: the token's own alg must not choose how
-// the token is checked.
+// parser takes the methods of keys and no other.
 var parser = jwt.NewParser(
-	jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg()}),
+	jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg(), jwt.SigningMethodHS256.Alg()}),
 	jwt.WithExpirationRequired(),
 )
 
@@ -243,11 +289,12 @@ func (k *Keys) Verify(token []byte) (user uint64, expires time.Time, err error) 
 	return user, claims.ExpiresAt.Time, nil // which the parser demands
 }
 
-// find gives the key that the token names.
+// find gives the key that the token names, if the token is signed by that key's method: a
+// public key, which is no secret, is never taken for a secret of HS256.
 func (k *Keys) find(token *jwt.Token) (any, error) {
 	kid, _ := token.Header["kid"].(string)
-	if public, ok := k.public[kid]; ok {
-		return public, nil
+	if named, ok := k.keys[kid]; ok && named.method == token.Method {
+		return named.verify, nil
 	}
 	return nil, jwt.ErrTokenUnverifiable
 }

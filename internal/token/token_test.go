@@ -156,6 +156,33 @@ func TestSign(t *testing.T) {
 	}
 }
 
+// A secret signs where nothing else can, and only there.
+func TestSecretsSignInNeed(t *testing.T) {
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "z.secret"), []byte(strings.Repeat("s", 40)), 0o600)
+	alone, err := token.OpenKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signed := mustSign(t, alone, 5)
+	if kid := kidOf(t, signed); kid != "z" {
+		t.Errorf("signed with %s", kid)
+	}
+	writeKey(t, dir, "a", false)
+	both, err := token.LoadKeys(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if kid := kidOf(t, mustSign(t, both, 5)); kid != "a" {
+		t.Errorf("signed with %s though there is a private key", kid)
+	}
+	for _, k := range []*token.Keys{alone, both} {
+		if user, _, err := k.Verify([]byte(signed)); err != nil || user != 5 {
+			t.Errorf("user %d (%v), want 5", user, err)
+		}
+	}
+}
+
 func TestPublicKeysOnlyVerify(t *testing.T) {
 	dir := t.TempDir()
 	_, private := writeKey(t, dir, "theirs", true)
@@ -181,6 +208,8 @@ func TestBadTokens(t *testing.T) {
 	dir := t.TempDir()
 	public, private := writeKey(t, dir, "k", false)
 	_, stranger := writeKey(t, t.TempDir(), "k", false)
+	secret := strings.Repeat("s", 32)
+	writeFile(t, filepath.Join(dir, "s.secret"), []byte(secret+"\n"), 0o600)
 	ec, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
@@ -213,6 +242,11 @@ func TestBadTokens(t *testing.T) {
 		"not signed":                     {jwt.SigningMethodNone, jwt.UnsafeAllowNoneSignatureType, "k", good, token.ErrInvalid},
 		"HS256 with the public key":      {jwt.SigningMethodHS256, []byte(public), "k", good, token.ErrInvalid},
 		"HS256 with the public key file": {jwt.SigningMethodHS256, publicPEM, "k", good, token.ErrInvalid},
+		"HS256":                          {jwt.SigningMethodHS256, []byte(secret), "s", good, nil},
+		"HS256, expired":                 {jwt.SigningMethodHS256, []byte(secret), "s", claims("5", -time.Second), token.ErrExpired},
+		"HS256 with another secret":      {jwt.SigningMethodHS256, []byte(secret + "\n"), "s", good, token.ErrInvalid},
+		"HS512 with the secret":          {jwt.SigningMethodHS512, []byte(secret), "s", good, token.ErrInvalid},
+		"EdDSA in the secret's name":     {jwt.SigningMethodEdDSA, private, "s", good, token.ErrInvalid},
 		"ES256":                          {jwt.SigningMethodES256, ec, "k", good, token.ErrInvalid},
 		"no kid":                         {jwt.SigningMethodEdDSA, private, nil, good, token.ErrInvalid},
 		"an empty kid":                   {jwt.SigningMethodEdDSA, private, "", good, token.ErrInvalid},
@@ -276,6 +310,16 @@ func TestBadKeyFiles(t *testing.T) {
 		"damaged": {func(dir string) {
 			writeFile(t, filepath.Join(dir, "k.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: []byte{1}}), 0o600)
 		}, "not an Ed25519 key"},
+		"a secret that others may read": {func(dir string) {
+			writeFile(t, filepath.Join(dir, "k.secret"), []byte(strings.Repeat("s", 32)), 0o644)
+		}, "chmod 0600"},
+		"a short secret": {func(dir string) {
+			writeFile(t, filepath.Join(dir, "k.secret"), []byte(strings.Repeat("s", 31)+"\n"), 0o600)
+		}, "has 31 bytes"},
+		"two keys of one name": {func(dir string) {
+			writeKey(t, dir, "k", false)
+			writeFile(t, filepath.Join(dir, "k.secret"), []byte(strings.Repeat("s", 32)), 0o600)
+		}, "rename one"},
 		"another kind of key": {func(dir string) {
 			writeFile(t, filepath.Join(dir, "k.pem"), pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: ecDER}), 0o600)
 		}, "not an Ed25519 key"},

@@ -34,14 +34,15 @@ func (c *Client) ackBy() time.Time {
 	return by
 }
 
-// received notes that a conversation has advanced, or that the server pushed
-// again what this device has. owed says that the server waits for a PUSHACK.
+// received notes that a conversation has advanced, or that the server pushed again
+// what this device has. owed says that the server waits for a PUSHACK. What is in
+// the queue counts once the app has taken it; collect hears of that.
 func (c *Client) received(v *conversation, owed bool) {
-	if c.opts.handler.Message != nil {
-		v.received = v.next - 1
+	before := v.received
+	v.received = c.queue.reached(v, v.next-1)
+	if v.received != before || owed && v.received == v.next-1 {
 		c.mark(v, owed)
 	}
-	// For a Messages loop it is the loop that receives: collect hears of it.
 }
 
 // mark plans a PUSHACK, if one is owed, and storing the cursor, if there is a
@@ -54,7 +55,7 @@ func (c *Client) mark(v *conversation, owed bool) {
 	}
 }
 
-// collect notes what the Messages loop has received.
+// collect notes what the app has received.
 func (c *Client) collect() {
 	for _, v := range c.queue.collect() {
 		c.mark(v, true)
@@ -66,7 +67,7 @@ func (c *Client) collect() {
 func (c *Client) uncork() error {
 	due := !c.due.ack.IsZero() && !c.link.now.Before(c.due.ack)
 	c.mu.Lock()
-	drained := c.closing && c.out.live == 0
+	drained := c.mayEnd()
 	along := len(c.wire.pending) > 0 && c.link.now.Sub(c.link.acked) >= c.link.pause
 	if drained || due || along {
 		c.due.ack = time.Time{}
@@ -95,32 +96,29 @@ func (c *Client) ack(all bool) {
 	}
 	c.link.acked = c.link.now
 	c.link.pause = ackPause/2 + rand.N(ackPause)
-	in.acked, in.cursors = in.acked[:0], in.cursors[:0]
+	in.acked, in.records = in.acked[:0], in.records[:0]
 	n := len(in.unacked)
 	if !all {
 		n = min(n, maxAcks)
 	}
 	for _, v := range in.unacked[:n] {
-		cursor := Cursor{Target: v.target, Seq: v.received}
 		if v.owed && v.received > 0 {
-			c.wire.pending = cursor.AppendPushAck(c.wire.pending, 0)
+			c.wire.pending = protocol.Cursor{Target: v.target.wire(), Seq: v.received}.AppendPushAck(c.wire.pending, 0)
 			in.acked = append(in.acked, v)
 		}
 		if c.opts.store != nil {
-			in.cursors = append(in.cursors, cursor)
+			in.records = append(in.records, record{kind: recordReceived, target: v.target, seq: v.received})
 		}
 		v.dirty, v.owed = false, false
 	}
 	in.unacked = slices.Delete(in.unacked, 0, n)
-	if c.opts.store != nil {
-		c.opts.store.SetReceived(in.cursors)
-	}
+	c.journal.append(in.records...)
 }
 
 // acksFailed plans the last PUSHACKs anew when the server could not take one of
 // them; it does not say which.
 func (c *Client) acksFailed(e *Error) {
-	if e.Code.Action() != protocol.ActionRetry {
+	if e.Code.action() != protocol.ActionRetry {
 		return
 	}
 	c.repeatAcks()

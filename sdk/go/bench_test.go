@@ -69,8 +69,8 @@ func pushes(dst []byte, seq uint64, n int) []byte {
 	body := make([]byte, 128)
 	for i := range n {
 		dst = protocol.Message{
-			Target: User(1), Seq: seq + uint64(i), Time: 1, Sender: 2, Device: 3,
-			ClientID: seq, Content: ContentText, Body: body,
+			Target: User(1).wire(), Seq: seq + uint64(i), Time: 1, Sender: 2, Device: 3,
+			ClientID: seq, Content: protocol.ContentText, Body: body,
 		}.AppendFrame(dst)
 	}
 	return dst
@@ -83,19 +83,22 @@ func BenchmarkReceive(b *testing.B) {
 		b.Run("batch="+strconv.Itoa(batch), func(b *testing.B) {
 			var received atomic.Int64
 			done := make(chan struct{})
-			_, conn := peerConn(b, WithHandler(Handler{Message: func(m Message) {
+			_, conn := peerConn(b, WithHandler(Handler{Message: func(context.Context, *Client, Message) error {
 				if received.Add(1) == int64(b.N) {
 					close(done)
 				}
+				return nil
 			}}))
 			var wg sync.WaitGroup
-			wg.Go(func() { io.Copy(io.Discard, conn) })
+			var sent atomic.Int64
+			wg.Go(func() { historian(conn, &sent) })
 			b.ReportAllocs()
 			b.ResetTimer()
 			wg.Go(func() {
 				var buf []byte
 				for seq := 1; seq <= b.N; seq += batch {
 					buf = pushes(buf[:0], uint64(seq), min(batch, b.N-seq+1))
+					sent.Store(int64(min(seq+batch-1, b.N)))
 					conn.Write(buf)
 				}
 			})
@@ -104,6 +107,36 @@ func BenchmarkReceive(b *testing.B) {
 			conn.Close()
 			wg.Wait()
 		})
+	}
+}
+
+// historian answers HISTORY, which a client asks for whose app was not scheduled for
+// a while, until the connection ends.
+func historian(conn net.Conn, sent *atomic.Int64) {
+	var in input
+	in.reset()
+	defer in.release()
+	for in.read(conn) == nil {
+		for {
+			f, n, err := protocol.Split(in.data, protocol.MaxFrame)
+			if n == 0 || err != nil {
+				break
+			}
+			in.data = in.data[n:]
+			var ask protocol.History
+			if f.Type != protocol.TypeHistory || ask.Decode(f.Payload) != nil {
+				continue
+			}
+			head := uint64(sent.Load())
+			page := protocol.Messages{Target: ask.Target, First: ask.Seq, Last: min(head, ask.Seq+uint64(ask.Limit)-1), Head: head}
+			frame := page.AppendFrame(nil, f.Request)
+			for seq := page.First; seq <= page.Last; seq++ {
+				m := pushes(nil, seq, 1)
+				frame = protocol.AppendMessage(frame, m[protocol.HeaderSize:])
+				page.Count++
+			}
+			conn.Write(page.Finish(frame, 0))
+		}
 	}
 }
 
@@ -131,35 +164,36 @@ func acker(conn net.Conn) {
 	}
 }
 
-// BenchmarkSend measures a message of 128 bytes from SendFunc to its ack, for
-// different windows, the acks sending the next ones.
+// BenchmarkSend measures a message of 128 bytes from Post to its outcome, for
+// different windows, the outcomes sending the next ones.
 func BenchmarkSend(b *testing.B) {
 	for _, window := range []int{1, 32, 256} {
 		b.Run("window="+strconv.Itoa(window), func(b *testing.B) {
-			c, conn := peerConn(b, WithWindow(window), WithHandler(Handler{Message: func(Message) {}}))
-			var wg sync.WaitGroup
-			wg.Go(func() { acker(conn) })
 			draft := Draft{Content: ContentText, Body: make([]byte, 128)}
 			done := make(chan struct{})
 			var taken, acked atomic.Int64
-			var next func(Ack, error)
-			send := func() {
+			send := func(ctx context.Context, c *Client) {
 				if taken.Add(1) <= int64(b.N) {
-					if err := c.SendFunc(User(2), draft, next); err != nil {
+					if _, err := c.Post(ctx, User(2), draft); err != nil {
 						b.Error(err)
 					}
 				}
 			}
-			next = func(Ack, error) {
-				if acked.Add(1) == int64(b.N) {
-					close(done)
-				}
-				send()
-			}
+			c, conn := peerConn(b, WithWindow(window), WithHandler(Handler{
+				Message: func(context.Context, *Client, Message) error { return nil },
+				Outcome: func(ctx context.Context, c *Client, _ Outcome) {
+					if acked.Add(1) == int64(b.N) {
+						close(done)
+					}
+					send(ctx, c)
+				},
+			}))
+			var wg sync.WaitGroup
+			wg.Go(func() { acker(conn) })
 			b.ReportAllocs()
 			b.ResetTimer()
 			for range window {
-				send()
+				send(b.Context(), c)
 			}
 			<-done
 			b.StopTimer()
@@ -171,7 +205,7 @@ func BenchmarkSend(b *testing.B) {
 
 // BenchmarkSendAndWait measures Send from many goroutines.
 func BenchmarkSendAndWait(b *testing.B) {
-	c, conn := peerConn(b, WithHandler(Handler{Message: func(Message) {}}))
+	c, conn := peerConn(b, WithHandler(Handler{Message: func(context.Context, *Client, Message) error { return nil }}))
 	var wg sync.WaitGroup
 	wg.Go(func() { acker(conn) })
 	draft := Draft{Content: ContentText, Body: make([]byte, 128)}
@@ -193,10 +227,11 @@ func BenchmarkSendAndWait(b *testing.B) {
 func TestReceivingAllocatesPerRead(t *testing.T) {
 	received := make(chan struct{})
 	var count, want int
-	c, conn := peerConn(t, WithHandler(Handler{Message: func(Message) {
+	c, conn := peerConn(t, WithHandler(Handler{Message: func(context.Context, *Client, Message) error {
 		if count++; count == want {
 			received <- struct{}{}
 		}
+		return nil
 	}}))
 	const batch, rounds = 8, 200 // a batch fits one read
 	var frames [][]byte
@@ -213,7 +248,7 @@ func TestReceivingAllocatesPerRead(t *testing.T) {
 	if allocated > 4 {
 		t.Errorf("%.1f allocations for a read of %d messages", allocated, batch)
 	}
-	if c.State() != Online {
+	if c.State() != StateOnline {
 		t.Error(c.State())
 	}
 }

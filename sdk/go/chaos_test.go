@@ -101,8 +101,11 @@ func TestChaos(t *testing.T) {
 		clients = append(clients, c)
 		note := d.handler().Message
 		wg.Go(func() {
-			for m := range c.Messages(loops) {
-				note(m)
+			for m, err := range c.Messages(loops) {
+				if err != nil {
+					t.Error(err)
+				}
+				note(loops, c, m)
 			}
 		})
 	}
@@ -126,17 +129,16 @@ func TestChaos(t *testing.T) {
 					t.Error(err)
 				}
 				for rng.IntN(2) == 0 {
-					senders.Add(1)
-					err := c.SendFunc(to, Text("burst"), func(_ Ack, err error) {
-						defer senders.Done()
-						if err != nil {
+					burst, err := c.Post(testContext(t), to, Text("burst"))
+					if err != nil {
+						t.Error(err)
+						continue
+					}
+					senders.Go(func() {
+						if _, err := burst.Wait(testContext(t)); err != nil {
 							t.Error(err)
 						}
 					})
-					if err != nil { // the window has room for all
-						t.Error(err)
-						senders.Done()
-					}
 				}
 			}
 		})
@@ -194,15 +196,16 @@ func (s *server) owed(user, device uint64) map[Target][]uint64 {
 	defer s.mu.Unlock()
 	want := map[Target][]uint64{}
 	for key, v := range s.conversations {
+		target := targetOf(key.Target(user))
 		if key.Kind == protocol.KindDirect && key.A != user && key.B != user {
 			continue
 		}
 		for _, m := range v.messages {
 			if m.Device != device {
-				want[key.Target(user)] = append(want[key.Target(user)], m.Seq)
+				want[target] = append(want[target], m.Seq)
 			}
 		}
-		slices.Sort(want[key.Target(user)])
+		slices.Sort(want[target])
 	}
 	return want
 }

@@ -2,8 +2,11 @@ package gannet
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"math/rand/v2"
+	"net"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 )
@@ -13,34 +16,36 @@ type State int32
 
 // The states.
 const (
-	Connecting State = iota // dialling, logging in or pausing between attempts
-	Online                  // logged in
-	Closed                  // for good
+	StateIdle       State = iota // Connect was not called yet
+	StateConnecting              // dialling, logging in or pausing between attempts
+	StateOnline                  // logged in
+	StateClosed                  // for good
 )
 
 // String names the state.
 func (s State) String() string {
-	return [...]string{"connecting", "online", "closed"}[s]
+	return [...]string{"idle", "connecting", "online", "closed"}[s]
 }
 
 // Client is one device of one user, connected for as long as it is not closed.
 //
-// One goroutine, the reader, lives as long as the client: it connects, reads,
-// calls the hooks, keeps all times by the read deadline of the connection, and
-// connects again. What it alone touches needs no lock. Everything that callers
-// touch too is under mu; nobody waits for the network, a hook or the disk's
-// fsync while holding it. The queue and the store have locks of their own, taken
-// after mu where both are held.
+// One goroutine, the reader, lives as long as the client is connected or wants to
+// be: it connects, reads, keeps all times by the read deadline of the connection,
+// and connects again. What it alone touches needs no lock. Everything that callers
+// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
+// while holding it. The queue, the hooks and the journal have locks of their own,
+// taken after mu where both are held.
 type Client struct {
-	addr   string
+	addrs  []string // shuffled
+	next   int      // of addrs, the one to be tried; the reader's
 	opts   options
 	device uint64
 
 	passing bool // the device was made for this client and is not used again
 
-	life  context.Context // ends when Close will wait no longer
+	life  context.Context // ends when Close will wait no longer, and when the client has ended
 	end   context.CancelCauseFunc
-	first chan error    // the outcome of the first login, for Dial
+	ready chan struct{} // closed at the first login
 	quit  chan struct{} // closed when Close begins or the client stops
 	ended chan struct{} // closed when the reader is through
 	wake  chan struct{} // ends a pause of the reader
@@ -51,15 +56,22 @@ type Client struct {
 	corked atomic.Bool // the reader will flush at the end of its turn
 
 	mu       sync.Mutex
+	started  bool // the reader runs or has run
 	closing  bool
+	hasty    bool // Close was called by a hook: it does not wait for that one
 	wire     writer
 	out      pending
+	reads    reads
 	requests []*request
+	flushes  []*flush
 	numbers  counter
+	lastFail error // why the last attempt or connection ended
 	err      error // why it stopped for good
 	closeErr error // what Close returns
 
-	queue queue // for Messages
+	journal journal
+	queue   queue // messages for Messages or Handler.Message
+	hooks   hooks
 
 	in    input     // the reader's
 	inbox inbox     // the reader's
@@ -67,7 +79,119 @@ type Client struct {
 	due   deadlines // the reader's
 }
 
-// User gives the user whom the token names.
+// New makes a client that is not connected. It checks the address and options and
+// loads the Store. Messages may be sent already: they wait for Connect.
+//
+// addr is the host:port of the server, or several of them with commas between,
+// all of one server: they are tried in random order. token is what the server's
+// operator gave out.
+func New(addr, token string, opts ...Option) (*Client, error) {
+	o := options{
+		token:      func(context.Context) (string, error) { return token, nil },
+		dial:       new(net.Dialer).DialContext,
+		backoffMin: defaultBackoffMin,
+		backoffMax: defaultBackoffMax,
+		window:     defaultWindow,
+	}
+	for _, opt := range opts {
+		if err := opt(&o); err != nil {
+			return nil, err
+		}
+	}
+	c := &Client{
+		opts:  o,
+		ready: make(chan struct{}),
+		quit:  make(chan struct{}),
+		ended: make(chan struct{}),
+		wake:  make(chan struct{}, 1),
+	}
+	for a := range strings.SplitSeq(addr, ",") {
+		if err := checkAddress(a); err != nil {
+			return nil, err
+		}
+		c.addrs = append(c.addrs, a)
+	}
+	rand.Shuffle(len(c.addrs), func(i, k int) { c.addrs[i], c.addrs[k] = c.addrs[k], c.addrs[i] })
+	c.queue.init()
+	c.hooks.init(&c.queue, o.handler.Message != nil)
+	if err := c.remember(); err != nil {
+		return nil, err
+	}
+	c.life, c.end = context.WithCancelCause(context.Background())
+	c.hooks.life, c.hooks.cancel = context.WithCancel(context.WithValue(context.Background(), hookKey{}, c))
+	return c, nil
+}
+
+func checkAddress(addr string) error {
+	host, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("gannet: address %q: %w", addr, err)
+	}
+	if n, err := strconv.ParseUint(port, 10, 16); host == "" || err != nil || n == 0 {
+		return fmt.Errorf("gannet: address %q is not host:port", addr)
+	}
+	return nil
+}
+
+// Dial makes a client with New and connects it. Within ctx it keeps trying when
+// the connection is refused or breaks, or the server says that a later attempt may
+// succeed; any other failure returns at once. When it fails the client is closed.
+// ctx bounds Dial alone, not the client.
+func Dial(ctx context.Context, addr, token string, opts ...Option) (*Client, error) {
+	c, err := New(addr, token, opts...)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.Connect(ctx); err != nil {
+		c.mu.Lock()
+		c.stopTaking()
+		c.mu.Unlock()
+		c.end(err)
+		c.hooks.cancel()
+		<-c.ended
+		return nil, err
+	}
+	return c, nil
+}
+
+// Connect begins to connect, and returns once the client is logged in and the
+// sync of what it missed has begun. It returns with an error when the client has
+// ended for good, or when ctx ends; then the client goes on trying, and Connect
+// may be called again to wait for it. An app that may start offline gives it a
+// short ctx.
+func (c *Client) Connect(ctx context.Context) error {
+	c.mu.Lock()
+	if !c.started && !c.closing {
+		c.started = true
+		c.state.Store(int32(StateConnecting))
+		go c.run()
+	}
+	closing := c.closing
+	c.mu.Unlock()
+	ready := c.ready
+	if closing {
+		ready = nil // also when it has been logged in
+	}
+	select {
+	case <-ready:
+		return nil
+	case <-c.ended:
+		if err := c.Err(); err != nil {
+			return err
+		}
+		return ErrClosed
+	case <-ctx.Done():
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		if c.lastFail != nil {
+			return fmt.Errorf("gannet: connect: %w (the last attempt: %w)", ctx.Err(), c.lastFail)
+		}
+		return fmt.Errorf("gannet: connect: %w", ctx.Err())
+	}
+}
+
+// User gives the user whom the token names, 0 before the first login unless the
+// Store knows.
 func (c *Client) User() uint64 { return c.user.Load() }
 
 // Device gives the device id.
@@ -76,94 +200,23 @@ func (c *Client) Device() uint64 { return c.device }
 // State gives the state.
 func (c *Client) State() State { return State(c.state.Load()) }
 
-// Err says why the client closed for good: what the server refused. It is nil
-// while the client works and after a Close.
+// Done is closed when the client has ended for good; Err says why.
+func (c *Client) Done() <-chan struct{} { return c.ended }
+
+// Err says why the client ended for good: what the server refused, or an
+// *OwnerError. It is nil while the client works and after a Close.
 func (c *Client) Err() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.err
 }
 
-// Close takes no more messages, waits until ctx ends for the acks of those that
-// were sent, and ends everything. It returns nil when all were acked, otherwise
-// why not; a second Close returns the same. What was not acked is told
-// ErrClosed; a Store keeps it for the next Dial.
-func (c *Client) Close(ctx context.Context) error {
+// Waiting counts the messages that were taken and are neither acked nor refused,
+// those of a life before included.
+func (c *Client) Waiting() int {
 	c.mu.Lock()
-	c.stopTaking()
-	c.mu.Unlock()
-	c.poke()
-	select {
-	case <-c.ended:
-	case <-ctx.Done():
-		c.end(ctx.Err())
-		<-c.ended
-	}
-	return c.closeErr
-}
-
-// stopTaking refuses new messages and requests from now on. The caller holds mu.
-func (c *Client) stopTaking() {
-	if !c.closing {
-		c.closing = true
-		close(c.quit)
-	}
-}
-
-// finish ends the client for good: everybody who waits is told why. It is the
-// last that the reader does.
-func (c *Client) finish(why error) {
-	c.mu.Lock()
-	c.stopTaking()
-	if c.err == nil && !errors.Is(why, errDrained) && c.life.Err() == nil {
-		c.err = why
-	}
-	tell := c.err
-	if tell == nil {
-		tell = ErrClosed
-	}
-	if c.life.Err() != nil {
-		why = context.Cause(c.life)
-	}
-	left := c.out.abandon()
-	if len(left) > 0 {
-		c.closeErr = fmt.Errorf("gannet: closed with %d messages not acked: %w", len(left), why)
-	}
-	requests := c.requests
-	c.requests = nil
-	stopped := c.err
-	c.mu.Unlock()
-
-	c.end(ErrClosed)
-	for _, e := range left {
-		if e.done != nil {
-			e.done(Ack{}, tell)
-		}
-	}
-	for _, r := range requests {
-		r.reply <- answer{err: tell}
-	}
-	c.setState(Closed, stopped)
-	select {
-	case c.first <- why:
-	default: // Dial has its answer
-	}
-	close(c.ended)
-}
-
-// refusal is what a closed client answers. The caller holds mu.
-func (c *Client) refusal() error {
-	if c.err != nil {
-		return c.err
-	}
-	return ErrClosed
-}
-
-func (c *Client) setState(s State, why error) {
-	c.state.Store(int32(s))
-	if hook := c.opts.handler.State; hook != nil {
-		hook(s, why)
-	}
+	defer c.mu.Unlock()
+	return c.out.live
 }
 
 // poke makes the reader look for news now.
@@ -179,5 +232,18 @@ func (c *Client) poke() {
 		// The reader sets its own deadline first and looks at poked after, so
 		// one of the two always reaches it.
 		c.wire.conn.SetReadDeadline(past)
+	}
+}
+
+// warn and inform tell the app's logger, if there is one.
+func (c *Client) warn(what string, args ...any) {
+	if l := c.opts.log; l != nil {
+		l.Warn("gannet: "+what, args...)
+	}
+}
+
+func (c *Client) inform(what string, args ...any) {
+	if l := c.opts.log; l != nil {
+		l.Info("gannet: "+what, args...)
 	}
 }

@@ -13,7 +13,10 @@ import (
 	"gannet/protocol"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) {
+	// The pollers of the examples' servers live as long as their process.
+	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/cloudwego/netpoll.(*defaultPoll).Wait"))
+}
 
 func testContext(t testing.TB) context.Context {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
@@ -24,8 +27,14 @@ func testContext(t testing.TB) context.Context {
 // join dials as a user, with short pauses, and closes at the end of the test.
 func join(t testing.TB, s *server, user uint64, opts ...Option) *Client {
 	t.Helper()
+	return joinAt(t, s.addr(), user, opts...)
+}
+
+// joinAt is join for other addresses.
+func joinAt(t testing.TB, addr string, user uint64, opts ...Option) *Client {
+	t.Helper()
 	opts = append([]Option{WithBackoff(time.Millisecond, 10*time.Millisecond)}, opts...)
-	c, err := Dial(testContext(t), s.addr(), fmt.Sprint("user ", user), opts...)
+	c, err := Dial(testContext(t), addr, fmt.Sprint("user ", user), opts...)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -43,8 +52,8 @@ type diary struct {
 	changed  *sync.Cond
 	messages []Message
 	receipts []Receipt
-	states   []State
-	reasons  []error
+	events   []Event
+	outcomes []Outcome
 }
 
 func newDiary() *diary {
@@ -61,11 +70,15 @@ func (d *diary) handler() Handler {
 		d.changed.Broadcast()
 	}
 	return Handler{
-		Message: func(m Message) { note(func() { d.messages = append(d.messages, m) }) },
-		Receipt: func(r Receipt) { note(func() { d.receipts = append(d.receipts, r) }) },
-		State: func(s State, err error) {
-			note(func() { d.states, d.reasons = append(d.states, s), append(d.reasons, err) })
+		Message: func(_ context.Context, _ *Client, m Message) error {
+			note(func() { d.messages = append(d.messages, m) })
+			return nil
 		},
+		Receipt: func(_ context.Context, _ *Client, r Receipt) {
+			note(func() { d.receipts = append(d.receipts, r) })
+		},
+		Event:   func(_ context.Context, _ *Client, e Event) { note(func() { d.events = append(d.events, e) }) },
+		Outcome: func(_ context.Context, _ *Client, o Outcome) { note(func() { d.outcomes = append(d.outcomes, o) }) },
 	}
 }
 
@@ -114,9 +127,55 @@ func (d *diary) expect(t testing.TB, want ...string) {
 // so far: frames are handled in order.
 func (s *server) settled(t testing.TB, c *Client) {
 	t.Helper()
-	if err := c.MarkRead(testContext(t), User(1<<40), 0); err != nil {
+	if _, err := c.ask(testContext(t), protocol.TypeDone, protocol.Cursor{Target: User(1 << 40).wire()}.AppendRead); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// post takes a text.
+func post(t testing.TB, c *Client, to Target, text string) *Sending {
+	t.Helper()
+	s, err := c.Post(testContext(t), to, Text(text))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// kinds gives the kinds of the events that are not about catching up.
+func (d *diary) kinds() []EventKind {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	var list []EventKind
+	for _, e := range d.events {
+		if e.Kind != EventCaughtUp {
+			list = append(list, e.Kind)
+		}
+	}
+	return list
+}
+
+// last gives the last event of a kind.
+func (d *diary) last(k EventKind) Event {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for i := len(d.events) - 1; i >= 0; i-- {
+		if d.events[i].Kind == k {
+			return d.events[i]
+		}
+	}
+	return Event{}
+}
+
+// count gives how many events of a kind came. The caller holds mu, as until does.
+func (d *diary) count(k EventKind) int {
+	n := 0
+	for _, e := range d.events {
+		if e.Kind == k {
+			n++
+		}
+	}
+	return n
 }
 
 var pair = protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
@@ -124,45 +183,38 @@ var pair = protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
 func TestSendAndReceive(t *testing.T) {
 	s := newServer(t)
 	d := newDiary()
-	bob := join(t, s, 2, WithHandler(d.handler()), WithPlatform(Bot), WithName("test"))
+	bob := join(t, s, 2, WithHandler(d.handler()), WithPlatform(PlatformBot), WithName("test"))
 	alice := join(t, s, 1)
 
 	ack, err := alice.Send(testContext(t), User(2), Text("hello"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if ack.Seq != 1 || ack.Time.IsZero() || ack.ClientID == 0 {
+	if ack.Seq != 1 || ack.Time.IsZero() || ack.ID == 0 {
 		t.Errorf("ack %+v", ack)
 	}
 	d.expect(t, "hello")
 	m := d.messages[0]
 	if m.Conversation != User(1) || m.Sender != 1 || m.Seq != 1 || m.Content != ContentText ||
-		m.Device != alice.Device() || m.ClientID != ack.ClientID || !m.Time.Equal(ack.Time) {
+		m.Device != alice.Device() || m.ID != ack.ID || !m.Time.Equal(ack.Time) {
 		t.Errorf("message %+v", m)
 	}
-	if bob.User() != 2 || bob.State() != Online || bob.Err() != nil {
+	if bob.User() != 2 || bob.State() != StateOnline || bob.Err() != nil {
 		t.Errorf("user %d, %v, %v", bob.User(), bob.State(), bob.Err())
 	}
 	s.until("PUSHACK", func() bool { return s.delivered(2, pair) == 1 })
 }
 
-func TestHooksMaySend(t *testing.T) {
+func TestHooksMaySendAndWait(t *testing.T) {
 	s := newServer(t)
-	var bob *Client
-	ready := make(chan struct{})
-	bob = join(t, s, 2, WithHandler(Handler{Message: func(m Message) {
-		<-ready
-		if err := bob.SendFunc(m.Conversation, Text("re: "+m.Text()), nil); err != nil {
-			t.Error(err)
-		}
+	join(t, s, 2, WithHandler(Handler{Message: func(ctx context.Context, bob *Client, m Message) error {
+		_, err := bob.Send(ctx, m.Conversation, Text("re: "+m.Text()))
+		return err
 	}}))
-	close(ready)
 	d := newDiary()
 	alice := join(t, s, 1, WithHandler(d.handler()))
 	for _, text := range []string{"a", "b", "c"} {
-		if err := alice.SendFunc(User(2), Text(text), nil); err != nil {
-			t.Fatal(err)
-		}
+		post(t, alice, User(2), text)
 	}
 	d.expect(t, "re: a", "re: b", "re: c")
 }
@@ -185,7 +237,7 @@ func TestReceipt(t *testing.T) {
 	s := newServer(t)
 	d := newDiary()
 	join(t, s, 1, WithHandler(d.handler()))
-	s.emit(protocol.Receipt{Target: User(1), User: 2, Device: 5, Delivered: 4, Read: 3}.AppendFrame(nil))
+	s.emit(protocol.Receipt{Target: User(1).wire(), User: 2, Device: 5, Delivered: 4, Read: 3}.AppendFrame(nil))
 	d.until(t, "a receipt", func() bool { return len(d.receipts) == 1 })
 	if want := (Receipt{Conversation: User(2), User: 2, Device: 5, Delivered: 4, Read: 3}); d.receipts[0] != want {
 		t.Errorf("receipt %+v, want %+v", d.receipts[0], want)

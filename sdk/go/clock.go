@@ -27,6 +27,7 @@ type deadlines struct {
 	fetch time.Time // repeat a HISTORY or SYNC that failed
 	send  time.Time // repeat SENDs that failed
 	ask   time.Time // repeat other requests that failed
+	again time.Time // fetch what the app refused
 }
 
 // soonest moves t to d unless t is earlier already.
@@ -39,7 +40,7 @@ func soonest(t *time.Time, d time.Time) {
 // next gives the earliest.
 func (d *deadlines) next() time.Time {
 	t := d.beat
-	for _, other := range [...]time.Time{d.ack, d.gap, d.fetch, d.send, d.ask} {
+	for _, other := range [...]time.Time{d.ack, d.gap, d.fetch, d.send, d.ask, d.again} {
 		if !other.IsZero() && other.Before(t) {
 			t = other
 		}
@@ -83,7 +84,11 @@ func (c *Client) tick() error {
 		c.due.ask = time.Time{}
 		c.mu.Lock()
 		c.askAgain(now)
+		c.readAgain(now)
 		c.mu.Unlock()
+	}
+	if passed(c.due.again) {
+		c.bringAgain()
 	}
 	if passed(c.due.beat) {
 		return c.beat()
@@ -114,6 +119,7 @@ func (c *Client) beat() error {
 		c.wire.shrink()
 		c.out.shrink()
 		c.queue.shrink()
+		c.shrinkHooks()
 		c.wire.pending = protocol.AppendEmpty(c.wire.pending, protocol.TypePing, c.numbers.next())
 		c.link.pinged = now
 	}

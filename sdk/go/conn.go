@@ -20,13 +20,14 @@ const lingerTimeout = time.Second
 // link is what the reader knows of its connection.
 type link struct {
 	welcome protocol.Welcome
+	address string        // of the server
+	server  string        // its identity
 	now     time.Time     // of the reader's turn
 	heard   time.Time     // when something was read last
 	pinged  time.Time     // when the PING that is not answered was sent, or zero
 	acked   time.Time     // when PUSHACKs went last
 	pause   time.Duration // until the next ones may go; see ackPause
 	armed   time.Time     // the read deadline, or zero when it must be set
-	failure error         // why the last attempt or connection ended
 }
 
 // heartbeat gives the interval in force.
@@ -43,11 +44,13 @@ func (c *Client) serve(conn net.Conn) error {
 	defer stop()
 	c.begin()
 	c.resume(conn)
-	c.setState(Online, nil)
+	c.state.Store(int32(StateOnline))
+	c.tellEvent(Event{Kind: EventConnected, Address: c.link.address})
 	err := c.turn()
 	select {
-	case c.first <- nil:
-	default: // Dial has its answer
+	case <-c.ready:
+	default:
+		close(c.ready)
 	}
 	for err == nil {
 		err = c.arm(conn)
@@ -132,6 +135,9 @@ func (c *Client) frame(f protocol.Frame) error {
 		}
 		c.answer(f.Request, answer{kind: f.Type, payload: f.Payload})
 	case protocol.TypeDone:
+		if c.readDone(f.Request, nil) {
+			return nil
+		}
 		c.answer(f.Request, answer{kind: f.Type})
 	case protocol.TypeError:
 		return c.failed(f.Request, f.Payload)
@@ -145,7 +151,7 @@ func (c *Client) frame(f protocol.Frame) error {
 func (c *Client) failed(request uint32, payload []byte) error {
 	err := failure(payload)
 	var e *Error
-	if !errors.As(err, &e) || e.Code.Action() == protocol.ActionReconnect {
+	if !errors.As(err, &e) || e.Code.action() == protocol.ActionReconnect {
 		return err
 	}
 	switch v := c.inbox.fetched(request); {
@@ -155,7 +161,7 @@ func (c *Client) failed(request uint32, payload []byte) error {
 		c.fetchFailed(v, e)
 	case request == c.inbox.sync.request:
 		return c.syncFailed(e)
-	case !c.sendFailed(request, e):
+	case !c.sendFailed(request, e) && !c.readDone(request, e):
 		c.answer(request, answer{err: e})
 	}
 	return nil
@@ -174,11 +180,16 @@ func (c *Client) resume(conn net.Conn) {
 	}
 	c.out.limitBytes = int(c.link.welcome.WindowBytes)
 	c.out.answered = c.link.now
-	c.pump()
+	c.pump(true)
 	c.mu.Unlock()
+	c.inbox.behind = true
 	c.startSync()
+	if n := len(c.inbox.refused); n > 0 {
+		c.due.again = c.link.now
+	}
 	c.mu.Lock()
 	c.askAgain(time.Time{})
+	c.putReads()
 	c.mu.Unlock()
 }
 
@@ -188,6 +199,7 @@ func (c *Client) hangUp() {
 	c.mu.Lock()
 	c.wire.detach()
 	c.out.holdAll()
+	c.reads.holdAll()
 	c.mu.Unlock()
 	c.inbox.hangUp()
 	c.repeatAcks() // they may have been lost with the connection

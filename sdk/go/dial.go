@@ -2,11 +2,14 @@ package gannet
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
+	"slices"
 	"time"
 
 	"gannet/protocol"
@@ -22,95 +25,60 @@ const (
 	retryMax = 5 * time.Second
 )
 
-// Dial connects, logs in and returns once the server has welcomed the client
-// and the sync of what it missed has begun. Within ctx it keeps trying when the
-// connection is refused or breaks, or the server says that a later attempt may
-// succeed; any other failure returns at once. ctx bounds Dial alone, not the
-// client.
-//
-// addr is host:port; token is what the server's operator gave out.
-func Dial(ctx context.Context, addr string, token string, opts ...Option) (*Client, error) {
-	o := options{
-		token:      func(context.Context) (string, error) { return token, nil },
-		dial:       new(net.Dialer).DialContext,
-		backoffMin: defaultBackoffMin,
-		backoffMax: defaultBackoffMax,
-		window:     defaultWindow,
-	}
-	for _, opt := range opts {
-		if err := opt(&o); err != nil {
-			return nil, err
-		}
-	}
-	c := &Client{
-		addr:  addr,
-		opts:  o,
-		first: make(chan error, 1),
-		quit:  make(chan struct{}),
-		ended: make(chan struct{}),
-		wake:  make(chan struct{}, 1),
-		queue: queue{ready: make(chan struct{}, 1)},
-	}
-	if err := c.remember(); err != nil {
-		return nil, err
-	}
-	c.life, c.end = context.WithCancelCause(context.Background())
-	go c.run()
-	select {
-	case err := <-c.first:
-		if err != nil {
-			<-c.ended
-			return nil, err
-		}
-		return c, nil
-	case <-ctx.Done():
-		c.end(ctx.Err())
-		<-c.ended
-		if last := c.link.failure; last != nil {
-			return nil, fmt.Errorf("gannet: dial %s: %w (the last attempt: %w)", addr, ctx.Err(), last)
-		}
-		return nil, fmt.Errorf("gannet: dial %s: %w", addr, ctx.Err())
-	}
-}
-
 // remember fills a new client from its store.
 func (c *Client) remember() error {
-	var saved Saved
-	if c.opts.store != nil {
-		var err error
-		if saved, err = c.opts.store.Load(); err != nil {
-			return fmt.Errorf("gannet: store: %w", err)
-		}
+	j := &c.journal
+	if err := j.load(c.opts.store); err != nil {
+		return err
 	}
-	c.device = c.opts.device
-	if c.device == 0 {
-		c.device = saved.Device
+	s := &j.saved
+	if d := c.opts.device; d != 0 && s.device != 0 && d != s.device {
+		return &OwnerError{Kept: j.owner(), Given: Owner{Device: d}}
 	}
+	c.device = max(c.opts.device, s.device) // one of them, or both are the same
 	c.passing = c.device == 0 && c.opts.store == nil
 	for c.device == 0 {
 		c.device = rand.Uint64()
 	}
-	if c.opts.store != nil && c.device != saved.Device {
-		err := c.opts.store.SetDevice(c.device)
+	if c.device != s.device {
+		err := j.append(record{kind: recordDevice, id: c.device})
 		if err == nil {
-			err = c.opts.store.Sync()
+			err = j.sync()
 		}
 		if err != nil {
-			return fmt.Errorf("gannet: store: %w", err)
+			return err
 		}
 	}
-	// Ids must rise also for a device whose store is lost, so they begin at the
-	// clock; one message per microsecond is more than a device sends.
-	c.out.init(saved, c.opts.window, uint64(time.Now().UnixMicro()))
-	c.inbox.init(saved)
+	c.user.Store(s.user)
+	c.out.init(s, c.opts.window, uint64(time.Now().UnixMicro()))
+	c.inbox.init(s)
+	for target, seq := range s.reads {
+		c.reads.add(target, seq)
+	}
+	for _, k := range slices.Clone(s.taken) {
+		switch {
+		case k.settled == nil:
+		case c.opts.handler.Outcome == nil:
+			j.forget(k.id)
+		default:
+			c.out.unheard++
+			c.hooks.outcomes = append(c.hooks.outcomes, told{*k.settled, true})
+		}
+	}
 	return nil
 }
 
 // run is the reader: it keeps a connection until the client ends.
 func (c *Client) run() {
+	if c.out.unheard > 0 {
+		c.notify()
+	}
+	badTokens := 0 // in a row
 	for attempt := 0; ; attempt++ {
 		conn, err := c.login()
+		kind := EventFailed
 		if err == nil {
+			kind, badTokens = EventLost, 0
 			began := time.Now()
 			err = c.serve(conn)
 			conn.Close()
@@ -119,40 +87,91 @@ func (c *Client) run() {
 				attempt = 0
 			}
 		}
-		if c.life.Err() == nil {
-			c.link.failure = err
+		if errors.Is(err, CodeBadToken) {
+			badTokens++
 		}
-		if c.final(err) {
+		if c.life.Err() == nil {
+			c.mu.Lock()
+			c.lastFail = err
+			c.mu.Unlock()
+		}
+		if c.final(err, badTokens) {
 			c.finish(err)
 			return
 		}
-		c.setState(Connecting, err)
-		c.pause(backoff(attempt, c.opts.backoffMin, c.opts.backoffMax), err)
+		c.state.Store(int32(StateConnecting))
+		address := c.link.address
+		c.turnTo(err)
+		pause := backoff(attempt/len(c.addrs), c.opts.backoffMin, c.opts.backoffMax)
+		var e *Error
+		if errors.As(err, &e) {
+			pause += e.RetryAfter
+		}
+		c.tellEvent(Event{Kind: kind, Address: address, Err: err, Wait: pause})
+		c.pause(pause)
+	}
+}
+
+// turnTo chooses the address of the next attempt: the one that the server names, if
+// it is one of those that the app gave, else the next one. All have been tried once
+// when the first comes again, and then in another order.
+func (c *Client) turnTo(err error) {
+	var e *Error
+	if errors.As(err, &e) && e.Address != "" {
+		if i := slices.Index(c.addrs, e.Address); i >= 0 {
+			c.next = i
+			return
+		}
+	}
+	if c.next++; c.next >= len(c.addrs) {
+		c.next = 0
+		last := c.addrs[len(c.addrs)-1]
+		rand.Shuffle(len(c.addrs), func(i, k int) { c.addrs[i], c.addrs[k] = c.addrs[k], c.addrs[i] })
+		if len(c.addrs) > 1 && c.addrs[0] == last { // the one that just failed is not the next
+			c.addrs[0], c.addrs[1] = c.addrs[1], c.addrs[0]
+		}
 	}
 }
 
 // final says whether the client ends with this failure of a connection.
-func (c *Client) final(err error) bool {
-	if c.life.Err() != nil || errors.Is(err, errDrained) || errors.Is(err, errOtherUser) {
+func (c *Client) final(err error, badTokens int) bool {
+	if c.life.Err() != nil || errors.Is(err, errDrained) {
+		return true
+	}
+	var owner *OwnerError
+	if errors.As(err, &owner) || errors.Is(err, ErrStore) {
 		return true
 	}
 	var e *Error
 	if errors.As(err, &e) {
-		if e.Code == protocol.CodeTokenExpired && c.opts.refresh {
+		switch {
+		case e.Code == CodeTokenExpired && c.opts.refresh:
 			return false
+		case e.Code == CodeBadToken && c.opts.refresh && c.welcomed():
+			return badTokens > 1
 		}
-		return e.Code.Action() == protocol.ActionStop
+		return e.Code.action() == protocol.ActionStop
 	}
-	return c.User() == 0 && !mayPass(err)
+	return !c.welcomed() && !c.mayPass(err)
+}
+
+// welcomed says whether the client has been logged in.
+func (c *Client) welcomed() bool {
+	select {
+	case <-c.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // mayPass says whether a failed first attempt may succeed later: the network
-// failed, not what was asked of it.
-func mayPass(err error) bool {
+// failed, not what was asked of it, or there is another address.
+func (c *Client) mayPass(err error) bool {
 	var address *net.AddrError
 	var name *net.DNSError
 	if errors.As(err, &address) || errors.As(err, &name) && name.IsNotFound {
-		return false
+		return len(c.addrs) > 1
 	}
 	var network net.Error
 	return errors.As(err, &network) || errors.Is(err, io.EOF)
@@ -160,11 +179,7 @@ func mayPass(err error) bool {
 
 // pause waits before the next attempt, unless the client ends or has nothing to
 // wait for any more.
-func (c *Client) pause(d time.Duration, why error) {
-	var e *Error
-	if errors.As(why, &e) {
-		d += e.RetryAfter
-	}
+func (c *Client) pause(d time.Duration) {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	for !c.drained() {
@@ -182,7 +197,12 @@ func (c *Client) pause(d time.Duration, why error) {
 func (c *Client) drained() bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.closing && c.out.live == 0
+	return c.mayEnd()
+}
+
+// mayEnd is drained for who holds mu.
+func (c *Client) mayEnd() bool {
+	return c.closing && c.out.live == 0 && len(c.reads.marks) == 0 && (c.hasty || !c.queue.handling())
 }
 
 // login makes a connection and gives it once WELCOME is there. What arrived
@@ -191,30 +211,99 @@ func (c *Client) login() (net.Conn, error) {
 	if c.drained() {
 		return nil, errDrained
 	}
-	token, err := c.opts.token(c.life)
+	c.link.address = c.addrs[c.next]
+	token, err := await(c.life, c.opts.token, func(string) {})
 	if err != nil {
 		return nil, fmt.Errorf("gannet: token: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(c.life, loginTimeout)
-	conn, err := c.opts.dial(ctx, "tcp", c.addr)
-	cancel()
+	defer cancel()
+	conn, err := await(ctx, c.connect, func(conn net.Conn) { conn.Close() })
 	if err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(c.life, func() { conn.Close() })
 	defer stop()
 	welcome, err := c.greet(conn, token)
+	if err == nil {
+		err = c.belongs(welcome)
+	}
 	if err != nil {
 		conn.Close()
 		return nil, err
 	}
-	if user := c.User(); user != 0 && user != welcome.User {
-		conn.Close()
-		return nil, errOtherUser
-	}
-	c.user.Store(welcome.User)
 	c.link.welcome = welcome
 	return conn, nil
+}
+
+// await calls a function of the app's that may not heed its context, and does not
+// wait for it when that ends; what it gives later is dropped.
+func await[T any](ctx context.Context, call func(context.Context) (T, error), drop func(T)) (T, error) {
+	type answer struct {
+		value T
+		err   error
+	}
+	given := make(chan answer, 1)
+	go func() {
+		value, err := call(ctx)
+		given <- answer{value, err}
+	}()
+	select {
+	case a := <-given:
+		return a.value, a.err
+	case <-ctx.Done():
+	}
+	go func() {
+		if a := <-given; a.err == nil {
+			drop(a.value)
+		}
+	}()
+	var none T
+	return none, context.Cause(ctx)
+}
+
+// connect makes a connection, with TLS if that is wanted.
+func (c *Client) connect(ctx context.Context) (net.Conn, error) {
+	address := c.link.address
+	conn, err := c.opts.dial(ctx, "tcp", address)
+	if err != nil || c.opts.tls == nil {
+		return conn, err
+	}
+	config := c.opts.tls
+	if config.ServerName == "" {
+		config = config.Clone()
+		config.ServerName, _, _ = net.SplitHostPort(address)
+	}
+	secure := tls.Client(conn, config)
+	if err := secure.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, err
+	}
+	return secure, nil
+}
+
+// belongs says whether the login is the one that this client and its store are
+// for, and notes whose they are.
+func (c *Client) belongs(w protocol.Welcome) error {
+	server := string(w.Server)
+	if c.welcomed() && c.User() != w.User {
+		return &OwnerError{
+			Kept:  Owner{User: c.User(), Device: c.device, Server: hex.EncodeToString([]byte(c.link.server))},
+			Given: Owner{User: w.User, Device: c.device, Server: hex.EncodeToString([]byte(server))},
+		}
+	}
+	if err := c.journal.own(w.User, c.device, server); err != nil {
+		return err
+	}
+	if c.link.server != "" && server != "" && c.link.server != server {
+		// Without a store the client goes on: seqs of another server mean nothing here.
+		c.warn("the server is another one: what was received from it is forgotten")
+		c.queue.drop(c.inbox.conversations)
+		c.inbox = inbox{}
+	}
+	c.user.Store(w.User)
+	c.link.server = server
+	return nil
 }
 
 // greet sends HELLO and waits for the answer.
@@ -226,7 +315,7 @@ func (c *Client) greet(conn net.Conn, token string) (protocol.Welcome, error) {
 		Version:   protocol.Version,
 		Token:     []byte(token),
 		Device:    c.device,
-		Platform:  c.opts.platform,
+		Platform:  protocol.Platform(c.opts.platform),
 		Heartbeat: uint16((c.opts.heartbeat + time.Second - 1) / time.Second),
 		Name:      []byte(c.opts.name),
 	}
@@ -248,6 +337,7 @@ func (c *Client) greet(conn net.Conn, token string) (protocol.Welcome, error) {
 		switch f.Type {
 		case protocol.TypeWelcome:
 			err = welcome.Decode(f.Payload)
+			welcome.Server = slices.Clone(welcome.Server)
 		case protocol.TypeClose, protocol.TypeError:
 			err = failure(f.Payload)
 		default:

@@ -28,7 +28,7 @@ func TestDialReturnsAtOnceOnAStopCode(t *testing.T) {
 	s := newServer(t)
 	_, err := Dial(testContext(t), s.addr(), "nonsense")
 	var e *Error
-	if !errors.As(err, &e) || e.Code != protocol.CodeBadToken {
+	if !errors.As(err, &e) || e.Code != CodeBadToken {
 		t.Fatalf("error %v", err)
 	}
 }
@@ -36,7 +36,7 @@ func TestDialReturnsAtOnceOnAStopCode(t *testing.T) {
 func TestDialKeepsTryingWhenToldTo(t *testing.T) {
 	s := newServer(t)
 	s.refuse(3, protocol.Failure{Code: protocol.CodeLoginUnavailable, RetryAfter: 1})
-	if c := join(t, s, 1); c.State() != Online {
+	if c := join(t, s, 1); c.State() != StateOnline {
 		t.Errorf("state %v", c.State())
 	}
 }
@@ -56,8 +56,8 @@ func TestDialKeepsTryingWhenRefused(t *testing.T) {
 func TestDialEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(context.Background())
 	_, err := Dial(ctx, "127.0.0.1:1", "x", WithBackoff(time.Millisecond, time.Millisecond),
-		WithHandler(Handler{State: func(s State, err error) {
-			if s == Connecting {
+		WithHandler(Handler{Event: func(_ context.Context, _ *Client, e Event) {
+			if e.Kind == EventFailed {
 				cancel()
 			}
 		}}))
@@ -104,9 +104,9 @@ func TestHello(t *testing.T) {
 		}
 		return false
 	})
-	join(t, s, 1, WithDevice(77), WithPlatform(Mobile), WithHeartbeat(90*time.Second), WithName("app 1.0"))
+	join(t, s, 1, WithDevice(77), WithPlatform(PlatformMobile), WithHeartbeat(90*time.Second), WithName("app 1.0"))
 	if hello.Version != protocol.Version || string(hello.Token) != "user 1" || hello.Device != 77 ||
-		hello.Platform != Mobile || hello.Heartbeat != 90 || string(hello.Name) != "app 1.0" {
+		hello.Platform != protocol.PlatformMobile || hello.Heartbeat != 90 || string(hello.Name) != "app 1.0" {
 		t.Errorf("HELLO %+v", hello)
 	}
 }
@@ -116,13 +116,13 @@ func TestReconnectIsTold(t *testing.T) {
 	d := newDiary()
 	join(t, s, 1, WithHandler(d.handler()))
 	s.emit(protocol.Failure{Code: protocol.CodeDraining, RetryAfter: 1}.AppendClose(nil))
-	d.until(t, "online again", func() bool { return len(d.states) == 3 })
-	if want := []State{Online, Connecting, Online}; !slices.Equal(d.states, want) {
-		t.Errorf("states %v, want %v", d.states, want)
+	d.until(t, "online again", func() bool { return d.count(EventConnected) == 2 })
+	if want := []EventKind{EventConnected, EventLost, EventConnected}; !slices.Equal(d.kinds(), want) {
+		t.Errorf("events %v, want %v", d.kinds(), want)
 	}
 	var e *Error
-	if !errors.As(d.reasons[1], &e) || e.Code != protocol.CodeDraining || e.RetryAfter != time.Millisecond {
-		t.Errorf("reason %v", d.reasons[1])
+	if !errors.As(d.last(EventLost).Err, &e) || e.Code != CodeDraining || e.RetryAfter != time.Millisecond {
+		t.Errorf("reason %v", d.last(EventLost).Err)
 	}
 }
 
@@ -132,19 +132,21 @@ func TestStopCodeClosesForGood(t *testing.T) {
 	c := join(t, s, 1, WithHandler(d.handler()))
 	s.settled(t, c)
 	s.play(func(_ *peer, f protocol.Frame) bool { return f.Type == protocol.TypeSend })
-	unanswered := make(chan error, 1)
-	c.SendFunc(User(2), Text("x"), func(_ Ack, err error) { unanswered <- err })
+	unanswered := post(t, c, User(2), "x")
 	s.until("SEND", func() bool { return s.count(protocol.TypeSend) == 1 })
 	s.emit(protocol.Failure{Code: protocol.CodeReplaced}.AppendClose(nil))
-	d.until(t, "closed", func() bool { return len(d.states) == 2 })
+	d.until(t, "closed", func() bool { return d.count(EventEnded) == 1 })
+	_, lost := unanswered.Wait(testContext(t))
+	_, refused := c.Post(testContext(t), User(2), Text("x"))
 	var e *Error
-	if c.State() != Closed || !errors.As(c.Err(), &e) || e.Code != protocol.CodeReplaced {
+	if c.State() != StateClosed || !errors.As(c.Err(), &e) || e.Code != CodeReplaced {
 		t.Errorf("state %v, error %v", c.State(), c.Err())
 	}
 	for what, err := range map[string]error{
-		"the message under way": <-unanswered,
-		"SendFunc":              c.SendFunc(User(2), Text("x"), nil),
-		"MarkRead":              c.MarkRead(testContext(t), User(2), 1),
+		"the message under way": lost,
+		"Post":                  refused,
+		"MarkRead":              c.MarkRead(User(2), 1),
+		"the last event":        d.last(EventEnded).Err,
 		"Close":                 c.Close(testContext(t)),
 	} {
 		if !errors.Is(err, c.Err()) {
@@ -167,7 +169,7 @@ func TestExpiredTokenIsAskedForAnew(t *testing.T) {
 		t.Errorf("user %d, token asked for %d times", c.User(), asked)
 	}
 	s.emit(protocol.Failure{Code: protocol.CodeTokenExpired}.AppendClose(nil))
-	d.until(t, "online again", func() bool { return len(d.states) == 4 })
+	d.until(t, "online again", func() bool { return d.count(EventConnected) == 2 })
 	if asked != 3 {
 		t.Errorf("token asked for %d times, want 3", asked)
 	}
@@ -178,7 +180,7 @@ func TestExpiredTokenWithoutSourceStops(t *testing.T) {
 	s.refuse(1, protocol.Failure{Code: protocol.CodeTokenExpired})
 	_, err := Dial(testContext(t), s.addr(), "user 1")
 	var e *Error
-	if !errors.As(err, &e) || e.Code != protocol.CodeTokenExpired {
+	if !errors.As(err, &e) || e.Code != CodeTokenExpired {
 		t.Fatalf("error %v", err)
 	}
 }
@@ -192,8 +194,9 @@ func TestTokenOfAnotherUserStops(t *testing.T) {
 		return fmt.Sprint("user ", users), nil
 	}))
 	s.cut()
-	d.until(t, "closed", func() bool { return len(d.states) == 3 })
-	if !errors.Is(c.Err(), errOtherUser) {
+	d.until(t, "closed", func() bool { return d.count(EventEnded) == 1 })
+	var e *OwnerError
+	if !errors.As(c.Err(), &e) || e.Kept.User != 1 || e.Given.User != 2 {
 		t.Errorf("error %v", c.Err())
 	}
 }
@@ -205,9 +208,9 @@ func TestSilentServerIsLeft(t *testing.T) {
 	s.play(func(p *peer, f protocol.Frame) bool { return f.Type == protocol.TypePing && p.login == 1 })
 	d := newDiary()
 	join(t, s, 1, WithHandler(d.handler()))
-	d.until(t, "online again", func() bool { return len(d.states) == 3 })
-	if !errors.Is(d.reasons[1], errNoPong) {
-		t.Errorf("reason %v", d.reasons[1])
+	d.until(t, "online again", func() bool { return d.count(EventConnected) == 2 })
+	if !errors.Is(d.last(EventLost).Err, errNoPong) {
+		t.Errorf("reason %v", d.last(EventLost).Err)
 	}
 }
 
@@ -219,7 +222,7 @@ func TestPingKeepsTheConnection(t *testing.T) {
 	s.until("PINGs", func() bool { return s.count(protocol.TypePing) == 3 })
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.logins != 1 || c.State() != Online {
+	if s.logins != 1 || c.State() != StateOnline {
 		t.Errorf("%d logins, %v", s.logins, c.State())
 	}
 }
@@ -238,14 +241,13 @@ func TestCloseDrains(t *testing.T) {
 		}
 		return f.Type == protocol.TypeSend
 	})
-	acked := make(chan error, 1)
-	c.SendFunc(User(2), Text("x"), func(_ Ack, err error) { acked <- err })
+	acked := post(t, c, User(2), "x")
 	s.until("SEND", func() bool { return len(held) == 1 })
 	closed := make(chan error)
 	go func() { closed <- c.Close(testContext(t)) }()
 	<-c.quit
-	if err := c.SendFunc(User(2), Text("late"), nil); !errors.Is(err, ErrClosed) {
-		t.Errorf("SendFunc during Close: %v", err)
+	if _, err := c.Post(testContext(t), User(2), Text("late")); !errors.Is(err, ErrClosed) {
+		t.Errorf("Post during Close: %v", err)
 	}
 	select {
 	case err := <-closed:
@@ -258,10 +260,10 @@ func TestCloseDrains(t *testing.T) {
 	if err := <-closed; err != nil {
 		t.Errorf("Close: %v", err)
 	}
-	if err := <-acked; err != nil {
+	if _, err := acked.Wait(testContext(t)); err != nil {
 		t.Errorf("the message: %v", err)
 	}
-	if err := c.Close(testContext(t)); err != nil || c.Err() != nil || c.State() != Closed {
+	if err := c.Close(testContext(t)); err != nil || c.Err() != nil || c.State() != StateClosed {
 		t.Errorf("second Close: %v; %v, %v", err, c.Err(), c.State())
 	}
 	s.until("the last PUSHACK", func() bool { return s.delivered(1, pair) >= 1 && len(s.peers) == 0 })
@@ -272,15 +274,14 @@ func TestCloseGivesUpWithItsContext(t *testing.T) {
 	c := join(t, s, 1)
 	s.settled(t, c)
 	s.play(func(_ *peer, f protocol.Frame) bool { return f.Type == protocol.TypeSend })
-	told := make(chan error, 1)
-	c.SendFunc(User(2), Text("x"), func(_ Ack, err error) { told <- err })
+	told := post(t, c, User(2), "x")
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	first := c.Close(ctx)
 	if !errors.Is(first, context.Canceled) {
 		t.Errorf("Close: %v", first)
 	}
-	if err := <-told; !errors.Is(err, ErrClosed) {
+	if _, err := told.Wait(testContext(t)); !errors.Is(err, ErrAbandoned) {
 		t.Errorf("the message: %v", err)
 	}
 	if again := c.Close(testContext(t)); again != first {
@@ -294,7 +295,7 @@ func TestCloseWhileNobodyListens(t *testing.T) {
 	c := join(t, s, 1, WithHandler(d.handler()), WithBackoff(time.Hour, time.Hour))
 	s.ln.Close()
 	s.cut()
-	d.until(t, "connecting", func() bool { return len(d.states) == 2 })
+	d.until(t, "connecting", func() bool { return d.count(EventLost) == 1 })
 	if err := c.Close(testContext(t)); err != nil {
 		t.Error(err)
 	}

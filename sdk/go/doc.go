@@ -1,16 +1,62 @@
-// Package gannet is the client of a gannet server: dial once, then send and
-// receive; connections, retries, order and gaps are the package's business.
+// Package gannet is the client of a gannet server. It logs in, sends and
+// receives; connections, retries, order and gaps are the package's business.
 //
-//	c, err := gannet.Dial(ctx, "127.0.0.1:7420", token)
-//	ack, err := c.Send(ctx, gannet.User(7), gannet.Text("hello"))
-//	for m := range c.Messages(ctx) { … }
+// The first program answers whatever it is sent:
 //
-// What a client promises: a message that was sent gets one place in its
-// conversation however often the connection breaks on the way; what is received
-// comes in order, without gaps and once for each conversation. Without a Store
-// both hold for the life of the Client; with one they hold across restarts,
-// except that a process which dies may see again the last messages that it
-// had received.
+//	package main
+//
+//	import (
+//		"context"
+//		"log"
+//
+//		"gannet/sdk/go"
+//	)
+//
+//	func main() {
+//		ctx := context.Background()
+//		c, err := gannet.Dial(ctx, "127.0.0.1:7420", "a token from gannet token")
+//		if err != nil {
+//			log.Fatal(err)
+//		}
+//		defer c.Close(ctx)
+//		for m, err := range c.Messages(ctx) {
+//			if err != nil {
+//				log.Fatal(err)
+//			}
+//			if _, err := c.Send(ctx, m.Conversation, gannet.Text("You said: "+m.Text())); err != nil {
+//				log.Print(err)
+//			}
+//		}
+//	}
+//
+// # Promises
+//
+// A message that was taken gets one place in its conversation, however often
+// the connection breaks on the way. What is received comes in the order of its
+// conversation, without gaps, and once: a message counts as received when the
+// loop over [Client.Messages] asks for the next one, or when [Handler].Message
+// returns nil, and what does not count comes again. Without a [Store] both hold
+// for the life of the Client. With one they hold across restarts: what was taken
+// is sent, its outcome is told, and a message comes a second time only where the
+// process died while it handled it.
+//
+// # Sending
+//
+// [Client.Send] waits until a message is durable on the server, [Client.Post]
+// gives a handle at once. Each message has an id which the app may choose
+// ([Draft].ID) and under which every outcome is told, also after a restart
+// ([Handler].Outcome).
+//
+// # Receiving
+//
+// An app ranges over [Client.Messages], or sets [Handler].Message; one of the
+// two. [Client.History] pages through what there was before.
+//
+// # Errors
+//
+// What the server refuses is an [*Error]. It wraps its [Code], so
+// errors.Is(err, gannet.CodeBadTarget) asks for one. [ErrClosed], [ErrKept] and
+// [ErrAbandoned] say what a closed client did with what it was given.
 //
 // All methods are safe for concurrent use.
 package gannet

@@ -2,44 +2,97 @@ package gannet
 
 import (
 	"errors"
+	"fmt"
 	"time"
 
 	"gannet/protocol"
 )
 
-// ErrWindow says that as many messages as WithWindow allows are on their way:
-// one of them must be acked first.
-var ErrWindow = errors.New("gannet: the window is full")
+// What a client does not do, or could not.
+var (
+	// ErrClosed says that the client is closed and did not take what it was
+	// given: nothing of it happens.
+	ErrClosed = errors.New("gannet: the client is closed")
 
-// ErrClosed says that the client is closed or being closed.
-var ErrClosed = errors.New("gannet: the client is closed")
+	// ErrKept says that the client closed before a message was acked. The Store
+	// keeps the message, the next client with that Store sends it under the same
+	// id, and its outcome is told by Handler.Outcome then.
+	ErrKept = errors.New("gannet: the client closed before the ack; the message is kept and will be sent")
 
-// Error is what the server answered, or why it ended the connection.
+	// ErrAbandoned says that the client closed before a message was acked, and
+	// that no Store keeps it: it may have arrived or not.
+	ErrAbandoned = errors.New("gannet: the client closed before the ack; whether the message arrived is unknown")
+
+	// ErrWindow says that a context ended while as many messages as WithWindow
+	// allows were on their way: the message was not taken.
+	ErrWindow = errors.New("gannet: the window is full")
+
+	// ErrID says that Draft.ID is not above all ids that this client has used: the
+	// message was not taken.
+	ErrID = errors.New("gannet: the id is not above those before it")
+
+	// ErrReceiving says that something else receives already: another loop over
+	// Messages, or Handler.Message.
+	ErrReceiving = errors.New("gannet: messages are being received already")
+
+	// ErrStore says that the Store failed, or does not have the records of a client.
+	// What it wraps says more.
+	ErrStore = errors.New("gannet: store")
+)
+
+// Error is what the server answered, or why it ended the connection. It wraps
+// its Code.
 type Error struct {
-	Code       protocol.Code
-	RetryAfter time.Duration // 0: the server leaves it to the client
-	Text       string        // for a person
+	Code       Code
+	RetryAfter time.Duration // before which it is no use to try again; 0: the server leaves it to the client
+	Text       string        // for a person; may be empty
+	Address    string        // with the end of a connection, where the server wants the client to come back to; mostly empty
 }
 
 // Error gives the name of the code and the server's words.
 func (e *Error) Error() string {
-	text := e.Text
-	if text == "" {
-		text = e.Code.Meaning()
+	if e.Text == "" {
+		return e.Code.Error()
 	}
-	if text == "" {
-		return "gannet: " + e.Code.String()
+	return "gannet: " + e.Code.String() + ": " + e.Text
+}
+
+// Unwrap gives the Code.
+func (e *Error) Unwrap() error { return e.Code }
+
+// Owner is whom a Store belongs to. A zero field is not known yet.
+type Owner struct {
+	User   uint64
+	Device uint64
+	Server string // the identity of the server's store, in hex
+}
+
+// OwnerError says that a Store, or a client that was logged in already, belongs
+// to somebody else than the login at hand. What it remembers would be sent by
+// the wrong user, or means nothing on this server.
+type OwnerError struct {
+	Kept  Owner // whom it belongs to
+	Given Owner // who came
+}
+
+// Error says what differs.
+func (e *OwnerError) Error() string {
+	k, g := e.Kept, e.Given
+	switch {
+	case k.User != 0 && g.User != 0 && k.User != g.User:
+		return fmt.Sprintf("gannet: the store or client belongs to user %d, and this is user %d", k.User, g.User)
+	case k.Device != 0 && g.Device != 0 && k.Device != g.Device:
+		return fmt.Sprintf("gannet: the store belongs to device %d, and this is device %d", k.Device, g.Device)
 	}
-	return "gannet: " + e.Code.String() + ": " + text
+	return fmt.Sprintf("gannet: the store belongs to the server %s, and this is %s", k.Server, g.Server)
 }
 
 // What ends a connection besides an Error of the server and the network's own
 // errors.
 var (
-	errDrained   = errors.New("gannet: closed, and everything is acked")
-	errOtherUser = errors.New("gannet: the new token names another user")
-	errNoPong    = errors.New("gannet: the server does not answer PING")
-	errNoAnswer  = errors.New("gannet: the server left a request unanswered")
+	errDrained  = errors.New("gannet: closed, and everything is acked")
+	errNoPong   = errors.New("gannet: the server does not answer PING")
+	errNoAnswer = errors.New("gannet: the server left a request unanswered")
 )
 
 // failure reads the payload of ERROR or CLOSE; it is an *Error, or says that the
@@ -50,8 +103,9 @@ func failure(payload []byte) error {
 		return err
 	}
 	return &Error{
-		Code:       f.Code,
+		Code:       Code(f.Code),
 		RetryAfter: time.Duration(f.RetryAfter) * time.Millisecond,
 		Text:       string(f.Text),
+		Address:    string(f.Address),
 	}
 }

@@ -1,144 +1,115 @@
 package gannet
 
 import (
-	"cmp"
+	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
 	"sync"
 )
 
-// minJournal is the size below which a journal is not worth compacting.
-const minJournal = 1 << 20
+// The journal of a FileStore is magic and then records: length u32, CRC-32C u32
+// of the record, record. Integers are big-endian.
+const (
+	magic        = "gannet\x00\x02"
+	recordHeader = 8
+	maxRecord    = 128 << 10
+)
 
-// FileStore is a Store in a directory: a journal to which every change is
-// appended, compacted as it grows. What a crash has torn off its end is cut
-// when it is opened; after the first failed write everything fails.
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+var errNotJournal = errors.New("the journal is not one of a gannet client of this version")
+
+// FileStore is a Store in a directory: a journal to which records are appended.
+// What a crash has torn off its end is cut when it is opened; after the first
+// failed write everything fails.
 type FileStore struct {
 	dir  string
 	lock *os.File
 
 	syncing sync.Mutex // held during fsync; before mu
-	synced  uint64     // changes that are on disk; under syncing
+	synced  uint64     // appends that are on disk; under syncing
 
 	mu       sync.Mutex
 	journal  *os.File
-	size     int64  // of the journal
-	limit    int64  // size at which it is compacted
-	appended uint64 // changes in this process's life
-	record   []byte // reused
+	appended uint64 // appends in this process's life
+	buf      []byte // reused
 	err      error  // the first failure
-	saved    Saved  // without cursors
-	cursors  map[Target]uint64
 }
 
 // NewFileStore opens the store in dir, making the directory when it is missing.
 // It fails when another process, or another FileStore of this one, has it open.
+// Whoever opens a store closes it, after the client.
 func NewFileStore(dir string) (*FileStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("gannet: store: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	lock, err := lockFile(filepath.Join(dir, "lock"))
 	if err != nil {
-		return nil, fmt.Errorf("gannet: store %s is in use: %w", dir, err)
+		return nil, fmt.Errorf("%w: %s is in use: %w", ErrStore, dir, err)
 	}
-	s := &FileStore{dir: dir, lock: lock, cursors: make(map[Target]uint64)}
+	s := &FileStore{dir: dir, lock: lock}
 	if err := s.open(); err != nil {
 		lock.Close()
-		return nil, fmt.Errorf("gannet: store: %w", err)
+		return nil, fmt.Errorf("%w: %w", ErrStore, err)
 	}
 	return s, nil
 }
 
-// open reads the journal and cuts a torn end off.
+// open cuts a torn end off the journal.
 func (s *FileStore) open() error {
 	name := filepath.Join(s.dir, "journal")
 	data, err := os.ReadFile(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return s.compact()
+		return s.replace(nil)
 	}
 	if err != nil {
 		return err
 	}
-	if s.size, err = replay(data, s.apply); err != nil {
+	whole, err := replay(data, func([]byte) error { return nil })
+	if err != nil {
 		return err
 	}
-	if err := os.Truncate(name, s.size); err != nil {
+	if err := os.Truncate(name, whole); err != nil {
 		return err
 	}
-	s.limit = max(minJournal, 2*s.size)
 	s.journal, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
 	return err
 }
 
-// Load gives what is remembered.
-func (s *FileStore) Load() (Saved, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	saved := s.saved
-	saved.Outgoing = slices.Clone(saved.Outgoing)
-	for target, seq := range s.cursors {
-		saved.Cursors = append(saved.Cursors, Cursor{Target: target, Seq: seq})
-	}
-	return saved, s.err
-}
-
-// SetDevice remembers the device id.
-func (s *FileStore) SetDevice(id uint64) error {
-	return s.append(change{kind: changeDevice, id: id})
-}
-
-// AddOutgoing appends a message to those that are not acked.
-func (s *FileStore) AddOutgoing(m Outgoing) error {
-	return s.append(change{kind: changeOutgoing, id: m.ClientID, target: m.Target, draft: m.Draft})
-}
-
-// RemoveOutgoing takes a message from those that are not acked.
-func (s *FileStore) RemoveOutgoing(clientID uint64) error {
-	return s.append(change{kind: changeEnded, id: clientID})
-}
-
-// SetReceived remembers how far conversations were received.
-func (s *FileStore) SetReceived(cursors []Cursor) error {
-	changes := make([]change, len(cursors))
-	for i, cursor := range cursors {
-		changes[i] = change{kind: changeCursor, target: cursor.Target, id: cursor.Seq}
-	}
-	return s.append(changes...)
-}
-
-// SetPosition remembers where the next sync begins.
-func (s *FileStore) SetPosition(next uint64) error {
-	return s.append(change{kind: changePosition, id: next})
-}
-
-// append writes changes to the journal without waiting for the disk.
-func (s *FileStore) append(changes ...change) error {
+// Load calls record with every record.
+func (s *FileStore) Load(record func([]byte) error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err != nil {
 		return s.err
 	}
-	s.record = s.record[:0]
-	for _, ch := range changes {
-		s.record = ch.append(s.record)
-	}
-	n, err := s.journal.Write(s.record)
-	s.size += int64(n)
+	data, err := os.ReadFile(filepath.Join(s.dir, "journal"))
 	if err != nil {
-		s.err = err
 		return err
 	}
-	for _, ch := range changes {
-		s.apply(ch)
+	_, err = replay(data, record)
+	return err
+}
+
+// Append adds records at the end of the journal without waiting for the disk.
+func (s *FileStore) Append(records ...[]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil {
+		return s.err
 	}
-	s.appended += uint64(len(changes))
-	if s.size >= s.limit {
-		s.err = s.compact()
+	s.buf = s.buf[:0]
+	for _, r := range records {
+		s.buf = appendRecord(s.buf, r)
 	}
+	if _, err := s.journal.Write(s.buf); err != nil {
+		s.err = err
+	}
+	s.appended++
 	return s.err
 }
 
@@ -167,10 +138,21 @@ func (s *FileStore) Sync() error {
 		s.err = err
 		return err
 	}
-	// Otherwise the journal was compacted meanwhile, which syncs.
+	// Otherwise the journal was replaced meanwhile, which syncs.
 	if s.err == nil {
 		s.synced = upTo
 	}
+	return s.err
+}
+
+// Rewrite puts a new journal in the place of the old one.
+func (s *FileStore) Rewrite(records ...[]byte) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err == nil {
+		s.err = s.replace(records)
+	}
+	s.appended++
 	return s.err
 }
 
@@ -184,45 +166,13 @@ func (s *FileStore) Close() error {
 	return errors.Join(s.journal.Close(), s.lock.Close())
 }
 
-// apply makes a change in memory.
-func (s *FileStore) apply(ch change) {
-	switch ch.kind {
-	case changeDevice:
-		s.saved.Device = ch.id
-	case changeLastID:
-		s.saved.LastID = ch.id
-	case changePosition:
-		s.saved.Position = ch.id
-	case changeCursor:
-		s.cursors[ch.target] = ch.id
-	case changeOutgoing:
-		s.saved.LastID = ch.id
-		s.saved.Outgoing = append(s.saved.Outgoing, Outgoing{ClientID: ch.id, Target: ch.target, Draft: ch.draft})
-	case changeEnded:
-		i, found := slices.BinarySearchFunc(s.saved.Outgoing, ch.id, func(m Outgoing, id uint64) int {
-			return cmp.Compare(m.ClientID, id)
-		})
-		if found {
-			s.saved.Outgoing = slices.Delete(s.saved.Outgoing, i, i+1)
-		}
+// replace writes a new journal, which takes the place of the old one once it is
+// on disk.
+func (s *FileStore) replace(records [][]byte) error {
+	b := []byte(magic)
+	for _, r := range records {
+		b = appendRecord(b, r)
 	}
-}
-
-// compact writes what is remembered to a new journal, which takes the place of
-// the old one once it is on disk.
-func (s *FileStore) compact() error {
-	b := append([]byte(nil), magic...)
-	b = change{kind: changeDevice, id: s.saved.Device}.append(b)
-	for target, seq := range s.cursors {
-		b = change{kind: changeCursor, target: target, id: seq}.append(b)
-	}
-	for _, m := range s.saved.Outgoing {
-		b = change{kind: changeOutgoing, id: m.ClientID, target: m.Target, draft: m.Draft}.append(b)
-	}
-	// LastID follows the messages that are not acked, above whose last id it may be.
-	b = change{kind: changeLastID, id: s.saved.LastID}.append(b)
-	b = change{kind: changePosition, id: s.saved.Position}.append(b)
-
 	// Files are closed before the rename because Windows renames no open ones.
 	name := filepath.Join(s.dir, "journal")
 	if err := writeFile(name+".new", b); err != nil {
@@ -237,7 +187,6 @@ func (s *FileStore) compact() error {
 	if err := syncDir(s.dir); err != nil {
 		return err
 	}
-	s.size, s.limit = int64(len(b)), max(minJournal, 2*int64(len(b)))
 	var err error
 	s.journal, err = os.OpenFile(name, os.O_WRONLY|os.O_APPEND, 0)
 	return err
@@ -254,4 +203,32 @@ func writeFile(name string, b []byte) error {
 		err = f.Sync()
 	}
 	return errors.Join(err, f.Close())
+}
+
+func appendRecord(dst, r []byte) []byte {
+	dst = binary.BigEndian.AppendUint32(dst, uint32(len(r)))
+	dst = binary.BigEndian.AppendUint32(dst, crc32.Checksum(r, castagnoli))
+	return append(dst, r...)
+}
+
+// replay calls record with the records of a journal and gives the length up to
+// the first one that is torn.
+func replay(data []byte, record func([]byte) error) (int64, error) {
+	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
+		return 0, errNotJournal
+	}
+	n := len(magic)
+	for len(data)-n >= recordHeader {
+		length := binary.BigEndian.Uint32(data[n:])
+		sum := binary.BigEndian.Uint32(data[n+4:])
+		rest := data[n+recordHeader:]
+		if length > maxRecord || int(length) > len(rest) || crc32.Checksum(rest[:length], castagnoli) != sum {
+			break
+		}
+		if err := record(rest[:length]); err != nil {
+			return 0, err
+		}
+		n += recordHeader + int(length)
+	}
+	return int64(n), nil
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"reflect"
 	"slices"
 	"sync"
 	"testing"
@@ -14,7 +13,7 @@ import (
 	"gannet/protocol"
 )
 
-func openStore(t *testing.T, dir string) *FileStore {
+func openStore(t testing.TB, dir string) *FileStore {
 	t.Helper()
 	store, err := NewFileStore(dir)
 	if err != nil {
@@ -24,76 +23,81 @@ func openStore(t *testing.T, dir string) *FileStore {
 	return store
 }
 
-// load gives what the store remembers, its cursors in order.
-func load(t *testing.T, store *FileStore) Saved {
+// recordsOf gives what a store has.
+func recordsOf(t testing.TB, store Store) []string {
 	t.Helper()
-	saved, err := store.Load()
+	var list []string
+	err := store.Load(func(r []byte) error {
+		list = append(list, string(r))
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	slices.SortFunc(saved.Cursors, func(a, b Cursor) int { return int(a.Target.ID) - int(b.Target.ID) })
-	return saved
-}
-
-// write makes some of every change and gives what is remembered of it.
-func write(t *testing.T, store *FileStore) Saved {
-	t.Helper()
-	outgoing := func(id uint64) Outgoing {
-		return Outgoing{ClientID: id, Target: Group(id), Draft: Text(fmt.Sprint("body ", id))}
-	}
-	if err := errors.Join(
-		store.SetDevice(7),
-		store.AddOutgoing(outgoing(10)),
-		store.AddOutgoing(outgoing(20)),
-		store.AddOutgoing(outgoing(30)),
-		store.RemoveOutgoing(30),
-		store.RemoveOutgoing(10),
-		store.RemoveOutgoing(15),
-		store.SetReceived([]Cursor{{Target: User(1), Seq: 1}, {Target: User(2), Seq: 5}}),
-		store.SetReceived([]Cursor{{Target: User(1), Seq: 2}}),
-		store.SetPosition(99),
-		store.Sync(),
-	); err != nil {
-		t.Fatal(err)
-	}
-	return Saved{
-		Device: 7, LastID: 30, Position: 99,
-		Outgoing: []Outgoing{outgoing(20)},
-		Cursors:  []Cursor{{Target: User(1), Seq: 2}, {Target: User(2), Seq: 5}},
-	}
+	return list
 }
 
 func TestFileStoreRemembers(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "made", "here")
 	store := openStore(t, dir)
-	if saved := load(t, store); !reflect.DeepEqual(saved, Saved{}) {
-		t.Errorf("a new store remembers %+v", saved)
+	if have := recordsOf(t, store); len(have) != 0 {
+		t.Errorf("a new store has %q", have)
 	}
-	want := write(t, store)
-	if saved := load(t, store); !reflect.DeepEqual(saved, want) {
-		t.Errorf("before closing %+v, want %+v", saved, want)
+	record := []byte("one")
+	if err := errors.Join(store.Append(record, []byte{}), store.Append([]byte("three")), store.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	record[0] = 'x' // the store has its own copy
+	want := []string{"one", "", "three"}
+	if have := recordsOf(t, store); !slices.Equal(have, want) {
+		t.Errorf("before closing %q, want %q", have, want)
 	}
 	store.Close()
-	if err := store.SetPosition(1); err == nil {
-		t.Error("a closed store takes a change")
+	if err := store.Append([]byte("late")); err == nil {
+		t.Error("a closed store takes a record")
 	}
-	if saved := load(t, openStore(t, dir)); !reflect.DeepEqual(saved, want) {
-		t.Errorf("after opening again %+v, want %+v", saved, want)
+	store = openStore(t, dir)
+	if have := recordsOf(t, store); !slices.Equal(have, want) {
+		t.Errorf("after opening again %q, want %q", have, want)
+	}
+	if err := errors.Join(store.Rewrite([]byte("new")), store.Append([]byte("and on")), store.Sync()); err != nil {
+		t.Fatal(err)
+	}
+	store.Close()
+	want = []string{"new", "and on"}
+	if have := recordsOf(t, openStore(t, dir)); !slices.Equal(have, want) {
+		t.Errorf("after a rewrite %q, want %q", have, want)
+	}
+}
+
+func TestFileStoreTellsItsOwnErrors(t *testing.T) {
+	store := openStore(t, t.TempDir())
+	if err := store.Append([]byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	want := errors.New("enough")
+	if err := store.Load(func([]byte) error { return want }); !errors.Is(err, want) {
+		t.Errorf("Load: %v, want the error of its function", err)
 	}
 }
 
 func TestFileStoreIsLocked(t *testing.T) {
 	dir := t.TempDir()
 	openStore(t, dir)
-	if _, err := NewFileStore(dir); err == nil {
-		t.Error("a second one opened the same directory")
+	if _, err := NewFileStore(dir); !errors.Is(err, ErrStore) {
+		t.Errorf("a second one opened the same directory: %v", err)
 	}
 }
 
 func TestFileStoreSurvivesAnyTornEnd(t *testing.T) {
 	dir := t.TempDir()
 	store := openStore(t, dir)
-	want := write(t, store)
+	want := []string{"first", "second", "third and last"}
+	for _, r := range want {
+		if err := store.Append([]byte(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	store.Close()
 	name := filepath.Join(dir, "journal")
 	whole, err := os.ReadFile(name)
@@ -104,8 +108,8 @@ func TestFileStoreSurvivesAnyTornEnd(t *testing.T) {
 		t.Fatal(err)
 	}
 	store = openStore(t, dir)
-	if saved := load(t, store); !reflect.DeepEqual(saved, want) {
-		t.Errorf("with a torn record behind: %+v, want %+v", saved, want)
+	if have := recordsOf(t, store); !slices.Equal(have, want) {
+		t.Errorf("with a torn record behind: %q, want %q", have, want)
 	}
 	store.Close()
 	for cut := len(whole) - 1; cut >= len(magic); cut-- {
@@ -113,14 +117,17 @@ func TestFileStoreSurvivesAnyTornEnd(t *testing.T) {
 			t.Fatal(err)
 		}
 		store := openStore(t, dir)
-		load(t, store)
-		if err := store.SetPosition(uint64(cut)); err != nil { // it goes on behind what is whole
+		left := recordsOf(t, store)
+		if n := len(left); n == len(want) || !slices.Equal(left, want[:n]) {
+			t.Fatalf("cut to %d bytes: %q", cut, left)
+		}
+		if err := store.Append([]byte("behind")); err != nil { // it goes on behind what is whole
 			t.Fatal(err)
 		}
 		store.Close()
 		again := openStore(t, dir)
-		if saved := load(t, again); saved.Position != uint64(cut) {
-			t.Fatalf("cut to %d bytes: position %d", cut, saved.Position)
+		if have := recordsOf(t, again); !slices.Equal(have, append(left, "behind")) {
+			t.Fatalf("cut to %d bytes: %q, then %q", cut, left, have)
 		}
 		again.Close()
 	}
@@ -129,65 +136,48 @@ func TestFileStoreSurvivesAnyTornEnd(t *testing.T) {
 func TestFileStoreCutsAtADamagedRecord(t *testing.T) {
 	dir := t.TempDir()
 	store := openStore(t, dir)
-	write(t, store)
+	if err := store.Append([]byte("good"), []byte("bad")); err != nil {
+		t.Fatal(err)
+	}
 	store.Close()
 	name := filepath.Join(dir, "journal")
 	data, err := os.ReadFile(name)
 	if err != nil {
 		t.Fatal(err)
 	}
-	data[len(data)-1] ^= 1 // in the position
+	data[len(data)-1] ^= 1
 	if err := os.WriteFile(name, data, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	if saved := load(t, openStore(t, dir)); saved.Position != 0 || len(saved.Cursors) != 2 {
-		t.Errorf("remembers %+v", saved)
+	if have := recordsOf(t, openStore(t, dir)); !slices.Equal(have, []string{"good"}) {
+		t.Errorf("it has %q", have)
 	}
 }
 
 func TestFileStoreRefusesWhatIsNotAJournal(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "journal"), []byte("something else"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := NewFileStore(dir); !errors.Is(err, errNotJournal) {
-		t.Errorf("error %v", err)
-	}
-}
-
-func TestFileStoreIsCompacted(t *testing.T) {
-	dir := t.TempDir()
-	store := openStore(t, dir)
-	body := Text(string(make([]byte, 10_000)))
-	for id := uint64(1); id <= 500; id++ {
-		if err := store.AddOutgoing(Outgoing{ClientID: id, Target: User(1), Draft: body}); err != nil {
+	for _, what := range []string{"something else", "gannet\x00\x01"} {
+		dir := t.TempDir()
+		if err := os.WriteFile(filepath.Join(dir, "journal"), []byte(what), 0o600); err != nil {
 			t.Fatal(err)
 		}
-		if err := store.RemoveOutgoing(id); err != nil {
-			t.Fatal(err)
+		if _, err := NewFileStore(dir); !errors.Is(err, errNotJournal) || !errors.Is(err, ErrStore) {
+			t.Errorf("%q: error %v", what, err)
 		}
-	}
-	want := write(t, store) // its ids are below: a store does not mind
-	want.LastID = 30
-	info, err := os.Stat(filepath.Join(dir, "journal"))
-	if err != nil || info.Size() > 2*minJournal {
-		t.Errorf("a journal of %d bytes, %v", info.Size(), err)
-	}
-	store.Close()
-	if saved := load(t, openStore(t, dir)); !reflect.DeepEqual(saved, want) {
-		t.Errorf("remembers %+v, want %+v", saved, want)
 	}
 }
 
 func TestFileStoreConcurrently(t *testing.T) {
 	dir := t.TempDir()
 	store := openStore(t, dir)
+	var appending sync.Mutex
 	var wg sync.WaitGroup
 	for i := range 8 {
 		wg.Go(func() {
 			for k := range 20 {
-				store.SetReceived([]Cursor{{Target: User(uint64(i + 1)), Seq: uint64(k + 1)}})
-				if err := store.Sync(); err != nil {
+				appending.Lock()
+				err := store.Append(fmt.Appendf(nil, "%d %d", i, k))
+				appending.Unlock()
+				if err := errors.Join(err, store.Sync()); err != nil {
 					t.Error(err)
 				}
 			}
@@ -195,10 +185,8 @@ func TestFileStoreConcurrently(t *testing.T) {
 	}
 	wg.Wait()
 	store.Close()
-	for _, cursor := range load(t, openStore(t, dir)).Cursors {
-		if cursor.Seq != 20 {
-			t.Errorf("cursor %+v", cursor)
-		}
+	if have := recordsOf(t, openStore(t, dir)); len(have) != 8*20 {
+		t.Errorf("%d records, want %d", len(have), 8*20)
 	}
 }
 
@@ -210,9 +198,7 @@ func TestRestartResendsUnackedUnderTheSameID(t *testing.T) {
 	s.settled(t, alice)
 	s.play(func(p *peer, f protocol.Frame) bool { return f.Type == protocol.TypeSend && p.login == 1 })
 	for _, text := range []string{"1", "2"} {
-		if err := alice.SendFunc(User(2), Text(text), nil); err != nil {
-			t.Fatal(err)
-		}
+		post(t, alice, User(2), text)
 	}
 	s.until("SENDs", func() bool { return s.count(protocol.TypeSend) == 2 })
 	crash(alice)
@@ -231,7 +217,10 @@ func TestRestartResendsUnackedUnderTheSameID(t *testing.T) {
 		second[2].ClientID <= second[1].ClientID || string(second[0].Body) != "1" {
 		t.Errorf("sent %+v, then %+v", first, second)
 	}
-	if left := load(t, store).Outgoing; len(left) != 0 {
+	if err := again.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	if left := again.journal.saved.taken; len(left) != 0 {
 		t.Errorf("the store keeps %v", left)
 	}
 }
@@ -262,23 +251,30 @@ func TestRestartRepeatsNothingReceived(t *testing.T) {
 func crash(c *Client) {
 	c.end(errors.New("crash"))
 	<-c.ended
+	<-c.hooks.ended
 }
 
-// failingStore fails to reach the disk.
-type failingStore struct{ Store }
+// failingStore fails to reach the disk once it is told to.
+type failingStore struct {
+	Store
+	fail *bool
+}
 
-func (failingStore) Sync() error { return errNoDisk }
+func (s failingStore) Sync() error {
+	if *s.fail {
+		return errNoDisk
+	}
+	return s.Store.Sync()
+}
 
 var errNoDisk = errors.New("no disk")
 
 func TestSendFailsWhenTheStoreDoes(t *testing.T) {
 	s := newServer(t)
-	store := openStore(t, t.TempDir())
-	if err := store.SetDevice(5); err != nil {
-		t.Fatal(err)
-	}
-	alice := join(t, s, 1, WithStore(failingStore{store}))
-	if _, err := alice.Send(testContext(t), User(2), Text("x")); !errors.Is(err, errNoDisk) {
+	fail := false
+	alice := join(t, s, 1, WithStore(failingStore{openStore(t, t.TempDir()), &fail}))
+	fail = true
+	if _, err := alice.Send(testContext(t), User(2), Text("x")); !errors.Is(err, errNoDisk) || !errors.Is(err, ErrStore) {
 		t.Errorf("Send: %v", err)
 	}
 	if err := alice.Close(testContext(t)); err != nil {

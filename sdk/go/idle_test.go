@@ -3,6 +3,7 @@
 package gannet
 
 import (
+	"context"
 	"runtime"
 	"testing"
 )
@@ -21,7 +22,7 @@ func TestIdleClientIsSmall(t *testing.T) {
 	}
 	before := used()
 	for range clients {
-		peerConn(t, WithHandler(Handler{Message: func(Message) {}}))
+		peerConn(t, WithHandler(Handler{Message: func(context.Context, *Client, Message) error { return nil }}))
 	}
 	each := (used() - before) / clients
 	t.Logf("%d bytes a client and its other end", each)

@@ -30,13 +30,15 @@ type inbox struct {
 	bodies []byte // room for bodies that arrived with the read at hand
 
 	waiting []*conversation // gaps that may close by themselves
-	lagging []*conversation // the Messages loop is behind
+	lagging []*conversation // the app is behind
+	refused []*conversation // the app refused a message, which is to come again
 	unacked []*conversation // received further than was said
 	acked   []*conversation // of the last PUSHACKs
-	cursors []Cursor        // reused
+	records []record        // reused
 
 	sync    syncing
 	fetches fetches
+	behind  bool // the app has not caught up since this connection began
 }
 
 // conversation is how far this device is in one of them.
@@ -44,11 +46,11 @@ type conversation struct {
 	target   Target
 	next     uint64  // the seq whose turn it is; 0: SYNC has not said yet
 	goal     uint64  // the server has messages up to here that must be fetched
-	received uint64  // everything up to here was handled by the user of the client
+	received uint64  // everything up to here was received by the app
 	stash    []early // what came before its turn, in order
 
 	fetching bool // HISTORY is under way, or due
-	lagging  bool // nothing is taken until the Messages loop has caught up
+	lagging  bool // nothing is taken until the app has caught up
 	waiting  bool // for a gap to close by itself, until deadline
 	listed   bool // in inbox.waiting
 	owed     bool // the server waits for a PUSHACK
@@ -56,13 +58,14 @@ type conversation struct {
 
 	gap      uint64    // next when the wait began
 	deadline time.Time // of the wait
+	until    time.Time // when what the app refused comes again; zero: it refused nothing
 	request  uint32    // of the HISTORY under way; 0: not sent
+	from     uint64    // the first seq that it asks for
 	asked    time.Time // when it was sent
 	retries  int
 	retryAt  time.Time
 
-	taken  uint64 // by the Messages loop; under queue.mu
-	marked bool   // in queue.taken; under queue.mu
+	handing handing // under queue.mu
 }
 
 // early is a run of seqs that are done with though it is not their turn: a message
@@ -73,12 +76,13 @@ type early struct {
 	message     Message
 }
 
-func (in *inbox) init(saved Saved) {
-	in.sync.since = saved.Position
-	in.sync.complete = saved.Position != 0
-	for _, cursor := range saved.Cursors {
-		v := in.lookup(cursor.Target)
-		v.next, v.received = cursor.Seq+1, cursor.Seq
+func (in *inbox) init(s *saved) {
+	in.sync.since = s.position
+	in.sync.complete = s.position != 0
+	for target, seq := range s.received {
+		v := in.lookup(target)
+		v.next, v.received = seq+1, seq
+		v.handing.taken, v.handing.reach = seq, seq
 	}
 }
 
@@ -184,18 +188,18 @@ func (in *inbox) hangUp() {
 
 // address gives the conversation as this user addresses it, from how the user
 // who made the frame does.
-func (c *Client) address(target Target, by uint64) Target {
+func (c *Client) address(target protocol.Target, by uint64) Target {
 	if target.Kind == protocol.KindDirect && by != c.User() {
 		target.ID = by
 	}
-	return target
+	return targetOf(target)
 }
 
-// message gives what the user of the client sees.
+// message gives what the app sees.
 func (c *Client) message(in Target, m *protocol.Message, body []byte) Message {
 	return Message{
 		Conversation: in, Seq: m.Seq, Time: milliseconds(m.Time),
-		Sender: m.Sender, Device: m.Device, ClientID: m.ClientID,
-		Content: m.Content, Body: body,
+		Sender: m.Sender, Device: m.Device, ID: m.ClientID,
+		Content: Content(m.Content), Body: body,
 	}
 }

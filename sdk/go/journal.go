@@ -2,110 +2,263 @@ package gannet
 
 import (
 	"bytes"
-	"encoding/binary"
+	"cmp"
+	"encoding/hex"
 	"errors"
-	"hash/crc32"
-
-	"gannet/protocol"
+	"fmt"
+	"slices"
+	"sync"
 )
 
-// A journal is magic and then records: length u32, CRC-32C u32 of the payload,
-// payload. A payload is kind u8, id u64, and for cursors and messages target
-// kind u8, target id u64, and for messages content u8 and the body. Integers are
-// big-endian.
-const magic = "gannet\x00\x01"
+// minRewrite is the size in bytes below which rewriting a store is not worth it.
+const minRewrite = 1 << 20
 
-type changeKind uint8
+// journal is what the store remembers and how it is written. Without a store it
+// remembers nothing.
+type journal struct {
+	store Store // nil: none
 
-const (
-	changeDevice   changeKind = 1 // id: the device
-	changeLastID   changeKind = 2 // id: a client message id
-	changePosition changeKind = 3 // id: of the sync
-	changeCursor   changeKind = 4 // id: received up to this seq of target
-	changeOutgoing changeKind = 5 // id: the client message id
-	changeEnded    changeKind = 6 // id: the client message id
-)
-
-// Sizes in a journal.
-const (
-	recordHeader = 8
-	sizeID       = 9          // kind and id
-	sizeTarget   = sizeID + 9 // and target
-	sizeMessage  = sizeTarget + 1
-	maxRecord    = sizeMessage + protocol.MaxBody
-)
-
-var castagnoli = crc32.MakeTable(crc32.Castagnoli)
-
-var errNotJournal = errors.New("the journal is not one of a gannet client of this version")
-
-type change struct {
-	kind   changeKind
-	id     uint64
-	target Target
-	draft  Draft
+	mu    sync.Mutex
+	saved saved
+	err   error    // the first failure
+	size  int      // bytes of the records in the store
+	limit int      // size at which they are rewritten
+	buf   []byte   // reused
+	list  [][]byte // reused
 }
 
-// append encodes the record at the end of dst.
-func (ch change) append(dst []byte) []byte {
-	start := len(dst)
-	dst = append(dst, make([]byte, recordHeader)...)
-	dst = binary.BigEndian.AppendUint64(append(dst, byte(ch.kind)), ch.id)
-	if ch.kind == changeCursor || ch.kind == changeOutgoing {
-		dst = binary.BigEndian.AppendUint64(append(dst, byte(ch.target.Kind)), ch.target.ID)
-	}
-	if ch.kind == changeOutgoing {
-		dst = append(append(dst, byte(ch.draft.Content)), ch.draft.Body...)
-	}
-	payload := dst[start+recordHeader:]
-	binary.BigEndian.PutUint32(dst[start:], uint32(len(payload)))
-	binary.BigEndian.PutUint32(dst[start+4:], crc32.Checksum(payload, castagnoli))
-	return dst
+// saved is what the records of a store say.
+type saved struct {
+	device   uint64 // 0: none yet
+	user     uint64
+	server   string // identity
+	lastID   uint64
+	position uint64
+	received map[Target]uint64
+	reads    map[Target]uint64 // to be told to the server
+	taken    []keptMessage     // in rising order of id
+	optional [][]byte          // records of kinds that this client does not know
 }
 
-// decode reads a payload; false says that it is none.
-func (ch *change) decode(p []byte) bool {
-	if len(p) < sizeID {
-		return false
-	}
-	ch.kind, ch.id = changeKind(p[0]), binary.BigEndian.Uint64(p[1:])
-	switch ch.kind {
-	case changeCursor, changeOutgoing:
-		if len(p) < sizeTarget {
-			return false
-		}
-		ch.target = Target{Kind: protocol.Kind(p[sizeID]), ID: binary.BigEndian.Uint64(p[sizeID+1:])}
-	}
-	if ch.kind == changeOutgoing {
-		if len(p) < sizeMessage {
-			return false
-		}
-		ch.draft = Draft{Content: Content(p[sizeTarget]), Body: bytes.Clone(p[sizeMessage:])}
-	}
-	return true
+// keptMessage is a message that was taken and of which its sender has not heard.
+type keptMessage struct {
+	id      uint64
+	target  Target
+	draft   Draft
+	settled *Outcome // nil: not answered yet
 }
 
-// replay applies the records of a journal and gives the length up to the first
-// one that is torn.
-func replay(data []byte, apply func(change)) (int64, error) {
-	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
-		return 0, errNotJournal
+// load reads the store.
+func (j *journal) load(store Store) error {
+	j.store = store
+	j.saved.received, j.saved.reads = make(map[Target]uint64), make(map[Target]uint64)
+	if store == nil {
+		return nil
 	}
-	n := len(magic)
-	for len(data)-n >= recordHeader {
-		length := binary.BigEndian.Uint32(data[n:])
-		sum := binary.BigEndian.Uint32(data[n+4:])
-		rest := data[n+recordHeader:]
-		if length > maxRecord || int(length) > len(rest) {
-			break
-		}
-		payload := rest[:length]
-		var ch change
-		if crc32.Checksum(payload, castagnoli) != sum || !ch.decode(payload) {
-			break
-		}
-		apply(ch)
-		n += recordHeader + int(length)
+	err := store.Load(func(b []byte) error {
+		j.size += len(b)
+		return j.saved.add(b)
+	})
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
 	}
-	return int64(n), nil
+	j.limit = max(minRewrite, 2*j.size)
+	return nil
+}
+
+// add takes in a record of a store.
+func (s *saved) add(b []byte) error {
+	if len(b) == 0 {
+		return errors.New("an empty record")
+	}
+	if kind := recordKind(b[0]); kind >= optionalKinds {
+		s.optional = append(s.optional, bytes.Clone(b))
+		return nil
+	} else if kind == 0 || kind > recordReadDone {
+		return fmt.Errorf("a record of kind %d, which this version does not know: the store was written by a younger one, or is not a client's", kind)
+	}
+	var r record
+	if !r.decode(b) {
+		return fmt.Errorf("a broken record of kind %d", b[0])
+	}
+	s.apply(&r)
+	return nil
+}
+
+func (s *saved) apply(r *record) {
+	switch r.kind {
+	case recordDevice:
+		s.device = r.id
+	case recordOwner:
+		s.user, s.server = r.id, r.text
+	case recordLastID:
+		s.lastID = r.id
+	case recordPosition:
+		s.position = r.id
+	case recordReceived:
+		s.received[r.target] = max(s.received[r.target], r.seq)
+	case recordTaken:
+		s.lastID = max(s.lastID, r.id)
+		s.taken = append(s.taken, keptMessage{id: r.id, target: r.target, draft: r.draft})
+	case recordSettled:
+		if i, found := s.find(r.id); found {
+			k := &s.taken[i]
+			o := r.outcome(k.target)
+			k.settled, k.draft = &o, Draft{}
+		}
+	case recordForgot:
+		if i, found := s.find(r.id); found {
+			s.taken = slices.Delete(s.taken, i, i+1)
+		}
+	case recordRead:
+		s.reads[r.target] = max(s.reads[r.target], r.seq)
+	case recordReadDone:
+		if s.reads[r.target] <= r.seq {
+			delete(s.reads, r.target)
+		}
+	}
+}
+
+func (s *saved) find(id uint64) (int, bool) {
+	return slices.BinarySearchFunc(s.taken, id, func(k keptMessage, id uint64) int { return cmp.Compare(k.id, id) })
+}
+
+// records gives what has to be written so that add makes the same of it.
+func (s *saved) records() []record {
+	list := []record{
+		{kind: recordDevice, id: s.device},
+		{kind: recordOwner, id: s.user, text: s.server},
+	}
+	for target, seq := range s.received {
+		list = append(list, record{kind: recordReceived, target: target, seq: seq})
+	}
+	for target, seq := range s.reads {
+		list = append(list, record{kind: recordRead, target: target, seq: seq})
+	}
+	for _, k := range s.taken {
+		list = append(list, record{kind: recordTaken, id: k.id, target: k.target, draft: k.draft})
+		if k.settled != nil {
+			list = append(list, settled(*k.settled))
+		}
+	}
+	// The highest id may be above that of the last message.
+	return append(list, record{kind: recordLastID, id: s.lastID}, record{kind: recordPosition, id: s.position})
+}
+
+// settled gives the record of an outcome.
+func settled(o Outcome) record {
+	r := record{kind: recordSettled, id: o.ID, seq: o.Ack.Seq}
+	var e *Error
+	if errors.As(o.Err, &e) {
+		r.code, r.text = e.Code, e.Text
+	} else {
+		r.time = uint64(o.Ack.Time.UnixMilli())
+	}
+	return r
+}
+
+// append writes records without waiting for the disk.
+func (j *journal) append(records ...record) error {
+	if j.store == nil {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err != nil {
+		return j.err
+	}
+	list := j.encode(records)
+	if err := j.store.Append(list...); err != nil {
+		j.err = fmt.Errorf("%w: %w", ErrStore, err)
+		return j.err
+	}
+	for i := range records {
+		j.saved.apply(&records[i])
+	}
+	if j.size >= j.limit {
+		j.err = j.rewrite()
+	}
+	return j.err
+}
+
+// encode gives the records as bytes that hold until the next call, and counts
+// them. The caller holds mu.
+func (j *journal) encode(records []record) [][]byte {
+	j.buf, j.list = j.buf[:0], j.list[:0]
+	for i := range records {
+		start := len(j.buf)
+		j.buf = records[i].append(j.buf)
+		j.list = append(j.list, j.buf[start:len(j.buf):len(j.buf)])
+	}
+	j.size += len(j.buf)
+	return j.list
+}
+
+// rewrite puts what is remembered in the place of the records. The caller holds
+// mu.
+func (j *journal) rewrite() error {
+	j.size = 0
+	list := append(j.encode(j.saved.records()), j.saved.optional...)
+	for _, b := range j.saved.optional {
+		j.size += len(b)
+	}
+	j.limit = max(minRewrite, 2*j.size)
+	err := j.store.Rewrite(list...)
+	j.buf, j.list = nil, nil
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return nil
+}
+
+// sync returns once what was appended is durable.
+func (j *journal) sync() error {
+	if j.store == nil {
+		return nil
+	}
+	err := j.store.Sync()
+	if err == nil {
+		return nil
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	if j.err == nil {
+		j.err = fmt.Errorf("%w: %w", ErrStore, err)
+	}
+	return j.err
+}
+
+// received notes how far the app is in a conversation.
+func (j *journal) received(target Target, seq uint64) {
+	j.append(record{kind: recordReceived, target: target, seq: seq})
+}
+
+// forget notes that nobody needs to hear of a message any more.
+func (j *journal) forget(id uint64) { j.append(record{kind: recordForgot, id: id}) }
+
+// owner gives whom the store belongs to.
+func (j *journal) owner() Owner {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	return Owner{User: j.saved.user, Device: j.saved.device, Server: hex.EncodeToString([]byte(j.saved.server))}
+}
+
+// own makes the store that of a user on a server, or says whose it is.
+func (j *journal) own(user, device uint64, server string) error {
+	if j.store == nil {
+		return nil
+	}
+	have := j.owner()
+	given := Owner{User: user, Device: device, Server: hex.EncodeToString([]byte(server))}
+	if have.User != 0 && have.User != user || have.Server != "" && server != "" && have.Server != given.Server {
+		return &OwnerError{Kept: have, Given: given}
+	}
+	if have.User == user && (have.Server == given.Server || server == "") {
+		return nil
+	}
+	// On disk before anything is sent: what is in the store belongs to this user.
+	if err := j.append(record{kind: recordOwner, id: user, text: server}); err != nil {
+		return err
+	}
+	return j.sync()
 }

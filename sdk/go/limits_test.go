@@ -1,6 +1,8 @@
 package gannet
 
 import (
+	"context"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
@@ -38,9 +40,7 @@ func TestWindowInBytes(t *testing.T) {
 		held = nil
 	}
 	for _, size := range []int{100, 100, 100, 1000, 60, 80, 1} {
-		if err := alice.SendFunc(User(2), Text(strings.Repeat("x", size)), nil); err != nil {
-			t.Fatal(err)
-		}
+		post(t, alice, User(2), strings.Repeat("x", size))
 	}
 	answer(2)
 	answer(1) // the next one has no room beside it
@@ -74,9 +74,7 @@ func TestRefusedMessagesLeaveTheWindow(t *testing.T) {
 	})
 	alice := join(t, s, 1)
 	for range 4 {
-		if err := alice.SendFunc(User(2), Text(strings.Repeat("x", 100)), nil); err != nil {
-			t.Fatal(err)
-		}
+		post(t, alice, User(2), strings.Repeat("x", 100))
 	}
 	s.until("a full window", func() bool { return held == 2 })
 }
@@ -100,32 +98,25 @@ func TestRefusedMessagesHoldLaterOnes(t *testing.T) {
 		}
 		return false
 	})
-	told := make(chan *Error, 10)
-	alice := join(t, s, 1, WithHandler(Handler{Refused: func(why *Error) { told <- why }}))
-	acks := make(chan Ack, 10)
-	send := func() {
-		t.Helper()
-		if err := alice.SendFunc(User(2), Text("x"), func(a Ack, err error) {
-			if err != nil {
-				t.Error(err)
-			}
-			acks <- a
-		}); err != nil {
-			t.Fatal(err)
+	told := make(chan Event, 10)
+	alice := join(t, s, 1, WithHandler(Handler{Event: func(_ context.Context, _ *Client, e Event) {
+		if e.Kind == EventHeld {
+			told <- e
 		}
-	}
-	send()
-	why := <-told
-	if why.Code != protocol.CodeRateLimited || why.RetryAfter != wait || why.Text != "messages per second" {
+	}}))
+	sent := []*Sending{post(t, alice, User(2), "x")}
+	event := <-told
+	var why *Error
+	if !errors.As(event.Err, &why) || event.Wait < wait || why.Code != CodeRateLimited || why.RetryAfter != wait || why.Text != "messages per second" {
 		t.Fatalf("told %+v", why)
 	}
 	for range 5 {
-		send()
+		sent = append(sent, post(t, alice, User(2), "x"))
 	}
 	var last Ack
-	for i := range 6 {
-		a := <-acks
-		if a.Seq != uint64(i+1) || a.ClientID <= last.ClientID {
+	for i := range sent {
+		a, err := sent[i].Wait(testContext(t))
+		if err != nil || a.Seq != uint64(i+1) || a.ID <= last.ID || a.ID != sent[i].ID() {
 			t.Fatalf("ack %d is %+v after %+v", i, a, last)
 		}
 		last = a
@@ -180,7 +171,7 @@ func TestLimitedHistoryHoldsLaterOnes(t *testing.T) {
 
 // Of many conversations a part is acked at a time, and all of them at the end.
 func TestAcksGoInParts(t *testing.T) {
-	c := &Client{}
+	c := new(Client)
 	for i := range 3*maxAcks/2 + 1 {
 		c.mark(&conversation{target: User(uint64(i + 1)), received: uint64(i + 1)}, true)
 	}
@@ -191,7 +182,7 @@ func TestAcksGoInParts(t *testing.T) {
 		n := 0
 		for b := c.wire.pending; len(b) > 0; n++ {
 			f, size, _ := protocol.Split(b, protocol.MaxFrame)
-			if ack := decode[protocol.Cursor](t, f.Payload); f.Type != protocol.TypePushAck || ack.Target != User(next) || ack.Seq != next {
+			if ack := decode[protocol.Cursor](t, f.Payload); f.Type != protocol.TypePushAck || targetOf(ack.Target) != User(next) || ack.Seq != next {
 				t.Fatalf("ack %d is %#x of %+v", next, f.Type, ack)
 			}
 			next++

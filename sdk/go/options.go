@@ -2,7 +2,10 @@ package gannet
 
 import (
 	"context"
+	"crypto/tls"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net"
 	"time"
 
@@ -10,38 +13,16 @@ import (
 )
 
 // Platform is the kind of device that a client runs on.
-type Platform = protocol.Platform
+type Platform uint8
 
 // The platforms.
 const (
-	Other   = protocol.PlatformOther
-	Mobile  = protocol.PlatformMobile
-	Desktop = protocol.PlatformDesktop
-	Web     = protocol.PlatformWeb
-	Bot     = protocol.PlatformBot
+	PlatformOther   Platform = 0
+	PlatformMobile  Platform = 1
+	PlatformDesktop Platform = 2
+	PlatformWeb     Platform = 3
+	PlatformBot     Platform = 4 // a program that nobody sits in front of
 )
-
-// Handler has the hooks of a client. They are called one at a time, in order,
-// on the goroutine that reads the connection, so they must not wait: SendFunc
-// is fine in them, Send, History, Close and the like would wait for ever. A nil
-// hook is skipped.
-type Handler struct {
-	// Message gets every message of others, and those of this user's other
-	// devices; each counts as received when the call returns.
-	Message func(Message)
-
-	// Receipt gets every risen cursor while the client is online; those that
-	// rose in between are in Conversations.
-	Receipt func(Receipt)
-
-	// Refused gets why the server does not take messages for the moment, and for how
-	// long; the client keeps all of them back until then and sends them again by itself.
-	Refused func(*Error)
-
-	// State gets every change of state. With Connecting comes why the
-	// connection ended or could not be had, with Closed what Err gives.
-	State func(State, error)
-}
 
 // Defaults and bounds of the options.
 const (
@@ -50,7 +31,8 @@ const (
 	defaultBackoffMax = 15 * time.Second // a server that comes back has all clients again within it
 )
 
-// Option changes how a client is dialled or behaves.
+// Option changes how a client behaves. One that does not make sense is refused
+// by New.
 type Option func(*options) error
 
 type options struct {
@@ -62,6 +44,8 @@ type options struct {
 	heartbeat  time.Duration
 	name       string
 	dial       func(ctx context.Context, network, addr string) (net.Conn, error)
+	tls        *tls.Config
+	log        *slog.Logger
 	backoffMin time.Duration
 	backoffMax time.Duration
 	handler    Handler
@@ -70,9 +54,14 @@ type options struct {
 
 // WithTokenSource asks source for the token at every login, instead of using
 // the one given to Dial. When the server says that a token expired the client
-// logs in anew, and so asks again.
+// logs in anew, and so asks again; when it calls a token bad after the client had
+// been logged in, it asks once more. An error of the source before the first
+// login ends the client, a later one counts as a failed attempt.
 func WithTokenSource(source func(ctx context.Context) (string, error)) Option {
 	return func(o *options) error {
+		if source == nil {
+			return errors.New("gannet: the token source is nil")
+		}
 		o.token, o.refresh = source, true
 		return nil
 	}
@@ -81,19 +70,20 @@ func WithTokenSource(source func(ctx context.Context) (string, error)) Option {
 // WithDevice sets the device id, not 0. The default is the one in the Store,
 // else a random one, for this client alone: it begins after what some device of
 // the user has received. With an id of its own, or a Store, a client begins where
-// the device's own acks ended, so that it misses nothing. A user's device has one connection: a later login under
-// the same id closes the earlier client.
+// the device's own acks ended, so that it misses nothing. A user's device has one
+// connection: a later login under the same id ends the earlier client with
+// CodeReplaced.
 func WithDevice(id uint64) Option {
 	return func(o *options) error {
 		if id == 0 {
-			return fmt.Errorf("gannet: a device id is not 0")
+			return errors.New("gannet: a device id is not 0")
 		}
 		o.device = id
 		return nil
 	}
 }
 
-// WithPlatform says what kind of device this is; the default is Other.
+// WithPlatform says what kind of device this is; the default is PlatformOther.
 func WithPlatform(p Platform) Option {
 	return func(o *options) error {
 		o.platform = p
@@ -101,9 +91,9 @@ func WithPlatform(p Platform) Option {
 	}
 }
 
-// WithStore lets the messages that are not acked, the cursors and the device id
-// survive a restart. A store serves one client at a time, and one user of one server
-// in its life. The client does not close it.
+// WithStore lets the messages that are not acked, outcomes that nobody has heard,
+// what was received and read, and the device id survive a restart. The client does
+// not close the store.
 func WithStore(s Store) Option {
 	return func(o *options) error {
 		o.store = s
@@ -134,12 +124,38 @@ func WithName(name string) Option {
 	}
 }
 
-// WithDialer makes connections by dial, for TLS or a proxy. Read deadlines of
+// WithDialer makes connections by dial, for a proxy or a test. Read deadlines of
 // its connections must work and leave the connection usable, as those of
 // net.TCPConn and tls.Conn do.
 func WithDialer(dial func(ctx context.Context, network, addr string) (net.Conn, error)) Option {
 	return func(o *options) error {
+		if dial == nil {
+			return errors.New("gannet: the dialer is nil")
+		}
 		o.dial = dial
+		return nil
+	}
+}
+
+// WithTLS speaks TLS, also above the connections of WithDialer. Where config
+// names no server, it is the host of the address; nil is the default config. A
+// certificate that does not fit ends the first Connect.
+func WithTLS(config *tls.Config) Option {
+	return func(o *options) error {
+		if config == nil {
+			config = new(tls.Config)
+		}
+		o.tls = config.Clone()
+		return nil
+	}
+}
+
+// WithLogger logs what happens to the connection, the store and the hooks: losses
+// and failures as warnings, the rest as information. Nothing is logged without it,
+// and never a token or a body.
+func WithLogger(l *slog.Logger) Option {
+	return func(o *options) error {
+		o.log = l
 		return nil
 	}
 }
@@ -165,7 +181,7 @@ func WithHandler(h Handler) Option {
 }
 
 // WithWindow sets how many messages may be on their way at once, from 1 to
-// protocol.MaxUnacked; the default is 256.
+// 1024; the default is 256.
 func WithWindow(n int) Option {
 	return func(o *options) error {
 		if n < 1 || n > protocol.MaxUnacked {

@@ -21,7 +21,8 @@ type outgoing struct {
 	id      uint64
 	target  Target
 	draft   Draft
-	done    func(Ack, error) // nil: nobody wants to know
+	call    *call    // who waits in Send, or nil
+	sending *Sending // what Post gave, or nil
 	request uint32
 	state   sendState
 }
@@ -35,18 +36,26 @@ type pending struct {
 	flying  int        // sent
 	bytes   int        // of their frames
 
-	window     int // live at most
-	limit      int // flying at most: window, or what the server allows
-	limitBytes int // bytes at most, but for a single message; 0: no bound
-	lastID     uint64
+	window     int    // live at most
+	limit      int    // flying at most: window, or what the server allows
+	limitBytes int    // bytes at most, but for a single message; 0: no bound
+	lastID     uint64 // of all messages, in lives before too
+	clock      uint64 // ids that the client chooses are above it
 	stable     uint64 // ids up to here are on disk and may go out
 
 	retryAt  time.Time // nothing goes out before it; zero: at once
 	attempts int       // retries since the last ack
 	answered time.Time // when flying was 0 or an answer came, last
 
-	reserved int             // rooms given to waiters that have not used them yet
-	waiters  []chan struct{} // callers of Send waiting for room, oldest first
+	reserved int      // rooms given to waiters that have not used them yet
+	waiters  []waiter // callers of Send and Post waiting for room, oldest first
+	unheard  int      // outcomes that wait for their hook
+}
+
+// waiter waits for room.
+type waiter struct {
+	room chan struct{} // closed when there is some
+	hook bool          // it is a hook that waits, so the room of outcomes is not for it
 }
 
 // size gives the bytes of its frame.
@@ -55,37 +64,49 @@ func (e *outgoing) size() int { return sendFixed + len(e.draft.Body) }
 // sendFixed is a SEND without its body.
 var sendFixed = len(protocol.Send{}.AppendFrame(nil, 0))
 
-// init begins with what the store has. New ids begin above clock.
-func (o *pending) init(saved Saved, window int, clock uint64) {
-	o.window = window
-	o.lastID = max(saved.LastID, clock)
-	for _, m := range saved.Outgoing {
-		o.entries = append(o.entries, outgoing{id: m.ClientID, target: m.Target, draft: m.Draft})
-		o.stable = m.ClientID
+// init begins with what the store has. Ids that the client chooses are above clock:
+// they must rise also for a device whose store is lost, and one message for each
+// microsecond is more than a device sends.
+func (o *pending) init(s *saved, window int, clock uint64) {
+	o.window, o.lastID, o.clock = window, s.lastID, clock
+	for _, k := range s.taken {
+		if k.settled == nil {
+			o.entries = append(o.entries, outgoing{id: k.id, target: k.target, draft: k.draft})
+			o.stable = k.id
+		}
 	}
 	o.live = len(o.entries)
 }
 
-// room says whether one more message may be taken. The span counts too, ended
-// ones included, because the server tells retries from new messages only
-// within MaxUnacked.
-func (o *pending) room() bool {
-	return o.live+o.reserved < o.window && len(o.entries)-o.head+o.reserved < protocol.MaxUnacked
+// room says whether one more message may be taken, by a hook or by others. The
+// span counts too, ended ones included, because the server tells retries from new
+// messages only within MaxUnacked.
+func (o *pending) room(hook bool) bool {
+	return o.live+o.reserved < o.window && len(o.entries)-o.head+o.reserved < protocol.MaxUnacked &&
+		(hook || o.unheard < maxUnheard)
 }
 
-// grant wakes waiters for whom there is room now.
+// grant wakes waiters for whom there is room now, oldest first.
 func (o *pending) grant() {
-	for len(o.waiters) > 0 && o.room() {
+	for i := 0; i < len(o.waiters) && o.room(true); {
+		w := o.waiters[i]
+		if !o.room(w.hook) {
+			i++
+			continue
+		}
 		o.reserved++
-		close(o.waiters[0])
-		o.waiters[0] = nil
-		o.waiters = o.waiters[1:]
+		close(w.room)
+		if o.waiters[i] = (waiter{}); i == 0 {
+			o.waiters = o.waiters[1:]
+		} else {
+			o.waiters = slices.Delete(o.waiters, i, i+1)
+		}
 	}
 }
 
 // leave takes back what a waiter waited for, or was given.
-func (o *pending) leave(w chan struct{}) {
-	if i := slices.Index(o.waiters, w); i >= 0 {
+func (o *pending) leave(room chan struct{}) {
+	if i := slices.IndexFunc(o.waiters, func(w waiter) bool { return w.room == room }); i >= 0 {
 		o.waiters = slices.Delete(o.waiters, i, i+1)
 		return
 	}
@@ -204,7 +225,7 @@ func (o *pending) encode(dst []byte, numbers *counter) []byte {
 		o.flying++
 		o.bytes += e.size()
 		dst = protocol.Send{
-			Target: e.target, ClientID: e.id, Content: e.draft.Content, Body: e.draft.Body,
+			Target: e.target.wire(), ClientID: e.id, Content: protocol.Content(e.draft.Content), Body: e.draft.Body,
 		}.AppendFrame(dst, e.request)
 	}
 	return dst

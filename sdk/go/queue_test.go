@@ -2,6 +2,7 @@ package gannet
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"testing"
 
@@ -14,20 +15,123 @@ func TestMessagesLoop(t *testing.T) {
 	s.say(1, User(2), "1")
 	s.say(1, User(2), "2")
 	s.say(1, User(2), "3")
-	for m := range c.Messages(testContext(t)) {
+	received := 0
+	for m, err := range c.Messages(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if received++; m.Text() != fmt.Sprint(received) {
+			t.Fatalf("%q is message %d", m.Text(), received)
+		}
 		if _, err := c.Send(testContext(t), m.Conversation, Text("re: "+m.Text())); err != nil { // the loop may wait
 			t.Error(err)
 		}
-		if m.Text() == "2" {
+		if received == 3 {
 			break
 		}
 	}
-	s.until("PUSHACK of what was received", func() bool { return s.count(protocol.TypePushAck) > 0 })
-	for m := range c.Messages(testContext(t)) {
-		if m.Text() != "3" {
-			t.Errorf("%q after the break, want 3", m.Text())
+	s.until("PUSHACK of what was received", func() bool { return s.delivered(2, pair) >= 2 })
+}
+
+// The message at which the body of a loop breaks off is the first of the next loop,
+// and nothing says to the server that it was received.
+func TestTheMessageThatBreaksALoopComesAgain(t *testing.T) {
+	s := newServer(t)
+	c := join(t, s, 2)
+	s.say(1, User(2), "1")
+	s.say(1, User(2), "2")
+	s.say(1, User(2), "3")
+	for _, how := range []string{"break", "panic", "return"} {
+		func() {
+			defer func() { recover() }()
+			for m, err := range c.Messages(testContext(t)) {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if m.Text() == "1" && how == "break" {
+					continue
+				}
+				if m.Text() != "2" {
+					t.Fatalf("%s: the loop got %q, want 2", how, m.Text())
+				}
+				if how == "panic" {
+					panic("the app fails")
+				}
+				break
+			}
+		}()
+	}
+	s.until("PUSHACK of 1", func() bool { return s.delivered(2, pair) == 1 })
+	s.settled(t, c)
+	if s.mu.Lock(); s.delivered(2, pair) != 1 {
+		t.Errorf("%d are acked, 1 was received", s.delivered(2, pair))
+	}
+	s.mu.Unlock()
+	crash(c)
+	// Another life of the device, which the server knows by its acks.
+	again := join(t, s, 2, WithDevice(c.Device()))
+	for m, err := range again.Messages(testContext(t)) {
+		if err != nil || m.Text() != "2" {
+			t.Errorf("the next client gets %q first, %v", m.Text(), err)
 		}
 		break
+	}
+}
+
+// What the reader puts between a refusal and its own news of it does not pass the refused
+// message.
+func TestNothingPassesARefusedMessage(t *testing.T) {
+	var q queue
+	q.init()
+	v, other := new(conversation), new(conversation)
+	if !q.put(v, Message{Seq: 1}) || !q.put(v, Message{Seq: 2}) || !q.put(other, Message{Seq: 9}) {
+		t.Fatal("an empty queue has no room")
+	}
+	item, _ := q.begin()
+	if pause := q.refuse(item); pause != refusedMin {
+		t.Errorf("the pause is %v", pause)
+	}
+	if q.put(v, Message{Seq: 3}) || q.await(v, 0, t.Context()) {
+		t.Error("seq 3 passes seq 1, which was refused")
+	}
+	if item, ok := q.begin(); !ok || item.conversation != other || len(q.items)-q.head != 1 {
+		t.Errorf("next is %+v", item)
+	}
+	if seq, _ := q.unbar(v); seq != 1 || !q.put(v, Message{Seq: 1}) {
+		t.Errorf("seq %d comes again", seq)
+	}
+}
+
+func TestOneReceivesAtATime(t *testing.T) {
+	s := newServer(t)
+	c := join(t, s, 2)
+	s.say(1, User(2), "1")
+	refused := 0
+	for _, err := range c.Messages(testContext(t)) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		for m, err := range c.Messages(testContext(t)) {
+			if refused++; !errors.Is(err, ErrReceiving) || m.Seq != 0 {
+				t.Errorf("a second loop got %v, %v", m, err)
+			}
+		}
+		break
+	}
+	for m, err := range c.Messages(testContext(t)) { // the first is over
+		if err != nil || m.Text() != "1" {
+			t.Errorf("got %v, %v", m, err)
+		}
+		break
+	}
+	hooked := join(t, s, 2, WithHandler(newDiary().handler()))
+	for _, err := range hooked.Messages(testContext(t)) {
+		if refused++; !errors.Is(err, ErrReceiving) {
+			t.Errorf("beside a hook: %v", err)
+		}
+	}
+	if refused != 2 {
+		t.Errorf("%d refusals, want 2", refused)
 	}
 }
 
@@ -36,20 +140,35 @@ func TestMessagesLoopEnds(t *testing.T) {
 	c := join(t, s, 2)
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
-	for m := range c.Messages(ctx) {
-		t.Errorf("message %v", m)
+	for m, err := range c.Messages(ctx) {
+		t.Errorf("message %v, %v", m, err)
 	}
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		for m := range c.Messages(context.Background()) {
-			t.Errorf("message %v", m)
+		for m, err := range c.Messages(context.Background()) {
+			t.Errorf("message %v, %v", m, err)
 		}
 	}()
 	if err := c.Close(testContext(t)); err != nil {
 		t.Error(err)
 	}
 	<-ended
+}
+
+func TestMessagesLoopTellsWhyTheClientEnded(t *testing.T) {
+	s := newServer(t)
+	c := join(t, s, 2)
+	s.emit(protocol.Failure{Code: protocol.CodeReplaced}.AppendClose(nil))
+	n := 0
+	for _, err := range c.Messages(testContext(t)) {
+		if n++; !errors.Is(err, CodeReplaced) {
+			t.Errorf("error %v", err)
+		}
+	}
+	if n != 1 {
+		t.Errorf("the loop ends with %d errors", n)
+	}
 }
 
 func TestNothingIsAckedBeforeTheLoopReceivesIt(t *testing.T) {
@@ -63,13 +182,26 @@ func TestNothingIsAckedBeforeTheLoopReceivesIt(t *testing.T) {
 	if n := s.seen(protocol.TypePushAck); n != 0 {
 		t.Fatalf("%d PUSHACKs before the loop", n)
 	}
-	received := 0
-	for range c.Messages(testContext(t)) {
-		if received++; received == 2 {
-			break
+	receive(t, c, 2)
+	s.until("PUSHACK", func() bool { return s.delivered(2, pair) == 2 })
+}
+
+// receive has a loop receive n messages.
+func receive(t *testing.T, c *Client, n int) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	for _, err := range c.Messages(ctx) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n--; n == 0 {
+			cancel() // and the loop ends after this one
 		}
 	}
-	s.until("PUSHACK", func() bool { return s.delivered(2, pair) == 2 })
+	if n != 0 {
+		t.Fatalf("%d messages did not come", n)
+	}
 }
 
 func TestSlowLoopLosesNothing(t *testing.T) {
@@ -85,13 +217,15 @@ func TestSlowLoopLosesNothing(t *testing.T) {
 		t.Fatalf("%d messages wait, more than %d", have, maxQueue)
 	}
 	next := map[uint64]int{}
-	for m := range c.Messages(testContext(t)) {
-		if want := fmt.Sprint(next[m.Sender]); m.Text() != want {
-			t.Fatalf("%q from %d, want %q", m.Text(), m.Sender, want)
+	ctx, cancel := context.WithCancel(testContext(t))
+	defer cancel()
+	for m, err := range c.Messages(ctx) {
+		if want := fmt.Sprint(next[m.Sender]); err != nil || m.Text() != want {
+			t.Fatalf("%q from %d, want %q (%v)", m.Text(), m.Sender, want, err)
 		}
 		next[m.Sender]++
 		if next[1] == n && next[3] == n {
-			break
+			cancel()
 		}
 	}
 	if next[1] != n || next[3] != n {
@@ -110,9 +244,9 @@ func TestSlowLoopOverAReconnect(t *testing.T) {
 	s.settled(t, c)
 	s.cut()
 	received := 0
-	for m := range c.Messages(testContext(t)) {
-		if m.Text() != fmt.Sprint(received) {
-			t.Fatalf("%q, want %d", m.Text(), received)
+	for m, err := range c.Messages(testContext(t)) {
+		if err != nil || m.Text() != fmt.Sprint(received) {
+			t.Fatalf("%q, want %d (%v)", m.Text(), received, err)
 		}
 		if received++; received == n {
 			break

@@ -29,7 +29,9 @@ func (c *Client) pushed(payload []byte) error {
 	case v.lagging:
 		v.goal = max(v.goal, m.Seq)
 	case c.deliver(v, &m):
-		c.received(v, true)
+		if c.mine(&m) { // else it counts once the app has it
+			c.received(v, true)
+		}
 		if len(v.stash) > 0 || v.waiting {
 			c.advance(v)
 		}
@@ -62,7 +64,7 @@ func (c *Client) holed(payload []byte) error {
 	if err := m.Decode(payload); err != nil {
 		return err
 	}
-	v := c.inbox.lookup(m.Target)
+	v := c.inbox.lookup(targetOf(m.Target))
 	if m.Last < v.next || m.Last < m.First {
 		return nil
 	}
@@ -84,7 +86,7 @@ func (c *Client) hinted(payload []byte) error {
 		c.startSync()
 		return nil
 	}
-	v := c.inbox.lookup(m.Target)
+	v := c.inbox.lookup(targetOf(m.Target))
 	v.goal = max(v.goal, m.Seq)
 	c.advance(v)
 	return nil
@@ -96,12 +98,10 @@ func (c *Client) receipt(payload []byte) error {
 	if err := m.Decode(payload); err != nil {
 		return err
 	}
-	if hook := c.opts.handler.Receipt; hook != nil {
-		hook(Receipt{
-			Conversation: c.address(m.Target, m.User), User: m.User, Device: m.Device,
-			Delivered: m.Delivered, Read: m.Read,
-		})
-	}
+	c.tellReceipt(Receipt{
+		Conversation: c.address(m.Target, m.User), User: m.User, Device: m.Device,
+		Delivered: m.Delivered, Read: m.Read,
+	})
 	return nil
 }
 
@@ -115,8 +115,8 @@ func (c *Client) keep(body []byte) []byte {
 	return c.inbox.keep(body, len(body)+len(c.in.data))
 }
 
-// deliver hands over the message whose turn it is; false says that the Messages
-// loop has no room, and that the conversation lags now.
+// deliver hands over the message whose turn it is; false says that the app has no
+// room, and that the conversation lags now.
 func (c *Client) deliver(v *conversation, m *protocol.Message) bool {
 	if !c.mine(m) && !c.hand(v, c.message(v.target, m, c.keep(m.Body))) {
 		v.goal = max(v.goal, m.Seq)
@@ -126,28 +126,75 @@ func (c *Client) deliver(v *conversation, m *protocol.Message) bool {
 	return true
 }
 
-// hand gives a message to the hook or the Messages loop.
+// hand puts a message where the app takes it.
 func (c *Client) hand(v *conversation, m Message) bool {
-	if hook := c.opts.handler.Message; hook != nil {
-		hook(m)
-		return true
+	if !c.queue.put(v, m) && (!c.queue.await(v, len(m.Body), c.life) || !c.queue.put(v, m)) {
+		c.lag(v)
+		return false
 	}
-	if c.queue.put(v, m) {
-		return true
+	if c.hooks.messages && !c.hooks.up.Load() {
+		c.notify()
 	}
-	c.lag(v)
-	return false
+	return true
 }
 
-// lag stops taking what arrives in a conversation until the Messages loop has
-// caught up; then it is fetched.
+// lag stops taking what arrives in a conversation until the app has caught up;
+// then it is fetched.
 func (c *Client) lag(v *conversation) {
+	c.stall(v)
+	c.inbox.lagging = append(c.inbox.lagging, v)
+}
+
+// stall stops taking what arrives in a conversation.
+func (c *Client) stall(v *conversation) {
 	v.lagging, v.waiting = true, false
 	if n := len(v.stash); n > 0 {
 		v.goal = max(v.goal, v.stash[n-1].last)
 		c.inbox.unstash(v, n)
 	}
-	c.inbox.lagging = append(c.inbox.lagging, v)
+}
+
+// heedQueue does what the app has made possible.
+func (c *Client) heedQueue() {
+	taken, room, refused := c.queue.news()
+	if taken {
+		soonest(&c.due.ack, c.ackBy())
+	}
+	for _, v := range refused {
+		c.stall(v)
+		v.goal = max(v.goal, v.next-1)
+		var pause time.Duration
+		v.next, pause = c.queue.unbar(v)
+		v.until = c.link.now.Add(pause)
+		soonest(&c.due.again, v.until)
+		c.inbox.refused = append(c.inbox.refused, v)
+	}
+	if room {
+		lagging := c.inbox.lagging
+		c.inbox.lagging = nil
+		for _, v := range lagging {
+			if v.until.IsZero() {
+				v.lagging = false
+				c.advance(v)
+			}
+		}
+	}
+}
+
+// bringAgain fetches what the app refused.
+func (c *Client) bringAgain() {
+	c.due.again = time.Time{}
+	refused := c.inbox.refused
+	c.inbox.refused = nil
+	for _, v := range refused {
+		if c.link.now.Before(v.until) {
+			soonest(&c.due.again, v.until)
+			c.inbox.refused = append(c.inbox.refused, v)
+			continue
+		}
+		v.until, v.lagging = time.Time{}, false
+		c.advance(v)
+	}
 }
 
 // early keeps what came before its turn, and sees to what is missing.

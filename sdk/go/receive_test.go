@@ -53,7 +53,7 @@ func TestHint(t *testing.T) {
 	join(t, s, 2, WithHandler(d.handler()))
 	s.whisper(1, User(2), "1")
 	m := s.whisper(1, User(2), "2")
-	s.emit(protocol.Cursor{Target: User(1), Seq: m.Seq}.AppendHint(nil))
+	s.emit(protocol.Cursor{Target: User(1).wire(), Seq: m.Seq}.AppendHint(nil))
 	d.expect(t, "1", "2")
 }
 
@@ -77,7 +77,7 @@ func TestHoles(t *testing.T) {
 	s.hole(pair, 2)
 	m := s.whisper(1, User(2), "4")
 	s.emit(m.AppendFrame(nil)) // overtakes the announcement
-	s.emit(protocol.Range{Target: User(1), First: 2, Last: 3}.AppendHole(nil))
+	s.emit(protocol.Range{Target: User(1).wire(), First: 2, Last: 3}.AppendHole(nil))
 	d.expect(t, "1", "4")
 	s.until("PUSHACK over the hole", func() bool { return s.delivered(2, pair) == 4 })
 }
@@ -90,7 +90,7 @@ func TestHoleInHistory(t *testing.T) {
 	s.hole(pair, 3)
 	s.whisper(1, User(2), "5")
 	s.hole(pair, 1)
-	s.emit(protocol.Cursor{Target: User(1), Seq: 6}.AppendHint(nil))
+	s.emit(protocol.Cursor{Target: User(1).wire(), Seq: 6}.AppendHint(nil))
 	s.until("PUSHACK over both holes", func() bool { return s.delivered(2, pair) == 6 })
 	d.expect(t, "1", "5")
 	s.say(1, User(2), "7")
@@ -152,9 +152,7 @@ func TestGapThatOwnMessagesDoNotExplainIsFetched(t *testing.T) {
 	alice := join(t, s, 1, WithHandler(d.handler()))
 	s.settled(t, alice)
 	s.play(func(_ *peer, f protocol.Frame) bool { return f.Type == protocol.TypeSend })
-	if err := alice.SendFunc(User(2), Text("never answered"), nil); err != nil {
-		t.Fatal(err)
-	}
+	post(t, alice, User(2), "never answered")
 	s.until("SEND", func() bool { return s.count(protocol.TypeSend) == 1 })
 	s.whisper(2, User(1), "1")
 	s.whisper(2, User(1), "2")

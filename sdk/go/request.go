@@ -90,7 +90,7 @@ func (c *Client) answer(number uint32, a answer) {
 		return
 	}
 	r := c.requests[i]
-	if e, ok := a.err.(*Error); ok && e.Code.Action() == protocol.ActionRetry {
+	if e, ok := a.err.(*Error); ok && e.Code.action() == protocol.ActionRetry {
 		r.retries++
 		r.retryAt = c.link.now.Add(retryDelay(r.retries, e.RetryAfter))
 		soonest(&c.due.ask, r.retryAt)
@@ -99,13 +99,4 @@ func (c *Client) answer(number uint32, a answer) {
 	c.requests = slices.Delete(c.requests, i, i+1)
 	a.payload = bytes.Clone(a.payload)
 	r.reply <- a
-}
-
-// MarkRead says that the user has read a conversation up to seq, and waits until
-// that is durable. A seq past the head counts as the head.
-func (c *Client) MarkRead(ctx context.Context, conversation Target, seq uint64) error {
-	_, err := c.ask(ctx, protocol.TypeDone, func(dst []byte, number uint32) []byte {
-		return protocol.Cursor{Target: conversation, Seq: seq}.AppendRead(dst, number)
-	})
-	return err
 }

@@ -30,9 +30,7 @@ func TestManyRestarts(t *testing.T) {
 		d := newDiary()
 		bob := join(t, s, 2, WithStore(store), WithHandler(d.handler()))
 		for range sends {
-			if err := bob.SendFunc(User(3), Text(fmt.Sprint(taken)), nil); err != nil {
-				t.Error(err)
-			}
+			post(t, bob, User(3), fmt.Sprint(taken))
 			taken++
 		}
 		d.until(t, "enough", func() bool { return enough(d) })
@@ -62,7 +60,7 @@ func TestManyRestarts(t *testing.T) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	sent := s.conversations[User(3).Conversation(2)].messages
+	sent := s.conversations[User(3).wire().Conversation(2)].messages
 	if len(sent) != taken {
 		t.Fatalf("%d messages got out, %d were taken", len(sent), taken)
 	}

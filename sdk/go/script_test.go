@@ -30,7 +30,7 @@ func (s *server) whisper(from uint64, to Target, text string) protocol.Message {
 
 func (s *server) keep(from uint64, to Target, text string) protocol.Message {
 	m, _ := s.store(protocol.Message{
-		Target: to, Sender: from, Device: speaker, ClientID: s.tick(), Content: ContentText, Body: []byte(text),
+		Target: to.wire(), Sender: from, Device: speaker, ClientID: s.tick(), Content: protocol.ContentText, Body: []byte(text),
 	})
 	return m
 }

@@ -2,6 +2,7 @@ package gannet
 
 import (
 	"context"
+	"fmt"
 	"sync"
 	"time"
 
@@ -10,13 +11,16 @@ import (
 
 // Send sends a message and waits until it is durable on the server, however
 // many connections that takes. It waits for room in the window first. When ctx
-// ends while the message is on its way the message stays on its way.
+// ends while the message is on its way the message stays on its way, and its
+// outcome goes to Handler.Outcome; an app that must know sets Draft.ID or uses
+// Post.
+//
+// The error is an *Error when the server refused the message for good. It wraps
+// ErrClosed, ErrWindow, ErrID or ErrStore when the message was not taken, and
+// ErrKept or ErrAbandoned when the client closed before the ack.
 func (c *Client) Send(ctx context.Context, to Target, d Draft) (Ack, error) {
-	if err := c.reserve(ctx); err != nil {
-		return Ack{}, err
-	}
 	call := calls.Get().(*call)
-	if err := c.take(to, d, call.done, true); err != nil {
+	if _, err := c.take(ctx, to, d, outgoing{call: call}); err != nil {
 		calls.Put(call)
 		return Ack{}, err
 	}
@@ -29,31 +33,86 @@ func (c *Client) Send(ctx context.Context, to Target, d Draft) (Ack, error) {
 	}
 }
 
-// SendFunc sends a message and returns at once; done, which may be nil, is
-// called with the outcome on the goroutine that reads the connection, under the
-// rules of Handler. With a Store it first waits until the message is on disk.
-// It fails with ErrWindow when the window is full and with ErrClosed after
-// Close; then done is not called.
-func (c *Client) SendFunc(to Target, d Draft, done func(Ack, error)) error {
-	return c.take(to, d, done, false)
+// Post takes a message and returns at once with a handle on it: the client sends
+// it, also when it is not connected at the moment. Post waits until ctx ends for
+// room in the window, and with a Store until the message is on disk. Its errors are
+// those of Send that say that the message was not taken.
+func (c *Client) Post(ctx context.Context, to Target, d Draft) (*Sending, error) {
+	s := &Sending{client: c}
+	id, err := c.take(ctx, to, d, outgoing{sending: s})
+	if err != nil {
+		return nil, err
+	}
+	s.id = id
+	if !c.poked.Load() && c.isHook(ctx) {
+		c.poke() // the reader writes it, see pump
+	}
+	return s, nil
+}
+
+// Sending is a message that was taken by Post.
+type Sending struct {
+	client *Client
+	id     uint64
+
+	// Under Client.mu.
+	settled bool
+	ack     Ack
+	err     error
+	done    chan struct{} // made when somebody asks for it
+}
+
+// ID gives the id under which the message is sent and its outcome is told.
+func (s *Sending) ID() uint64 { return s.id }
+
+// Done is closed when the outcome is known.
+func (s *Sending) Done() <-chan struct{} {
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	if s.done == nil {
+		s.done = make(chan struct{})
+		if s.settled {
+			close(s.done)
+		}
+	}
+	return s.done
+}
+
+// Wait gives the outcome, as Send does, or the error of ctx when that ends first.
+// It may be called any number of times.
+func (s *Sending) Wait(ctx context.Context) (Ack, error) {
+	select {
+	case <-s.Done():
+		s.client.mu.Lock()
+		defer s.client.mu.Unlock()
+		return s.ack, s.err
+	case <-ctx.Done():
+		return Ack{}, ctx.Err()
+	}
 }
 
 // call is a caller of Send who waits.
-type call struct {
-	result chan outcome
-	done   func(Ack, error)
-}
+type call struct{ result chan result }
 
-type outcome struct {
+type result struct {
 	ack Ack
 	err error
 }
 
-var calls = sync.Pool{New: func() any {
-	c := &call{result: make(chan outcome, 1)}
-	c.done = func(a Ack, err error) { c.result <- outcome{a, err} }
-	return c
-}}
+var calls = sync.Pool{New: func() any { return &call{result: make(chan result, 1)} }}
+
+// settle tells who sent a message what became of it. The caller holds mu.
+func (e *outgoing) settle(ack Ack, err error) {
+	if e.call != nil {
+		e.call.result <- result{ack, err}
+	}
+	if s := e.sending; s != nil {
+		s.settled, s.ack, s.err = true, ack, err
+		if s.done != nil {
+			close(s.done)
+		}
+	}
+}
 
 // reserve waits for room in the window.
 func (c *Client) reserve(ctx context.Context) error {
@@ -61,94 +120,110 @@ func (c *Client) reserve(ctx context.Context) error {
 		return err
 	}
 	c.mu.Lock()
-	if c.closing || c.out.room() {
-		c.out.reserved++
-		c.mu.Unlock()
-		return nil
+	if c.closing {
+		defer c.mu.Unlock()
+		return c.refusal()
 	}
-	w := make(chan struct{})
+	w := waiter{room: make(chan struct{}), hook: c.isHook(ctx)}
 	c.out.waiters = append(c.out.waiters, w)
+	c.out.grant()
 	c.mu.Unlock()
 	var err error
 	select {
-	case <-w:
+	case <-w.room:
 		return nil
 	case <-ctx.Done():
-		err = ctx.Err()
+		err = fmt.Errorf("%w: %w", ErrWindow, ctx.Err())
 	case <-c.quit:
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.out.leave(w)
+	c.out.leave(w.room)
 	if err == nil {
 		err = c.refusal()
 	}
 	return err
 }
 
-// take makes a message pending and puts it on disk if there is a store, and on the
+// take makes a message pending, puts it on disk if there is a store, and on the
 // wire if there is a connection.
-func (c *Client) take(to Target, d Draft, done func(Ack, error), reserved bool) error {
+func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint64, error) {
+	if err := ctx.Err(); err != nil {
+		return 0, err
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	o := &c.out
-	if reserved {
+	if !c.closing && !o.room(false) {
+		c.mu.Unlock()
+		err := c.reserve(ctx)
+		c.mu.Lock()
+		if err != nil {
+			return 0, err
+		}
 		o.reserved--
 	}
-	if err := c.mayTake(d); err != nil {
-		o.grant()
-		return err
+	id, err := c.mayTake(to, d)
+	if err == nil && c.journal.store != nil {
+		err = c.journal.append(record{kind: recordTaken, id: id, target: to, draft: d})
 	}
-	id := o.lastID + 1
-	if c.opts.store == nil {
-		o.add(outgoing{id: id, target: to, draft: d, done: done})
+	if err != nil {
+		o.grant()
+		return 0, err
+	}
+	e.id, e.target, e.draft = id, to, d
+	o.add(e)
+	if c.journal.store == nil {
 		o.stable = id
-		c.pump()
-		return nil
+		c.pump(e.sending == nil || !c.isHook(ctx))
+		return id, nil
 	}
-	if err := c.opts.store.AddOutgoing(Outgoing{ClientID: id, Target: to, Draft: d}); err != nil {
-		o.grant()
-		return err
-	}
-	o.add(outgoing{id: id, target: to, draft: d, done: done})
 	c.mu.Unlock()
-	err := c.opts.store.Sync()
+	err = c.journal.sync()
 	c.mu.Lock()
 	if err != nil {
 		// The message may have gone out with a later one whose Sync succeeded,
 		// or been answered already: then it counts as taken.
 		if i := o.find(id); i >= 0 && o.entries[i].state == held && id > o.stable {
 			o.remove(i)
-			return err
+			return 0, err
 		}
-		return nil
+		return id, nil
 	}
 	o.stable = max(o.stable, id)
-	c.pump()
-	return nil
+	c.pump(e.sending == nil || !c.isHook(ctx))
+	return id, nil
 }
 
-// mayTake says why a message is not taken, nil when it is. The caller holds mu
-// and no reservation any more.
-func (c *Client) mayTake(d Draft) error {
+// mayTake gives the id of a message, or says why it is not taken. The caller holds
+// mu and no reservation any more.
+func (c *Client) mayTake(to Target, d Draft) (uint64, error) {
 	switch {
 	case c.closing:
-		return c.refusal()
+		return 0, c.refusal()
 	case len(d.Body) > protocol.MaxBody:
-		return &Error{Code: protocol.CodeBodyTooLarge}
-	case !c.out.room():
-		return ErrWindow
+		return 0, &Error{Code: CodeBodyTooLarge}
+	case to.Kind != KindDirect && to.Kind != KindGroup || to.ID == 0:
+		return 0, &Error{Code: CodeBadTarget, Text: to.String() + " cannot be written to"}
+	case d.ID != 0 && d.ID <= c.out.lastID:
+		return 0, fmt.Errorf("%w: %d follows %d", ErrID, d.ID, c.out.lastID)
+	case d.ID != 0:
+		return d.ID, nil
 	}
-	return nil
+	return max(c.out.lastID, c.out.clock) + 1, nil
 }
 
-// pump sends what may go out. The caller holds mu.
-func (c *Client) pump() {
+// pump sends what may go out, now or with the reader's next turn, which the caller
+// brings about: what hooks post one after the other goes out in few writes. The
+// caller holds mu.
+func (c *Client) pump(now bool) {
 	if c.wire.conn == nil {
 		return
 	}
 	c.wire.pending = c.out.encode(c.wire.pending, &c.numbers)
-	c.flush()
+	if now {
+		c.flush()
+	}
 }
 
 // sendAcked handles SENDACK.
@@ -163,19 +238,41 @@ func (c *Client) sendAcked(payload []byte) error {
 		c.mu.Unlock()
 		return nil
 	}
-	e := c.out.remove(i)
 	c.out.attempts = 0
-	c.out.answered = c.link.now
+	o := c.settle(i, Ack{ID: m.ClientID, Seq: m.Seq, Time: milliseconds(m.Time)}, nil)
 	if c.out.next < len(c.out.entries) {
-		c.pump()
+		c.pump(true)
 	}
 	c.mu.Unlock()
-	c.forget(e.id)
-	c.own(e.target, m.Seq)
-	if e.done != nil {
-		e.done(Ack{ClientID: e.id, Seq: m.Seq, Time: milliseconds(m.Time)}, nil)
-	}
+	c.settled(o)
+	c.own(o.To, m.Seq)
 	return nil
+}
+
+// settle ends the message at i and tells who sent it. The caller holds mu, and calls
+// settled without it.
+func (c *Client) settle(i int, ack Ack, err error) Outcome {
+	c.out.answered = c.link.now
+	e := c.out.remove(i)
+	e.settle(ack, err)
+	c.wakeFlushes()
+	if c.opts.handler.Outcome != nil {
+		c.out.unheard++
+	}
+	return Outcome{ID: e.id, To: e.target, Ack: ack, Err: err}
+}
+
+// settled remembers an outcome until its hook has heard it, or forgets the message.
+// A store that fails costs a retry after a restart, which the server recognises.
+func (c *Client) settled(o Outcome) {
+	if c.opts.handler.Outcome == nil {
+		c.journal.forget(o.ID)
+		return
+	}
+	if c.journal.store != nil {
+		c.journal.append(settled(o))
+	}
+	c.tellOutcome(o, true)
 }
 
 // sendFailed handles an ERROR that answers a SEND; it says whether it did.
@@ -186,30 +283,27 @@ func (c *Client) sendFailed(request uint32, failure *Error) bool {
 		c.mu.Unlock()
 		return false
 	}
-	c.out.answered = c.link.now
-	if failure.Code.Action() == protocol.ActionRetry {
-		// Later messages wait with it, so that they do not pass it.
-		c.out.hold(i)
-		began := c.out.retryAt.IsZero()
-		if c.out.retryAt.IsZero() || c.out.attempts == 0 {
-			c.out.attempts++
-		}
-		at := c.link.now.Add(retryDelay(c.out.attempts, failure.RetryAfter))
-		if at.After(c.out.retryAt) {
-			c.out.retryAt = at
-		}
-		c.due.send = c.out.retryAt
+	if failure.Code.action() != protocol.ActionRetry {
+		o := c.settle(i, Ack{}, failure)
 		c.mu.Unlock()
-		if hook := c.opts.handler.Refused; hook != nil && began {
-			hook(failure)
-		}
+		c.settled(o)
 		return true
 	}
-	e := c.out.remove(i)
+	// Later messages wait with it, so that they do not pass it.
+	c.out.answered = c.link.now
+	c.out.hold(i)
+	began := c.out.retryAt.IsZero()
+	if began || c.out.attempts == 0 {
+		c.out.attempts++
+	}
+	at := c.link.now.Add(retryDelay(c.out.attempts, failure.RetryAfter))
+	if at.After(c.out.retryAt) {
+		c.out.retryAt = at
+	}
+	c.due.send = c.out.retryAt
 	c.mu.Unlock()
-	c.forget(e.id)
-	if e.done != nil {
-		e.done(Ack{}, failure)
+	if began {
+		c.tellEvent(Event{Kind: EventHeld, Address: c.link.address, Err: failure, Wait: at.Sub(c.link.now)})
 	}
 	return true
 }
@@ -220,15 +314,5 @@ func (c *Client) resend() {
 	defer c.mu.Unlock()
 	c.due.send = time.Time{}
 	c.out.retryAt = time.Time{}
-	c.pump()
+	c.pump(true)
 }
-
-// forget takes an answered message out of the store. A failure costs a retry
-// after a restart, which the server recognises.
-func (c *Client) forget(id uint64) {
-	if c.opts.store != nil {
-		c.opts.store.RemoveOutgoing(id)
-	}
-}
-
-func milliseconds(t uint64) time.Time { return time.UnixMilli(int64(t)) }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"testing"
+	"time"
 
 	"gannet/protocol"
 )
@@ -23,20 +24,15 @@ func TestUnackedIsResentInOrderUnderTheSameIDs(t *testing.T) {
 		}
 		return false
 	})
-	acks := make(chan Ack, 3)
+	var sent []*Sending
 	for i := range 3 {
-		alice.SendFunc(User(2), Text(fmt.Sprint(i)), func(a Ack, err error) {
-			if err != nil {
-				t.Error(err)
-			}
-			acks <- a
-		})
+		sent = append(sent, post(t, alice, User(2), fmt.Sprint(i)))
 	}
 	s.until("3 SENDs", func() bool { return s.count(protocol.TypeSend) == 3 })
 	s.cut()
 	for i := range 3 {
-		if a := <-acks; a.Seq != uint64(i+1) {
-			t.Errorf("ack %d has seq %d", i, a.Seq)
+		if a, err := sent[i].Wait(testContext(t)); err != nil || a.Seq != uint64(i+1) {
+			t.Errorf("ack %d has seq %d, %v", i, a.Seq, err)
 		}
 	}
 	first, again := s.sends(1), s.sends(2)
@@ -61,18 +57,14 @@ func TestBusySendIsRepeatedBeforeLaterOnes(t *testing.T) {
 		}
 		return false
 	})
-	done := make(chan string, 3)
-	for _, text := range []string{"1", "2", "3"} {
-		alice.SendFunc(User(2), Text(text), func(a Ack, err error) {
-			done <- fmt.Sprintf("%s: seq %d, %v", text, a.Seq, err)
-			if text == "1" { // one more, taken while the others are under way
-				alice.SendFunc(User(2), Text("4"), nil)
-			}
-		})
+	first := post(t, alice, User(2), "1")
+	for _, text := range []string{"2", "3"} {
+		post(t, alice, User(2), text)
 	}
-	for range 3 {
-		<-done
+	if _, err := first.Wait(testContext(t)); err != nil {
+		t.Error(err)
 	}
+	post(t, alice, User(2), "4") // taken while the others may be under way
 	var ids []uint64
 	s.until("4 messages", func() bool {
 		ids = nil
@@ -98,10 +90,10 @@ func TestRefusedSend(t *testing.T) {
 	})
 	_, err := alice.Send(testContext(t), User(3), Text("?"))
 	var refused *Error
-	if !errors.As(err, &refused) || refused.Code != protocol.CodeBadTarget || refused.Text != "who?" {
+	if !errors.As(err, &refused) || refused.Code != CodeBadTarget || refused.Text != "who?" {
 		t.Fatalf("error %v", err)
 	}
-	if alice.State() != Online {
+	if alice.State() != StateOnline {
 		t.Errorf("state %v", alice.State())
 	}
 	s.play(nil)
@@ -123,12 +115,12 @@ func TestWindow(t *testing.T) {
 		return f.Type == protocol.TypeSend
 	})
 	for range 2 {
-		if err := alice.SendFunc(User(2), Text("x"), nil); err != nil {
-			t.Fatal(err)
-		}
+		post(t, alice, User(2), "x")
 	}
-	if err := alice.SendFunc(User(2), Text("x"), nil); !errors.Is(err, ErrWindow) {
-		t.Fatalf("third SendFunc: %v", err)
+	soon, stop := context.WithTimeout(context.Background(), 10*time.Millisecond)
+	defer stop()
+	if _, err := alice.Post(soon, User(2), Text("x")); !errors.Is(err, ErrWindow) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("third Post: %v", err)
 	}
 	gone, cancel := context.WithCancel(context.Background())
 	cancel()
@@ -176,9 +168,7 @@ func TestServerMayAllowLess(t *testing.T) {
 	})
 	alice := join(t, s, 1)
 	for range 5 {
-		if err := alice.SendFunc(User(2), Text("x"), nil); err != nil {
-			t.Fatal(err)
-		}
+		post(t, alice, User(2), "x")
 	}
 	s.settled(t, alice)
 	s.until("SENDs", func() bool { return len(held) >= 2 })
@@ -201,9 +191,9 @@ func TestServerMayAllowLess(t *testing.T) {
 func TestBodyTooLarge(t *testing.T) {
 	s := newServer(t)
 	alice := join(t, s, 1)
-	err := alice.SendFunc(User(2), Draft{Content: ContentText, Body: make([]byte, protocol.MaxBody+1)}, nil)
+	_, err := alice.Post(testContext(t), User(2), Draft{Content: ContentText, Body: make([]byte, MaxBody+1)})
 	var e *Error
-	if !errors.As(err, &e) || e.Code != protocol.CodeBodyTooLarge {
+	if !errors.As(err, &e) || e.Code != CodeBodyTooLarge {
 		t.Fatalf("error %v", err)
 	}
 	if _, err := alice.Send(testContext(t), User(2), Draft{Content: ContentText, Body: make([]byte, protocol.MaxBody)}); err != nil {

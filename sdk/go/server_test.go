@@ -33,6 +33,7 @@ type server struct {
 	got           []got  // every frame after HELLO
 	heartbeat     uint16 // for WELCOME
 	windowBytes   uint32 // likewise
+	identity      string // likewise
 
 	// script sees every frame first, HELLO too; true says that it was dealt
 	// with. It is called with mu held.
@@ -75,7 +76,7 @@ func newServer(t testing.TB) *server {
 	s.changed = sync.NewCond(&s.mu)
 	s.carry = (*peer).write
 	s.wg.Add(1)
-	go s.accept()
+	go s.accept(ln)
 	t.Cleanup(func() {
 		ln.Close()
 		s.cut()
@@ -86,10 +87,10 @@ func newServer(t testing.TB) *server {
 
 func (s *server) addr() string { return s.ln.Addr().String() }
 
-func (s *server) accept() {
+func (s *server) accept(ln net.Listener) {
 	defer s.wg.Done()
 	for {
-		conn, err := s.ln.Accept()
+		conn, err := ln.Accept()
 		if err != nil {
 			return
 		}
@@ -186,7 +187,7 @@ func (s *server) welcome(p *peer, f protocol.Frame) {
 	p.write(protocol.Welcome{
 		Version: protocol.Version, User: user, Time: s.clock, Heartbeat: s.heartbeat,
 		MaxFrame: protocol.MaxFrame, MaxBody: protocol.MaxBody, MaxUnacked: protocol.MaxUnacked,
-		WindowBytes: s.windowBytes,
+		WindowBytes: s.windowBytes, Server: []byte(s.identity),
 	}.AppendFrame(nil, f.Request))
 }
 

@@ -1,53 +1,34 @@
 package gannet
 
-import "gannet/protocol"
-
-// Cursor says how far a conversation was received.
-type Cursor = protocol.Cursor
-
-// Outgoing is a message that was taken and is not acked yet.
-type Outgoing struct {
-	ClientID uint64
-	Target   Target
-	Draft    Draft
-}
-
-// Saved is what a Store remembers. The zero value is a store that is new.
-type Saved struct {
-	Device   uint64     // 0: none yet
-	LastID   uint64     // the highest client message id ever given to AddOutgoing
-	Position uint64     // of the last complete sync
-	Outgoing []Outgoing // in rising order of ClientID
-	Cursors  []Cursor
-}
-
-// Store remembers for a client what must survive a restart. Methods that only
-// append need not reach the disk before Sync is called, but must reach it in
-// the order of the calls. They must be safe for concurrent use. After an error
-// the client takes no more messages to send; what it receives goes on.
+// Store is where a client remembers what must survive a restart: an ordered list
+// of records. What is in a record is the client's business. A store only keeps
+// records, whole and in order; it needs no change when they do. FileStore is one.
+//
+// A store serves one client at a time. It belongs to one device of one user on
+// one server: the client writes down whose it is and refuses the store of
+// somebody else with an *OwnerError.
+//
+// Load is called first and once. Append and Rewrite are called one at a time,
+// Sync at any time, also several times at once and beside them. After an error
+// the client takes nothing more to send, and receiving goes on.
 type Store interface {
-	// Load gives what is remembered. Dial calls it first.
-	Load() (Saved, error)
+	// Load calls record with every record, oldest first, and ends with the error
+	// that record returns. A record is valid only until record returns. A store that
+	// is new has none.
+	Load(record func([]byte) error) error
 
-	// SetDevice remembers the device id.
-	SetDevice(id uint64) error
+	// Append adds records at the end, in their order. None of them needs to
+	// survive a crash before the next Sync has returned, but none may survive
+	// without those before it. The records must not be kept: they change after the
+	// call. They have at most 128 KiB each.
+	Append(records ...[]byte) error
 
-	// AddOutgoing appends a message to those that are not acked; ids rise from call
-	// to call. The body may be kept, it does not change.
-	AddOutgoing(m Outgoing) error
-
-	// RemoveOutgoing takes a message from those that are not acked: it was acked, or
-	// refused for good.
-	RemoveOutgoing(clientID uint64) error
-
-	// SetReceived remembers how far conversations were received. When this is
-	// lost in a crash, messages come a second time.
-	SetReceived(cursors []Cursor) error
-
-	// SetPosition remembers where the next sync begins. It must not survive a
-	// crash that an earlier SetReceived did not survive.
-	SetPosition(next uint64) error
-
-	// Sync returns once everything appended before is on disk.
+	// Sync returns once everything appended before is durable.
 	Sync() error
+
+	// Rewrite puts records in the place of all that are there. A crash leaves the
+	// old ones or the new ones; when it returns the new ones are durable. The
+	// client calls it when most of what was appended is out of date. The records
+	// must not be kept.
+	Rewrite(records ...[]byte) error
 }

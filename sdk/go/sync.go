@@ -52,7 +52,7 @@ func (c *Client) askSync() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.request = c.numbers.next()
-	c.wire.pending = protocol.Sync{Since: s.since, After: s.after}.AppendFrame(c.wire.pending, s.request)
+	c.wire.pending = protocol.Sync{Since: s.since, After: s.after.wire()}.AppendFrame(c.wire.pending, s.request)
 }
 
 // synced handles a page of the sync.
@@ -67,7 +67,7 @@ func (c *Client) synced(payload []byte) error {
 		s.first, s.next = false, page.Next
 	}
 	for state := range page.States() {
-		v := c.inbox.lookup(state.Target)
+		v := c.inbox.lookup(targetOf(state.Target))
 		if v.next == 0 {
 			c.start(v, c.known(&state))
 		}
@@ -79,7 +79,7 @@ func (c *Client) synced(payload []byte) error {
 	}
 	switch {
 	case page.More:
-		s.after = page.After
+		s.after = targetOf(page.After)
 		c.askSync()
 		return nil
 	case !s.complete:
@@ -109,7 +109,7 @@ func (c *Client) start(v *conversation, seq uint64) {
 	if len(v.stash) > 0 {
 		v.next = min(v.next, v.stash[0].first)
 	}
-	v.received = v.next - 1
+	v.received = c.queue.reached(v, v.next-1)
 	c.mark(v, false)
 }
 
@@ -129,19 +129,21 @@ func (c *Client) open() {
 func (c *Client) moveOn() {
 	in := &c.inbox
 	s := &in.sync
-	if !s.pending || s.request != 0 || !in.fetches.none() || len(in.lagging) > 0 || !c.queue.idle() {
+	if !s.pending || s.request != 0 || !in.fetches.none() || len(in.lagging)+len(in.refused) > 0 || !c.queue.idle() {
 		return
 	}
 	s.pending, s.since = false, s.next
-	if c.opts.store != nil {
-		c.opts.store.SetPosition(s.since)
+	c.journal.append(record{kind: recordPosition, id: s.since})
+	if in.behind {
+		in.behind = false
+		c.tellEvent(Event{Kind: EventCaughtUp, Address: c.link.address})
 	}
 }
 
 func (c *Client) syncFailed(e *Error) error {
 	s := &c.inbox.sync
 	s.request = 0
-	if e.Code.Action() != protocol.ActionRetry {
+	if e.Code.action() != protocol.ActionRetry {
 		return e // without sync nothing can be promised
 	}
 	s.retries++
@@ -215,8 +217,8 @@ func (c *Client) startFetches() {
 		f.wanted[0] = nil
 		f.wanted = f.wanted[1:]
 		f.active = append(f.active, v)
-		v.request, v.asked = c.numbers.next(), c.link.now
-		c.wire.pending = protocol.History{Target: v.target, Seq: v.next, Limit: fetchLimit}.AppendFrame(c.wire.pending, v.request)
+		v.request, v.asked, v.from = c.numbers.next(), c.link.now, v.next
+		c.wire.pending = protocol.History{Target: v.target.wire(), Seq: v.next, Limit: fetchLimit}.AppendFrame(c.wire.pending, v.request)
 	}
 }
 
@@ -236,6 +238,12 @@ func (c *Client) page(v *conversation, payload []byte) error {
 		return err
 	}
 	c.endFetch(v)
+	if v.next < v.from || !v.until.IsZero() { // the app refused what came before it
+		v.goal = max(v.goal, page.Head)
+		c.advance(v)
+		c.startFetches()
+		return nil
+	}
 	before := v.next
 	for m := range page.All() {
 		if m.Seq < v.next {
@@ -271,10 +279,10 @@ func (c *Client) page(v *conversation, payload []byte) error {
 // what is missing does not exist for this user.
 func (c *Client) fetchFailed(v *conversation, e *Error) {
 	c.endFetch(v)
-	if e.Code.Action() == protocol.ActionRetry {
+	if e.Code.action() == protocol.ActionRetry {
 		v.retries++
 		delay := retryDelay(v.retries, e.RetryAfter)
-		if e.Code == protocol.CodeRateLimited {
+		if e.Code == CodeRateLimited {
 			if until := c.link.now.Add(delay); until.After(c.inbox.fetches.hold) {
 				c.inbox.fetches.hold = until
 			}

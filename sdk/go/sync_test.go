@@ -168,7 +168,7 @@ func TestADeviceWithoutAStoreGoesOnWhereItsAcksEnded(t *testing.T) {
 	c := bot(first)
 	first.expect(t, "one")
 	s.until("PUSHACK", func() bool {
-		return s.conversations[Target{Kind: protocol.KindDirect, ID: 2}.Conversation(1)].acked[[2]uint64{1, 5}] == 1
+		return s.conversations[User(2).wire().Conversation(1)].acked[[2]uint64{1, 5}] == 1
 	})
 	if err := c.Close(testContext(t)); err != nil {
 		t.Fatal(err)

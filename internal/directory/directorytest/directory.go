@@ -26,6 +26,7 @@ func Test(t *testing.T, open func(t *testing.T) directory.Directory) {
 		{"one gateway binds anew under another address", bindAnew},
 		{"only what is there can be taken out", unbindWhatIsThere},
 		{"several in one call", severalInOneCall},
+		{"numbers of all sizes", allSizes},
 		{"a user has no more devices than may be", noMoreThanMost},
 		{"many devices of a user at once", manyDevices},
 		{"answers come in order, behind what is there", answersInOrder},

@@ -137,3 +137,10 @@ func exchange(address string, code int, fields map[string]string) (h header, bod
 	err = json.Unmarshal(answer[:headed], &h)
 	return h, string(answer[headed:]), err
 }
+
+// RocketMQJars gives the folder with the jars of RocketMQ, for tests that start and kill
+// a broker of their own beside the name server.
+func RocketMQJars(t testing.TB) string {
+	t.Helper()
+	return address(t, "GANNET_TEST_ROCKETMQ_JARS")
+}

@@ -8,7 +8,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/ClickHouse/clickhouse-go/v2"
 	"github.com/redis/go-redis/v9"
 )
 
@@ -61,18 +60,6 @@ func roundTrip(t *testing.T, client redis.Cmdable) {
 	got, err := client.GetDel(t.Context(), key).Result()
 	if err != nil || got != "value" {
 		t.Errorf("got %q, %v", got, err)
-	}
-}
-
-func TestClickHouseAnswers(t *testing.T) {
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{ClickHouse(t)}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer conn.Close()
-	var one uint8
-	if err := conn.QueryRow(t.Context(), "SELECT 1").Scan(&one); err != nil || one != 1 {
-		t.Errorf("got %d, %v", one, err)
 	}
 }
 

@@ -1,43 +1,40 @@
-// Command echobot is a bot that answers each text with the same text.
+// Command echobot answers each text with the same text. It may be killed at any moment:
+// it misses nothing, and answers twice at most what it was answering then.
 package main
 
 import (
 	"context"
 	"flag"
 	"log"
-	"os"
-	"os/signal"
-	"time"
 
 	"gannet/sdk/go"
 )
 
 func main() {
-	addr := flag.String("addr", "127.0.0.1:7420", "the server")
-	token := flag.String("token", "", "the bot's token")
+	addr, token := flag.String("addr", "127.0.0.1:7420", "the server"), flag.String("token", "", "the bot's token")
+	dir := flag.String("store", "echobot-data", "folder that remembers how far the bot is")
 	flag.Parse()
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
-	defer stop()
+	log.Fatal(echo(context.Background(), *addr, *token, *dir))
+}
 
-	c, err := gannet.Dial(ctx, *addr, *token, gannet.WithPlatform(gannet.Bot), gannet.WithName("echobot"))
+func echo(ctx context.Context, addr, token, dir string) error {
+	store, err := gannet.NewFileStore(dir)
 	if err != nil {
-		log.Fatal(err)
+		return err
 	}
-	for m := range c.Messages(ctx) {
-		if m.Content != gannet.ContentText || m.Sender == c.User() {
-			continue
+	defer store.Close()
+	c, err := gannet.Dial(ctx, addr, token, gannet.WithStore(store), gannet.WithPlatform(gannet.PlatformBot))
+	if err != nil {
+		return err
+	}
+	defer c.Close(context.Background())
+	for m, err := range c.Messages(ctx) {
+		if err == nil && m.Content == gannet.ContentText && m.Sender != c.User() {
+			_, err = c.Post(ctx, m.Conversation, gannet.Text(m.Text()))
 		}
-		if _, err := c.Send(ctx, m.Conversation, gannet.Text(m.Text())); err != nil {
-			log.Print(err)
+		if err != nil {
+			return err
 		}
 	}
-
-	closing, cancel := context.WithTimeout(context.Background(), 5*time.Second)
-	defer cancel()
-	if err := c.Close(closing); err != nil {
-		log.Print(err)
-	}
-	if err := c.Err(); err != nil {
-		log.Fatal(err)
-	}
+	return ctx.Err()
 }

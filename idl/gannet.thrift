@@ -1,0 +1,181 @@
+// What the roles of a cluster say to each other. Package gannet/idl/rpc has the clients
+// and servers of it, and is where these calls are explained; gannet/internal/hop has the
+// types that travel.
+//
+// A call carries flat lists and one blob of frames, no object a message. Numbers that
+// are unsigned in Go travel as their bits in i32 and i64. A field that is not known is
+// skipped, one that is missing is 0: structs grow by new numbers, and no number is used
+// twice.
+
+namespace go gannet
+
+// Status of a reply.
+const i32 OK = 0
+const i32 UNAVAILABLE = 1 // it could not answer; what was asked may or may not have happened
+const i32 REFUSED = 2     // it cannot be asked that; nothing was done
+const i32 MOVED = 3       // another node has the queue; nothing was done
+const i32 OTHER = 4       // the call is for another life of a node than this; nothing was done
+
+struct HealthRequest {}
+
+struct HealthReply {
+  1: i64 node     // names one life of one process; of a gateway its epoch
+  2: bool ready
+  3: string why   // not ready
+}
+
+struct DrainRequest {
+  1: i64 node          // that is to drain
+  2: i64 milliseconds  // that it may take
+}
+
+struct DrainReply {
+  1: i32 status
+  2: string why // REFUSED, UNAVAILABLE
+}
+
+// What every node answers.
+service Node {
+  HealthReply Health(1: HealthRequest request)
+  DrainReply Drain(1: DrainRequest request) // begins to, and does not wait
+}
+
+// hop.Login
+struct LoginRequest {
+  1: i64 gateway
+  2: i64 conn
+  3: i32 request
+  4: i32 version
+  5: binary token
+  6: i64 device
+  7: i32 platform
+  8: i32 heartbeat
+  9: i64 capabilities
+  10: binary client
+}
+
+// hop.Welcome
+struct LoginReply {
+  1: i32 status
+  2: i32 code
+  3: i64 user
+  4: i64 number
+  5: i32 heartbeat
+  6: i64 expires
+  7: binary frame
+}
+
+// A list of hop.Binding.
+struct LogoutRequest {
+  1: list<i64> gateways
+  2: list<i64> conns
+  3: list<i64> users
+  4: list<i64> devices
+  5: list<i32> platforms
+  6: list<i64> numbers
+}
+
+struct LogoutReply {
+  1: i32 status
+}
+
+// hop.Forward, and what the sender knows of who has the queue.
+struct ForwardRequest {
+  1: i64 gateway
+  2: i32 queue
+  3: list<i64> conns
+  4: list<i64> users
+  5: list<i64> devices
+  6: list<i32> ends
+  7: binary frames
+  8: i64 version // of the sender's view of the registry, which says that this node has the queue
+}
+
+// hop.Answers, or with MOVED who has the queue.
+struct ForwardReply {
+  1: i32 status
+  2: list<i32> of
+  3: list<i32> ends
+  4: binary frames
+  5: i64 owner      // MOVED; 0: it is not known
+  6: string address // MOVED
+  7: i64 version    // MOVED: of the view of the registry that says so
+}
+
+// hop.Query
+struct QueryRequest {
+  1: i64 gateway
+  2: i64 conn
+  3: i64 user
+  4: i64 device
+  5: binary frame
+}
+
+// hop.Redelivery
+struct RedeliverRequest {
+  1: i64 gateway
+  2: i64 conn
+  3: i64 user
+  4: i64 device
+  5: i32 kind
+  6: i64 id
+  7: i64 first
+  8: i64 last
+}
+
+struct FramesReply {
+  1: i32 status
+  2: binary frames
+}
+
+service Logic extends Node {
+  LoginReply Login(1: LoginRequest request)
+  LogoutReply Logout(1: LogoutRequest request)
+  ForwardReply Forward(1: ForwardRequest request)
+  FramesReply Query(1: QueryRequest request)
+  FramesReply Redeliver(1: RedeliverRequest request)
+}
+
+// hop.Push
+struct PushRequest {
+  1: i64 epoch
+  2: list<i32> frames    // for each frame: start and end in blob
+  3: list<i32> receivers // for each frame: start and end in conns
+  4: list<i64> conns
+  5: bool everything
+  6: binary blob
+}
+
+struct PushReply {
+  1: i32 status
+  2: list<i64> absent
+}
+
+struct KickRequest {
+  1: i64 epoch
+  2: list<i64> conns
+  3: list<i32> codes // for each connection
+}
+
+struct KickReply {
+  1: i32 status
+}
+
+service Gateway extends Node {
+  PushReply Push(1: PushRequest request)
+  KickReply Kick(1: KickRequest request)
+}
+
+// Records of RECEIPT frames, each encoded as hop.Record says.
+struct ReceiptsRequest {
+  1: list<i32> ends // for each record: where it ends in records
+  2: binary records
+}
+
+struct ReceiptsReply {
+  1: i32 status
+}
+
+service Transfer extends Node {
+  ReceiptsReply Receipts(1: ReceiptsRequest request)
+}

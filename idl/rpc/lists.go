@@ -1,0 +1,41 @@
+package rpc
+
+import (
+	"unsafe"
+
+	"gannet/internal/hop"
+)
+
+// The lists of package hop and those of generated code hold the same numbers, unsigned
+// there and signed here, so each is looked at as the other without a copy. Whoever is
+// given such a list must not use the other one any more, or only read.
+
+func signed64(list []uint64) []int64 { return as[int64](list, len(list)) }
+
+func unsigned64(list []int64) []uint64 { return as[uint64](list, len(list)) }
+
+func signed32(list []uint32) []int32 { return as[int32](list, len(list)) }
+
+func unsigned32(list []int32) []uint32 { return as[uint32](list, len(list)) }
+
+// pairs gives the bounds of spans one behind the other.
+func pairs(list []hop.Span) []int32 { return as[int32](list, 2*len(list)) }
+
+// spans is the inverse of pairs; ok is false for an odd number of bounds.
+func spans(list []int32) (s []hop.Span, ok bool) {
+	if len(list)%2 != 0 {
+		return nil, false
+	}
+	return as[hop.Span](list, len(list)/2), true
+}
+
+// as looks at a list as n elements of another type, which must fill it exactly.
+func as[To, From any](list []From, n int) []To {
+	if len(list) == 0 {
+		return nil
+	}
+	return unsafe.Slice((*To)(unsafe.Pointer(unsafe.SliceData(list))), n)
+}
+
+// A Span is two bounds and nothing else, or this does not compile.
+var _ = [1]struct{}{}[unsafe.Sizeof(hop.Span{})-2*unsafe.Sizeof(int32(0))]

@@ -1,0 +1,208 @@
+package rpc
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+
+	"gannet/idl/kitex_gen/gannet"
+	"gannet/idl/kitex_gen/gannet/logic"
+	"gannet/internal/hop"
+	"gannet/protocol"
+)
+
+// Logics is the logic nodes as a gateway needs them: it implements gateway.Logic. A batch
+// goes to the node that writes its queue, and so does what concerns one conversation; the
+// rest is spread.
+type Logics struct {
+	nodes  Nodes
+	queues int
+	turn   atomic.Uint32 // of what concerns no conversation
+	calls  *calls[logic.Client]
+}
+
+// NewLogics makes the client. queues is how many queues of class chat the cluster has.
+func NewLogics(nodes Nodes, queues int, log *slog.Logger) *Logics {
+	return &Logics{nodes: nodes, queues: queues, calls: newCalls("logic", log, logic.NewClient)}
+}
+
+// Close closes the connections, those with a call under way once it is over.
+func (l *Logics) Close() { l.calls.peers.close() }
+
+// Stats gives every counter by name.
+func (l *Logics) Stats() map[string]uint64 { return l.calls.stats() }
+
+// anyone routes to one node after the other, as there are queues.
+func (l *Logics) anyone() route {
+	first := l.turn.Add(1)
+	return func(try int) (string, bool) { return l.of(int((uint64(first) + uint64(try)) % uint64(l.queues))) }
+}
+
+// near routes to the node that writes the conversation's queue, and from then on to any.
+func (l *Logics) near(c protocol.Conversation) route {
+	queue := c.Partition() % l.queues
+	return func(try int) (string, bool) { return l.of((queue + try) % l.queues) }
+}
+
+func (l *Logics) of(queue int) (string, bool) {
+	node, _, ok := l.nodes.Of(queue)
+	return node.Address, ok
+}
+
+// Login implements gateway.Logic. A login that is repeated draws another number, and the
+// directory keeps the higher one.
+func (l *Logics) Login(ctx context.Context, login *hop.Login) (welcome hop.Welcome, err error) {
+	hello := &login.Hello
+	request := &gannet.LoginRequest{
+		Gateway: int64(login.Gateway), Conn: int64(login.Conn), Request: int32(login.Request),
+		Version: int32(hello.Version), Token: hello.Token, Device: int64(hello.Device), Platform: int32(hello.Platform),
+		Heartbeat: int32(hello.Heartbeat), Capabilities: int64(hello.Capabilities), Client: hello.Name,
+	}
+	err = l.calls.call(ctx, l.anyone(), func(ctx context.Context, c logic.Client) error {
+		reply, err := c.Login(ctx, request)
+		if err != nil {
+			return err
+		}
+		welcome, err = welcomeOf(reply)
+		return err
+	})
+	return welcome, err
+}
+
+func welcomeOf(reply *gannet.LoginReply) (w hop.Welcome, err error) {
+	switch {
+	case reply == nil:
+		return w, errNoReply
+	case reply.Status != gannet.OK:
+		return w, meaning(reply.Status)
+	case reply.Code != int32(uint16(reply.Code)) || reply.Heartbeat != int32(uint16(reply.Heartbeat)):
+		return w, fmt.Errorf("%w: numbers out of range", errAnswer)
+	}
+	return hop.Welcome{
+		Code: known(protocol.Code(reply.Code)), User: uint64(reply.User), Number: uint64(reply.Number),
+		Heartbeat: uint16(reply.Heartbeat), Expires: reply.Expires, Frame: reply.Frame,
+	}, nil
+}
+
+// known gives the code of a CLOSE. For one that this process does not know, whose action
+// it can only guess, the client hears that it may come again.
+func known(code protocol.Code) protocol.Code {
+	if code != 0 && code.Meaning() == "" {
+		return protocol.CodeLoginUnavailable
+	}
+	return code
+}
+
+// Logout implements gateway.Logic.
+func (l *Logics) Logout(ctx context.Context, over []hop.Binding) error {
+	n := len(over)
+	request := &gannet.LogoutRequest{
+		Gateways: make([]int64, n), Conns: make([]int64, n), Users: make([]int64, n), Devices: make([]int64, n),
+		Platforms: make([]int32, n), Numbers: make([]int64, n),
+	}
+	for i, b := range over {
+		request.Gateways[i], request.Conns[i], request.Users[i], request.Devices[i] = int64(b.Gateway), int64(b.Conn), int64(b.User), int64(b.Device)
+		request.Platforms[i], request.Numbers[i] = int32(b.Platform), int64(b.Number)
+	}
+	return l.calls.call(ctx, l.anyone(), func(ctx context.Context, c logic.Client) error {
+		reply, err := c.Logout(ctx, request)
+		switch {
+		case err != nil:
+			return err
+		case reply == nil:
+			return errNoReply
+		}
+		return meaning(reply.Status)
+	})
+}
+
+// Forward implements gateway.Logic. A batch may be carried out twice, which changes
+// nothing: a SEND is known by its client message id, and cursors only rise.
+func (l *Logics) Forward(ctx context.Context, batch *hop.Forward) (answers hop.Answers, err error) {
+	request := &gannet.ForwardRequest{
+		Gateway: int64(batch.Gateway), Queue: int32(batch.Queue),
+		Conns: signed64(batch.Conns), Users: signed64(batch.Users), Devices: signed64(batch.Devices),
+		Ends: signed32(batch.Ends), Frames: batch.Frames,
+	}
+	told := "" // where the queue is, as the node says that was asked before
+	to := func(int) (string, bool) {
+		node, version, ok := l.nodes.Of(batch.Queue)
+		request.Version = int64(version)
+		if told != "" {
+			node.Address, ok, told = told, true, ""
+		}
+		return node.Address, ok
+	}
+	err = l.calls.call(ctx, to, func(ctx context.Context, c logic.Client) error {
+		reply, err := c.Forward(ctx, request)
+		switch {
+		case err != nil:
+			return err
+		case reply == nil:
+			return errNoReply
+		case reply.Status == gannet.MOVED:
+			if told = reply.Address; told != "" && checkAddress(told) != nil {
+				return fmt.Errorf("%w: the queue is said to be at %.80q", errAnswer, told)
+			}
+			l.nodes.Newer(uint64(reply.Version))
+			return errMoved
+		case reply.Status != gannet.OK:
+			return meaning(reply.Status)
+		}
+		answers = hop.Answers{Of: unsigned32(reply.Of), Ends: unsigned32(reply.Ends), Frames: reply.Frames}
+		if err := answers.Check(batch.Len()); err != nil {
+			return fmt.Errorf("%w: %w", errAnswer, err)
+		}
+		return nil
+	})
+	if err != nil {
+		return hop.Answers{}, err
+	}
+	return answers, nil
+}
+
+// Query implements gateway.Logic.
+func (l *Logics) Query(ctx context.Context, query *hop.Query) ([]byte, error) {
+	to := l.anyone()
+	if f, _, err := protocol.Split(query.Frame, protocol.MaxFrame); err == nil && f.Type == protocol.TypeHistory {
+		if target, ok := protocol.PeekTarget(f.Payload); ok {
+			to = l.near(target.Conversation(query.User))
+		}
+	}
+	request := &gannet.QueryRequest{
+		Gateway: int64(query.Gateway), Conn: int64(query.Conn), User: int64(query.User), Device: int64(query.Device), Frame: query.Frame,
+	}
+	return l.frames(ctx, to, func(ctx context.Context, c logic.Client) (*gannet.FramesReply, error) { return c.Query(ctx, request) })
+}
+
+// Redeliver implements gateway.Logic.
+func (l *Logics) Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte, error) {
+	request := &gannet.RedeliverRequest{
+		Gateway: int64(again.Gateway), Conn: int64(again.Conn), User: int64(again.User), Device: int64(again.Device),
+		Kind: int32(again.Target.Kind), Id: int64(again.Target.ID), First: int64(again.First), Last: int64(again.Last),
+	}
+	return l.frames(ctx, l.near(again.Target.Conversation(again.User)), func(ctx context.Context, c logic.Client) (*gannet.FramesReply, error) {
+		return c.Redeliver(ctx, request)
+	})
+}
+
+// frames makes a call that frames answer. What they are is looked at by the gateway.
+func (l *Logics) frames(ctx context.Context, to route, call func(context.Context, logic.Client) (*gannet.FramesReply, error)) (b []byte, err error) {
+	err = l.calls.call(ctx, to, func(ctx context.Context, c logic.Client) error {
+		reply, err := call(ctx, c)
+		switch {
+		case err != nil:
+			return err
+		case reply == nil:
+			return errNoReply
+		case reply.Status != gannet.OK:
+			return meaning(reply.Status)
+		case len(reply.Frames) > 4+protocol.MaxFrame:
+			return fmt.Errorf("%w: frames of %d bytes", errAnswer, len(reply.Frames))
+		}
+		b = reply.Frames
+		return nil
+	})
+	return b, err
+}

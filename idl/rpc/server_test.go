@@ -1,0 +1,216 @@
+package rpc
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"net"
+	"testing"
+	"time"
+)
+
+// relisten opens the address that somebody has just left.
+func relisten(t *testing.T, address string) (ln net.Listener) {
+	t.Helper()
+	eventually(t, "the address is free", func() (ok bool) {
+		var err error
+		ln, err = net.Listen("tcp", address)
+		return err == nil
+	})
+	return ln
+}
+
+// Stop lets calls that are under way end, and their answers go out.
+func TestStop(t *testing.T) {
+	st := newLogicStage(t)
+	st.entered, st.gate = make(chan struct{}), make(chan struct{})
+	answered := make(chan error)
+	go func() {
+		_, err := st.client.Forward(context.Background(), batchOf(1, 1))
+		answered <- err
+	}()
+	<-st.entered
+	idle := raw(t, st.server.Address())
+	eventually(t, "both are connected", func() bool { return st.server.Stats()["connections"] == 2 })
+	stopped := make(chan error)
+	go func() { stopped <- st.server.Stop(context.Background()) }()
+	if _, err := idle.Read(make([]byte, 1)); err == nil {
+		t.Error("the idle connection got something")
+	}
+	eventually(t, "the idle connection is over", func() bool { return st.server.Stats()["connections"] == 1 })
+	if _, err := net.Dial("tcp", st.server.Address()); err == nil {
+		t.Error("it still accepts")
+	}
+	select {
+	case err := <-stopped:
+		t.Fatalf("it has stopped with a call under way: %v", err)
+	default:
+	}
+	st.gate <- struct{}{}
+	if err := <-answered; err != nil {
+		t.Errorf("the call under way: %v", err)
+	}
+	if err := <-stopped; err != nil {
+		t.Errorf("stop: %v", err)
+	}
+	if err := st.server.Stop(context.Background()); err != nil {
+		t.Errorf("a second stop: %v", err)
+	}
+	if n := st.client.Stats()["failed.try"]; n != 0 {
+		t.Errorf("%d tries failed", n)
+	}
+}
+
+// A call that does not end is cut off when the time is over.
+func TestStopThatIsCutOff(t *testing.T) {
+	st := newLogicStage(t)
+	st.entered, st.gate = make(chan struct{}, 10), make(chan struct{})
+	st.client.calls.budget.left = 0
+	answered := make(chan error)
+	go func() {
+		_, err := st.client.Forward(context.Background(), batchOf(1, 1))
+		answered <- err
+	}()
+	<-st.entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	stopped := make(chan error)
+	go func() { stopped <- st.server.Stop(ctx) }()
+	if err := <-answered; err == nil {
+		t.Error("the call that was cut off was answered")
+	}
+	close(st.gate)
+	if err := <-stopped; !errors.Is(err, context.Canceled) {
+		t.Errorf("stop: %v", err)
+	}
+}
+
+// What makes accept fail for a while does not end a server, and too many connections are
+// turned away.
+func TestAccept(t *testing.T) {
+	inner := &failing{Listener: listen(t), failures: make(chan error, 1)}
+	inner.failures <- errors.New("too many open files")
+	server := stopping(t, ServeLogic(inner, newScript(), newRegistry(), config()))
+	log, _ := newLog()
+	probes := NewProbes(log)
+	defer probes.Close()
+	eventually(t, "it is there", func() bool {
+		h, err := probes.Health(t.Context(), server.Address())
+		return err == nil && h.Node == self && h.Err == nil
+	})
+	if n := server.Stats()["failed.accept"]; n != 1 {
+		t.Errorf("%d failures", n)
+	}
+	l := newListener(listen(t))
+	defer l.Close()
+	for range maxConns {
+		l.conns[&peerConn{}] = struct{}{}
+	}
+	a, b := net.Pipe()
+	defer b.Close()
+	if l.admit(a) != nil || l.refused.Times() != 1 {
+		t.Error("there is always room for one more")
+	}
+}
+
+// failing is a listener whose accept fails as often as it is told.
+type failing struct {
+	net.Listener
+	failures chan error
+}
+
+func (l *failing) Accept() (net.Conn, error) {
+	select {
+	case err := <-l.failures:
+		return nil, err
+	default:
+		return l.Listener.Accept()
+	}
+}
+
+func TestHealthAndDrain(t *testing.T) {
+	log, _ := newLog()
+	probes := NewProbes(log)
+	defer probes.Close()
+	mu := &probes.calls.peers.mu // held before and after each call, as by a script
+	c := config()
+	var ready error
+	var drained time.Duration
+	refuses := errors.New("not yet")
+	c.Ready = func() error {
+		mu.Lock()
+		defer mu.Unlock()
+		return ready
+	}
+	c.Drain = func(within time.Duration) error {
+		mu.Lock()
+		defer mu.Unlock()
+		drained = within
+		return refuses
+	}
+	server := stopping(t, ServeGateway(listen(t), newScript(), c))
+	plain := stopping(t, ServeTransfer(listen(t), newScript(), config()))
+	if h, err := probes.Health(t.Context(), server.Address()); err != nil || h.Err != nil || h.Node != self {
+		t.Errorf("%+v, %v", h, err)
+	}
+	ready = errors.New("starting")
+	if h, err := probes.Health(t.Context(), server.Address()); err != nil || h.Err == nil {
+		t.Errorf("while it starts: %+v, %v", h, err)
+	}
+	at := Node{ID: self, Address: server.Address()}
+	if err := probes.Drain(t.Context(), at, time.Minute); !errors.Is(err, errStatus) || drained != time.Minute {
+		t.Errorf("a drain that fails: %v, within %v", err, drained)
+	}
+	refuses = nil
+	if err := probes.Drain(t.Context(), at, time.Second); err != nil || drained != time.Second {
+		t.Errorf("drain: %v, within %v", err, drained)
+	}
+	drained = 0
+	if err := probes.Drain(t.Context(), Node{ID: 8, Address: server.Address()}, time.Second); !errors.Is(err, errOther) || drained != 0 {
+		t.Errorf("a drain of another life: %v", err)
+	}
+	if err := probes.Drain(t.Context(), Node{ID: self, Address: plain.Address()}, time.Second); !errors.Is(err, errRefused) {
+		t.Errorf("a drain of a node that drains by signals: %v", err)
+	}
+}
+
+// Nodes that are not called any more are forgotten, and their connections closed.
+func TestPeersAreForgotten(t *testing.T) {
+	st := newLogicStage(t)
+	if _, err := st.client.Forward(t.Context(), batchOf(1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	_, _, node := st.second(t)
+	peers := st.client.calls.peers
+	peers.mu.Lock()
+	peers.byAddress[st.server.Address()].used = time.Now().Add(-2 * peerIdle)
+	peers.mu.Unlock()
+	st.registry.put(queues, node)
+	if _, err := st.client.Forward(t.Context(), batchOf(1, 1)); err != nil {
+		t.Fatal(err)
+	}
+	if n := st.client.Stats()["nodes"]; n != 1 {
+		t.Errorf("%d nodes are remembered", n)
+	}
+	eventually(t, "its connection is closed", func() bool { return st.server.Stats()["connections"] == 0 })
+	st.client.Close()
+	if _, err := st.client.Forward(t.Context(), batchOf(1, 1)); !errors.Is(err, errClosed) || st.client.Stats()["nodes"] != 0 {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// Kitex says little, in the log of the process, and once a second.
+func TestKitexLog(t *testing.T) {
+	log, lines := newLog()
+	before := slog.Default()
+	slog.SetDefault(log)
+	defer slog.SetDefault(before)
+	var l kitexLog
+	for range 100 {
+		l.CtxErrorf(t.Context(), "KITEX: a test of %d\nstack=%s", 1, "lines")
+		l.Infof("hello")
+	}
+	if n := lines.lines["kitex: a test of 1"]; n != 1 || len(lines.lines) != 1 {
+		t.Errorf("the lines are %v", lines.lines)
+	}
+}

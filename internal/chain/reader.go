@@ -1,0 +1,125 @@
+package chain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// pullLimit is how many records one pull brings at most.
+const pullLimit = 32
+
+// Reader brings the counting records of a queue. It is used by one goroutine.
+type Reader struct {
+	stream Stream
+	queue  Queue
+	rule   *Follower
+	pause  func(ctx context.Context, d time.Duration) error
+}
+
+// NewReader begins behind the mark. The first read sees whether the record of the mark
+// is there.
+func NewReader(stream Stream, queue Queue, mark Mark) *Reader {
+	return &Reader{stream: stream, queue: queue, rule: NewFollower(queue, mark), pause: pause}
+}
+
+// Last is the mark of the last counting record that was read.
+func (r *Reader) Last() Mark { return r.rule.Last() }
+
+// Next is the first offset that was not looked at.
+func (r *Reader) Next() int64 { return r.rule.Next() }
+
+// Seen is how many records ended for the reason.
+func (r *Reader) Seen(reason Reason) uint64 { return r.rule.Seen(reason) }
+
+// Read brings what one pull gives, and waits for it until ctx ends. An error of take
+// ends it; the record counts as read.
+//
+// ErrRetention, ErrLost, ErrTorn and ErrLater are final. After any other error reading
+// again is right.
+func (r *Reader) Read(ctx context.Context, take func(*Record) error) error {
+	return r.read(ctx, pullLimit, take)
+}
+
+func (r *Reader) read(ctx context.Context, limit int, take func(*Record) error) error {
+	stored, err := r.stream.Pull(ctx, r.queue, r.rule.Next(), limit)
+	if err != nil {
+		return err
+	}
+	for _, s := range stored {
+		record, why, err := r.rule.Feed(s.Offset, s.Body)
+		if err != nil {
+			return err
+		}
+		if why == Counts {
+			if err := take(&record); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// ReadTo brings all that is before the end, which is known to be there.
+func (r *Reader) ReadTo(ctx context.Context, end int64, take func(*Record) error) error {
+	wait := time.Millisecond
+	for r.rule.Next() < end {
+		before := r.rule.Next()
+		err := r.read(ctx, int(min(end-before, pullLimit)), take)
+		switch {
+		case errors.Is(err, ErrLagging):
+			if err := r.pause(ctx, wait); err != nil {
+				return err
+			}
+			wait = min(2*wait, 50*time.Millisecond)
+		case err != nil:
+			return err
+		case r.rule.Next() == before:
+			return fmt.Errorf("%w: %v gave nothing at offset %d", ErrLagging, r.queue, before)
+		}
+	}
+	return nil
+}
+
+// pause waits, or gives the error of ctx.
+func pause(ctx context.Context, d time.Duration) error {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Back visits counting records from the one of the mark backwards, until visit returns
+// false, the queue begins, or what is before lies behind the broker's retention.
+func Back(ctx context.Context, stream Stream, queue Queue, mark Mark, visit func(*Record) bool) error {
+	for mark != Beginning {
+		stored, err := stream.Pull(ctx, queue, mark.Offset, 1)
+		if errors.Is(err, ErrRetention) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		var r Record
+		if len(stored) != 1 || stored[0].Offset != mark.Offset {
+			return fmt.Errorf("%w: the mark %v of %v is not there", ErrLost, mark, queue)
+		}
+		if r.Body, err = r.Head.Decode(stored[0].Body); errors.Is(err, ErrLater) {
+			return err
+		}
+		r.Mark = Mark{Offset: mark.Offset, Writer: r.Writer, Number: r.Number}
+		if err != nil || r.Mark != mark || r.Queue != queue {
+			return fmt.Errorf("%w: the mark %v of %v is not there", ErrLost, mark, queue)
+		}
+		if !visit(&r) {
+			return nil
+		}
+		mark = r.Prev
+	}
+	return nil
+}

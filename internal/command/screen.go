@@ -1,0 +1,281 @@
+package command
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+	"unicode"
+
+	gannet "gannet/sdk/go"
+)
+
+// historyTimeout is how long the history may take at the start of a chat.
+const historyTimeout = 5 * time.Second
+
+// shownLine is how much of one's own line is repeated when something became of it.
+const shownLine = 40
+
+// errOtherUser keeps what a wrong token receives unread.
+var errOtherUser = errors.New("the token is another user's")
+
+// screen shows a chat: what was said on out, and on notes what became of it and of the
+// connection. Its hooks are called one at a time; the input is read beside them.
+type screen struct {
+	user    uint64 // who chats, 0: whoever the token says
+	to      uint64
+	byHand  bool // each line's ack is shown; in a pipe they are summed up
+	history int  // lines of history to show at the start
+	ready   chan struct{}
+
+	mu     sync.Mutex
+	out    io.Writer
+	notes  io.Writer
+	id     uint64            // of the last line that was said
+	said   map[uint64]string // lines that have no outcome, by id
+	acked  int               // lines
+	lost   int               // lines that were not sent
+	unread []placed          // lines that are acked and that the other has not read
+	first  uint64            // seq of the oldest line of history that is shown
+	shown  uint64            // the highest seq that is shown
+	past   bool              // the history is shown, or is not to be had
+	away   bool              // the connection was lost
+}
+
+// placed is a line that has its place.
+type placed struct {
+	seq  uint64
+	text string
+}
+
+func newScreen(user, to uint64, byHand bool, out, notes io.Writer) *screen {
+	return &screen{
+		user: user, to: to, byHand: byHand, out: out, notes: notes,
+		ready: make(chan struct{}), said: make(map[uint64]string),
+	}
+}
+
+// notef shows a line about the chat.
+func (s *screen) notef(format string, args ...any) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	fmt.Fprintf(s.notes, format+"\n", args...)
+}
+
+// say gives an id to a line that is about to be sent, above those of earlier chats with
+// the same store.
+func (s *screen) say(text string) uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.id = max(s.id+1, uint64(time.Now().UnixMicro()))
+	s.said[s.id] = text
+	return s.id
+}
+
+// unsay forgets a line that is not sent.
+func (s *screen) unsay(id uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.said, id)
+}
+
+// failed says that a line is not sent.
+func (s *screen) failed(text string, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lost++
+	fmt.Fprintf(s.notes, "! not sent: %s (%v)\n", brief(text), why)
+}
+
+// sum ends the chat: its error says that not all was sent.
+func (s *screen) sum() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.byHand && s.acked > 0 {
+		fmt.Fprintf(s.notes, "* lines acked: %d\n", s.acked)
+	}
+	if s.lost > 0 {
+		return fmt.Errorf("lines that were not sent: %d", s.lost)
+	}
+	return nil
+}
+
+// message is the hook.
+func (s *screen) message(ctx context.Context, c *gannet.Client, m gannet.Message) error {
+	if s.user != 0 && c.User() != s.user {
+		return errOtherUser
+	}
+	if m.Conversation == gannet.User(s.to) {
+		s.showPast(ctx, c, gannet.Before(m.Seq))
+	}
+	s.mu.Lock()
+	if m.Conversation != gannet.User(s.to) || m.Seq > s.shown || m.Seq < s.first { // the history may have had it
+		s.show(c, m)
+	}
+	s.mu.Unlock()
+	if m.Sender == c.User() {
+		return nil
+	}
+	if err := c.MarkRead(m.Conversation, m.Seq); err != nil && !errors.Is(err, gannet.ErrClosed) {
+		return err
+	}
+	return nil
+}
+
+// show prints a message. The caller holds mu.
+func (s *screen) show(c *gannet.Client, m gannet.Message) {
+	from := fmt.Sprint(m.Sender)
+	if m.Sender == c.User() {
+		from = "me, elsewhere"
+		if !s.past {
+			from = "me"
+		}
+	}
+	if m.Conversation == gannet.User(s.to) {
+		s.shown = max(s.shown, m.Seq)
+	} else {
+		from += " (another chat)"
+	}
+	text := plain(m.Text())
+	if m.Content != gannet.ContentText {
+		text = fmt.Sprintf("[no text, %d bytes]", len(m.Body))
+	}
+	fmt.Fprintf(s.out, "%s %s: %s\n", m.Time.Format(time.TimeOnly), from, text)
+}
+
+// showPast shows the history before what is new, oldest first, and lets the input begin;
+// the first call does.
+func (s *screen) showPast(ctx context.Context, c *gannet.Client, which ...gannet.HistoryOption) {
+	if s.past { // which hooks alone write
+		return
+	}
+	var lines []gannet.Message
+	var failed error
+	if s.history > 0 {
+		ctx, cancel := context.WithTimeout(ctx, historyTimeout)
+		defer cancel()
+		for m, err := range c.History(ctx, gannet.User(s.to), append(which, gannet.Limit(s.history))...) {
+			if err != nil {
+				failed = err
+				break
+			}
+			lines = append(lines, m)
+		}
+	}
+	s.mu.Lock()
+	for _, m := range slices.Backward(lines) {
+		s.show(c, m)
+		s.first = cmp.Or(s.first, m.Seq)
+	}
+	s.mu.Unlock()
+	s.begin(failed)
+}
+
+// begin lets the input begin, with the history on the screen or without it for a reason.
+func (s *screen) begin(without error) {
+	if s.past {
+		return
+	}
+	if without != nil && s.history > 0 {
+		s.notef("! no history: %v", without)
+	}
+	s.past = true
+	close(s.ready)
+}
+
+// outcome is the hook. It also hears of lines that an earlier chat left in the store.
+func (s *screen) outcome(_ context.Context, _ *gannet.Client, o gannet.Outcome) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	text, ours := s.said[o.ID]
+	delete(s.said, o.ID)
+	if !ours {
+		text = "a line of the chat before"
+	}
+	switch {
+	case o.Err != nil:
+		s.lost++
+		fmt.Fprintf(s.notes, "! not sent: %s (%v)\n", brief(text), o.Err)
+		return
+	case s.byHand || !ours:
+		fmt.Fprintf(s.notes, "* acked: %s\n", brief(text))
+	}
+	s.acked++
+	if o.To == gannet.User(s.to) {
+		s.unread = append(s.unread, placed{o.Ack.Seq, text})
+	}
+}
+
+// receipt is the hook.
+func (s *screen) receipt(_ context.Context, c *gannet.Client, r gannet.Receipt) {
+	if r.Conversation != gannet.User(s.to) || r.User != s.to || r.User == c.User() {
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var last placed
+	n := 0
+	s.unread = slices.DeleteFunc(s.unread, func(line placed) bool {
+		read := line.seq <= r.Read
+		if read {
+			n++
+			if line.seq > last.seq {
+				last = line
+			}
+		}
+		return read
+	})
+	switch n {
+	case 0: // of what was sent elsewhere or before
+	case 1:
+		fmt.Fprintf(s.notes, "* read by %d: %s\n", s.to, brief(last.text))
+	default:
+		fmt.Fprintf(s.notes, "* read by %d: %s, and %d lines before it\n", s.to, brief(last.text), n-1)
+	}
+}
+
+// event is the hook.
+func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
+	if s.user != 0 && c.User() != s.user {
+		return // the chat ends
+	}
+	switch e.Kind {
+	case gannet.EventConnected:
+		if s.away {
+			s.notef("* connected again")
+		} else {
+			s.notef("* connected as user %d, chatting with %d", c.User(), s.to)
+		}
+	case gannet.EventLost:
+		s.away = true
+		s.notef("* connection lost, trying again (%v)", e.Err)
+		s.begin(e.Err) // lines that are typed meanwhile are taken
+	case gannet.EventHeld:
+		s.notef("* the server takes no lines for %v, they wait here (%v)", e.Wait.Round(time.Millisecond), e.Err)
+	case gannet.EventCaughtUp:
+		s.showPast(ctx, c)
+	}
+}
+
+// brief gives as much of a line as reminds of it.
+func brief(text string) string {
+	if runes := []rune(plain(text)); len(runes) > shownLine {
+		return string(runes[:shownLine]) + "…"
+	}
+	return plain(text)
+}
+
+// plain shows what another user sent as one line that does nothing to the terminal.
+func plain(text string) string {
+	return strings.Map(func(r rune) rune {
+		if r == '\t' || unicode.IsPrint(r) || r == '\u200d' {
+			return r
+		}
+		return '\ufffd'
+	}, text)
+}

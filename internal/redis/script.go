@@ -1,0 +1,66 @@
+package redis
+
+import (
+	"context"
+	"errors"
+
+	goredis "github.com/redis/go-redis/v9"
+)
+
+// Script is a Lua script, known to servers by its digest.
+type Script = goredis.Script
+
+// NewScript makes a Script.
+func NewScript(source string) *Script { return goredis.NewScript(source) }
+
+// Call is a run of a script. All its keys lie in one slot.
+type Call struct {
+	Script *Script
+	Keys   []string
+	Args   []any
+}
+
+// Run runs the scripts in one pipeline and gives their results in order. A server that
+// does not know a script, which has then done nothing, is sent its source. The error is
+// that of the first call that failed; others may have been run.
+func (c *Client) Run(ctx context.Context, calls ...Call) ([]any, error) {
+	if len(calls) == 0 {
+		return nil, nil
+	}
+	ctx, cancel := c.Within(ctx)
+	defer cancel()
+	results := make([]any, len(calls))
+	var unknown []int
+	pipe := c.Pipeline()
+	for i := range calls {
+		calls[i].Script.EvalSha(ctx, pipe, calls[i].Keys, calls[i].Args...)
+	}
+	commands, _ := pipe.Exec(ctx) // the error is that of a command
+	for i, command := range commands {
+		result, err := command.(*goredis.Cmd).Result()
+		switch {
+		case err == nil || errors.Is(err, goredis.Nil):
+			results[i] = result
+		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
+			unknown = append(unknown, i)
+		default:
+			return nil, err
+		}
+	}
+	if len(unknown) == 0 {
+		return results, nil
+	}
+	pipe = c.Pipeline()
+	for _, i := range unknown {
+		calls[i].Script.Eval(ctx, pipe, calls[i].Keys, calls[i].Args...)
+	}
+	commands, _ = pipe.Exec(ctx)
+	for n, command := range commands {
+		result, err := command.(*goredis.Cmd).Result()
+		if err != nil && !errors.Is(err, goredis.Nil) {
+			return nil, err
+		}
+		results[unknown[n]] = result
+	}
+	return results, nil
+}

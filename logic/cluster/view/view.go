@@ -1,0 +1,197 @@
+package view
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"gannet/internal/chain"
+	"gannet/internal/operate"
+	"gannet/internal/redis"
+	"gannet/logic"
+	"gannet/protocol"
+)
+
+// Options says how a View works.
+type Options struct {
+	Name   string        // of the cluster: all keys begin with it
+	Queues []chain.Queue // all of them, of every class
+	Counts Counts
+	Log    *slog.Logger // nil: slog.Default
+
+	// Learn is told what Counts said, so that the owner of the queue keeps it
+	// (ledger.Ledger.Learn) and nobody has to ask again. It must not block; nil: nobody is.
+	Learn func(key protocol.Conversation, user, read, count, own uint64)
+}
+
+// Counts knows how many messages of a conversation count.
+type Counts interface {
+	// CountsAt fills in each count, or its Err. An error means that none was found out.
+	CountsAt(ctx context.Context, counts []*Count) error
+}
+
+// Count asks how many messages up to Seq count as unread, and how many of them User sent.
+type Count struct {
+	Conversation protocol.Conversation
+	User, Seq    uint64
+
+	Count, Own uint64
+	Err        error
+}
+
+// View reads the conversations of users. It is logic.Inbox.
+type View struct {
+	client   *redis.Client
+	options  Options
+	keys     []string // of the states, as Options.Queues
+	troubles troubles
+
+	mu    sync.Mutex // guards what follows; one asks for all who wait
+	nexts []uint64   // of each queue, 0: not known yet
+	next  uint64     // the lowest of them
+	asked time.Duration
+}
+
+// troubles are what does not go as it should, each counted and seldom logged.
+type troubles struct {
+	damaged, closed, away, counts, masks, conflicts, large operate.Trouble
+}
+
+// ErrClosed says that a queue's view cannot be believed just now: Redis was restarted or
+// emptied, and the owner of the queue has not confirmed it or brought everything back.
+var ErrClosed = errors.New("view: the view of a queue is not confirmed")
+
+// New makes a View. The keys are those of Writers with the same name.
+func New(client *redis.Client, o Options) (*View, error) {
+	if err := checkName(o.Name); err != nil {
+		return nil, err
+	}
+	if len(o.Queues) == 0 || o.Counts == nil {
+		return nil, errors.New("view: there must be queues, and somebody who counts")
+	}
+	v := &View{client: client, options: o, nexts: make([]uint64, len(o.Queues))}
+	if v.options.Log == nil {
+		v.options.Log = slog.Default()
+	}
+	for i, q := range o.Queues {
+		if !q.Valid() || slices.Contains(o.Queues[:i], q) {
+			return nil, fmt.Errorf("view: %v cannot be", q)
+		}
+		v.keys = append(v.keys, stateKey(o.Name, q))
+	}
+	return v, nil
+}
+
+// Vars are counters for the debug address.
+func (v *View) Vars() map[string]uint64 {
+	t := &v.troubles
+	return map[string]uint64{
+		"damaged.view": t.damaged.Times(), "refused.view_closed": t.closed.Times(), "failed.redis": t.away.Times(),
+		"failed.counts": t.counts.Times(), "failed.masks": t.masks.Times(), "failed.view_conflict": t.conflicts.Times(),
+		"refused.view_large": t.large.Times(),
+	}
+}
+
+// unavailable makes an error that its caller takes for logic.ErrUnavailable, and counts
+// its reason.
+func (v *View) unavailable(what string, err error) error {
+	if err == nil || errors.Is(err, logic.ErrUnavailable) {
+		return err
+	}
+	trouble := &v.troubles.away
+	switch {
+	case errors.Is(err, errDamaged) || errors.Is(err, errLater):
+		trouble = &v.troubles.damaged
+	case errors.Is(err, ErrClosed):
+		trouble = &v.troubles.closed
+	case errors.Is(err, context.Canceled):
+		return fmt.Errorf("%w: %w", logic.ErrUnavailable, err)
+	}
+	if trouble.Note() {
+		v.options.Log.Warn("view: "+what, "err", err.Error())
+	}
+	return fmt.Errorf("%w: %w", logic.ErrUnavailable, err)
+}
+
+// digest stands for a set of run ids.
+func digest(runs []string) string {
+	h := sha256.New()
+	for _, r := range runs {
+		h.Write([]byte(r))
+		h.Write([]byte{0})
+	}
+	return string(h.Sum(nil)[:8])
+}
+
+// answer is what a script gave, in the form that it has if Redis is what it says.
+type answer []any
+
+// code is the first element. A script that gives something else is no script of ours.
+func (a answer) code() int64 { return a.number(0) }
+
+func (a answer) number(i int) int64 {
+	if i < len(a) {
+		if n, ok := a[i].(int64); ok {
+			return n
+		}
+	}
+	return -1
+}
+
+func (a answer) text(i int) string {
+	if i < len(a) {
+		if s, ok := a[i].(string); ok {
+			return s
+		}
+	}
+	return ""
+}
+
+func (a answer) list(i int) answer {
+	if i < len(a) {
+		if l, ok := a[i].([]any); ok {
+			return l
+		}
+	}
+	return nil
+}
+
+// run runs scripts and gives what each answered. errClosed and damage are errors.
+func run(ctx context.Context, client *redis.Client, calls ...redis.Call) ([]answer, error) {
+	results, err := client.Run(ctx, calls...)
+	if err != nil {
+		return nil, err
+	}
+	answers := make([]answer, len(results))
+	for i, r := range results {
+		l, _ := r.([]any)
+		answers[i] = l
+		switch answers[i].code() {
+		case answerOther, answerDone, answerAlready:
+		case answerClosed:
+			return nil, fmt.Errorf("%w: %s", ErrClosed, calls[i].Keys[0])
+		default:
+			return nil, fmt.Errorf("%w: %s", errDamaged, calls[i].Keys[0])
+		}
+	}
+	return answers, nil
+}
+
+func number(n uint64) string { return string(binary.BigEndian.AppendUint64(nil, n)) }
+
+// readStamp reads what a script says of stamps; "" is 0.
+func readStamp(s string) (uint64, error) {
+	if s == "" {
+		return 0, nil
+	}
+	if len(s) != stampSize || u64(s, 0) >= maxNumber {
+		return 0, fmt.Errorf("%w (a stamp)", errDamaged)
+	}
+	return u64(s, 0), nil
+}

@@ -1,0 +1,111 @@
+package gannet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+)
+
+// Close takes nothing more, and waits until ctx ends for what was taken: messages
+// until they are acked, read marks until they are durable, outcomes until their
+// hook has heard them, and the hook that is running. Then it ends everything. When
+// ctx ends it waits for nothing more, not even for a hook. It returns nil when
+// all messages were acked, otherwise why not; a second Close returns the same.
+//
+// A hook may call Close with the context that it got; it does not wait for itself
+// then.
+func (c *Client) Close(ctx context.Context) error {
+	inHook := c.isHook(ctx)
+	c.mu.Lock()
+	c.hasty = c.hasty || inHook
+	c.stopTaking()
+	begun := c.started
+	c.started = true
+	c.mu.Unlock()
+	if !begun {
+		c.finish(errDrained)
+	}
+	c.poke()
+	through := c.hooks.ended
+	if inHook {
+		through = c.ended
+	}
+	select {
+	case <-through:
+	case <-ctx.Done():
+		c.end(ctx.Err())
+		c.hooks.cancel()
+	}
+	<-c.ended
+	return c.closeErr
+}
+
+// stopTaking refuses new messages and requests from now on. The caller holds mu.
+func (c *Client) stopTaking() {
+	if !c.closing {
+		c.closing = true
+		close(c.quit)
+	}
+}
+
+// refusal is what a closed client answers. The caller holds mu.
+func (c *Client) refusal() error {
+	return closedBy(c.err)
+}
+
+// finish ends the client for good: everybody who waits is told why. It is the
+// last that the reader does.
+func (c *Client) finish(why error) {
+	c.mu.Lock()
+	c.stopTaking()
+	if c.err == nil && !errors.Is(why, errDrained) && c.life.Err() == nil {
+		c.err = why
+	}
+	stopped := c.err
+	if c.life.Err() != nil {
+		why = context.Cause(c.life)
+	}
+	fate := ErrAbandoned
+	if c.journal.store != nil {
+		fate = ErrKept
+	}
+	if stopped != nil {
+		fate = fmt.Errorf("%w: %w", fate, stopped)
+	}
+	left := c.out.abandon()
+	if len(left) > 0 {
+		c.closeErr = fmt.Errorf("gannet: closed with %d messages not acked: %w", len(left), why)
+	}
+	for i := range left {
+		left[i].settle(Ack{}, fate)
+	}
+	requests := c.requests
+	c.requests = nil
+	c.state.Store(int32(StateClosed))
+	for _, f := range c.flushes {
+		f.done <- closedBy(stopped)
+	}
+	c.flushes = nil
+	c.mu.Unlock()
+
+	c.end(ErrClosed)
+	if c.opts.handler.Outcome != nil && c.journal.store == nil {
+		for _, e := range left {
+			c.tellOutcome(Outcome{ID: e.id, To: e.target, Err: fate}, false)
+		}
+	}
+	for _, r := range requests {
+		r.reply <- answer{err: closedBy(stopped)}
+	}
+	c.tellEvent(Event{Kind: EventEnded, Err: stopped})
+	c.endHooks()
+	close(c.ended)
+}
+
+// closedBy is what a client answers that is closed or has stopped for a reason.
+func closedBy(stopped error) error {
+	if stopped != nil {
+		return fmt.Errorf("%w: %w", ErrClosed, stopped)
+	}
+	return ErrClosed
+}
