@@ -160,7 +160,9 @@ func (s *Store) guarded(ctx context.Context, m *migration) error {
 			return fmt.Errorf("migration %d: %w", m.version, err)
 		}
 	}
-	return s.conn.Exec(ctx, fmt.Sprintf("INSERT INTO schema_versions (version) VALUES (%d)", m.version))
+	// By the native protocol the rows of an insert come as a block, never in the statement:
+	// the server would wait for them for ever.
+	return s.columns(ctx, "INSERT INTO schema_versions (version) VALUES", []uint32{m.version})
 }
 
 // migrations reads the embedded steps, in order.
