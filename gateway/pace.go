@@ -50,11 +50,11 @@ func (s *session) mayPass(tokens int) (wait time.Duration) {
 	}
 }
 
-// passesLate takes the token of a frame that waited, whether it is there or not.
-func (s *session) passesLate(now int64) {
-	for {
+// passesLate takes the tokens of a frame that waited, whether they are there or not.
+func (s *session) passesLate(now int64, tokens int) {
+	for tokens > 0 {
 		was := s.filled.Load()
-		if s.filled.CompareAndSwap(was, max(was, now*int64(tick))+s.gateway.pace.each) {
+		if s.filled.CompareAndSwap(was, max(was, now*int64(tick))+int64(tokens)*s.gateway.pace.each) {
 			return
 		}
 	}
@@ -67,7 +67,7 @@ func (s *session) overPace(f protocol.Frame, raw []byte, wait time.Duration) {
 	if f.Type == protocol.TypePushAck || f.Type == protocol.TypeRead {
 		var cursor protocol.Cursor
 		if cursor.Decode(f.Payload) == nil {
-			s.delay(waitingAck{kind: f.Type, request: f.Request, Cursor: cursor}, raw)
+			s.delay(waitingAck{kind: f.Type, request: f.Request, Cursor: cursor, tokens: inFrames(raw)}, raw)
 			return
 		}
 	}

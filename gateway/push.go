@@ -26,8 +26,8 @@ func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
 	}
 	touched := touchedPool.Get().(*[]*session)
 	defer g.touch(ctx, touched)
-	if push.Everything {
-		*touched = g.hintAll(*touched)
+	if push.Everything { // behind the frames: a writer may be at a session already
+		defer func() { *touched = g.hintAll(*touched) }()
 	}
 	now := g.wheel.now()
 	g.sessions.mu.RLock()

@@ -14,8 +14,8 @@ type waitingAck struct {
 	kind    protocol.Type
 	request uint32
 	protocol.Cursor
-	paid  bool  // it has its token
-	after int64 // tick before which it is not tried
+	tokens int   // what its frame costs and it has not paid: a long one counts as many
+	after  int64 // tick before which it is not tried
 }
 
 // frame encodes it.
@@ -85,7 +85,7 @@ func (s *session) awaitRoom(f protocol.Frame) bool {
 	if cursor.Decode(f.Payload) != nil {
 		return false
 	}
-	return s.postpone(&waitingAck{kind: f.Type, request: f.Request, Cursor: cursor, paid: true})
+	return s.postpone(&waitingAck{kind: f.Type, request: f.Request, Cursor: cursor})
 }
 
 // postpone has an ack wait through no fault of its client's; false: too many wait. The
@@ -122,7 +122,7 @@ func (l *lane) again(p *part, frame, answer []byte) bool {
 	s := p.session
 	wait := int64(time.Duration(m.RetryAfter) * time.Millisecond / tick)
 	after := s.gateway.wheel.now() + min(max(wait, minBusyTicks), maxBusyTicks)
-	if s.postpone(&waitingAck{kind: f.Type, Cursor: cursor, paid: true, after: after}) {
+	if s.postpone(&waitingAck{kind: f.Type, Cursor: cursor, after: after}) {
 		return true
 	}
 	if s.phase.Load() == phaseClosing {
@@ -157,7 +157,7 @@ func (w *waitingAcks) join(a *waitingAck) bool {
 	if other == nil {
 		return false
 	}
-	other.Seq, other.paid = max(other.Seq, a.Seq), other.paid || a.paid
+	other.Seq, other.tokens = max(other.Seq, a.Seq), min(other.tokens, a.tokens)
 	return true
 }
 
@@ -226,10 +226,9 @@ func (s *session) carryWaiting(now int64) (next int64) {
 				return 0
 			}
 			continue
-		case !a.paid:
-			s.passesLate(now)
 		}
-		frames--
+		s.passesLate(now, a.tokens)
+		frames -= max(1, a.tokens)
 	}
 	return now + ticks
 }

@@ -92,7 +92,7 @@ func TestServerKeepsToTheVectors(t *testing.T) {
 // A hundred connections that each begin the largest frame and never end it take
 // what they sent and little more.
 func TestUnfinishedFramesAreBounded(t *testing.T) {
-	s := startServer(t)
+	s := startServer(t, "--limit-connects", "1000/1000") // all come from one address
 	neighbour := s.login(t, 1000)
 	before := heap()
 	part := protocol.Frame{Type: protocol.TypeSend, Payload: make([]byte, protocol.MaxFrame-6)}.Append(nil)
