@@ -155,6 +155,7 @@ func (n *node) write(ctx context.Context, q *ownQueue, batches []*logic.Batch) {
 	if len(q.records) > 0 {
 		fed.Prev = q.records[len(q.records)-1].Mark
 	}
+	record.Mark = fed.Version
 	q.records = append(q.records, fed)
 	for i := range fed.Change.Conversations {
 		q.remember(fed, &fed.Change.Conversations[i])
