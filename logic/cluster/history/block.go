@@ -3,6 +3,7 @@ package history
 import (
 	"math"
 
+	"gannet/internal/chain"
 	"gannet/internal/hop"
 	"gannet/logic/ledger"
 	"gannet/protocol"
@@ -22,9 +23,14 @@ type block struct {
 	conversations map[protocol.Conversation]versioned[ledger.Progress]
 	members       map[memberKey]versioned[ledger.Member]
 	known         map[deviceKey]versioned[knownDevice]
-	marks         map[Queue]Mark
+	goals         map[chain.Queue]goal // how far the queues are when all of it is inserted
 
 	bytes int
+}
+
+type goal struct {
+	of   *fedQueue
+	mark chain.Mark
 }
 
 type versioned[T any] struct {
@@ -58,21 +64,21 @@ func newBlock() *block {
 		conversations: make(map[protocol.Conversation]versioned[ledger.Progress]),
 		members:       make(map[memberKey]versioned[ledger.Member]),
 		known:         make(map[deviceKey]versioned[knownDevice]),
-		marks:         make(map[Queue]Mark),
+		goals:         make(map[chain.Queue]goal),
 	}
 }
 
 func (b *block) messages() int { return len(b.seqs) }
 
 func (b *block) empty() bool {
-	return len(b.seqs)+len(b.conversations)+len(b.members)+len(b.known) == 0
+	return len(b.seqs)+len(b.conversations)+len(b.members)+len(b.known)+len(b.goals) == 0
 }
 
 // add takes a record in and gives how many of its messages cannot be read.
 func (b *block) add(fed *Fed) (refused int) {
 	if fed.Change != nil {
 		refused = b.addChange(fed.Change, fed.Version)
-	} else {
+	} else if fed.Record != nil {
 		refused = b.addEntries(fed.Record, fed.Version)
 	}
 	for _, l := range fed.States {

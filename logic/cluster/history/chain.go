@@ -25,7 +25,6 @@ type ask struct {
 	next    uint64
 	certain bool
 
-	edged   bool // where it stands was looked at already
 	blocked bool // a row is missing
 }
 
@@ -183,7 +182,7 @@ func (a *ask) rowsBackward(rows []row) {
 	}
 }
 
-// stands says whether the page got nowhere, so that it has to be found out why.
+// stands says whether not even the beginning of the page is known to be complete.
 func (a *ask) stands() bool {
 	if a.nothing() || len(a.kept) > 0 || a.full {
 		return false
@@ -194,15 +193,40 @@ func (a *ask) stands() bool {
 	return a.reached < a.first
 }
 
-// finish fills in the page. false: not even its beginning is known to be complete.
-func (a *ask) finish() bool {
+// skip passes what retention removed, which is everything up to gone.
+func (a *ask) skip(gone uint64) {
+	if a.page.Backward {
+		if gone >= a.next {
+			a.next, a.certain = 0, true
+		}
+		return
+	}
+	if gone > a.reached {
+		a.reached, a.blocked = min(gone, a.last), false
+		a.join()
+	}
+}
+
+// jump passes a hole: up is the first message above where the page stands.
+func (a *ask) jump(up edge) bool {
+	switch {
+	case a.page.Backward && !a.certain && up.before <= a.next:
+		a.next, a.certain = up.before, true
+	case !a.page.Backward && up.before <= a.reached && up.seq > a.reached+1:
+		a.reached, a.blocked = min(up.seq-1, a.last), false
+		a.join()
+	default:
+		return false
+	}
+	return true
+}
+
+// finish fills in a page that does not stand.
+func (a *ask) finish() {
 	p := a.page
 	if a.nothing() {
 		p.First, p.Last = a.first, a.last
-		return true
-	}
-	if a.stands() {
-		return false
+		return
 	}
 	if p.Backward {
 		p.First, p.Last = 1, a.last
@@ -227,5 +251,4 @@ func (a *ask) finish() bool {
 		p.Items = x.row.message.AppendPayload(p.Items)
 	}
 	p.Count = len(a.kept)
-	return true
 }

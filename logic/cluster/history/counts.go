@@ -7,150 +7,185 @@ import (
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
-	"gannet/logic"
 	"gannet/protocol"
 )
 
-// Counts asks for the counts as of a user's read cursor, for ledger.Learn.
-type Counts struct {
+// Count asks how many messages up to Seq count as unread, and how many of them User sent.
+// Where retention removed Seq it is the last that was removed which counts.
+type Count struct {
 	Conversation protocol.Conversation
 	User, Seq    uint64
 
-	// Results. N counts the messages up to Seq that count as unread, Own those of them
-	// that the user sent. Where retention removed Seq they are the last that it removed.
-	N, Own uint64
-	Err    error
-
-	owned bool // Own is known
+	Count, Own uint64
+	Err        error
 }
 
-// CountsAsOf fills in the counts of each ask, or its Err. Asks of all callers that wait
-// are one query.
-func (r *Reader) CountsAsOf(ctx context.Context, asks []*Counts) {
-	newest := make([]*ask, 0, len(asks)) // the newest message at or below the cursor, of each
+// counting is a Count on its way.
+type counting struct {
+	*Count
+	newest *ask   // the newest message up to Seq
+	upper  uint64 // the newest message by the user is looked for up to this one
+	lower  uint64 // none by the user lies between this one, which was found or is gone, and upper
+	err    error
+}
+
+// CountsAsOf fills in each count, or its Err. Those of all callers that wait are a handful
+// of queries.
+func (r *Reader) CountsAsOf(ctx context.Context, counts []*Count) error {
+	list := make([]*counting, 0, len(counts))
 	var far []*ask
-	for _, c := range asks {
-		p := &logic.Page{Conversation: c.Conversation, From: c.Seq, Backward: true, Limit: 1, Room: protocol.MaxFrame}
-		a := &ask{page: p}
-		newest = append(newest, a)
-		c.N, c.Own, c.owned = 0, 0, c.Seq == 0
-		if c.Err = nil; c.owned {
+	for _, c := range counts {
+		c.Count, c.Own, c.Err = 0, 0, nil
+		if c.Seq == 0 {
 			continue
 		}
-		a.recent, c.Err = r.tail.Recent(ctx, c.Conversation, 1, c.Seq)
-		if c.Err = unavailable(c.Err); c.Err != nil {
+		page := pageOf(c.Conversation, c.Seq)
+		x := &counting{Count: c, newest: &ask{page: page}}
+		if x.newest.recent, c.Err = r.tail.Recent(ctx, c.Conversation, 1, c.Seq); c.Err != nil {
+			c.Err = unavailable(c.Err)
 			continue
 		}
-		a.begin()
-		if !a.done() {
-			far = append(far, a)
+		list = append(list, x)
+		if x.newest.begin(); !x.newest.done() {
+			far = append(far, x.newest)
 		}
-		c.ownRecent(a.recent.Messages)
 	}
-	if len(far) > 0 {
-		err := r.pages.do(ctx, far, func(waiting [][]*ask) { r.answer(context.WithoutCancel(ctx), slices.Concat(waiting...)) })
-		for _, a := range far {
-			if err != nil {
-				a.page.Err = unavailable(err)
+	r.read(ctx, far)
+	var open []*counting
+	for _, x := range list {
+		if x.Err = x.newest.page.Err; x.Err == nil && !x.recently() {
+			open = append(open, x)
+		}
+	}
+	if len(open) == 0 {
+		return nil
+	}
+	err := r.counts.do(ctx, open, func(waiting [][]*counting) {
+		for part := range slices.Chunk(slices.Concat(waiting...), maxWindows/4) {
+			err := r.ownOf(context.WithoutCancel(ctx), part)
+			for _, x := range part {
+				x.err = err
 			}
 		}
-	}
-	var rest []*Counts
-	for i, c := range asks {
-		a := newest[i]
-		if c.Err == nil {
-			c.Err = a.page.Err
+	})
+	for _, x := range open {
+		switch {
+		case err != nil:
+			x.Err = unavailable(err)
+		case x.err != nil:
+			x.Err = unavailable(x.err)
+		case x.lower > x.upper:
+			x.Err = r.missing(x.Conversation, x.upper, x.lower)
 		}
-		if c.Err != nil {
+	}
+	return nil
+}
+
+// recently counts as far as that does without what users sent: it says whether memory has
+// all that is needed.
+func (x *counting) recently() bool {
+	a := x.newest
+	switch {
+	case a.nothing(): // nobody wrote
+		return true
+	case len(a.kept) == 0: // retention removed it
+		return false
+	case a.kept[0].row != nil:
+		x.Count.Count, x.upper = a.kept[0].row.n, a.kept[0].seq
+		return false
+	}
+	for _, k := range slices.Backward(a.recent.Messages) {
+		var m protocol.Message
+		if k.Seq > x.Seq || m.Decode(k.Payload) != nil {
 			continue
 		}
-		gone := c.Seq > 0 && len(a.kept) == 0 && !a.nothing()
-		if len(a.kept) > 0 {
-			c.N = a.count()
+		if k.Seq == a.kept[0].seq {
+			x.Count.Count = k.N
 		}
-		if gone || !c.owned {
-			rest = append(rest, c)
-		}
-	}
-	if len(rest) == 0 {
-		return
-	}
-	err := r.asks.do(ctx, rest, func(waiting [][]*Counts) {
-		for part := range slices.Chunk(slices.Concat(waiting...), maxWindows/4) {
-			r.counts(context.WithoutCancel(ctx), part)
-		}
-	})
-	for _, c := range rest {
-		if err != nil {
-			c.Err = unavailable(err)
+		if m.Sender == x.User {
+			x.Own = k.Own
+			return true
 		}
 	}
+	x.upper = a.recent.Before
+	return x.upper == 0
 }
 
-// count gives how many messages count up to the one that the ask found.
-func (a *ask) count() uint64 {
-	x := &a.kept[0]
-	if x.row != nil {
-		return x.row.n
-	}
-	for i := range a.recent.Messages {
-		if m := &a.recent.Messages[i]; m.Seq == x.seq {
-			return m.N
-		}
-	}
-	return 0
-}
-
-// ownRecent looks for the newest message by the user in memory.
-func (c *Counts) ownRecent(messages []Kept) {
-	for _, k := range slices.Backward(messages) {
-		var m protocol.Message
-		if k.Seq <= c.Seq && m.Decode(k.Payload) == nil && m.Sender == c.User {
-			c.Own, c.owned = k.Own, true
-			return
-		}
-	}
-}
-
-// counts looks up what the users sent up to their cursors, and what retention kept. All
-// of it only rises along a conversation, so the highest is the newest.
-func (r *Reader) counts(ctx context.Context, asks []*Counts) {
+// ownOf looks for the newest message of each user, and for what retention removed. All
+// that is counted only rises along a conversation, so the highest is the newest.
+func (r *Reader) ownOf(ctx context.Context, list []*counting) error {
 	var sql []byte
-	for i, c := range asks {
+	number := func(text string, v uint64) { sql = strconv.AppendUint(append(sql, text...), v, 10) }
+	for i, x := range list {
 		if i > 0 {
 			sql = append(sql, " UNION ALL "...)
 		}
-		number := func(text string, v uint64) { sql = strconv.AppendUint(append(sql, text...), v, 10) }
 		number("SELECT toUInt32(", uint64(i))
-		sql = conversationIs(append(sql, ") AS ask, toUInt64(0) AS n, max(own) AS own FROM senders PREWHERE "...), c.Conversation)
-		number(" AND sender = ", c.User)
-		number(" AND seq <= ", c.Seq)
+		sql = conversationIs(append(sql, ") AS ask, toUInt64(0) AS n, max(own) AS own, max(seq) AS seq FROM senders PREWHERE "...), x.Conversation)
+		number(" AND sender = ", x.User)
+		number(" AND seq <= ", x.upper)
 		number(" UNION ALL SELECT toUInt32(", uint64(i))
-		sql = conversationIs(append(sql, ") AS ask, max(n) AS n, max(own) AS own FROM removed WHERE "...), c.Conversation)
-		number(" AND (whole = 1 OR sender = ", c.User)
-		sql = append(sql, ')')
+		sql = conversationIs(append(sql, ") AS ask, toUInt64(0) AS n, max(own) AS own, max(seq) AS seq FROM removed_senders WHERE "...), x.Conversation)
+		number(" AND sender = ", x.User)
+		number(" UNION ALL SELECT toUInt32(", uint64(i))
+		sql = conversationIs(append(sql, ") AS ask, max(n) AS n, toUInt64(0) AS own, max(seq) AS seq FROM removed WHERE "...), x.Conversation)
 	}
 	err := r.store.query(ctx, string(sql), func(rows driver.Rows) error {
 		var i uint32
-		var n, own uint64
-		if err := rows.Scan(&i, &n, &own); err != nil {
+		var n, own, seq uint64
+		if err := rows.Scan(&i, &n, &own, &seq); err != nil {
 			return err
 		}
-		if int(i) >= len(asks) {
+		if int(i) >= len(list) {
 			r.store.refused("senders", "an answer to no question", i)
 			return nil
 		}
-		c := asks[i]
-		c.N = max(c.N, n)
-		if !c.owned {
-			c.Own = max(c.Own, own)
+		x := list[i]
+		x.Count.Count, x.Own, x.lower = max(x.Count.Count, n), max(x.Own, own), max(x.lower, seq)
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return r.between(ctx, list)
+}
+
+// between looks at the messages between the user's newest one and the cursor. Each names
+// the seq before it, so the differences add up to the whole where none is missing, and none
+// of them may be the user's. Where they do not, lower is set above upper.
+func (r *Reader) between(ctx context.Context, list []*counting) error {
+	var sql []byte
+	number := func(text string, v uint64) { sql = strconv.AppendUint(append(sql, text...), v, 10) }
+	for i, x := range list {
+		if x.Own > x.Count.Count {
+			r.store.refused("senders", "more messages of one's own than there are", key{x.Conversation, x.Seq})
+			x.lower = x.upper + 1
+		}
+		if x.lower >= x.upper {
+			continue // there are none, or they are gone
+		}
+		if len(sql) > 0 {
+			sql = append(sql, " UNION ALL "...)
+		}
+		number("SELECT toUInt32(", uint64(i))
+		number(") AS ask, sum(seq - before) AS whole, countIf(sender = ", x.User)
+		sql = conversationIs(append(sql, ") AS own FROM (SELECT DISTINCT seq, before, sender FROM messages PREWHERE "...), x.Conversation)
+		number(" AND seq > ", x.lower)
+		number(" AND seq <= ", x.upper)
+		sql = append(sql, ')')
+	}
+	if len(sql) == 0 {
+		return nil
+	}
+	return r.store.query(ctx, string(sql), func(rows driver.Rows) error {
+		var i uint32
+		var whole, own uint64
+		if err := rows.Scan(&i, &whole, &own); err != nil {
+			return err
+		}
+		if x := list[i]; whole != x.upper-x.lower || own != 0 {
+			x.lower = x.upper + 1
 		}
 		return nil
 	})
-	for _, c := range asks {
-		if c.Err = err; err == nil && c.Own > c.N {
-			r.store.refused("senders", "more messages of one's own than there are", key{c.Conversation, c.Seq})
-			c.Err = unavailable(errMissing)
-		}
-	}
 }

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 
+	"gannet/internal/chain"
 	"gannet/protocol"
 )
 
@@ -13,7 +14,7 @@ const (
 	insertConversations = "INSERT INTO conversations (part, kind, a, b, head, time, n, changed, version) VALUES"
 	insertCursors       = "INSERT INTO cursors (part, kind, a, b, user, delivered, read, counted, n, own, total, changed, version) VALUES"
 	insertDevices       = "INSERT INTO devices (part, kind, a, b, user, device, client_id, last, acked, time, changed, gone, version) VALUES"
-	insertMark          = "INSERT INTO marks (class, queue, position, writer, number) VALUES"
+	insertMark          = "INSERT INTO marks (class, queue, position, writer, number, safe_position, safe_writer, safe_number, run) VALUES"
 )
 
 // insertRows writes a block but for its marks, one insert for each table. Senders come
@@ -35,18 +36,20 @@ func (s *Store) insertRows(ctx context.Context, b *block) error {
 }
 
 // insertMarks says how far queues are taken in.
-func (s *Store) insertMarks(ctx context.Context, marks map[Queue]Mark) error {
+func (s *Store) insertMarks(ctx context.Context, marks map[chain.Queue]marked) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	var classes []uint8
 	var queues []uint16
-	var offsets []int64
-	var writers, numbers []uint64
+	var offsets, safe, runs []int64
+	var writers, numbers, safeWriters, safeNumbers []uint64
 	for queue, m := range marks {
-		classes, queues, offsets = append(classes, queue.Class), append(queues, uint16(queue.Number)), append(offsets, m.Offset)
-		writers, numbers = append(writers, m.Writer), append(numbers, m.Number)
+		classes, queues = append(classes, uint8(queue.Class)), append(queues, uint16(queue.Number))
+		offsets, writers, numbers = append(offsets, m.mark.Offset), append(writers, m.mark.Writer), append(numbers, m.mark.Number)
+		safe, safeWriters, safeNumbers = append(safe, m.safe.Offset), append(safeWriters, m.safe.Writer), append(safeNumbers, m.safe.Number)
+		runs = append(runs, int64(m.run))
 	}
-	return s.columns(ctx, insertMark, classes, queues, offsets, writers, numbers)
+	return s.columns(ctx, insertMark, classes, queues, offsets, writers, numbers, safe, safeWriters, safeNumbers, runs)
 }
 
 // columns inserts columns, which are slices of one length.

@@ -3,6 +3,7 @@ package history
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"gannet/logic"
 	"gannet/logic/ledger"
@@ -39,11 +40,12 @@ type Kept struct {
 
 // Reader reads messages back: it is logic's History, and what a ledger and a SYNC look up.
 type Reader struct {
-	store *Store
-	tail  Tail
-	pages line[[]*ask]
-	walks line[[]*walk]
-	asks  line[[]*Counts]
+	store  *Store
+	tail   Tail
+	pages  line[[]*ask]
+	walks  line[[]*walk]
+	counts line[[]*counting]
+	loads  line[[]*ledger.Loaded]
 }
 
 var (
@@ -59,7 +61,7 @@ var errMissing = errors.New("history: messages are not there yet, or were lost; 
 
 // Pages implements logic.History. Pages of all callers that wait are read by one query.
 func (r *Reader) Pages(ctx context.Context, pages []*logic.Page) error {
-	asks := make([]*ask, 0, len(pages))
+	var far, all []*ask
 	for _, p := range pages {
 		from, to := max(p.From, 1), p.To
 		if p.Backward {
@@ -69,83 +71,51 @@ func (r *Reader) Pages(ctx context.Context, pages []*logic.Page) error {
 			to = ^uint64(0)
 		}
 		recent, err := r.tail.Recent(ctx, p.Conversation, from, to)
-		if err != nil {
-			p.Err = unavailable(err)
+		if p.Err = unavailable(err); err != nil {
 			continue
 		}
 		a := &ask{page: p, recent: recent}
-		a.begin()
-		if a.done() {
-			r.finish(a)
-			continue
+		all = append(all, a)
+		if a.begin(); !a.done() {
+			far = append(far, a)
 		}
-		asks = append(asks, a)
 	}
-	if len(asks) == 0 {
-		return nil
-	}
-	err := r.pages.do(ctx, asks, func(waiting [][]*ask) {
-		var all []*ask
-		for _, list := range waiting {
-			all = append(all, list...)
-		}
-		r.answer(context.WithoutCancel(ctx), all)
-	})
-	if err != nil { // nobody asked for these pages
-		for _, a := range asks {
-			a.page.Err = unavailable(err)
+	r.read(ctx, far)
+	for _, a := range all {
+		if a.page.Err == nil {
+			a.finish()
 		}
 	}
 	return nil
 }
 
-// answer reads what pages need from ClickHouse and finishes them.
-func (r *Reader) answer(ctx context.Context, asks []*ask) {
-	windows := make([]window, len(asks))
-	for i, a := range asks {
-		windows[i] = a.window()
-	}
-	rows, err := r.store.windows(ctx, windows)
-	var large []*row
-	for i, a := range asks {
-		a.page.Err = err
-		if err != nil {
-			continue
-		}
-		a.rows(rows.within(windows[i]))
-		if a.stands() {
-			a.page.Err = r.look(ctx, a)
-		}
-		for _, x := range a.kept {
-			if x.row != nil && !x.row.short {
-				large = append(large, x.row)
-			}
-		}
-	}
-	if len(large) > 0 {
-		err = r.store.bodies(ctx, large)
-	}
-	for _, a := range asks {
-		for _, x := range a.kept {
-			if a.page.Err == nil && x.row != nil && !x.row.short {
-				a.page.Err = err
-				if err == nil {
-					r.store.refused("messages", "a body that is not there", key{a.page.Conversation, x.seq})
-					a.page.Err = unavailable(errMissing)
-				}
-			}
-		}
-		if a.page.Err == nil {
-			r.finish(a)
-		}
-	}
+// pageOf asks for the newest message up to a seq.
+func pageOf(c protocol.Conversation, seq uint64) *logic.Page {
+	return &logic.Page{Conversation: c, From: seq, Backward: true, Limit: 1, Room: protocol.MaxFrame}
 }
 
-func (r *Reader) finish(a *ask) {
-	if a.finish() {
+// read has pages read from ClickHouse, together with those of all who wait. Each has an Err
+// or can be finished.
+func (r *Reader) read(ctx context.Context, asks []*ask) {
+	if len(asks) == 0 {
 		return
 	}
-	a.page.Err = r.missing(a.page.Conversation, a.first, a.last)
+	err := r.pages.do(ctx, asks, func(waiting [][]*ask) {
+		all := slices.Concat(waiting...)
+		if err := r.answer(context.WithoutCancel(ctx), all); err != nil {
+			for _, a := range all {
+				a.page.Err = unavailable(err)
+			}
+		}
+	})
+	for _, a := range asks {
+		switch {
+		case err != nil: // nobody asked for it
+			a.page.Err = unavailable(err)
+		case a.page.Err == nil && a.stands():
+			a.page.Err = r.missing(a.page.Conversation, a.first, a.last)
+		}
+	}
 }
 
 // missing counts and says that a range cannot be given.
@@ -156,62 +126,97 @@ func (r *Reader) missing(c protocol.Conversation, first, last uint64) error {
 	return unavailable(errMissing)
 }
 
-// look finds out why a page got nowhere: because retention removed what it asks for, or a
-// hole lies there, which the next row up proves. Else it is left as it is.
-func (r *Reader) look(ctx context.Context, a *ask) error {
-	c, from := a.page.Conversation, a.first
-	if a.page.Backward {
-		from = a.next + 1
-	}
-	e, err := r.store.edge(ctx, c, from)
-	if err != nil {
+// answer reads what pages need from ClickHouse.
+func (r *Reader) answer(ctx context.Context, asks []*ask) error {
+	if err := r.round(ctx, asks); err != nil {
 		return err
 	}
-	a.blocked = false
-	if a.page.Backward {
-		if e.removed >= a.next {
-			a.next, a.certain = 0, true
-			return nil
-		}
-		if a.certain || e.above == 0 {
-			return nil
-		}
-		rows, err := r.store.windows(ctx, []window{{c, e.above, e.above}})
-		if err != nil {
-			return err
-		}
-		up := rows[c]
-		if len(up) == 0 || up[0].before > a.next {
-			return nil
-		}
-		a.next, a.certain = up[0].before, true
-	} else {
-		if e.removed > a.reached {
-			a.reached = min(e.removed, a.last)
-		}
-		if e.above > a.last || e.above >= a.recent.First {
-			e.above = 0
-		}
-		a.join()
-		if a.done() {
-			return nil
+	var standing []*ask
+	for _, a := range asks {
+		if a.stands() {
+			standing = append(standing, a)
 		}
 	}
-	w := a.window()
-	if !a.page.Backward && e.above > w.first {
-		w.first = e.above
-		w.last = min(e.above+maxWindow-1, a.last, a.recent.First-1)
+	if err := r.look(ctx, standing); err != nil {
+		return err
 	}
-	if w.last == 0 {
+	var large []*row
+	for _, a := range asks {
+		for _, x := range a.kept {
+			if x.row != nil && !x.row.whole {
+				large = append(large, x.row)
+			}
+		}
+	}
+	if len(large) == 0 {
 		return nil
 	}
-	rows, err := r.store.windows(ctx, []window{w})
+	if err := r.store.bodies(ctx, large); err != nil {
+		return err
+	}
+	for _, a := range asks {
+		for _, x := range a.kept {
+			if x.row != nil && !x.row.whole {
+				r.store.refused("messages", "a body that is not there", key{a.page.Conversation, x.seq})
+				a.page.Err = unavailable(errMissing)
+			}
+		}
+	}
+	return nil
+}
+
+// round reads the next window of each page.
+func (r *Reader) round(ctx context.Context, asks []*ask) error {
+	windows := make([]window, len(asks))
+	for i, a := range asks {
+		windows[i] = a.window()
+	}
+	rows, err := r.store.windows(ctx, windows)
 	if err != nil {
 		return err
 	}
-	a.rows(rows.within(w))
-	if a.page.Backward && a.stands() && e.removed >= a.next {
-		a.next = 0
+	for i, a := range asks {
+		a.rows(rows.within(windows[i]))
 	}
 	return nil
+}
+
+// look finds out why pages got nowhere: because retention removed what they ask for, or a
+// hole lies there, which the next row up proves. Those stay where they are of which neither
+// is so.
+func (r *Reader) look(ctx context.Context, asks []*ask) error {
+	if len(asks) == 0 {
+		return nil
+	}
+	conversations := make([]protocol.Conversation, len(asks))
+	for i, a := range asks {
+		conversations[i] = a.page.Conversation
+	}
+	gone, err := r.store.gone(ctx, conversations)
+	if err != nil {
+		return err
+	}
+	var standing []*ask
+	for _, a := range asks {
+		if a.skip(gone[a.page.Conversation]); a.stands() {
+			standing = append(standing, a)
+		}
+	}
+	above, err := r.store.above(ctx, standing)
+	if err != nil {
+		return err
+	}
+	var going []*ask
+	for _, a := range asks {
+		if up, found := above[a]; found && a.jump(up) {
+			a.skip(gone[a.page.Conversation])
+		}
+		if !a.done() {
+			going = append(going, a)
+		}
+	}
+	if len(going) == 0 {
+		return nil
+	}
+	return r.round(ctx, going)
 }

@@ -16,9 +16,11 @@ const (
 	// when it is known which of them a page has room for.
 	shortBody = 4096
 
-	// maxWindow bounds the rows of one page, and maxWindows the pages of one query.
+	// maxWindow bounds the rows of one page, maxWindows the pages of one query, and maxRows
+	// its rows.
 	maxWindow  = 1024
 	maxWindows = 128
+	maxRows    = 8192
 )
 
 // window is a range of a conversation's seqs, both ends included.
@@ -27,12 +29,14 @@ type window struct {
 	first, last  uint64
 }
 
+func (w *window) size() uint64 { return w.last - w.first + 1 }
+
 // row is a message as ClickHouse has it.
 type row struct {
 	seq, before, n uint64
 	message        protocol.Message
 	size           uint32
-	short          bool // message has the body
+	whole          bool // message has the body
 }
 
 // condition appends that a row is of the window.
@@ -77,10 +81,17 @@ func (f found) within(w window) []row {
 	return rows[min(at(w.first), end):end]
 }
 
-// windows reads the rows of windows, by one query for up to maxWindows of them.
+// windows reads the rows of windows, by one query unless that would be too large.
 func (s *Store) windows(ctx context.Context, list []window) (found, error) {
 	rows := make(found)
-	for part := range slices.Chunk(list, maxWindows) {
+	for len(list) > 0 {
+		n, size := 0, uint64(0)
+		for n < len(list) && n < maxWindows && (n == 0 || size+list[n].size() <= maxRows) {
+			size += list[n].size()
+			n++
+		}
+		part := list[:n]
+		list = list[n:]
 		sql := append(make([]byte, 0, 512+len(part)*96), "SELECT kind, a, b, seq, before, n, sender, device, client_id, time, content, size, if(size <= "...)
 		sql = strconv.AppendInt(sql, shortBody, 10)
 		sql = append(sql, ", body, '') AS short FROM messages PREWHERE "...)
@@ -109,11 +120,11 @@ func (s *Store) scanRow(rows driver.Rows, into found) error {
 	}
 	c.Kind = protocol.Kind(kind)
 	m.Seq, m.Content, m.Target = r.seq, protocol.Content(content), c.Target(m.Sender)
-	r.short = r.size <= shortBody
+	r.whole = len(m.Body) == int(r.size)
 	switch {
 	case r.seq == 0 || r.before >= r.seq:
 		s.refused("messages", "a seq that cannot be", key{c, r.seq})
-	case r.size > protocol.MaxBody || r.short && len(m.Body) != int(r.size):
+	case r.size > protocol.MaxBody || r.size <= shortBody && !r.whole:
 		s.refused("messages", "a body of another size than it says", key{c, r.seq})
 	case m.Conversation() != c:
 		s.refused("messages", "a sender who is not of the conversation", key{c, r.seq})
@@ -121,6 +132,21 @@ func (s *Store) scanRow(rows driver.Rows, into found) error {
 		into[c] = append(into[c], r)
 	}
 	return nil
+}
+
+// lastRemoved reads messages that are the last ones which retention removed of their
+// conversations.
+func (s *Store) lastRemoved(ctx context.Context, list []window) (found, error) {
+	rows := make(found)
+	for part := range slices.Chunk(list, maxWindows) {
+		sql := []byte("SELECT kind, a, b, seq, toUInt64(0) AS before, n, sender, device, client_id, time, content, size, body FROM removed WHERE ")
+		sql = anyOf(sql, part, func(sql []byte, w *window) []byte { return w.condition(sql) })
+		sql = append(sql, " LIMIT 1 BY kind, a, b"...)
+		if err := s.query(ctx, string(sql), func(r driver.Rows) error { return s.scanRow(r, rows) }); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
 }
 
 // key names a message.
@@ -156,30 +182,70 @@ func (s *Store) bodies(ctx context.Context, rows []*row) error {
 	for _, r := range rows {
 		body := wanted[key{r.message.Conversation(), r.seq}]
 		if body != nil && len(*body) == int(r.size) {
-			r.message.Body, r.short = *body, true
+			r.message.Body, r.whole = *body, true
 		}
 	}
 	return nil
 }
 
-// edge is what is known of a conversation where rows are missing.
-type edge struct {
-	above   uint64 // the lowest seq from the asked one on, 0: none
-	removed uint64 // retention removed everything up to it
+// gone gives the seq up to which retention removed everything, by conversation.
+func (s *Store) gone(ctx context.Context, list []protocol.Conversation) (map[protocol.Conversation]uint64, error) {
+	seqs := make(map[protocol.Conversation]uint64)
+	for part := range slices.Chunk(list, maxWindows) {
+		sql := append(make([]byte, 0, 128+len(part)*64), "SELECT kind, a, b, max(seq) FROM removed WHERE "...)
+		sql = anyOf(sql, part, func(sql []byte, c *protocol.Conversation) []byte {
+			return append(conversationIs(append(sql, '('), *c), ')')
+		})
+		err := s.query(ctx, string(append(sql, " GROUP BY kind, a, b"...)), func(rows driver.Rows) error {
+			var kind uint8
+			var c protocol.Conversation
+			var seq uint64
+			err := rows.Scan(&kind, &c.A, &c.B, &seq)
+			c.Kind = protocol.Kind(kind)
+			seqs[c] = seq
+			return err
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	return seqs, nil
 }
 
-// edge looks where the rows of a conversation go on from a seq, and what is gone.
-func (s *Store) edge(ctx context.Context, c protocol.Conversation, from uint64) (e edge, err error) {
-	sql := conversationIs([]byte("SELECT min(seq), count() FROM messages PREWHERE "), c)
-	sql = strconv.AppendUint(append(sql, " AND seq >= "...), from, 10)
-	err = s.query(ctx, string(sql), func(rows driver.Rows) error {
-		var n uint64
-		return rows.Scan(&e.above, &n)
-	})
-	if err != nil {
-		return e, err
+// edge is where rows of a conversation begin again.
+type edge struct{ seq, before uint64 }
+
+// above gives the first message above where each page stands, for those that have one.
+func (s *Store) above(ctx context.Context, asks []*ask) (map[*ask]edge, error) {
+	edges := make(map[*ask]edge)
+	for part := range slices.Chunk(asks, maxWindows/4) {
+		var sql []byte
+		for i, a := range part {
+			if i > 0 {
+				sql = append(sql, " UNION ALL "...)
+			}
+			at := a.reached
+			if a.page.Backward {
+				at = a.next
+			}
+			sql = strconv.AppendInt(append(sql, "SELECT toUInt32("...), int64(i), 10)
+			sql = append(sql, ") AS ask, min(seq) AS first, argMin(before, seq) AS previous FROM messages PREWHERE "...)
+			sql = strconv.AppendUint(append(conversationIs(sql, a.page.Conversation), " AND seq > "...), at, 10)
+		}
+		err := s.query(ctx, string(sql), func(rows driver.Rows) error {
+			var i uint32
+			var e edge
+			if err := rows.Scan(&i, &e.seq, &e.before); err != nil {
+				return err
+			}
+			if e.seq > e.before && int(i) < len(part) { // 0: there is none
+				edges[part[i]] = e
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
-	sql = conversationIs([]byte("SELECT max(seq) FROM removed WHERE whole = 1 AND "), c)
-	err = s.query(ctx, string(sql), func(rows driver.Rows) error { return rows.Scan(&e.removed) })
-	return e, err
+	return edges, nil
 }

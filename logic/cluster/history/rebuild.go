@@ -3,19 +3,18 @@ package history
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
-	"math"
 	"strconv"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
+	"gannet/internal/chain"
 	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
 // Rebuild says which conversations are wanted.
 type Rebuild struct {
-	Queue  Queue
+	Queue  chain.Queue
 	Queues int             // of the class
 	Kinds  []protocol.Kind // of the class
 	Batch  int             // conversations at once, 0: 1,000
@@ -23,38 +22,55 @@ type Rebuild struct {
 
 // Progress is how far a rebuilding has come.
 type Progress struct {
-	Mark              Mark // everything up to it is in what is given; some is newer
-	Parts, PartsWhole int  // parts of the queue that are done, of how many
-	Conversations     int  // that were given
+	Mark          chain.Mark // everything up to it is in what is given; some is newer
+	Parts, Whole  int        // parts of the queue that are done, of how many
+	Conversations int        // that were given
 }
 
-// Rebuild gives all conversations of a queue, a batch at a time, each with its devices and
-// cursors, to take: what a view that was emptied is made from. What came after
-// Progress.Mark has to be taken in from the queue afterwards.
-func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]*ledger.Loaded, Progress) error) error {
-	marks, err := s.Marks(ctx)
+// Whole is a conversation with its members and devices, and its newest message, an encoded
+// protocol.Message. Last is empty where that message came after Progress.Mark and is not
+// inserted yet.
+type Whole struct {
+	*ledger.Loaded
+	Last []byte
+}
+
+// Rebuild gives all conversations of a queue to take, a batch at a time: what a view that
+// was emptied is made from. What came after Progress.Mark has to be taken in from the queue
+// afterwards. One rebuilding is under way at a time.
+func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, Progress) error) error {
+	select {
+	case s.rebuild <- struct{}{}:
+		defer func() { <-s.rebuild }()
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
+	}
+	if len(which.Kinds) == 0 || which.Queues < 1 {
+		return errors.New("history: a rebuilding needs kinds and queues")
+	}
+	mark, err := s.Mark(ctx, which.Queue)
 	if err != nil {
 		return err
 	}
-	p := Progress{Mark: Beginning, PartsWhole: (protocol.Partitions - which.Queue.Number + which.Queues - 1) / which.Queues}
-	if mark, found := marks[which.Queue]; found {
-		p.Mark = mark
-	}
-	kinds := []byte("kind IN (255")
-	for _, k := range which.Kinds {
-		kinds = strconv.AppendUint(append(kinds, ", "...), uint64(k), 10)
+	p := Progress{Mark: mark, Whole: (protocol.Partitions - which.Queue.Number + which.Queues - 1) / which.Queues}
+	kinds := strconv.Itoa(int(which.Kinds[0]))
+	for _, k := range which.Kinds[1:] {
+		kinds += ", " + strconv.Itoa(int(k))
 	}
 	limit := cmp.Or(which.Batch, 1000)
-	for part := which.Queue.Number; part < protocol.Partitions; part += which.Queues {
-		var batch []*ledger.Loaded
-		give := func() error {
-			p.Conversations += len(batch)
-			err := take(batch, p)
-			batch = nil
+	var batch []Whole
+	give := func() error {
+		if err := s.last(ctx, batch); err != nil {
 			return err
 		}
-		err := s.states(ctx, fmt.Sprintf("part = %d AND %s)", part, kinds), func(l *ledger.Loaded) error {
-			if batch = append(batch, l); len(batch) < limit {
+		p.Conversations += len(batch)
+		err := take(batch, p)
+		batch = nil
+		return err
+	}
+	for part := which.Queue.Number; part < protocol.Partitions; part += which.Queues {
+		err := s.states(ctx, fmt.Sprintf("part = %d AND kind IN (%s)", part, kinds), func(l *ledger.Loaded) error {
+			if batch = append(batch, Whole{Loaded: l}); len(batch) < limit {
 				return nil
 			}
 			return give()
@@ -63,7 +79,7 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]*ledger.
 			return err
 		}
 		p.Parts++
-		if len(batch) > 0 || p.Parts == p.PartsWhole {
+		if len(batch) > 0 || p.Parts == p.Whole {
 			if err := give(); err != nil {
 				return err
 			}
@@ -72,170 +88,40 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]*ledger.
 	return nil
 }
 
-// Load implements ledger.Source: conversations as they were inserted. Whoever has newer
-// records of a queue takes them in afterwards.
-func (r *Reader) Load(ctx context.Context, conversations []*ledger.Loaded) error {
-	if len(conversations) == 0 {
-		return nil
+// last fills in the newest messages of conversations.
+func (s *Store) last(ctx context.Context, list []Whole) error {
+	windows := make([]window, len(list))
+	for i, l := range list {
+		windows[i] = window{l.Key, l.Head, l.Head}
 	}
-	wanted := make(map[protocol.Conversation][]*ledger.Loaded, len(conversations))
-	for _, l := range conversations {
-		wanted[l.Key] = append(wanted[l.Key], l)
-	}
-	ctx, cancel := context.WithTimeout(ctx, r.store.options.Timeout)
-	defer cancel()
-	sql := anyOf(nil, conversations, func(sql []byte, l **ledger.Loaded) []byte {
-		sql = strconv.AppendInt(append(sql, "(part = "...), int64((*l).Key.Partition()), 10)
-		return append(conversationIs(append(sql, " AND "...), (*l).Key), ')')
-	})
-	return r.store.states(ctx, "("+string(sql)+")", func(found *ledger.Loaded) error {
-		for _, l := range wanted[found.Key] {
-			*l = ledger.Loaded{Key: found.Key, Progress: found.Progress,
-				Members: append([]ledger.Member(nil), found.Members...), Devices: append([]ledger.Device(nil), found.Devices...)}
-		}
-		return nil
-	})
-}
-
-// states gives the conversations of which a condition is so, one after the other. Three
-// queries run beside each other, all in the order of the conversations, so that nothing
-// has to be gathered.
-func (s *Store) states(ctx context.Context, where string, each func(*ledger.Loaded) error) error {
-	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	// Cursors come first: what is newer than a cursor does no harm.
-	cursors, err := open(ctx, s, "SELECT part, kind, a, b, user, delivered, read, counted, n, own, total, changed FROM cursors WHERE "+where+
-		" ORDER BY kind, a, b, user, version DESC LIMIT 1 BY kind, a, b, user", func(rows driver.Rows, m *ledger.Member, at *place) error {
-		var counted uint8
-		err := rows.Scan(&at.part, &at.kind, &at.key.A, &at.key.B, &m.User, &m.Delivered, &m.Read, &counted, &m.Count, &m.Own, &m.Total, &m.Changed)
-		m.Counted = counted != 0
-		return err
-	})
+	rows, err := s.windows(ctx, windows)
 	if err != nil {
 		return err
 	}
-	defer cursors.close()
-	devices, err := open(ctx, s, "SELECT part, kind, a, b, user, device, client_id, last, acked, time, changed, gone FROM devices WHERE "+where+
-		" ORDER BY kind, a, b, user, device, version DESC LIMIT 1 BY kind, a, b, user, device", func(rows driver.Rows, d *knownDevice, at *place) error {
-		var gone uint8
-		err := rows.Scan(&at.part, &at.kind, &at.key.A, &at.key.B, &d.User, &d.Device.Device, &d.MaxID, &d.Last, &d.Acked, &d.Time, &d.Changed, &gone)
-		d.gone = gone != 0
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	defer devices.close()
-	conversations, err := open(ctx, s, "SELECT part, kind, a, b, head, time, n, changed FROM conversations WHERE "+where+
-		" ORDER BY kind, a, b, version DESC LIMIT 1 BY kind, a, b", func(rows driver.Rows, p *ledger.Progress, at *place) error {
-		return rows.Scan(&at.part, &at.kind, &at.key.A, &at.key.B, &p.Head, &p.Time, &p.Count, &p.Changed)
-	})
-	if err != nil {
-		return err
-	}
-	defer conversations.close()
-	for conversations.next() {
-		at := conversations.at
-		l := &ledger.Loaded{Key: at.key, Progress: conversations.value}
-		cursors.upTo(at, func(m ledger.Member) {
-			if m.User != 0 && m.Own <= m.Count && m.Total <= l.Count {
-				l.Members = append(l.Members, within(m, l.Head))
-			} else if m.User != 0 {
-				s.refused("cursors", "counts that cannot be", m)
-			}
-		})
-		devices.upTo(at, func(d knownDevice) {
-			if !d.gone {
-				d.Acked, d.Last = min(d.Acked, l.Head), min(d.Last, l.Head)
-				l.Devices = append(l.Devices, d.Device)
-			}
-		})
-		if l.Head == 0 || l.Count > l.Head || int(at.part) != at.key.Partition() {
-			s.refused("conversations", "a conversation that cannot be", l.Key)
-			continue
-		}
-		if err := each(l); err != nil {
-			return err
+	var large []*row
+	var missing []window
+	for i := range list {
+		if found := rows[list[i].Key]; len(found) == 0 {
+			missing = append(missing, windows[i])
+		} else if !found[0].whole {
+			large = append(large, &found[0])
 		}
 	}
-	return cmp.Or(conversations.err, cursors.err, devices.err)
-}
-
-// within gives a user's state with cursors that do not pass the head: a cursor may be
-// newer than the head that it is read with.
-func within(m ledger.Member, head uint64) ledger.Member {
-	m.Delivered = min(m.Delivered, head)
-	if m.Read > head {
-		m.Read, m.Counted, m.Count, m.Own = head, false, 0, 0
+	if err := s.bodies(ctx, large); err != nil {
+		return err
 	}
-	return m
-}
-
-// place is where a state belongs.
-type place struct {
-	part, kind uint8
-	key        protocol.Conversation
-}
-
-func (p place) before(q place) bool {
-	return cmp.Or(cmp.Compare(p.kind, q.kind), cmp.Compare(p.key.A, q.key.A), cmp.Compare(p.key.B, q.key.B)) < 0
-}
-
-// states of one table, in the order of their conversations.
-type stream[T any] struct {
-	store *Store
-	rows  driver.Rows
-	scan  func(driver.Rows, *T, *place) error
-	at    place
-	value T
-	ended bool
-	err   error
-}
-
-// open begins a query, and stands before its first row.
-func open[T any](ctx context.Context, s *Store, sql string, scan func(driver.Rows, *T, *place) error) (*stream[T], error) {
-	rows, err := s.conn.Query(ctx, sql)
+	removed, err := s.lastRemoved(ctx, missing)
 	if err != nil {
-		return nil, s.failed(&s.faults.queries, "a query failed", err)
+		return err
 	}
-	return &stream[T]{store: s, rows: rows, scan: scan}, nil
-}
-
-// next goes to the next row.
-func (s *stream[T]) next() bool {
-	if s.ended {
-		return false
-	}
-	var value T
-	s.at = place{}
-	if !s.rows.Next() {
-		s.end(s.rows.Err())
-		return false
-	}
-	if err := s.scan(s.rows, &value, &s.at); err != nil {
-		s.end(err)
-		return false
-	}
-	s.at.key.Kind, s.value = protocol.Kind(s.at.kind), value
-	return true
-}
-
-func (s *stream[T]) end(err error) {
-	s.ended = true
-	s.at = place{kind: math.MaxUint8, key: protocol.Conversation{A: math.MaxUint64, B: math.MaxUint64}}
-	if err != nil {
-		s.err = s.store.failed(&s.store.faults.queries, "a query failed", err)
-	}
-}
-
-// upTo gives the rows of a conversation, and passes those of conversations before it.
-func (s *stream[T]) upTo(at place, each func(T)) {
-	for !s.ended && !at.before(s.at) {
-		if s.at.key == at.key && s.at.kind == at.kind {
-			each(s.value)
+	for i := range list {
+		found := rows[list[i].Key]
+		if len(found) == 0 {
+			found = removed[list[i].Key]
 		}
-		s.next()
+		if len(found) > 0 && found[0].whole {
+			list[i].Last = found[0].message.AppendPayload(nil)
+		}
 	}
+	return nil
 }
-
-func (s *stream[T]) close() { _ = s.rows.Close() } // its error is that of the query

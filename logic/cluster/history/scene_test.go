@@ -14,6 +14,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/chain"
 	"gannet/internal/hop"
 	"gannet/internal/services/servicestest"
 	"gannet/logic"
@@ -88,7 +89,7 @@ type node struct {
 }
 
 type ownQueue struct {
-	name   Queue
+	name   chain.Queue
 	line   ledger.Line
 	ledger *ledger.Ledger
 
@@ -107,7 +108,7 @@ func newNode(t testing.TB, store *Store, queues int, options FeederOptions, earl
 	n.reader = NewReader(store, n)
 	n.stamp.Store(1)
 	for i := range queues {
-		q := &ownQueue{name: Queue{Class: 1, Number: i}, recent: make(map[protocol.Conversation]*Recent), at: make(map[protocol.Conversation][]int64)}
+		q := &ownQueue{name: chain.Queue{Class: chain.Chat, Number: i}, recent: make(map[protocol.Conversation]*Recent), at: make(map[protocol.Conversation][]int64)}
 		if earlier != nil {
 			q.records = earlier.queues[i].records
 			n.stamp.Store(earlier.stamp.Load())
@@ -151,7 +152,7 @@ func (n *node) write(ctx context.Context, q *ownQueue, batches []*logic.Batch) {
 	record := new(hop.Record)
 	q.ledger.Record(batches, record)
 	q.mu.Lock()
-	fed := &Fed{Queue: q.name, Prev: Beginning, Mark: Mark{Offset: int64(len(q.records)), Writer: 7}, Version: uint64(len(q.records)) + 1, Record: record, Change: copied(change)}
+	fed := &Fed{Queue: q.name, Prev: chain.Beginning, Mark: chain.Mark{Offset: int64(len(q.records)), Writer: 7}, Version: uint64(len(q.records)) + 1, Record: record, Change: copied(change)}
 	if len(q.records) > 0 {
 		fed.Prev = q.records[len(q.records)-1].Mark
 	}

@@ -18,12 +18,15 @@ import (
 
 // Options says where the history is and how it is used.
 type Options struct {
-	Addresses      []string // host:port for native clients, of one server or of replicas behind one name
+	Addresses      []string // host:port for native clients; the first one that answers is used
 	Database       string   // "": gannet
 	User, Password string   // "": the server's default
 
 	Timeout time.Duration // of a query, 0: 3 s; an insert has four times as long
-	Queries int           // connections that are kept, 0: 4
+
+	// Margin is for how long the server may hold what it has taken without syncing it: so
+	// far behind the mark records are fed again when it was started anew. 0: 2 minutes.
+	Margin time.Duration
 
 	Log *slog.Logger // nil: slog.Default()
 }
@@ -34,26 +37,28 @@ type Store struct {
 	conn    driver.Conn
 	log     *slog.Logger
 	faults  faults
+	rebuild chan struct{} // has room for the one rebuilding under way
 }
 
 // faults are the reasons for which something does not go as it should.
 type faults struct {
 	queries, inserts, migrations operate.Trouble // the server did not do what was asked
-	rows                         operate.Trouble // a row that cannot be, and was refused
+	retention                    operate.Trouble // a week could not be dropped
+	rows                         operate.Trouble // a row cannot be, and was refused
+	fed                          operate.Trouble // a message of a record cannot be read
 	missing                      operate.Trouble // what was asked for is not known to be complete
-	full                         operate.Trouble // a record that the feeder had no room for
-	fed                          operate.Trouble // a record that does not hold what it must
-	restarts                     operate.Trouble // of the server
-	retention                    operate.Trouble // a week that could not be dropped
+	full                         operate.Trouble // there was no room for a record
+	restarts                     operate.Trouble // the server was started anew
+	gaps                         operate.Trouble // the queue had lost records that were not inserted
 }
 
-// Counters gives how often something went wrong, by reason.
-func (s *Store) Counters() map[string]uint64 {
+// Vars are counters for the debug address.
+func (s *Store) Vars() map[string]uint64 {
 	f := &s.faults
 	return map[string]uint64{
-		"failed_queries": f.queries.Times(), "failed_inserts": f.inserts.Times(), "failed_migrations": f.migrations.Times(),
-		"refused_rows": f.rows.Times(), "incomplete": f.missing.Times(), "feeder_full": f.full.Times(),
-		"refused_records": f.fed.Times(), "server_restarts": f.restarts.Times(), "failed_retention": f.retention.Times(),
+		"failed.query": f.queries.Times(), "failed.insert": f.inserts.Times(), "failed.migration": f.migrations.Times(),
+		"failed.retention": f.retention.Times(), "damaged.row": f.rows.Times(), "damaged.message": f.fed.Times(),
+		"refused.incomplete": f.missing.Times(), "refused.full": f.full.Times(), "restarts": f.restarts.Times(), "gaps": f.gaps.Times(),
 	}
 }
 
@@ -63,7 +68,7 @@ var databaseName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]{0,63}$`)
 func Open(options Options) (*Store, error) {
 	options.Database = cmp.Or(options.Database, "gannet")
 	options.Timeout = cmp.Or(options.Timeout, 3*time.Second)
-	options.Queries = cmp.Or(options.Queries, 4)
+	options.Margin = cmp.Or(options.Margin, 2*time.Minute)
 	if !databaseName.MatchString(options.Database) {
 		return nil, fmt.Errorf("history: %q cannot be the name of a database: letters, digits and underscores", options.Database)
 	}
@@ -71,8 +76,13 @@ func Open(options Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	return &Store{options: options, conn: conn, log: cmp.Or(options.Log, slog.Default())}, nil
+	return &Store{options: options, conn: conn, log: cmp.Or(options.Log, slog.Default()), rebuild: make(chan struct{}, 1)}, nil
 }
+
+// connections is as many as are ever under way, so that nothing waits for one: a page, a
+// walk, counts and the feeder have one each, a load and a rebuilding three each, and a
+// migration two.
+const connections = 12
 
 func (o *Options) connect(database string) (driver.Conn, error) {
 	return clickhouse.Open(&clickhouse.Options{
@@ -81,8 +91,8 @@ func (o *Options) connect(database string) (driver.Conn, error) {
 		Compression:  &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
 		DialTimeout:  o.Timeout,
 		ReadTimeout:  4 * o.Timeout,
-		MaxOpenConns: o.Queries + 2, // the feeder and the rebuilding do not wait for queries
-		MaxIdleConns: o.Queries,
+		MaxOpenConns: connections,
+		MaxIdleConns: connections,
 	})
 }
 
@@ -99,16 +109,19 @@ func unavailable(err error) error {
 
 // failed counts an error of the server, says it and gives it as callers get it.
 func (s *Store) failed(trouble *operate.Trouble, what string, err error) error {
+	if errors.Is(err, context.Canceled) {
+		return unavailable(err) // its caller went away
+	}
 	if trouble.Note() {
 		s.log.Warn("history: "+what, "err", err.Error())
 	}
 	return unavailable(err)
 }
 
-// query runs a query and gives its rows to each, which scans them. The time that a query
-// has is its own: many wait for one, and none of them decides for the others.
+// query runs a query that is to be answered soon, and gives its rows to each, which scans
+// them.
 func (s *Store) query(ctx context.Context, sql string, each func(driver.Rows) error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Timeout)
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
 	return s.read(ctx, sql, each)
 }

@@ -13,10 +13,11 @@ import (
 )
 
 const (
-	// walkWindow is how many seqs of a conversation one round of a walk looks through; a
-	// walk that finds nothing takes walkGrowth times as many.
+	// walkWindow is how many seqs of a conversation the first round of a walk looks through.
+	// Each later one takes walkGrowth times as many: who sends seldom needs few rounds, and
+	// who sends often has found enough by then.
 	walkWindow = 4096
-	walkGrowth = 16
+	walkGrowth = 4
 )
 
 // walk is a ledger.Walk on its way.
@@ -114,7 +115,7 @@ func (r *Reader) walkRound(ctx context.Context, walks []*walk) {
 		sql = strconv.AppendUint(append(sql, " AND seq <= "...), (*w).want, 10)
 		return append(sql, ')')
 	})
-	sql = append(sql, " ORDER BY kind, a, b, sender, device, seq DESC, version DESC LIMIT 1 BY kind, a, b, sender, device, seq"...)
+	sql = append(sql, " ORDER BY kind, a, b, sender, device, seq DESC, version DESC, linked DESC LIMIT 1 BY kind, a, b, sender, device, seq"...)
 	err := r.store.query(ctx, string(sql), func(rs driver.Rows) error {
 		var kind, linked uint8
 		var p place
@@ -141,6 +142,7 @@ func (w *walk) bottom() uint64 { return w.want - min(w.size, w.want) }
 // walkRows visits what a round found, and says whether the walk goes on.
 func (r *Reader) walkRows(ctx context.Context, w *walk) (more bool, err error) {
 	bottom := w.bottom()
+	w.size *= walkGrowth
 	visited := false
 	for i := range w.rows {
 		l := &w.rows[i]
@@ -158,7 +160,6 @@ func (r *Reader) walkRows(ctx context.Context, w *walk) (more bool, err error) {
 			case bottom == 0:
 				previous = 0
 			default: // it lies further down
-				w.size *= walkGrowth
 				return true, nil
 			}
 		}
@@ -170,12 +171,12 @@ func (r *Reader) walkRows(ctx context.Context, w *walk) (more bool, err error) {
 	if visited {
 		return true, nil
 	}
-	e, err := r.store.edge(ctx, w.Key, w.want)
+	gone, err := r.store.gone(ctx, []protocol.Conversation{w.Key})
 	switch {
 	case err != nil:
 		return false, err
-	case e.removed >= w.want:
-		return false, nil // the rest is gone
+	case gone[w.Key] >= w.want:
+		return false, nil // the rest was removed
 	}
 	return false, r.missing(w.Key, w.want, w.want)
 }

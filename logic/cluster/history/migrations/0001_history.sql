@@ -99,32 +99,51 @@ CREATE TABLE IF NOT EXISTS devices (
 ORDER BY (part, kind, a, b, user, device)
 SETTINGS index_granularity = 1024;
 
--- How far the queues are taken in: one row a queue and minute, by the server's clock. The
--- newest by that clock counts, even when its offset is lower than that of another.
+-- How far the queues are taken in; the newest row of a queue counts. The server answers
+-- before it has synced: up to position everything is there while the server runs that began
+-- in the second run of its clock, and up to safe_position for certain.
 CREATE TABLE IF NOT EXISTS marks (
     class UInt8,
     queue UInt16,
     position Int64,
     writer UInt64,
     number UInt64,
-    at DateTime DEFAULT now(),
-    slot DateTime DEFAULT toStartOfMinute(now())
+    safe_position Int64,
+    safe_writer UInt64,
+    safe_number UInt64,
+    run Int64,
+    at DateTime DEFAULT now()
 ) ENGINE = ReplacingMergeTree(at)
-PARTITION BY toMonday(slot)
-ORDER BY (class, queue, slot)
+ORDER BY (class, queue)
 SETTINGS index_granularity = 1024;
 
--- What retention has removed: for each conversation (whole = 1, sender = 0) and each of its
--- senders (whole = 0) the highest seq that is gone, with the counts as of it.
+-- The last message of each conversation that retention has removed, and with it all before
+-- it. The highest seq counts.
 CREATE TABLE IF NOT EXISTS removed (
     kind UInt8,
     a UInt64,
     b UInt64,
-    whole UInt8,
-    sender UInt64,
     seq UInt64,
     n UInt64,
+    sender UInt64,
+    device UInt64,
+    client_id UInt64,
+    time UInt64,
+    content UInt8,
+    size UInt32,
+    body String
+) ENGINE = ReplacingMergeTree(seq)
+ORDER BY (kind, a, b)
+SETTINGS index_granularity = 128;
+
+-- The last message of each sender in a conversation that retention has removed.
+CREATE TABLE IF NOT EXISTS removed_senders (
+    kind UInt8,
+    a UInt64,
+    b UInt64,
+    sender UInt64,
+    seq UInt64,
     own UInt64
 ) ENGINE = ReplacingMergeTree(seq)
-ORDER BY (kind, a, b, whole, sender)
+ORDER BY (kind, a, b, sender)
 SETTINGS index_granularity = 1024;
