@@ -25,7 +25,8 @@ type counting struct {
 	*Count
 	newest *ask   // the newest message up to Seq
 	upper  uint64 // the newest message by the user is looked for up to this one
-	lower  uint64 // none by the user lies between this one, which was found or is gone, and upper
+	lower  uint64 // it is this one, or this one was removed with all before it
+	torn   bool   // what lies between is not known to be complete
 	err    error
 }
 
@@ -74,8 +75,8 @@ func (r *Reader) CountsAsOf(ctx context.Context, counts []*Count) error {
 			x.Err = unavailable(err)
 		case x.err != nil:
 			x.Err = unavailable(x.err)
-		case x.lower > x.upper:
-			x.Err = r.missing(x.Conversation, x.upper, x.lower)
+		case x.torn:
+			x.Err = r.missing(x.Conversation, x.lower+1, x.upper)
 		}
 	}
 	return nil
@@ -152,16 +153,16 @@ func (r *Reader) ownOf(ctx context.Context, list []*counting) error {
 
 // between looks at the messages between the user's newest one and the cursor. Each names
 // the seq before it, so the differences add up to the whole where none is missing, and none
-// of them may be the user's. Where they do not, lower is set above upper.
+// of them may be the user's.
 func (r *Reader) between(ctx context.Context, list []*counting) error {
 	var sql []byte
 	number := func(text string, v uint64) { sql = strconv.AppendUint(append(sql, text...), v, 10) }
 	for i, x := range list {
 		if x.Own > x.Count.Count {
 			r.store.refused("senders", "more messages of one's own than there are", key{x.Conversation, x.Seq})
-			x.lower = x.upper + 1
+			x.torn = true
 		}
-		if x.lower >= x.upper {
+		if x.torn || x.lower >= x.upper {
 			continue // there are none, or they are gone
 		}
 		if len(sql) > 0 {
@@ -183,9 +184,12 @@ func (r *Reader) between(ctx context.Context, list []*counting) error {
 		if err := rows.Scan(&i, &whole, &own); err != nil {
 			return err
 		}
-		if x := list[i]; whole != x.upper-x.lower || own != 0 {
-			x.lower = x.upper + 1
+		if int(i) >= len(list) {
+			r.store.refused("messages", "an answer to no question", i)
+			return nil
 		}
+		x := list[i]
+		x.torn = whole != x.upper-x.lower || own != 0
 		return nil
 	})
 }

@@ -54,6 +54,7 @@ func (s *Store) insertMarks(ctx context.Context, marks map[chain.Queue]marked) e
 
 // columns inserts columns, which are slices of one length.
 func (s *Store) columns(ctx context.Context, sql string, columns ...any) error {
+	s.done.inserts.Add(1)
 	batch, err := s.conn.PrepareBatch(ctx, sql)
 	if err != nil {
 		return err

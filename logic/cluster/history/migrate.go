@@ -28,8 +28,8 @@ type migration struct {
 var ErrNewer = errors.New("history: the schema is newer than this program")
 
 const (
-	// guardStale is after how long nobody believes in a guard any more: its holder died.
-	guardStale = 30 * time.Second
+	// guardLife is after how long nobody believes in a guard any more: its holder died.
+	guardLife  = 30 * time.Second
 	guardPause = 50 * time.Millisecond
 
 	createVersions = "CREATE TABLE IF NOT EXISTS schema_versions (version UInt32, at DateTime DEFAULT now()) ENGINE = MergeTree() ORDER BY version"
@@ -142,7 +142,7 @@ func (s *Store) breakGuard(ctx context.Context, guard string) error {
 		if err := rows.Scan(&age); err != nil {
 			return err
 		}
-		if age < int64(guardStale/time.Second) {
+		if age < int64(s.guardLife/time.Second) {
 			return nil
 		}
 		s.log.Warn("history: a guard of the schema was left by somebody who died; it is removed", "guard", guard)

@@ -146,6 +146,7 @@ type stream[T any] struct {
 
 // open begins a query, and stands before its first row.
 func open[T any](ctx context.Context, s *Store, sql string, scan func(driver.Rows, *T, *place) error) (*stream[T], error) {
+	s.done.queries.Add(1)
 	rows, err := s.conn.Query(ctx, sql)
 	if err != nil {
 		return nil, s.failed(&s.faults.queries, "a query failed", err)

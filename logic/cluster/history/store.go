@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"regexp"
+	"sync/atomic"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -37,8 +38,14 @@ type Store struct {
 	conn    driver.Conn
 	log     *slog.Logger
 	faults  faults
-	rebuild chan struct{} // has room for the one rebuilding under way
+	done    done
+
+	guardLife time.Duration
+	rebuild   chan struct{} // has room for the one rebuilding under way
 }
+
+// done is what was asked of the server, whether it did it or not.
+type done struct{ queries, inserts atomic.Uint64 }
 
 // faults are the reasons for which something does not go as it should.
 type faults struct {
@@ -56,6 +63,7 @@ type faults struct {
 func (s *Store) Vars() map[string]uint64 {
 	f := &s.faults
 	return map[string]uint64{
+		"queries": s.done.queries.Load(), "inserts": s.done.inserts.Load(),
 		"failed.query": f.queries.Times(), "failed.insert": f.inserts.Times(), "failed.migration": f.migrations.Times(),
 		"failed.retention": f.retention.Times(), "damaged.row": f.rows.Times(), "damaged.message": f.fed.Times(),
 		"refused.incomplete": f.missing.Times(), "refused.full": f.full.Times(), "restarts": f.restarts.Times(), "gaps": f.gaps.Times(),
@@ -76,7 +84,7 @@ func Open(options Options) (*Store, error) {
 	if err != nil {
 		return nil, fmt.Errorf("history: %w", err)
 	}
-	return &Store{options: options, conn: conn, log: cmp.Or(options.Log, slog.Default()), rebuild: make(chan struct{}, 1)}, nil
+	return &Store{options: options, conn: conn, log: cmp.Or(options.Log, slog.Default()), guardLife: guardLife, rebuild: make(chan struct{}, 1)}, nil
 }
 
 // connections is as many as are ever under way, so that nothing waits for one: a page, a
@@ -128,6 +136,7 @@ func (s *Store) query(ctx context.Context, sql string, each func(driver.Rows) er
 
 // read is query for as long as ctx lasts.
 func (s *Store) read(ctx context.Context, sql string, each func(driver.Rows) error) (err error) {
+	s.done.queries.Add(1)
 	rows, err := s.conn.Query(ctx, sql)
 	if err != nil {
 		return s.failed(&s.faults.queries, "a query failed", err)
