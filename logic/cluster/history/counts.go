@@ -122,14 +122,14 @@ func (r *Reader) ownOf(ctx context.Context, list []*counting) error {
 			sql = append(sql, " UNION ALL "...)
 		}
 		number("SELECT toUInt32(", uint64(i))
-		sql = conversationIs(append(sql, ") AS ask, toUInt64(0) AS n, max(own) AS own, max(seq) AS seq FROM senders PREWHERE "...), x.Conversation)
+		sql = conversationIs(append(sql, ") AS ask, toUInt64(0) AS counted, max(own) AS sent, max(seq) AS newest FROM senders PREWHERE "...), x.Conversation)
 		number(" AND sender = ", x.User)
 		number(" AND seq <= ", x.upper)
 		number(" UNION ALL SELECT toUInt32(", uint64(i))
-		sql = conversationIs(append(sql, ") AS ask, toUInt64(0) AS n, max(own) AS own, max(seq) AS seq FROM removed_senders WHERE "...), x.Conversation)
+		sql = conversationIs(append(sql, ") AS ask, toUInt64(0) AS counted, max(own) AS sent, max(seq) AS newest FROM removed_senders WHERE "...), x.Conversation)
 		number(" AND sender = ", x.User)
 		number(" UNION ALL SELECT toUInt32(", uint64(i))
-		sql = conversationIs(append(sql, ") AS ask, max(n) AS n, toUInt64(0) AS own, max(seq) AS seq FROM removed WHERE "...), x.Conversation)
+		sql = conversationIs(append(sql, ") AS ask, max(n) AS counted, toUInt64(0) AS sent, max(seq) AS newest FROM removed WHERE "...), x.Conversation)
 	}
 	err := r.store.query(ctx, string(sql), func(rows driver.Rows) error {
 		var i uint32
@@ -169,8 +169,8 @@ func (r *Reader) between(ctx context.Context, list []*counting) error {
 			sql = append(sql, " UNION ALL "...)
 		}
 		number("SELECT toUInt32(", uint64(i))
-		number(") AS ask, sum(seq - before) AS whole, countIf(sender = ", x.User)
-		sql = conversationIs(append(sql, ") AS own FROM (SELECT DISTINCT seq, before, sender FROM messages PREWHERE "...), x.Conversation)
+		number(") AS ask, toUInt64(sum(seq - before)) AS whole, countIf(sender = ", x.User)
+		sql = conversationIs(append(sql, ") AS sent FROM (SELECT DISTINCT seq, before, sender FROM messages PREWHERE "...), x.Conversation)
 		number(" AND seq > ", x.lower)
 		number(" AND seq <= ", x.upper)
 		sql = append(sql, ')')

@@ -3,9 +3,10 @@ package history
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"strconv"
+	"strings"
 
 	"gannet/internal/chain"
 	"gannet/logic/ledger"
@@ -20,10 +21,14 @@ type Rebuild struct {
 	Batch  int             // conversations at once, 0: 1,000
 }
 
+// rebuildSteps is in how many steps the conversations of a queue are read: the server sorts
+// those of one at a time.
+const rebuildSteps = 16
+
 // Progress is how far a rebuilding has come.
 type Progress struct {
 	Mark          chain.Mark // everything up to it is in what is given; some is newer
-	Parts, Whole  int        // parts of the queue that are done, of how many
+	Steps, Whole  int        // that are done, of how many
 	Conversations int        // that were given
 }
 
@@ -45,14 +50,14 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 	case <-ctx.Done():
 		return unavailable(ctx.Err())
 	}
-	if len(which.Kinds) == 0 || which.Queues < 1 {
-		return errors.New("history: a rebuilding needs kinds and queues")
+	if len(which.Kinds) == 0 || which.Queue.Number >= min(which.Queues, protocol.Partitions) {
+		return fmt.Errorf("history: %+v cannot be rebuilt", which)
 	}
 	mark, err := s.Mark(ctx, which.Queue)
 	if err != nil {
 		return err
 	}
-	p := Progress{Mark: mark, Whole: (protocol.Partitions - which.Queue.Number + which.Queues - 1) / which.Queues}
+	p := Progress{Mark: mark}
 	kinds := strconv.Itoa(int(which.Kinds[0]))
 	for _, k := range which.Kinds[1:] {
 		kinds += ", " + strconv.Itoa(int(k))
@@ -68,8 +73,14 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 		batch = nil
 		return err
 	}
+	var partitions []string
 	for part := which.Queue.Number; part < protocol.Partitions; part += which.Queues {
-		err := s.states(ctx, fmt.Sprintf("part = %d AND kind IN (%s)", part, kinds), func(l *ledger.Loaded) error {
+		partitions = append(partitions, strconv.Itoa(part))
+	}
+	steps := slices.Collect(slices.Chunk(partitions, (len(partitions)+rebuildSteps-1)/rebuildSteps))
+	p.Whole = len(steps)
+	for _, step := range steps {
+		err := s.states(ctx, fmt.Sprintf("part IN (%s) AND kind IN (%s)", strings.Join(step, ", "), kinds), func(l *ledger.Loaded) error {
 			if batch = append(batch, Whole{Loaded: l}); len(batch) < limit {
 				return nil
 			}
@@ -78,8 +89,8 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 		if err != nil {
 			return err
 		}
-		p.Parts++
-		if len(batch) > 0 || p.Parts == p.Whole {
+		p.Steps++
+		if len(batch) > 0 || p.Steps == p.Whole {
 			if err := give(); err != nil {
 				return err
 			}

@@ -268,9 +268,8 @@ func (n *node) send(user, device, to uint64, firstID uint64, bodies ...string) (
 	return sent
 }
 
-// batch applies messages as one record.
-func (n *node) batch(user, device, to uint64, firstID uint64, bodies ...string) []logic.Entry {
-	n.t.Helper()
+// message gives messages of one device to a user as a batch.
+func (n *node) message(user, device, to uint64, firstID uint64, bodies ...string) *logic.Batch {
 	target := protocol.Target{Kind: protocol.KindDirect, ID: to}
 	c := target.Conversation(user)
 	b := &logic.Batch{Queue: c.Partition() % len(n.queues)}
@@ -280,6 +279,13 @@ func (n *node) batch(user, device, to uint64, firstID uint64, bodies ...string) 
 		b.Blob = protocol.Message{Target: target, Sender: user, Device: device, ClientID: id, Content: protocol.ContentText, Body: []byte(body)}.AppendFrame(b.Blob)
 		b.Entries = append(b.Entries, logic.Entry{Op: hop.OpMessage, Conversation: c, User: user, Device: device, ClientID: id, Frame: hop.Span{Start: start, End: uint32(len(b.Blob))}})
 	}
+	return b
+}
+
+// batch applies messages as one record.
+func (n *node) batch(user, device, to uint64, firstID uint64, bodies ...string) []logic.Entry {
+	n.t.Helper()
+	b := n.message(user, device, to, firstID, bodies...)
 	if err := n.Apply(n.t.Context(), []*logic.Batch{b}); err != nil || b.Err != nil {
 		n.t.Fatalf("Apply: %v, %v", err, b.Err)
 	}
