@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"gannet/internal/chain"
+
+	"github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // Flush inserts what was taken before the call.
@@ -49,6 +51,9 @@ func (f *Feeder) send(ctx context.Context, r run) error {
 	return nil
 }
 
+// errNoDatabase is how the server says that it does not have the database.
+const errNoDatabase = 81
+
 // errRestarted says that the server was started anew while a block went to it.
 var errRestarted = errors.New("the server was started anew meanwhile")
 
@@ -69,7 +74,7 @@ func (f *Feeder) insert(ctx context.Context, r run) error {
 	marks := make(map[chain.Queue]marked, len(f.sending.goals))
 	for queue, g := range f.sending.goals {
 		if f.queues[queue] == g.of {
-			marks[queue] = marked{mark: g.mark, safe: g.of.safe, run: r}
+			marks[queue] = marked{mark: g.mark, safe: g.of.certain(time.Now(), f.store.options.Margin), run: r}
 		}
 	}
 	f.mu.Unlock()
@@ -93,13 +98,20 @@ func (f *Feeder) insert(ctx context.Context, r run) error {
 // flushing is held.
 func (f *Feeder) watch(ctx context.Context) (run, error) {
 	r, err := f.store.running(ctx)
+	var exception *clickhouse.Exception
+	emptied := errors.As(err, &exception) && exception.Code == errNoDatabase
+	if emptied {
+		if err = f.store.Migrate(ctx); err == nil {
+			r, err = f.store.running(ctx)
+		}
+	}
 	if err != nil {
 		return r, err
 	}
 	var stale []chain.Queue
 	f.mu.Lock()
 	for queue, q := range f.queues {
-		if !q.run.same(r) {
+		if emptied || !q.run.same(r) {
 			stale = append(stale, queue)
 		}
 	}
@@ -108,10 +120,7 @@ func (f *Feeder) watch(ctx context.Context) (run, error) {
 		return r, nil
 	}
 	if f.store.faults.restarts.Note() {
-		f.store.log.Warn("history: ClickHouse was started anew; what it may have lost is fed again")
-	}
-	if err := f.store.Migrate(ctx); err != nil { // it may be empty
-		return r, err
+		f.store.log.Warn("history: ClickHouse was started anew; what it may have lost is fed again", "empty", emptied)
 	}
 	for _, queue := range stale {
 		m, err := f.store.marked(ctx, queue)

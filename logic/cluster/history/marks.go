@@ -105,8 +105,13 @@ func (q *fedQueue) settle(mark chain.Mark, now time.Time, margin time.Duration) 
 	if len(q.recent) == 0 || now.Sub(q.recent[len(q.recent)-1].at) >= margin/moments {
 		q.recent = append(q.recent, moment{mark, now})
 	}
+}
+
+// certain gives the mark up to which the server has everything for as long as the margin.
+func (q *fedQueue) certain(now time.Time, margin time.Duration) chain.Mark {
 	for len(q.recent) > 0 && now.Sub(q.recent[0].at) >= margin {
 		q.safe = q.recent[0].mark
 		q.recent = q.recent[1:]
 	}
+	return q.safe
 }
