@@ -47,7 +47,7 @@ func wantWalk(t *testing.T, r *Reader, w *ledger.Walk, want []uint64) {
 // of the conversation is in memory.
 func TestCountsAsOf(t *testing.T) {
 	for _, keep := range []int{0, 1, 4, 100} {
-		n := shared(t, 1)
+		n := clickHouseNode(t, 1)
 		n.keep = keep
 		chat(n)
 		own := func(user, seq uint64) (n uint64) {
@@ -83,7 +83,7 @@ func TestCountsAsOf(t *testing.T) {
 // Silent messages do not count, holes do no harm, and what is not known to be complete is
 // not counted.
 func TestCountsAreProved(t *testing.T) {
-	store := ownStore(t)
+	store := ownClickHouse(t)
 	whole := []written{
 		{seq: 1, before: 0, sender: 1, device: 1, n: 1, own: 1},
 		{seq: 2, before: 1, sender: 2, device: 1, n: 1, own: 0}, // silent
@@ -113,7 +113,7 @@ func TestCountsAreProved(t *testing.T) {
 // A walk visits all messages of a device, wherever they are, and no others.
 func TestWalk(t *testing.T) {
 	for _, keep := range []int{0, 2, 100} {
-		n := shared(t, 1)
+		n := clickHouseNode(t, 1)
 		n.keep = keep
 		chat(n)
 		n.batch(1, 9, 2, 1, "by another device")
@@ -137,7 +137,7 @@ func TestWalk(t *testing.T) {
 
 // A walk passes long stretches in a few queries, and notices a message that is missing.
 func TestWalkFar(t *testing.T) {
-	store := ownStore(t)
+	store := ownClickHouse(t)
 	const far = 1_000_000
 	list := []written{
 		{seq: 1, before: 0, sender: 1, device: 1, n: 1, own: 1},
@@ -162,7 +162,7 @@ func TestWalkFar(t *testing.T) {
 // Retries are known by what is read back: the ledger of an owner that has nothing in memory
 // answers with the first seq.
 func TestRetriesAreKnown(t *testing.T) {
-	store := ownStore(t)
+	store := ownClickHouse(t)
 	first := newNode(t, store, 1, FeederOptions{Every: manual}, nil)
 	sent := first.batch(1, 1, 2, 1, repeat(20, "x")...)
 	first.flush()

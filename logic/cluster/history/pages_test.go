@@ -51,7 +51,7 @@ func talk(t *testing.T, store *Store, list ...written) *Reader {
 	return NewReader(store, heads{direct(1, 2): list[len(list)-1].seq})
 }
 
-func ownStore(t *testing.T) *Store {
+func ownClickHouse(t *testing.T) *Store {
 	t.Helper()
 	return openStore(t, optionsAt(t, servicestest.ClickHouse(t)))
 }
@@ -102,7 +102,7 @@ func checkPages(t *testing.T, r *Reader, cases ...pageCase) {
 
 // Rows that are not there end a page, and are no hole.
 func TestWhatIsMissingIsNoHole(t *testing.T) {
-	store := ownStore(t)
+	store := ownClickHouse(t)
 	var whole []written
 	for seq := uint64(1); seq <= 10; seq++ {
 		whole = append(whole, written{seq: seq, before: seq - 1, sender: 1, device: 1, previous: seq - 1, n: seq, own: seq})
@@ -132,7 +132,7 @@ func TestWhatIsMissingIsNoHole(t *testing.T) {
 
 // The newest message may be missing too: the head is known from elsewhere.
 func TestAMissingHeadIsNoHole(t *testing.T) {
-	store := ownStore(t)
+	store := ownClickHouse(t)
 	talk(t, store, written{seq: 1, sender: 1, device: 1, n: 1, own: 1})
 	r := NewReader(store, heads{direct(1, 2): 2})
 	checkPages(t, r,
@@ -145,7 +145,7 @@ func TestAMissingHeadIsNoHole(t *testing.T) {
 
 // Seqs that never existed are part of what is complete.
 func TestHoles(t *testing.T) {
-	store := ownStore(t)
+	store := ownClickHouse(t)
 	var list []written
 	before := uint64(0)
 	for i, seq := range []uint64{3, 4, 9, 10, 11} {
@@ -171,7 +171,7 @@ func TestHoles(t *testing.T) {
 
 // Pages of many conversations are one query, however they are bounded.
 func TestManyPagesAreOneQuery(t *testing.T) {
-	n := shared(t, 1)
+	n := clickHouseNode(t, 1)
 	const conversations = 100
 	for peer := uint64(2); peer < 2+conversations; peer++ {
 		n.batch(1, 1, peer, peer*1000, repeat(int(peer%7)+1, strings.Repeat("x", int(peer)))...)
@@ -204,7 +204,7 @@ func TestManyPagesAreOneQuery(t *testing.T) {
 // Bodies that are too large to come with every row that may be wanted come with the rows
 // that are.
 func TestLargeBodies(t *testing.T) {
-	n := shared(t, 1)
+	n := clickHouseNode(t, 1)
 	large, small := strings.Repeat("l", 2*shortBody), strings.Repeat("s", shortBody)
 	n.batch(1, 1, 2, 1, large, small, large, large)
 	n.flush()

@@ -22,7 +22,7 @@ import (
 // A rebuilding gives each conversation of the queue once, as the ledger has it, in batches,
 // and says how far it is.
 func TestRebuild(t *testing.T) {
-	n := shared(t, 3)
+	n := clickHouseNode(t, 3)
 	peers := []uint64{2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13}
 	for _, peer := range peers {
 		n.batch(1, 1, peer, peer, repeat(int(peer), "x")...)
@@ -106,7 +106,7 @@ func TestRebuild(t *testing.T) {
 // An emptied view that is filled from ClickHouse, while records after the mark go on to it,
 // ends as one that took in all records.
 func TestRebuildFillsAView(t *testing.T) {
-	n := shared(t, 1)
+	n := clickHouseNode(t, 1)
 	q := n.queues[0]
 	chat(n)
 	n.flush()
@@ -219,7 +219,7 @@ func (c counted) CountsAt(ctx context.Context, counts []*view.Count) error {
 
 // Many callers of Load at once are few loads, and each gets what it asked for.
 func TestLoadAtOnce(t *testing.T) {
-	n := shared(t, 1)
+	n := clickHouseNode(t, 1)
 	const conversations = 60
 	for peer := uint64(2); peer < 2+conversations; peer++ {
 		n.batch(1, 1, peer, peer, repeat(int(peer), "x")...)

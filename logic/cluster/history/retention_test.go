@@ -14,7 +14,7 @@ import (
 
 // Weeks that are over go, and what they leave behind is enough for all that depends on it.
 func TestRetain(t *testing.T) {
-	n := shared(t, 1)
+	n := clickHouseNode(t, 1)
 	monday := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
 	now := monday
 	n.now = func() time.Time { return now }
@@ -85,7 +85,7 @@ func TestRetain(t *testing.T) {
 
 // What is missing behind what was removed is missing, not removed.
 func TestRetentionHidesNothing(t *testing.T) {
-	store := ownStore(t)
+	store := ownClickHouse(t)
 	r := talk(t, store,
 		written{seq: 1, sender: 1, device: 1, n: 1, own: 1},
 		written{seq: 4, before: 3, sender: 1, device: 1, previous: 1, n: 4, own: 2},

@@ -352,7 +352,7 @@ func (n *node) want(p logic.Page, first, last uint64, count int) *logic.Page {
 	return got
 }
 
-func shared(t testing.TB, queues int) *node {
+func clickHouseNode(t testing.TB, queues int) *node {
 	t.Helper()
 	return newNode(t, openStore(t, optionsAt(t, servicestest.ClickHouse(t))), queues, FeederOptions{Every: manual}, nil)
 }

@@ -65,7 +65,7 @@ func count(t *testing.T, s *Store, table string) (n uint64) {
 // What is fed twice, here by an owner who does not know the mark of the first, is there
 // once for those who read.
 func TestFedTwice(t *testing.T) {
-	n := shared(t, 2)
+	n := clickHouseNode(t, 2)
 	chat(n)
 	n.flush()
 	once, rows := all(t, n.store, 2), count(t, n.store, "messages")
@@ -101,7 +101,7 @@ func TestFedTwice(t *testing.T) {
 // Two nodes that feed the same queue, one of them from what it reads in the queue, leave
 // what one leaves; and the one that began later goes on from the mark of the other.
 func TestTwoNodes(t *testing.T) {
-	store := ownStore(t)
+	store := ownClickHouse(t)
 	first := newNode(t, store, 1, FeederOptions{Every: manual}, nil)
 	chat(first)
 	first.flush()
@@ -131,7 +131,7 @@ func TestTwoNodes(t *testing.T) {
 
 // A record that was read again from the queue gives what it gave when it was new.
 func TestFedFromTheQueue(t *testing.T) {
-	n := shared(t, 2)
+	n := clickHouseNode(t, 2)
 	chat(n)
 	n.flush()
 	want := all(t, n.store, 2)
@@ -140,7 +140,7 @@ func TestFedFromTheQueue(t *testing.T) {
 		states[w.Key] = w.Loaded
 	}
 
-	other := newNode(t, ownStore(t), 2, FeederOptions{Every: manual}, n)
+	other := newNode(t, ownClickHouse(t), 2, FeederOptions{Every: manual}, n)
 	for _, q := range n.queues {
 		for _, fed := range q.records {
 			again := *fed
@@ -168,7 +168,7 @@ func TestFedFromTheQueue(t *testing.T) {
 // A record that does not follow the last one is refused, and the owner told where to go on;
 // the oldest one of a queue that has lost what was before it is taken.
 func TestRecordsFollowEachOther(t *testing.T) {
-	n := shared(t, 1)
+	n := clickHouseNode(t, 1)
 	name := n.queues[0].name
 	fed := func(prev, at int64) *Fed {
 		mark := func(offset int64) chain.Mark {
