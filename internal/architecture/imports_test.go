@@ -16,6 +16,8 @@ const (
 
 	goRedis   = "github.com/redis/go-redis/v9"
 	redisRate = "github.com/go-redis/redis_rate/v10"
+
+	clickHouse = "github.com/ClickHouse/clickhouse-go/v2"
 )
 
 // importRules say who may import whom. A folder may import what its rule allows,
@@ -71,6 +73,8 @@ var importRules = []struct {
 	{"gannet/logic/cluster/owner", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/chain", "gannet/internal/operate", "gannet/internal/registry",
 		"gannet/logic", "gannet/logic/ledger", "gannet/logic/cluster/view",
+	{"gannet/logic/cluster/history", []string{
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/chain", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", clickHouse,
 	}},
 	{"gannet/transfer", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/operate",
@@ -208,6 +212,10 @@ func TestImportRulesCatch(t *testing.T) {
 		{"gannet/internal/directory", goRedis},
 		{"gannet/internal/registry", goRedis},
 		{"gannet/internal/limiter", redisRate},
+		{"gannet/logic", clickHouse},
+		{"gannet/logic/ledger", clickHouse + "/lib/driver"},
+		{"gannet/logic/cluster/view", clickHouse},
+		{"gannet/logic/cluster/history", goRedis},
 		{"gannet/logic", "gannet/internal/redis"},
 		{"gannet/logic", "gannet/internal/directory/redis"},
 		{"gannet/fresh", "gannet/protocol"},
