@@ -73,6 +73,7 @@ var importRules = []struct {
 	{"gannet/logic/cluster/owner", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/chain", "gannet/internal/operate", "gannet/internal/registry",
 		"gannet/logic", "gannet/logic/ledger", "gannet/logic/cluster/view",
+	}},
 	{"gannet/logic/cluster/history", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/chain", "gannet/internal/operate", "gannet/logic", "gannet/logic/ledger", clickHouse,
 	}},
