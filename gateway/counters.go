@@ -68,6 +68,13 @@ type counters struct {
 	acksForced    atomic.Uint64 // over the limit of frames, went at once, because too many waited
 	acksLost      atomic.Uint64 // waited when their connection ended, and the lane had no room, or were in calls that failed
 
+	// What was bound in the directory again.
+	epochs     atomic.Uint64 // that Renew brought
+	bound      atomic.Uint64 // connections
+	bindFailed atomic.Uint64 // calls that gave an error, and are made again
+	bindLost   atomic.Uint64 // connections that later logins had replaced
+	hinted     atomic.Uint64 // connections that were hinted to sync for it
+
 	// What logic or transfer did wrong.
 	logicFailed     atomic.Uint64 // calls that gave an error
 	logicUnanswered atomic.Uint64 // frames without an answer, or with one that is none
@@ -142,7 +149,8 @@ func (c *counters) close(code protocol.Code) {
 // did not go out, "refused.<reason>" for requests that did not reach logic,
 // "drop.<what>" for what waited when its connection ended, and for bans of addresses and
 // users that ended early because there were too many,
-// "acks.<what>" for PUSHACK and READ that wait,
+// "acks.<what>" for PUSHACK and READ that wait, "bind.<what>" for connections that were
+// bound in the directory again,
 // "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
 // and totals. They rise from the start of the process, but for "connections", which is
 // how many have a session, "places.taken" and "places.before_login", which is how many
@@ -191,6 +199,12 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"acks.merged":        c.acksMerged.Load(),
 		"acks.forced":        c.acksForced.Load(),
 		"acks.lost":          c.acksLost.Load(),
+
+		"epochs":      c.epochs.Load(),
+		"bind.again":  c.bound.Load(),
+		"bind.failed": c.bindFailed.Load(),
+		"bind.lost":   c.bindLost.Load(),
+		"bind.hinted": c.hinted.Load(),
 
 		"logic.failed":     c.logicFailed.Load(),
 		"logic.unanswered": c.logicUnanswered.Load(),

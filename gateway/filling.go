@@ -172,5 +172,5 @@ func (l *lane) empty() *filling {
 		l.spare = l.spare[:n-1]
 		return f
 	}
-	return &filling{batch: hop.Forward{Gateway: l.gateway.epoch, Queue: l.index}}
+	return &filling{batch: hop.Forward{Queue: l.index}}
 }

@@ -160,7 +160,7 @@ var (
 func feed(t *testing.T, g *Gateway, data, cuts []byte, online bool) {
 	socket := &fuzzSocket{tight: len(cuts) == 3}
 	s := g.open(socket)
-	if online && !s.welcome(&hop.Welcome{User: 1, Number: 1, Heartbeat: 30, Frame: protocol.Welcome{User: 1}.AppendFrame(nil, 1)}, &protocol.Hello{Device: 1}) {
+	if online && !s.welcome(&hop.Welcome{User: 1, Number: 1, Heartbeat: 30, Frame: protocol.Welcome{User: 1}.AppendFrame(nil, 1)}, &hop.Login{Hello: protocol.Hello{Device: 1}}) {
 		t.Fatal("not welcome")
 	}
 	for i := 0; len(data) > 0; i++ {

@@ -40,13 +40,14 @@ import (
 // the defaults.
 type Config struct {
 	Logic          Logic
-	Lanes          int // as many as the log has queues; default DefaultLanes()
-	QueryWorkers   int // queries under way at once; default twice the cores
-	LoginWorkers   int // logins likewise; default loginWorkers
-	Writers        int // goroutines that write; default one per two cores
-	MaxConnections int // from accept on; default DefaultMaxConnections
-	MaxBeforeLogin int // of them; default a tenth
-	MaxPerAddress  int // of them; default DefaultMaxPerAddress
+	Binder         Binder // nil: the directory is as old as the gateway, and there is nothing to bind again
+	Lanes          int    // as many as the log has queues; default DefaultLanes()
+	QueryWorkers   int    // queries under way at once; default twice the cores
+	LoginWorkers   int    // logins likewise; default loginWorkers
+	Writers        int    // goroutines that write; default one per two cores
+	MaxConnections int    // from accept on; default DefaultMaxConnections
+	MaxBeforeLogin int    // of them; default a tenth
+	MaxPerAddress  int    // of them; default DefaultMaxPerAddress
 
 	Proxies []netip.Prefix  // whose connections begin with a PROXY header
 	Limiter limiter.Limiter // of users and addresses; nil: no limits
@@ -71,7 +72,7 @@ func DefaultLanes() int { return min(runtime.GOMAXPROCS(0), protocol.Partitions)
 // Gateway is a running gateway. Make it with New, give it listeners with Serve,
 // end it with Stop.
 type Gateway struct {
-	epoch     uint64
+	epoch     atomic.Uint64
 	logic     Logic
 	log       *slog.Logger
 	limiter   limiter.Limiter
@@ -87,6 +88,7 @@ type Gateway struct {
 	logins    *logins
 	queries   *queries
 	logouts   *logouts
+	again     *again
 	offenders offenders
 	writers   writers
 	memory    memory
@@ -158,7 +160,6 @@ func build(c Config) *Gateway {
 		c.Log = slog.Default()
 	}
 	g := &Gateway{
-		epoch:   newEpoch(),
 		logic:   c.Logic,
 		log:     c.Log,
 		proxies: c.Proxies,
@@ -169,6 +170,7 @@ func build(c Config) *Gateway {
 		blocks:  newBlocks(c.Limiter),
 		clock:   c.Now,
 	}
+	g.epoch.Store(newEpoch())
 	g.places = newPlaces(&c, &g.wheel)
 	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)
@@ -188,6 +190,11 @@ func build(c Config) *Gateway {
 	}
 	g.logouts = newLogouts(g)
 	g.wg.Go(func() { g.logouts.run(g.stop) })
+	g.again = newAgain(g, c.Binder)
+	if c.Binder != nil {
+		g.wg.Go(func() { g.again.run(g.stop) })
+		g.wg.Go(func() { g.again.hint(g.stop) })
+	}
 	g.logins = newLogins(g)
 	g.logins.start(c.LoginWorkers, g.stop)
 	g.queries = newQueries(g, c.QueryWorkers)
@@ -203,8 +210,8 @@ func newEpoch() uint64 {
 	return binary.BigEndian.Uint64(b[:]) | 1
 }
 
-// Epoch names this life of this gateway in addresses.
-func (g *Gateway) Epoch() uint64 { return g.epoch }
+// Epoch names this gateway in addresses, since the last Renew or from its beginning.
+func (g *Gateway) Epoch() uint64 { return g.epoch.Load() }
 
 // Kick closes the connection with the code; one that is gone is no error. Code 0
 // says nothing, so internal stands for it.

@@ -228,6 +228,7 @@ var errPanic = errors.New("gateway: logic panicked")
 // forward calls logic.
 func (l *lane) forward(batch *hop.Forward) (answers hop.Answers, err error) {
 	defer l.gateway.surviveLogic(&err)
+	batch.Gateway = l.gateway.epoch.Load()
 	return l.gateway.logic.Forward(l.ctx, batch)
 }
 

@@ -11,8 +11,8 @@ import (
 
 // welcome ends the login; false: the connection closed meanwhile, and the caller
 // takes the device out of the directory again.
-func (s *session) welcome(w *hop.Welcome, hello *protocol.Hello) bool {
-	list, ok := s.enter(w, hello)
+func (s *session) welcome(w *hop.Welcome, login *hop.Login) bool {
+	list, ok := s.enter(w, login)
 	if !ok {
 		return false
 	}
@@ -26,7 +26,8 @@ func (s *session) welcome(w *hop.Welcome, hello *protocol.Hello) bool {
 	return true
 }
 
-func (s *session) enter(w *hop.Welcome, hello *protocol.Hello) (list, ok bool) {
+func (s *session) enter(w *hop.Welcome, login *hop.Login) (list, ok bool) {
+	hello := &login.Hello
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.phase.Load() == phaseClosing {
@@ -35,16 +36,18 @@ func (s *session) enter(w *hop.Welcome, hello *protocol.Hello) (list, ok bool) {
 	s.user, s.device, s.platform, s.number = w.User, hello.Device, hello.Platform, w.Number
 	s.silence = 2*heartbeatTicks(w.Heartbeat) + 1
 	s.expires = w.Expires
-	s.entered = true
+	s.entered, s.epoch = true, login.Gateway
 	s.parts = newParts(s)
 	s.outbox.first(w.Frame)
 	s.phase.Store(phaseOnline)
 	return s.list(), true
 }
 
-// binding names the connection as the directory knows it.
+// binding names the connection as the directory knows it. mu is held.
 func (s *session) binding() hop.Binding {
-	return hop.Binding{Identity: s.identity(), Platform: s.platform, Number: s.number}
+	b := hop.Binding{Identity: s.identity(), Platform: s.platform, Number: s.number}
+	b.Gateway = s.epoch
+	return b
 }
 
 // close says CLOSE with the code and ends the connection once that is written or
@@ -134,7 +137,7 @@ func (s *session) ended() {
 	s.outbox.drop()
 	s.charge()
 	s.unacked, s.parked = nil, nil
-	reason, entered, user := s.reason, s.entered, s.user
+	reason, entered, user, binding := s.reason, s.entered, s.user, s.binding()
 	s.entered = false
 	s.mu.Unlock()
 
@@ -146,7 +149,7 @@ func (s *session) ended() {
 		g.log.Debug("connection ended", "conn", s.id, "remote", s.transport.remote(), "user", user, "reason", reasonName(reason))
 	}
 	if entered { // before the session is forgotten, as Stop waits for the last one
-		g.logouts.add(s.binding())
+		g.logouts.add(binding)
 	}
 	g.counters.close(reason)
 	if user == 0 && reason.Action() == protocol.ActionStop { // such a HELLO fails again

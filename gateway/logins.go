@@ -61,7 +61,7 @@ func (q *logins) do(l greeting) {
 		return
 	}
 	f, _, _ := protocol.Split(l.frame, protocol.MaxFrame)
-	login := hop.Login{Address: hop.Address{Gateway: g.epoch, Conn: s.id}, Request: f.Request}
+	login := hop.Login{Address: hop.Address{Gateway: g.epoch.Load(), Conn: s.id}, Request: f.Request}
 	if login.Hello.Decode(f.Payload) != nil {
 		s.close(protocol.CodeBadFrame)
 		return
@@ -82,8 +82,10 @@ func (q *logins) do(l greeting) {
 	case g.offenders.left(w.User, g.wheel.now()) > 0:
 		s.closeAfter(protocol.CodeOverLimits, uint32(g.offenders.left(w.User, g.wheel.now())*tick.Milliseconds()))
 		q.undo(&login, &w)
-	case !s.welcome(&w, &login.Hello):
+	case !s.welcome(&w, &login):
 		q.undo(&login, &w)
+	case login.Gateway != g.epoch.Load(): // Renew came too early for it
+		g.again.put(s)
 	}
 }
 

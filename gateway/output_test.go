@@ -24,7 +24,7 @@ func newParked(t *testing.T) *parked {
 	g.writers = newWriters(1) // nobody runs this one
 	p.w = g.writers[0]
 	p.s = g.open(p.socket)
-	if !p.s.welcome(&hop.Welcome{User: 1, Heartbeat: 30, Frame: protocol.Welcome{User: 1}.AppendFrame(nil, 1)}, &protocol.Hello{Device: 1}) {
+	if !p.s.welcome(&hop.Welcome{User: 1, Heartbeat: 30, Frame: protocol.Welcome{User: 1}.AppendFrame(nil, 1)}, &hop.Login{Hello: protocol.Hello{Device: 1}}) {
 		t.Fatal("not welcome")
 	}
 	t.Cleanup(func() {

@@ -33,3 +33,12 @@ type Logic interface {
 	// oldest first, as many as one frame's limit of bytes holds; it may be empty.
 	Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte, error)
 }
+
+// Binder enters connections in the directory once more. It is safe for concurrent use, and
+// what may have been done may be asked for again.
+type Binder interface {
+	// BindAgain enters connections under the numbers of their logins, and gives which of
+	// the list, rising, are not in the directory because later logins of their devices
+	// are.
+	BindAgain(ctx context.Context, again []hop.Rebinding) (lost []uint32, err error)
+}

@@ -99,7 +99,8 @@ type session struct {
 	parked   []job // queries that wait for room, in order
 	listed   bool  // with its writer, which is going to write
 	reason   protocol.Code
-	entered  bool // logic knows the device: Logout is due at the end
+	entered  bool   // logic knows the device: Logout is due at the end
+	epoch    uint64 // of the gateway, under which the directory has it
 	unacked  []unacked
 
 	blockage *blockage // nil: the socket is not blocked
@@ -107,5 +108,5 @@ type session struct {
 }
 
 func (s *session) identity() hop.Identity {
-	return hop.Identity{Gateway: s.gateway.epoch, Conn: s.id, User: s.user, Device: s.device}
+	return hop.Identity{Gateway: s.gateway.epoch.Load(), Conn: s.id, User: s.user, Device: s.device}
 }

@@ -79,6 +79,22 @@ struct LogoutReply {
   1: i32 status
 }
 
+// A list of hop.Rebinding.
+struct BindAgainRequest {
+  1: list<i64> gateways
+  2: list<i64> conns
+  3: list<i64> users
+  4: list<i64> devices
+  5: list<i32> platforms
+  6: list<i64> numbers
+  7: list<i64> was
+}
+
+struct BindAgainReply {
+  1: i32 status
+  2: list<i32> lost // which of the list, rising
+}
+
 // hop.Forward, and what the sender knows of who has the queue.
 struct ForwardRequest {
   1: i64 gateway
@@ -131,6 +147,7 @@ struct FramesReply {
 service Logic extends Node {
   LoginReply Login(1: LoginRequest request)
   LogoutReply Logout(1: LogoutRequest request)
+  BindAgainReply BindAgain(1: BindAgainRequest request)
   ForwardReply Forward(1: ForwardRequest request)
   FramesReply Query(1: QueryRequest request)
   FramesReply Redeliver(1: RedeliverRequest request)

@@ -31,7 +31,7 @@ func FuzzPayload(f *testing.F) {
 		runtime.ReadMemStats(&before)
 		for _, v := range []thrift.FastCodec{
 			&gannet.LogicForwardArgs{}, &gannet.LogicForwardResult{}, &gannet.LogicLoginArgs{}, &gannet.LogicLoginResult{},
-			&gannet.LogicLogoutArgs{}, &gannet.LogicQueryArgs{}, &gannet.LogicRedeliverArgs{}, &gannet.GatewayPushArgs{},
+			&gannet.LogicLogoutArgs{}, &gannet.LogicBindAgainArgs{}, &gannet.LogicBindAgainResult{}, &gannet.LogicQueryArgs{}, &gannet.LogicRedeliverArgs{}, &gannet.GatewayPushArgs{},
 			&gannet.GatewayPushResult{}, &gannet.GatewayKickArgs{}, &gannet.TransferReceiptsArgs{}, &gannet.NodeHealthResult{},
 		} {
 			_, _ = v.FastRead(b[n:])

@@ -23,6 +23,7 @@ const patience = 30 * time.Second
 
 var (
 	_ gateway.Logic     = (*Logics)(nil)
+	_ gateway.Binder    = (*Logics)(nil)
 	_ transfer.Gateways = (*Gateways)(nil)
 	_ logic.Gateways    = (*Gateways)(nil)
 	_ logic.Receipts    = (*Receipts)(nil)
@@ -108,6 +109,8 @@ type script struct {
 	batches  []hop.Forward
 	queries  []hop.Query
 	again    []hop.Redelivery
+	rebound  [][]hop.Rebinding
+	lost     []uint32
 	pushes   []hop.Push
 	kicked   map[uint64]protocol.Code
 	records  []hop.Record
@@ -151,6 +154,11 @@ func (s *script) Login(_ context.Context, l *hop.Login) (hop.Welcome, error) {
 
 func (s *script) Logout(_ context.Context, over []hop.Binding) error {
 	return s.note(func() { s.logouts = append(s.logouts, over) })
+}
+
+func (s *script) BindAgain(_ context.Context, again []hop.Rebinding) ([]uint32, error) {
+	err := s.note(func() { s.rebound = append(s.rebound, again) })
+	return s.lost, err
 }
 
 func (s *script) Forward(ctx context.Context, b *hop.Forward) (hop.Answers, error) {

@@ -104,29 +104,33 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 	end := int32(len(records))
 	no := []byte{0} // no request
 	logicCalls := map[string][]byte{
-		"a login of nothing":        message("Login", thrift.CALL, 1, no),
-		"a logout of nothing":       message("Logout", thrift.CALL, 1, no),
-		"a batch of nothing":        message("Forward", thrift.CALL, 1, no),
-		"a query of nothing":        message("Query", thrift.CALL, 1, no),
-		"a redelivery of nothing":   message("Redeliver", thrift.CALL, 1, no),
-		"a drain of nothing":        message("Drain", thrift.CALL, 1, no),
-		"a drain back in time":      call("Drain", &gannet.DrainRequest{Node: self, Milliseconds: -1}),
-		"a drain without end":       call("Drain", &gannet.DrainRequest{Node: self, Milliseconds: 1 << 62}),
-		"a version out of range":    call("Login", &gannet.LoginRequest{Version: 1 << 16}),
-		"a platform out of range":   call("Login", &gannet.LoginRequest{Platform: 256}),
-		"a heartbeat out of range":  call("Login", &gannet.LoginRequest{Heartbeat: -1}),
-		"capabilities out of range": call("Login", &gannet.LoginRequest{Capabilities: 1 << 32}),
-		"a token without end":       call("Login", &gannet.LoginRequest{Token: make([]byte, 1<<20)}),
-		"bindings of nobody":        call("Logout", &gannet.LogoutRequest{Conns: []int64{1}}),
-		"a binding's platform":      call("Logout", &gannet.LogoutRequest{Gateways: []int64{1}, Conns: []int64{1}, Users: []int64{1}, Devices: []int64{1}, Platforms: []int32{-1}, Numbers: []int64{1}}),
-		"a kind out of range":       call("Redeliver", &gannet.RedeliverRequest{Kind: 256}),
-		"frames of nobody":          forward(func(r *gannet.ForwardRequest) { r.Users = nil }),
-		"too many connections":      forward(func(r *gannet.ForwardRequest) { r.Conns = append(r.Conns, 2) }),
-		"bounds below 0":            forward(func(r *gannet.ForwardRequest) { r.Ends[0] = -1 }),
-		"bounds behind the bytes":   forward(func(r *gannet.ForwardRequest) { r.Ends[0]++ }),
-		"bytes behind the bounds":   forward(func(r *gannet.ForwardRequest) { r.Ends[0]-- }),
-		"queue -1":                  forward(func(r *gannet.ForwardRequest) { r.Queue = -1 }),
-		"queue 256":                 forward(func(r *gannet.ForwardRequest) { r.Queue = 256 }),
+		"a login of nothing":         message("Login", thrift.CALL, 1, no),
+		"a logout of nothing":        message("Logout", thrift.CALL, 1, no),
+		"a batch of nothing":         message("Forward", thrift.CALL, 1, no),
+		"a query of nothing":         message("Query", thrift.CALL, 1, no),
+		"a redelivery of nothing":    message("Redeliver", thrift.CALL, 1, no),
+		"a drain of nothing":         message("Drain", thrift.CALL, 1, no),
+		"a drain back in time":       call("Drain", &gannet.DrainRequest{Node: self, Milliseconds: -1}),
+		"a drain without end":        call("Drain", &gannet.DrainRequest{Node: self, Milliseconds: 1 << 62}),
+		"a version out of range":     call("Login", &gannet.LoginRequest{Version: 1 << 16}),
+		"a platform out of range":    call("Login", &gannet.LoginRequest{Platform: 256}),
+		"a heartbeat out of range":   call("Login", &gannet.LoginRequest{Heartbeat: -1}),
+		"capabilities out of range":  call("Login", &gannet.LoginRequest{Capabilities: 1 << 32}),
+		"a token without end":        call("Login", &gannet.LoginRequest{Token: make([]byte, 1<<20)}),
+		"bindings of nobody":         call("Logout", &gannet.LogoutRequest{Conns: []int64{1}}),
+		"a binding's platform":       call("Logout", &gannet.LogoutRequest{Gateways: []int64{1}, Conns: []int64{1}, Users: []int64{1}, Devices: []int64{1}, Platforms: []int32{-1}, Numbers: []int64{1}}),
+		"a binding again of nothing": message("BindAgain", thrift.CALL, 1, no),
+		"bindings again of nobody":   call("BindAgain", &gannet.BindAgainRequest{Conns: []int64{1}}),
+		"one that was nowhere":       call("BindAgain", &gannet.BindAgainRequest{Gateways: []int64{1}, Conns: []int64{1}, Users: []int64{1}, Devices: []int64{1}, Platforms: []int32{1}, Numbers: []int64{1}}),
+		"a binding again's platform": call("BindAgain", &gannet.BindAgainRequest{Gateways: []int64{1}, Conns: []int64{1}, Users: []int64{1}, Devices: []int64{1}, Platforms: []int32{256}, Numbers: []int64{1}, Was: []int64{1}}),
+		"a kind out of range":        call("Redeliver", &gannet.RedeliverRequest{Kind: 256}),
+		"frames of nobody":           forward(func(r *gannet.ForwardRequest) { r.Users = nil }),
+		"too many connections":       forward(func(r *gannet.ForwardRequest) { r.Conns = append(r.Conns, 2) }),
+		"bounds below 0":             forward(func(r *gannet.ForwardRequest) { r.Ends[0] = -1 }),
+		"bounds behind the bytes":    forward(func(r *gannet.ForwardRequest) { r.Ends[0]++ }),
+		"bytes behind the bounds":    forward(func(r *gannet.ForwardRequest) { r.Ends[0]-- }),
+		"queue -1":                   forward(func(r *gannet.ForwardRequest) { r.Queue = -1 }),
+		"queue 256":                  forward(func(r *gannet.ForwardRequest) { r.Queue = 256 }),
 	}
 	gatewayCalls := map[string][]byte{
 		"a push of nothing":       message("Push", thrift.CALL, 1, no),
@@ -165,7 +169,7 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 			t.Errorf("%d panics", n)
 		}
 	}
-	if len(logic.logins)+len(logic.logouts)+len(logic.batches)+len(logic.queries)+len(logic.again)+len(gateway.pushes)+len(gateway.kicked)+len(transfer.records) != 0 {
+	if len(logic.logins)+len(logic.logouts)+len(logic.batches)+len(logic.queries)+len(logic.again)+len(logic.rebound)+len(gateway.pushes)+len(gateway.kicked)+len(transfer.records) != 0 {
 		t.Error("some of it reached a role")
 	}
 }

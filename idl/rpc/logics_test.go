@@ -1,6 +1,7 @@
 package rpc
 
 import (
+	"errors"
 	"reflect"
 	"testing"
 
@@ -29,6 +30,16 @@ func TestLogics(t *testing.T) {
 	over := []hop.Binding{{Identity: someone, Platform: 255, Number: 1<<63 | 1}, {Identity: hop.Identity{User: 9}, Number: 2}}
 	if err := st.client.Logout(t.Context(), over); err != nil || !reflect.DeepEqual(st.logouts, [][]hop.Binding{over}) {
 		t.Errorf("logout: %v; logic saw %+v", err, st.logouts)
+	}
+
+	bound := []hop.Rebinding{{Binding: over[0], Was: 1<<63 | 5}, {Binding: over[1]}, {Binding: over[1], Was: 3}}
+	st.lost = []uint32{0, 2}
+	if lost, err := st.client.BindAgain(t.Context(), bound); err != nil || !reflect.DeepEqual(lost, st.lost) || !reflect.DeepEqual(st.rebound, [][]hop.Rebinding{bound}) {
+		t.Errorf("bound again: %v, %v lost; logic saw %+v", err, lost, st.rebound)
+	}
+	st.lost = nil
+	if lost, err := st.client.BindAgain(t.Context(), bound); err != nil || len(lost) != 0 {
+		t.Errorf("bound again: %v, %v lost", err, lost)
 	}
 
 	st.reply = []byte("page")
@@ -123,5 +134,17 @@ func TestAnswersStay(t *testing.T) {
 	}
 	if string(a.Frames) != was {
 		t.Error("the answers of a Forward were written over")
+	}
+}
+
+// Which connections are lost is believed only where it can be.
+func TestBindAgainAnswersNonsense(t *testing.T) {
+	st := newLogicStage(t)
+	for _, lost := range [][]uint32{{2}, {1, 0}, {0, 0}, {0, 1, 2}, {1 << 31}} {
+		st.client.calls.budget.left = 0
+		st.lost = lost
+		if got, err := st.client.BindAgain(t.Context(), make([]hop.Rebinding, 2)); !errors.Is(err, errAnswer) || got != nil {
+			t.Errorf("of two %v are lost: %v, %v", lost, got, err)
+		}
 	}
 }

@@ -14,6 +14,7 @@ import (
 type Logic interface {
 	Login(ctx context.Context, login *hop.Login) (hop.Welcome, error)
 	Logout(ctx context.Context, over []hop.Binding) error
+	BindAgain(ctx context.Context, again []hop.Rebinding) (lost []uint32, err error)
 	Forward(ctx context.Context, batch *hop.Forward) (hop.Answers, error)
 	Query(ctx context.Context, query *hop.Query) ([]byte, error)
 	Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte, error)

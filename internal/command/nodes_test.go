@@ -39,13 +39,6 @@ func (l *late) Refresh(context.Context) error {
 	return nil
 }
 
-func (l *late) Ended(ctx context.Context, epoch uint64) (bool, error) {
-	if err := l.Refresh(ctx); err != nil {
-		return false, err
-	}
-	return l.Memory.Ended(ctx, epoch)
-}
-
 func TestNodesAskForWhatTheirViewLacks(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLate()
@@ -55,7 +48,7 @@ func TestNodesAskForWhatTheirViewLacks(t *testing.T) {
 		if _, _, ok := logics.Of(3); ok {
 			t.Fatal("a queue has an owner where there is no node")
 		}
-		if _, err := l.Register(t.Context(), registry.Node{ID: 5, Role: registry.Logic, Addresses: map[string]string{rpcAddress: "a:1"}}); err != nil {
+		if _, err := l.Register(t.Context(), registry.Node{ID: 5, Role: registry.Logic, Addresses: map[string]string{registry.RPC: "a:1"}}); err != nil {
 			t.Fatal(err)
 		}
 		logics.Newer(l.View().Version) // no newer one
@@ -80,55 +73,11 @@ func TestNodesAskForWhatTheirViewLacks(t *testing.T) {
 		if _, _, ok := n.of(registry.Transfer, chain.Chat).Of(3); ok {
 			t.Error("a logic node has the queue as transfer")
 		}
-	})
-}
-
-func TestEpochsThatAreNotKnown(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		l := newLate()
-		n := newNodes(l)
-		go n.run(t.Context())
-		own, err := l.Register(t.Context(), registry.Node{ID: 5, Role: registry.Gateway, Addresses: map[string]string{rpcAddress: "a:1"}})
-		if err != nil {
-			t.Fatal(err)
+		if _, _, elsewhere := (placement{logics, 5}).Elsewhere(3); elsewhere {
+			t.Error("the owner says that its queue is elsewhere")
 		}
-		settle := func() {
-			synctest.Wait()
-			time.Sleep(2 * askPause)
-			synctest.Wait()
-		}
-		if address, ended := n.Gateway(own.Epoch()); address != "" || ended {
-			t.Errorf("one that is not known yet is at %q, ended %v", address, ended)
-		}
-		settle()
-		if address, ended := n.Gateway(own.Epoch()); address != "a:1" || ended {
-			t.Errorf("one that was asked for is at %q, ended %v", address, ended)
-		}
-		l.End(own.Epoch())
-		if err := l.Refresh(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		l.away.Store(true)
-		if _, ended := n.Gateway(own.Epoch()); ended {
-			t.Error("ended, though nobody was asked")
-		}
-		settle()
-		if _, ended := n.Gateway(own.Epoch()); ended {
-			t.Error("ended, though the registry is away")
-		}
-		l.away.Store(false)
-		settle()
-		n.Gateway(own.Epoch())
-		settle()
-		if address, ended := n.Gateway(own.Epoch()); address != "" || !ended {
-			t.Errorf("one that has ended is at %q, ended %v", address, ended)
-		}
-		for epoch := range uint64(3 * mostEnded) {
-			n.Gateway(1<<40 + epoch)
-			n.remember(1<<41 + epoch)
-		}
-		if u, e := len(n.unknown), len(n.ended); u > mostUnknown || e > mostEnded {
-			t.Errorf("%d and %d are remembered", u, e)
+		if node, _, elsewhere := (placement{logics, 6}).Elsewhere(3); !elsewhere || node.Address != "a:1" {
+			t.Errorf("another node says that the queue is at %+v, %v", node, elsewhere)
 		}
 	})
 }

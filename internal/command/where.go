@@ -83,12 +83,8 @@ func platformName(p protocol.Platform) string {
 	return "other"
 }
 
-// The addresses of a node in the registry, by what for.
-const (
-	rpcAddress     = "rpc"
-	clientsAddress = "clients"
-	debugAddress   = "debug"
-)
+// clientsAddress is the key in Node.Addresses of where a gateway meets its clients.
+const clientsAddress = "clients"
 
 // printNodes prints all nodes, and how many are connected.
 func (l *live) printNodes(ctx context.Context, to io.Writer) error {
@@ -113,7 +109,7 @@ func (l *live) printNodes(ctx context.Context, to io.Writer) error {
 			connected = fmt.Sprint(counts[n.Epoch])
 		}
 		fmt.Fprintf(t, "%s\t%x\t%s\t%s\t%s\t%s\t%s\n", n.Role, n.Epoch, n.State, n.Since.Local().Format(time.DateTime),
-			cmp.Or(n.Addresses[rpcAddress], "-"), cmp.Or(n.Addresses[clientsAddress], "-"), connected)
+			cmp.Or(n.Addresses[registry.RPC], "-"), cmp.Or(n.Addresses[clientsAddress], "-"), connected)
 	}
 	if err := t.Flush(); err != nil {
 		return err

@@ -55,6 +55,15 @@ type Binding struct {
 	Number   uint64 // of its login
 }
 
+// Rebinding is a connection that is to be entered in the directory once more.
+type Rebinding struct {
+	Binding
+
+	// Was is the epoch under which it was entered before; an entry under it is this
+	// connection's own.
+	Was uint64
+}
+
 // Query is a frame that needs no order (SYNC, HISTORY) on its way to logic.
 type Query struct {
 	Identity

@@ -457,6 +457,127 @@ var fieldIDToName_LogoutReply = map[int16]string{
 	1: "status",
 }
 
+type BindAgainRequest struct {
+	Gateways  []int64 `thrift:"gateways,1" frugal:"1,default,list<i64>" json:"gateways"`
+	Conns     []int64 `thrift:"conns,2" frugal:"2,default,list<i64>" json:"conns"`
+	Users     []int64 `thrift:"users,3" frugal:"3,default,list<i64>" json:"users"`
+	Devices   []int64 `thrift:"devices,4" frugal:"4,default,list<i64>" json:"devices"`
+	Platforms []int32 `thrift:"platforms,5" frugal:"5,default,list<i32>" json:"platforms"`
+	Numbers   []int64 `thrift:"numbers,6" frugal:"6,default,list<i64>" json:"numbers"`
+	Was       []int64 `thrift:"was,7" frugal:"7,default,list<i64>" json:"was"`
+}
+
+func NewBindAgainRequest() *BindAgainRequest {
+	return &BindAgainRequest{}
+}
+
+func (p *BindAgainRequest) InitDefault() {
+}
+
+func (p *BindAgainRequest) GetGateways() (v []int64) {
+	return p.Gateways
+}
+
+func (p *BindAgainRequest) GetConns() (v []int64) {
+	return p.Conns
+}
+
+func (p *BindAgainRequest) GetUsers() (v []int64) {
+	return p.Users
+}
+
+func (p *BindAgainRequest) GetDevices() (v []int64) {
+	return p.Devices
+}
+
+func (p *BindAgainRequest) GetPlatforms() (v []int32) {
+	return p.Platforms
+}
+
+func (p *BindAgainRequest) GetNumbers() (v []int64) {
+	return p.Numbers
+}
+
+func (p *BindAgainRequest) GetWas() (v []int64) {
+	return p.Was
+}
+func (p *BindAgainRequest) SetGateways(val []int64) {
+	p.Gateways = val
+}
+func (p *BindAgainRequest) SetConns(val []int64) {
+	p.Conns = val
+}
+func (p *BindAgainRequest) SetUsers(val []int64) {
+	p.Users = val
+}
+func (p *BindAgainRequest) SetDevices(val []int64) {
+	p.Devices = val
+}
+func (p *BindAgainRequest) SetPlatforms(val []int32) {
+	p.Platforms = val
+}
+func (p *BindAgainRequest) SetNumbers(val []int64) {
+	p.Numbers = val
+}
+func (p *BindAgainRequest) SetWas(val []int64) {
+	p.Was = val
+}
+
+func (p *BindAgainRequest) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("BindAgainRequest(%+v)", *p)
+}
+
+var fieldIDToName_BindAgainRequest = map[int16]string{
+	1: "gateways",
+	2: "conns",
+	3: "users",
+	4: "devices",
+	5: "platforms",
+	6: "numbers",
+	7: "was",
+}
+
+type BindAgainReply struct {
+	Status int32   `thrift:"status,1" frugal:"1,default,i32" json:"status"`
+	Lost   []int32 `thrift:"lost,2" frugal:"2,default,list<i32>" json:"lost"`
+}
+
+func NewBindAgainReply() *BindAgainReply {
+	return &BindAgainReply{}
+}
+
+func (p *BindAgainReply) InitDefault() {
+}
+
+func (p *BindAgainReply) GetStatus() (v int32) {
+	return p.Status
+}
+
+func (p *BindAgainReply) GetLost() (v []int32) {
+	return p.Lost
+}
+func (p *BindAgainReply) SetStatus(val int32) {
+	p.Status = val
+}
+func (p *BindAgainReply) SetLost(val []int32) {
+	p.Lost = val
+}
+
+func (p *BindAgainReply) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("BindAgainReply(%+v)", *p)
+}
+
+var fieldIDToName_BindAgainReply = map[int16]string{
+	1: "status",
+	2: "lost",
+}
+
 type ForwardRequest struct {
 	Gateway int64   `thrift:"gateway,1" frugal:"1,default,i64" json:"gateway"`
 	Queue   int32   `thrift:"queue,2" frugal:"2,default,i32" json:"queue"`
@@ -1247,6 +1368,8 @@ type Logic interface {
 
 	Logout(ctx context.Context, request *LogoutRequest) (r *LogoutReply, err error)
 
+	BindAgain(ctx context.Context, request *BindAgainRequest) (r *BindAgainReply, err error)
+
 	Forward(ctx context.Context, request *ForwardRequest) (r *ForwardReply, err error)
 
 	Query(ctx context.Context, request *QueryRequest) (r *FramesReply, err error)
@@ -1403,6 +1526,82 @@ func (p *LogicLogoutResult) String() string {
 }
 
 var fieldIDToName_LogicLogoutResult = map[int16]string{
+	0: "success",
+}
+
+type LogicBindAgainArgs struct {
+	Request *BindAgainRequest `thrift:"request,1" frugal:"1,default,BindAgainRequest" json:"request"`
+}
+
+func NewLogicBindAgainArgs() *LogicBindAgainArgs {
+	return &LogicBindAgainArgs{}
+}
+
+func (p *LogicBindAgainArgs) InitDefault() {
+}
+
+var LogicBindAgainArgs_Request_DEFAULT *BindAgainRequest
+
+func (p *LogicBindAgainArgs) GetRequest() (v *BindAgainRequest) {
+	if !p.IsSetRequest() {
+		return LogicBindAgainArgs_Request_DEFAULT
+	}
+	return p.Request
+}
+func (p *LogicBindAgainArgs) SetRequest(val *BindAgainRequest) {
+	p.Request = val
+}
+
+func (p *LogicBindAgainArgs) IsSetRequest() bool {
+	return p.Request != nil
+}
+
+func (p *LogicBindAgainArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("LogicBindAgainArgs(%+v)", *p)
+}
+
+var fieldIDToName_LogicBindAgainArgs = map[int16]string{
+	1: "request",
+}
+
+type LogicBindAgainResult struct {
+	Success *BindAgainReply `thrift:"success,0,optional" frugal:"0,optional,BindAgainReply" json:"success,omitempty"`
+}
+
+func NewLogicBindAgainResult() *LogicBindAgainResult {
+	return &LogicBindAgainResult{}
+}
+
+func (p *LogicBindAgainResult) InitDefault() {
+}
+
+var LogicBindAgainResult_Success_DEFAULT *BindAgainReply
+
+func (p *LogicBindAgainResult) GetSuccess() (v *BindAgainReply) {
+	if !p.IsSetSuccess() {
+		return LogicBindAgainResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *LogicBindAgainResult) SetSuccess(x interface{}) {
+	p.Success = x.(*BindAgainReply)
+}
+
+func (p *LogicBindAgainResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *LogicBindAgainResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("LogicBindAgainResult(%+v)", *p)
+}
+
+var fieldIDToName_LogicBindAgainResult = map[int16]string{
 	0: "success",
 }
 

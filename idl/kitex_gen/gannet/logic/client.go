@@ -15,6 +15,7 @@ type Client interface {
 	Drain(ctx context.Context, request *gannet.DrainRequest, callOptions ...callopt.Option) (r *gannet.DrainReply, err error)
 	Login(ctx context.Context, request *gannet.LoginRequest, callOptions ...callopt.Option) (r *gannet.LoginReply, err error)
 	Logout(ctx context.Context, request *gannet.LogoutRequest, callOptions ...callopt.Option) (r *gannet.LogoutReply, err error)
+	BindAgain(ctx context.Context, request *gannet.BindAgainRequest, callOptions ...callopt.Option) (r *gannet.BindAgainReply, err error)
 	Forward(ctx context.Context, request *gannet.ForwardRequest, callOptions ...callopt.Option) (r *gannet.ForwardReply, err error)
 	Query(ctx context.Context, request *gannet.QueryRequest, callOptions ...callopt.Option) (r *gannet.FramesReply, err error)
 	Redeliver(ctx context.Context, request *gannet.RedeliverRequest, callOptions ...callopt.Option) (r *gannet.FramesReply, err error)
@@ -67,6 +68,11 @@ func (p *kLogicClient) Login(ctx context.Context, request *gannet.LoginRequest, 
 func (p *kLogicClient) Logout(ctx context.Context, request *gannet.LogoutRequest, callOptions ...callopt.Option) (r *gannet.LogoutReply, err error) {
 	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
 	return p.kClient.Logout(ctx, request)
+}
+
+func (p *kLogicClient) BindAgain(ctx context.Context, request *gannet.BindAgainRequest, callOptions ...callopt.Option) (r *gannet.BindAgainReply, err error) {
+	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
+	return p.kClient.BindAgain(ctx, request)
 }
 
 func (p *kLogicClient) Forward(ctx context.Context, request *gannet.ForwardRequest, callOptions ...callopt.Option) (r *gannet.ForwardReply, err error) {

@@ -41,6 +41,13 @@ var serviceMethods = map[string]kitex.MethodInfo{
 		false,
 		kitex.WithStreamingMode(kitex.StreamingNone),
 	),
+	"BindAgain": kitex.NewMethodInfo(
+		bindAgainHandler,
+		newLogicBindAgainArgs,
+		newLogicBindAgainResult,
+		false,
+		kitex.WithStreamingMode(kitex.StreamingNone),
+	),
 	"Forward": kitex.NewMethodInfo(
 		forwardHandler,
 		newLogicForwardArgs,
@@ -200,6 +207,24 @@ func newLogicLogoutResult() interface{} {
 	return gannet.NewLogicLogoutResult()
 }
 
+func bindAgainHandler(ctx context.Context, handler interface{}, arg, result interface{}) error {
+	realArg := arg.(*gannet.LogicBindAgainArgs)
+	realResult := result.(*gannet.LogicBindAgainResult)
+	success, err := handler.(gannet.Logic).BindAgain(ctx, realArg.Request)
+	if err != nil {
+		return err
+	}
+	realResult.Success = success
+	return nil
+}
+func newLogicBindAgainArgs() interface{} {
+	return gannet.NewLogicBindAgainArgs()
+}
+
+func newLogicBindAgainResult() interface{} {
+	return gannet.NewLogicBindAgainResult()
+}
+
 func forwardHandler(ctx context.Context, handler interface{}, arg, result interface{}) error {
 	realArg := arg.(*gannet.LogicForwardArgs)
 	realResult := result.(*gannet.LogicForwardResult)
@@ -299,6 +324,16 @@ func (p *kClient) Logout(ctx context.Context, request *gannet.LogoutRequest) (r 
 	_args.Request = request
 	var _result gannet.LogicLogoutResult
 	if err = p.c.Call(ctx, "Logout", &_args, &_result); err != nil {
+		return
+	}
+	return _result.GetSuccess(), nil
+}
+
+func (p *kClient) BindAgain(ctx context.Context, request *gannet.BindAgainRequest) (r *gannet.BindAgainReply, err error) {
+	var _args gannet.LogicBindAgainArgs
+	_args.Request = request
+	var _result gannet.LogicBindAgainResult
+	if err = p.c.Call(ctx, "BindAgain", &_args, &_result); err != nil {
 		return
 	}
 	return _result.GetSuccess(), nil
