@@ -16,12 +16,15 @@ type cli struct {
 	Config  kong.ConfigFlag  `placeholder:"FILE" help:"Read settings from this TOML file (default: ./gannet.toml, if it is there and only you or root can write it); keys are flag names, a table [serve] is for that command alone."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
-	Serve    serveCmd  `cmd:"" default:"withargs" help:"Start a complete server in one process (the default)."`
-	Chat     chatCmd   `cmd:"" help:"Chat with another user, a line at a time."`
-	Token    tokenCmd  `cmd:"" help:"Print a token with which a user can log in."`
-	Where    whereCmd  `cmd:"" help:"Say where in a cluster a user is connected, or how many are."`
-	Settings configCmd `cmd:"" name:"config" help:"Check the settings of a cluster."`
-	Bench    benchCmd  `cmd:"" help:"Measure a server, and check that it loses nothing."`
+	Serve    serveCmd    `cmd:"" default:"withargs" help:"Start a complete server in one process (the default)."`
+	Gateway  gatewayCmd  `cmd:"" help:"Start a gateway of a cluster."`
+	Logic    logicCmd    `cmd:"" help:"Start a logic node of a cluster."`
+	Transfer transferCmd `cmd:"" help:"Start a transfer node of a cluster."`
+	Chat     chatCmd     `cmd:"" help:"Chat with another user, a line at a time."`
+	Token    tokenCmd    `cmd:"" help:"Print a token with which a user can log in."`
+	Where    whereCmd    `cmd:"" help:"Say where in a cluster a user is connected, or how many are."`
+	Settings configCmd   `cmd:"" name:"config" help:"Check the settings of a cluster."`
+	Bench    benchCmd    `cmd:"" help:"Measure a server, and check that it loses nothing."`
 }
 
 // Main runs the command that the arguments name, and ends the process: with 1 when

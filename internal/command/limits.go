@@ -32,7 +32,12 @@ func (f *limitFlags) limiter() limiter.Limiter {
 	if f.Limits == "off" {
 		return nil
 	}
-	return limiter.NewMemory(limiter.Rates{
+	return limiter.NewMemory(f.rates(), nil)
+}
+
+// rates gives those of users and addresses.
+func (f *limitFlags) rates() limiter.Rates {
+	return limiter.Rates{
 		limiter.Connects:         f.LimitConnects,
 		limiter.FailedLogins:     f.LimitFailedLogins,
 		limiter.Sends:            f.LimitSends,
@@ -40,7 +45,7 @@ func (f *limitFlags) limiter() limiter.Limiter {
 		limiter.NewConversations: f.LimitConversations,
 		limiter.Syncs:            f.LimitSyncs,
 		limiter.Histories:        f.LimitHistories,
-	}, nil)
+	}
 }
 
 // applyTo sets what is not the limiter's.

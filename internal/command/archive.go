@@ -1,0 +1,107 @@
+package command
+
+import (
+	"context"
+
+	"gannet/internal/chain"
+	"gannet/logic/cluster/history"
+	"gannet/logic/cluster/owner"
+	"gannet/logic/cluster/view"
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+// archive puts ClickHouse and the memory of the queues' owner together, in the words of
+// each: it is what owners, the view and readers know of conversations beyond Redis.
+type archive struct {
+	store  *history.Store
+	reader *history.Reader
+	feeder *history.Feeder
+	queues int                          // of each class
+	owners map[chain.Class]*owner.Owner // set before anything is asked
+}
+
+// classOf gives the class of the queues that conversations of a kind are in.
+func classOf(kind protocol.Kind) chain.Class {
+	if kind == protocol.KindSystem || kind == protocol.KindBroadcast {
+		return chain.System
+	}
+	return chain.Chat
+}
+
+// kindsOf gives the kinds of the conversations in the queues of a class.
+func kindsOf(class chain.Class) []protocol.Kind {
+	if class == chain.System {
+		return []protocol.Kind{protocol.KindSystem, protocol.KindBroadcast}
+	}
+	return []protocol.Kind{protocol.KindDirect, protocol.KindGroup}
+}
+
+// Recent implements history.Tail.
+func (a *archive) Recent(ctx context.Context, c protocol.Conversation, from, to uint64) (history.Recent, error) {
+	r, err := a.owners[classOf(c.Kind)].Recent(ctx, c, from, to)
+	if err != nil {
+		return history.Recent{}, err
+	}
+	kept := make([]history.Kept, len(r.Messages))
+	for i, m := range r.Messages {
+		kept[i] = history.Kept{Seq: m.Seq, Previous: m.Previous, N: m.N, Own: m.Own, Payload: m.Payload}
+	}
+	return history.Recent{Head: r.Head, First: r.First, Before: r.Before, Messages: kept}, nil
+}
+
+// CountsAt implements view.Counts.
+func (a *archive) CountsAt(ctx context.Context, counts []*view.Count) error {
+	asked := make([]history.Count, len(counts))
+	list := make([]*history.Count, len(counts))
+	for i, c := range counts {
+		asked[i] = history.Count{Conversation: c.Conversation, User: c.User, Seq: c.Seq}
+		list[i] = &asked[i]
+	}
+	if err := a.reader.CountsAsOf(ctx, list); err != nil {
+		return err
+	}
+	for i, c := range counts {
+		c.Count, c.Own, c.Err = asked[i].Count, asked[i].Own, asked[i].Err
+	}
+	return nil
+}
+
+// learn is view.Options.Learn.
+func (a *archive) learn(key protocol.Conversation, user, read, count, own uint64) {
+	a.owners[classOf(key.Kind)].Learn(key, user, read, count, own)
+}
+
+// Walk implements owner.History.
+func (a *archive) Walk(ctx context.Context, walks []*ledger.Walk) error {
+	return a.reader.Walk(ctx, walks)
+}
+
+// Rebuild implements owner.History.
+func (a *archive) Rebuild(ctx context.Context, queue chain.Queue, take func(list []view.Whole, done, parts int) error) (mark chain.Mark, err error) {
+	which := history.Rebuild{Queue: queue, Queues: a.queues, Kinds: kindsOf(queue.Class)}
+	err = a.store.Rebuild(ctx, which, func(list []history.Whole, p history.Progress) error {
+		mark = p.Mark
+		whole := make([]view.Whole, len(list))
+		for i, w := range list {
+			whole[i] = view.Whole{Loaded: w.Loaded, Last: w.Last}
+		}
+		return take(whole, p.Steps, p.Whole)
+	})
+	return mark, err
+}
+
+// Mark implements owner.History.
+func (a *archive) Mark(ctx context.Context, queue chain.Queue) (chain.Mark, error) {
+	return a.store.Mark(ctx, queue)
+}
+
+// feed is owner.Feeder.
+type feed struct{ *history.Feeder }
+
+// Add implements owner.Feeder.
+func (f feed) Add(fed *owner.Fed) (at chain.Mark, taken bool) {
+	return f.Feeder.Add(&history.Fed{
+		Queue: fed.Queue, Prev: fed.Prev, Mark: fed.Mark, Version: fed.Version, Record: fed.Record, Change: fed.Change, States: fed.States,
+	})
+}

@@ -1,0 +1,222 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"gannet/gateway"
+	"gannet/idl/rpc"
+	"gannet/internal/chain"
+	"gannet/internal/cluster"
+	"gannet/internal/cluster/clickhouse"
+	clusterredis "gannet/internal/cluster/redis"
+	"gannet/internal/limiter"
+	"gannet/internal/operate"
+	"gannet/internal/registry"
+	"gannet/internal/rocketmq"
+	"gannet/internal/token"
+	"gannet/logic"
+	"gannet/logic/cluster/history"
+	"gannet/logic/cluster/owner"
+	"gannet/logic/cluster/view"
+	transfercluster "gannet/transfer/cluster"
+)
+
+// logicCmd is the role that carries out what clients ask for.
+type logicCmd struct {
+	Keys   string `default:"./gannet-data/keys" placeholder:"DIR" help:"Folder of the keys of tokens: the same keys for all logic nodes. Made where there is none."`
+	Queues int    `default:"16" placeholder:"N" help:"Queues of each class, which counts when the cluster is made and never after: one or two for every two cores of all its logic nodes. A message costs the less the more of them share a record, so fewer is cheaper."`
+
+	queueFlags   `embed:""`
+	historyFlags `embed:""`
+	limitFlags   `embed:""`
+	nodeFlags    `embed:""`
+}
+
+// historyFlags say where the history is.
+type historyFlags struct {
+	Clickhouse         []string `default:"127.0.0.1:9000" placeholder:"ADDR" help:"ClickHouse, by its native protocol; of several addresses the first that answers is used."`
+	ClickhouseUser     string   `default:"default" placeholder:"NAME" help:"User for ClickHouse."`
+	ClickhousePassword string   `placeholder:"SECRET" help:"Password for ClickHouse; better set in the environment or the settings file."`
+}
+
+// Help is printed by gannet logic --help.
+func (logicCmd) Help() string {
+	return "Starts a logic node of a cluster: it gives messages their places and makes them durable in the queues that are its share. The first one makes the cluster. Stop it with Ctrl-C or SIGTERM: others take its queues over."
+}
+
+// Run starts it and stops it when ctx ends.
+func (c *logicCmd) Run(ctx context.Context) error {
+	return c.runNode(ctx, c.start,
+		func(n *node) string {
+			return fmt.Sprintf("gannet %s: logic node of cluster %s for other nodes on %s, keys in %s", version(), c.Cluster, n.address, c.Keys)
+		},
+		func(n *node) ready { return ready{RPC: n.address} })
+}
+
+func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
+	n, err := c.open(ctx, registry.Logic, log)
+	if err != nil {
+		return n, err
+	}
+	keys, err := token.OpenKeys(c.Keys)
+	if err != nil {
+		return n, err
+	}
+	gateways := rpc.NewGateways(registry.Epochs{Registry: n.registry}, n.log)
+	n.began("connections to gateways", func(context.Context) error { gateways.Close(); return nil })
+	if n.plan, err = c.agree(ctx, n, gateways); err != nil {
+		return n, err
+	}
+	stream, err := c.openStream(ctx, n)
+	if err != nil {
+		return n, err
+	}
+	limits, limited := c.sharedLimiter(n)
+	a, v, err := c.openArchive(n)
+	if err != nil {
+		return n, err
+	}
+	inbox := &owner.Inbox{View: v}
+	for _, class := range classes {
+		o := owner.Options{
+			Node: n.id, Registry: n.registry, Class: class, Queues: len(n.plan.Queues(class)), Stream: stream, View: v, History: a, Feeder: feed{a.feeder},
+			Devices: c.conversationDevices(), Newer: n.nodes.newer, Log: n.log,
+		}
+		if limits != nil {
+			o.Admit = func(user uint64) time.Duration { return limits.Take(limiter.NewConversations, limiter.User(user), 1) }
+		}
+		own, err := owner.New(o)
+		if err != nil {
+			return n, err
+		}
+		n.began(fmt.Sprintf("%v queues", class), own.Close)
+		a.owners[class], inbox.Owners = own, append(inbox.Owners, own)
+	}
+	receipts := rpc.NewReceipts(n.nodes.of(registry.Transfer, chain.Chat), n.log)
+	n.began("connections to transfer", func(context.Context) error { receipts.Close(); return nil })
+	config := logic.Config{
+		Log: a.owners[chain.Chat], History: a.reader, Inbox: inbox, Social: logic.Direct{},
+		Receipts: receipts, Directory: n.directory, Gateways: gateways, Tokens: keys,
+		Queues: len(n.plan.Chat), Server: n.plan.Server, Logger: n.log,
+	}
+	c.applyTo(&gateway.Config{}, &config)
+	rules := logic.New(config)
+	server := rpc.ServeLogic(n.listener, rules, placement{n.nodes.of(registry.Logic, chain.Chat), n.id}, n.rpcConfig(func() uint64 { return n.id }))
+	n.began("calls of other nodes", server.Stop)
+	if err := n.watch(&c.processFlags, operate.Sources{
+		Vars: func() map[string]any {
+			return map[string]any{
+				"logic": rules.Stats(), "rpc": server.Stats(), "gateways": gateways.Stats(), "receipts": receipts.Stats(),
+				"queues_chat": a.owners[chain.Chat].Vars(), "queues_system": a.owners[chain.System].Vars(),
+				"view": v.Vars(), "history": a.store.Vars(), "broker": troubles(stream), "limiter": limited(),
+			}
+		},
+		Unreadable:  func() any { return []any{} },
+		Connections: func() uint64 { return 0 },
+		Health:      func() error { return nil },
+	}); err != nil {
+		return n, err
+	}
+	keeper, err := n.register(ctx)
+	n.began("work for others", func(ctx context.Context) error { // first of all: others take over what is this node's
+		var errs error
+		for _, own := range a.owners {
+			errs = errors.Join(errs, own.Drain(ctx))
+		}
+		return errors.Join(errs, keeper.SetState(ctx, registry.Draining))
+	})
+	return n, err
+}
+
+// migratePause is between two tries to bring the schema to the version of this program.
+const migratePause = time.Second
+
+// openArchive connects to ClickHouse, which need not answer.
+func (c *logicCmd) openArchive(n *node) (*archive, *view.View, error) {
+	store, err := history.Open(history.Options{Addresses: c.Clickhouse, Database: c.Cluster, User: c.ClickhouseUser, Password: c.ClickhousePassword, Log: n.log})
+	if err != nil {
+		return nil, nil, err
+	}
+	n.began("connection to ClickHouse", func(context.Context) error { return store.Close() })
+	a := &archive{store: store, queues: len(n.plan.Chat), owners: map[chain.Class]*owner.Owner{}}
+	a.reader = history.NewReader(store, a)
+	migrated := make(chan struct{})
+	go func() {
+		defer close(migrated)
+		for {
+			err := store.Migrate(n.ctx)
+			if err == nil || n.ctx.Err() != nil {
+				return
+			}
+			select {
+			case <-n.ctx.Done():
+			case <-time.After(migratePause):
+			}
+		}
+	}()
+	n.began("schema of ClickHouse", func(ctx context.Context) error {
+		select {
+		case <-migrated:
+		default: // it ends with the node
+		}
+		return nil
+	})
+	a.feeder = history.NewFeeder(store, history.FeederOptions{})
+	n.began("what goes to ClickHouse", a.feeder.Stop)
+	v, err := view.New(n.client, view.Options{Name: c.Cluster, Queues: n.plan.Queues(0), Counts: a, Learn: a.learn, Log: n.log})
+	return a, v, err
+}
+
+// agree finds the plan of the cluster, or makes the cluster.
+func (c *logicCmd) agree(ctx context.Context, n *node, gateways *rpc.Gateways) (*cluster.Plan, error) {
+	far := clickhouse.Copy{Name: c.Cluster, Options: clickhouse.Options{
+		Addresses: c.Clickhouse, Database: c.Cluster, User: c.ClickhouseUser, Password: c.ClickhousePassword, Timeout: checkTime,
+	}}
+	plan, err := cluster.Agree(ctx, clusterredis.Copy{Client: n.client, Name: c.Cluster}, far, func() (*cluster.Plan, error) { return c.makeCluster(ctx, n, gateways) })
+	if err != nil {
+		return nil, err
+	}
+	if len(plan.Chat) != c.Queues {
+		n.log.Warn("the cluster was made with another number of queues, which stays", "queues", len(plan.Chat), "--queues", c.Queues)
+	}
+	return plan, nil
+}
+
+// makeCluster makes the queues, and has their readers begin with the first record.
+func (c *logicCmd) makeCluster(ctx context.Context, n *node, gateways *rpc.Gateways) (*cluster.Plan, error) {
+	brokers, err := rocketmq.Brokers(ctx, c.Rocketmq)
+	if err != nil {
+		return nil, fmt.Errorf("%w (where the name servers are says --rocketmq)", err)
+	}
+	plan, err := cluster.New(c.Cluster, c.Queues, brokers)
+	if err != nil {
+		return nil, err
+	}
+	for topic, queues := range plan.Topics() {
+		if err := rocketmq.MakeTopic(ctx, c.Rocketmq, topic.Broker, topic.Name, queues); err != nil {
+			return nil, err
+		}
+	}
+	n.plan = plan
+	stream, err := c.openStream(ctx, n)
+	if err != nil {
+		return nil, err
+	}
+	for _, class := range classes {
+		q, err := transfercluster.New(transfercluster.Options{
+			Name: c.Cluster, Class: class, Stream: stream, Redis: n.client, Registry: n.registry, Node: n.id, Gateways: gateways, Log: n.log,
+		})
+		if err == nil {
+			err = q.Begin(ctx, numbers(len(plan.Queues(class)))...)
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
+	n.log.Info("the cluster is made", "cluster", c.Cluster, "queues", c.Queues, "brokers", brokers)
+	return plan, nil
+}
