@@ -286,7 +286,11 @@ func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
 		}
 	case gannet.EventLost:
 		s.away = true
-		s.notef("* connection lost, trying again (%v)", e.Err)
+		why := e.Err
+		if errors.Is(why, io.EOF) {
+			why = errors.New("the server is gone")
+		}
+		s.notef("* connection lost, trying again (%v)", why)
 		s.begin(e.Err) // lines that are typed meanwhile are taken
 	case gannet.EventHeld:
 		s.notef("* the server takes no lines for %v, they wait here (%v)", e.Wait.Round(time.Millisecond), e.Err)

@@ -134,10 +134,8 @@ func checkAddress(addr string) error {
 		return errors.New("gannet: an address is empty; it is host:port, or several of them with one comma between two")
 	}
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("gannet: address %q: %w", addr, err)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); host == "" || err != nil || n == 0 {
+	n, nerr := strconv.ParseUint(port, 10, 16)
+	if err != nil || host == "" || nerr != nil || n == 0 {
 		return fmt.Errorf("gannet: address %q is not host:port", addr)
 	}
 	return nil
