@@ -34,7 +34,7 @@ type chatCmd struct {
 	Address string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address of the server, or several of one server with commas between."`
 	Token   string `placeholder:"TOKEN" help:"Token from gannet token; by default one is made with the key in the data folder."`
 	Data    string `default:"./gannet-data" placeholder:"DIR" help:"Data folder of a server on this machine, for the default token."`
-	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received. It is one user's on one server."`
+	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received. It is one user's on one server; a new one gets everything that the user was ever sent."`
 	History *int   `placeholder:"N" help:"Lines of history to show at the start; by default 10 at a terminal and none in a pipe."`
 }
 

@@ -29,15 +29,16 @@ func (s State) String() string {
 	return [...]string{"idle", "connecting", "online", "closed"}[s]
 }
 
-// Client is one device of one user, connected for as long as it is not closed.
-//
-// One goroutine, the reader, lives as long as the client is connected or wants to
-// be: it connects, reads, keeps all times by the read deadline of the connection,
-// and connects again. What it alone touches needs no lock. Everything that callers
-// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
-// while holding it. The queue, the hooks and the journal have locks of their own,
-// taken after mu where both are held.
+// Client is one device of one user, connected for as long as it is not closed: when
+// its connection breaks it makes another one by itself. Whoever made it closes it.
 type Client struct {
+	// One goroutine, the reader, lives as long as the client is connected or wants to
+	// be: it connects, reads, keeps all times by the read deadline of the connection,
+	// and connects again. What it alone touches needs no lock. Everything that callers
+	// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
+	// while holding it. The queue, the hooks and the journal have locks of their own,
+	// taken after mu where both are held.
+
 	addrs  []string // shuffled
 	next   int      // of addrs, the one to be tried; the reader's
 	opts   options
