@@ -185,12 +185,21 @@ func (s *screen) showPast(ctx context.Context, c *gannet.Client, which ...gannet
 			lines = append(lines, m)
 		}
 	}
+	var last uint64 // of the other's lines
 	s.mu.Lock()
 	for _, m := range slices.Backward(lines) {
 		s.show(c, m)
 		s.first = cmp.Or(s.first, m.Seq)
+		if m.Sender != c.User() {
+			last = m.Seq
+		}
 	}
 	s.mu.Unlock()
+	if last > 0 { // another device may have received them, and nobody read them
+		if err := c.MarkRead(gannet.User(s.to), last); err != nil && !errors.Is(err, gannet.ErrClosed) {
+			failed = errors.Join(failed, err)
+		}
+	}
 	s.begin(failed)
 }
 
