@@ -51,10 +51,15 @@ func (c *chatCmd) Run(ctx context.Context) error {
 	return c.chat(ctx, os.Stdin, isTerminal(os.Stdin), os.Stdout, os.Stderr)
 }
 
-// isTerminal says whether somebody types.
+// isTerminal says whether somebody types. The null device, which is what a service has in
+// the place of a terminal, is none.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // chat chats by these files.

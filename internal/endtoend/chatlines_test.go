@@ -87,6 +87,11 @@ func TestChatShowsHistoryInAPipeIfAsked(t *testing.T) {
 	if got := strings.Join(lines, ", "); got != "old 3, old 4, new" {
 		t.Errorf("it shows %q", got)
 	}
+	// Who has no input at all is no terminal either.
+	stdout, stderr, err := run(t, "chat", "--data", server.data, "--address", server.address, "--user=2", "--to=1")
+	if err != nil || stdout != "" {
+		t.Errorf("without an input it shows %q: %v, %s", stdout, err, stderr)
+	}
 	server.stop()
 }
 
