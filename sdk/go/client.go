@@ -29,15 +29,16 @@ func (s State) String() string {
 	return [...]string{"idle", "connecting", "online", "closed"}[s]
 }
 
-// Client is one device of one user, connected for as long as it is not closed.
-//
-// One goroutine, the reader, lives as long as the client is connected or wants to
-// be: it connects, reads, keeps all times by the read deadline of the connection,
-// and connects again. What it alone touches needs no lock. Everything that callers
-// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
-// while holding it. The queue, the hooks and the journal have locks of their own,
-// taken after mu where both are held.
+// Client is one device of one user, connected for as long as it is not closed: when
+// its connection breaks it makes another one by itself. Whoever made it closes it.
 type Client struct {
+	// One goroutine, the reader, lives as long as the client is connected or wants to
+	// be: it connects, reads, keeps all times by the read deadline of the connection,
+	// and connects again. What it alone touches needs no lock. Everything that callers
+	// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
+	// while holding it. The queue, the hooks and the journal have locks of their own,
+	// taken after mu where both are held.
+
 	addrs  []string // shuffled
 	next   int      // of addrs, the one to be tried; the reader's
 	opts   options
@@ -134,10 +135,8 @@ func checkAddress(addr string) error {
 		return errors.New("gannet: an address is empty; it is host:port, or several of them with one comma between two")
 	}
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("gannet: address %q: %w", addr, err)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); host == "" || err != nil || n == 0 {
+	n, nerr := strconv.ParseUint(port, 10, 16)
+	if err != nil || host == "" || nerr != nil || n == 0 {
 		return fmt.Errorf("gannet: address %q is not host:port", addr)
 	}
 	return nil

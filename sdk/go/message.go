@@ -69,7 +69,7 @@ const (
 	ContentSystem Content = 6
 )
 
-// MaxBody is how many bytes the body of a message holds at most.
+// MaxBody is how many bytes the body of a message holds at most: 64 KiB.
 const MaxBody = protocol.MaxBody
 
 // Draft is a message to be sent.
@@ -133,10 +133,10 @@ type Receipt struct {
 type Conversation struct {
 	Target        Target
 	Head          uint64   // the highest seq
-	Delivered     uint64   // this user's cursors
-	Read          uint64   //
-	PeerDelivered uint64   // the other user's cursors, 0 unless it is a direct conversation
-	PeerRead      uint64   //
+	Delivered     uint64   // some device of this user has all up to this seq
+	Read          uint64   // this user has read all up to this seq
+	PeerDelivered uint64   // the same of the other user, 0 unless it is a direct conversation
+	PeerRead      uint64   // likewise
 	Unread        uint64   // messages by others after Read, as the server counts them
 	Last          *Message // the newest message, its body cut to a preview of 256 bytes; nil when there is none
 	LastSize      int      // bytes of the newest message's whole body

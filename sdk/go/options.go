@@ -70,7 +70,8 @@ func WithTokenSource(source func(ctx context.Context) (string, error)) Option {
 // WithDevice sets the device id, not 0. The default is the one in the Store,
 // else a random one, for this client alone: it begins after what some device of
 // the user has received. With an id of its own, or a Store, a client begins where
-// the device's own acks ended, so that it misses nothing. A user's device has one
+// the device's own acks ended, so that it misses nothing: a device that is new, as
+// with a new Store, gets all that the user was ever sent. A user's device has one
 // connection: a later login under the same id ends the earlier client with
 // CodeReplaced.
 func WithDevice(id uint64) Option {
