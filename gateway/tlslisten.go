@@ -86,6 +86,9 @@ type tlsConn struct {
 	proxied bool
 	gave    atomic.Bool // way, and is counted
 	read    []byte
+	record  record
+	session *session // nil before the end of the handshake
+	shaking int      // bytes that came before it
 }
 
 // admitted gets the connection its place; false: it is closed.
@@ -162,6 +165,7 @@ func (c *tlsConn) serve(config *tls.Config) {
 	t := &tlsTransport{conn: conn, gateway: g, peer: &c.place}
 	t.changed.L = &t.mu
 	s := &session{gateway: g, transport: t, place: &c.place}
+	c.session = s
 	defer s.end()
 	g.begin(s)
 	var carrying sync.WaitGroup
@@ -260,14 +264,24 @@ func (c *tlsConn) SetLinger(seconds int) error {
 	return nil
 }
 
-// Read reads what is below TLS.
-func (c *tlsConn) Read(p []byte) (int, error) {
-	if len(c.read) > 0 {
-		n := copy(p, c.read)
-		c.read = c.read[n:]
-		return n, nil
+// Read reads what is below TLS. It is called on the goroutine that brings input.
+func (c *tlsConn) Read(p []byte) (n int, err error) {
+	if c.session != nil {
+		c.session.chargeRecord(c.record.holds(p))
+	} else if c.shaking > handshakeBytes {
+		return 0, errLongHandshake
 	}
-	return c.Conn.Read(p)
+	if len(c.read) > 0 {
+		n = copy(p, c.read)
+		c.read = c.read[n:]
+	} else {
+		n, err = c.Conn.Read(p)
+	}
+	c.record.pass(p[:n])
+	if c.session == nil {
+		c.shaking += n
+	}
+	return n, err
 }
 
 func (l *tlsListener) refuse() { l.Listener.Close() }
