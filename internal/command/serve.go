@@ -37,6 +37,7 @@ type serveCmd struct {
 	ReadyFile    string `placeholder:"FILE" help:"Write the addresses and the process id to this file, as JSON, once clients can connect."`
 	Lanes        int    `placeholder:"N" help:"Write lanes; by default one for each core."`
 	OutboxMemory int    `default:"256" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
+	BegunMemory  int    `default:"64" placeholder:"MIB" help:"MiB that frames may hold in all that were begun and are not whole, records of TLS among them. Beyond it the ones that were begun longest ago end with busy."`
 	LogLevel     string `default:"info" enum:"debug,info,warn,error" help:"Least severe log line to print: debug, info, warn or error."`
 	LogFormat    string `default:"text" enum:"text,json" help:"How log lines are written: text (key=value) or json."`
 

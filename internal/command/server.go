@@ -146,7 +146,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Queues: queues, Server: identity[:], Logger: log,
 	}
 	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
-	toGateway.OutboxMemory = c.outboxMemory()
+	c.setMemory(&toGateway)
 	c.applyTo(&toGateway, &toLogic)
 	rules := logic.New(toLogic)
 	toGateway.Logic = rules
@@ -256,12 +256,13 @@ func (s *server) serveTLS(c *serveCmd, g *gateway.Gateway) error {
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
 }
 
-// outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
-func (c *serveCmd) outboxMemory() int64 {
+// setMemory gives the gateway its budgets, which are in bytes there, and where 0 is the
+// default.
+func (c *serveCmd) setMemory(g *gateway.Config) {
+	g.OutboxMemory, g.BegunMemory = int64(c.OutboxMemory)<<20, int64(c.BegunMemory)<<20
 	if c.OutboxMemory == 0 {
-		return -1
+		g.OutboxMemory = -1
 	}
-	return int64(c.OutboxMemory) << 20
 }
 
 func numbers(n int) []int {

@@ -17,6 +17,8 @@ func (c *serveCmd) check() error {
 		return fmt.Errorf("--min-free %d: it is a number of MiB, or 0 to take messages until the disk is full", c.MinFree)
 	case c.OutboxMemory < 0:
 		return fmt.Errorf("--outbox-memory %d: it is a number of MiB, or 0 to let nothing wait", c.OutboxMemory)
+	case c.BegunMemory < 1:
+		return fmt.Errorf("--begun-memory %d: it is a number of MiB, and without any nobody could send a frame in two parts", c.BegunMemory)
 	case c.LimitDevices < 0:
 		return fmt.Errorf("--limit-devices %d: it is a number of devices, or 0 for no limit", c.LimitDevices)
 	case c.LimitConversationDevices < 0:
