@@ -29,7 +29,7 @@ func TestHelpShowsDefaults(t *testing.T) {
 				continue
 			}
 			seen++
-			says, hidden := "--"+flag.Name+"="+flag.FormatPlaceHolder(), "Default: "+flag.Default+"."
+			says, hidden := "--"+flag.Name+"="+flag.FormatPlaceHolder(), "Default: "+flag.Default
 			_, own, found := strings.Cut(help, says)
 			own, _, _ = strings.Cut(own, "). --") // before the next flag
 			own, _, _ = strings.Cut(own, ". --")
