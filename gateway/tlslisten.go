@@ -73,6 +73,8 @@ func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
 	c.place.from = addressOf(conn.RemoteAddr())
 	if c.admitted() {
 		l.wg.Go(func() { c.serve(config) })
+	} else {
+		l.wg.Go(c.leave)
 	}
 	return true
 }
@@ -89,9 +91,10 @@ type tlsConn struct {
 	record  record
 	session *session // nil before the end of the handshake
 	shaking int      // bytes that came before it
+	told    bool     // CLOSE was said without TLS
 }
 
-// admitted gets the connection its place; false: it is closed.
+// admitted gets the connection its place; false: it has to leave.
 func (c *tlsConn) admitted() (in bool) {
 	g := c.gateway
 	defer func() {
@@ -101,7 +104,6 @@ func (c *tlsConn) admitted() (in bool) {
 		}
 		if !in {
 			g.places.leave(&c.place)
-			c.Close()
 		}
 	}()
 	g.counters.accepted.Add(1)
@@ -119,21 +121,6 @@ func (c *tlsConn) admitted() (in bool) {
 		})
 	}
 	return true
-}
-
-// sayClose says CLOSE without TLS, before the handshake: to make that would cost more than
-// anything that a refusal is there to spare. Nothing was written to the socket, so it takes
-// it at once.
-func (c *tlsConn) sayClose(code protocol.Code, retry uint32) {
-	tcp, ok := c.Conn.(*net.TCPConn)
-	if !ok {
-		return
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return // it is closed already
-	}
-	_ = raw.Control(func(fd uintptr) { sayClose(int(fd), code, retry) })
 }
 
 // giveWay ends a connection in its handshake, where a CLOSE would be read as part of it.
@@ -160,6 +147,7 @@ func (c *tlsConn) serve(config *tls.Config) {
 	}()
 	conn := tls.Server(c, config)
 	if !c.shakeHands(conn) {
+		c.leave()
 		return
 	}
 	t := &tlsTransport{conn: conn, gateway: g, peer: &c.place}
