@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"path/filepath"
@@ -195,6 +196,9 @@ func (s *server) holdData(dir string, log *slog.Logger) error {
 	}
 	if err := folder.Check(dir); err != nil {
 		return fmt.Errorf("the data folder is refused: %w", err)
+	}
+	if err := folder.Check(filepath.Join(dir, "db")); err != nil && !errors.Is(err, fs.ErrNotExist) { // also where others may pass through dir
+		return fmt.Errorf("the folder of messages is refused: %w", err)
 	}
 	if readable, err := folder.Readable(dir); err != nil {
 		return fmt.Errorf("cannot look at the data folder: %w", err)
