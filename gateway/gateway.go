@@ -80,6 +80,7 @@ type Gateway struct {
 	counters  counters
 	said      said
 	places    places
+	leaving   leaving
 	proxies   proxies
 	sessions  sessions
 	wheel     wheel

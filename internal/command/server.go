@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 
@@ -104,7 +105,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Queues: queues, Server: identity[:], Logger: log,
 	}
 	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
-	toGateway.OutboxMemory = c.outboxMemory()
+	c.setMemory(&toGateway)
 	c.applyTo(&toGateway, &toLogic)
 	rules := logic.New(toLogic)
 	toGateway.Logic = rules
@@ -145,6 +146,9 @@ func (s *server) holdData(dir string, log *slog.Logger) error {
 	}
 	if err := folder.Check(dir); err != nil {
 		return fmt.Errorf("the data folder is refused: %w", err)
+	}
+	if err := folder.Check(filepath.Join(dir, "db")); err != nil && !errors.Is(err, fs.ErrNotExist) { // also where others may pass through dir
+		return fmt.Errorf("the folder of messages is refused: %w", err)
 	}
 	if readable, err := folder.Readable(dir); err != nil {
 		return fmt.Errorf("cannot look at the data folder: %w", err)

@@ -1,11 +1,14 @@
 package command
 
 import (
+	"errors"
 	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"gannet/internal/folder"
 )
 
 // A server starts though it cannot write its process id, and says so.
@@ -23,6 +26,24 @@ func TestStartWithoutAProcessFile(t *testing.T) {
 		t.Errorf("it logs %q", lines.String())
 	}
 	if err := s.stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+// Messages that others may change are refused, in a data folder that they may only pass
+// through too.
+func TestFolderOfMessagesThatOthersMayChange(t *testing.T) {
+	dir := t.TempDir()
+	db := filepath.Join(dir, "db")
+	if err := firstError(os.Chmod(dir, 0o755), os.Mkdir(db, 0o700), os.Chmod(db, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+	var s server
+	log := slog.New(slog.DiscardHandler)
+	if err := s.holdData(dir, log); !errors.Is(err, folder.ErrUnsafe) || !strings.Contains(err.Error(), "chmod go-w "+db) {
+		t.Errorf("it is taken: %v", err)
+	}
+	if err := firstError(os.Chmod(db, 0o755), s.holdData(dir, log), s.stop()); err != nil {
 		t.Error(err)
 	}
 }
