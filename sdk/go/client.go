@@ -24,7 +24,11 @@ const (
 
 // String names the state.
 func (s State) String() string {
-	return [...]string{"idle", "connecting", "online", "closed"}[s]
+	names := [...]string{"idle", "connecting", "online", "closed"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("state %d", int32(s))
+	}
+	return names[s]
 }
 
 // Client is one device of one user, connected for as long as it is not closed.

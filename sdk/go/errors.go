@@ -27,9 +27,9 @@ var (
 	// allows were on their way: the message was not taken.
 	ErrWindow = errors.New("gannet: the window is full")
 
-	// ErrID says that Draft.ID is not above all ids that this client has used: the
-	// message was not taken.
-	ErrID = errors.New("gannet: the id is not above those before it")
+	// ErrID says that Draft.ID is above MaxID, or not above all ids that this client
+	// has used: the message was not taken.
+	ErrID = errors.New("gannet: the id cannot be used")
 
 	// ErrReceiving says that something else receives already: another loop over
 	// Messages, or Handler.Message.

@@ -93,9 +93,13 @@ func WithPlatform(p Platform) Option {
 
 // WithStore lets the messages that are not acked, outcomes that nobody has heard,
 // what was received and read, and the device id survive a restart. The client does
-// not close the store.
+// not close the store. A nil Store is none; a nil *FileStore is refused, because an app
+// that wants a store and has none would lose what it trusts to it.
 func WithStore(s Store) Option {
 	return func(o *options) error {
+		if f, ok := s.(*FileStore); ok && f == nil {
+			return errors.New("gannet: the FileStore is nil")
+		}
 		o.store = s
 		return nil
 	}

@@ -24,12 +24,28 @@ func (c *Client) Send(ctx context.Context, to Target, d Draft) (Ack, error) {
 		calls.Put(call)
 		return Ack{}, err
 	}
+	r, err := outcomeOr(ctx, call.result)
+	if err != nil {
+		return Ack{}, err // the call is still going to be answered: not reused
+	}
+	calls.Put(call)
+	return r.ack, r.err
+}
+
+// outcomeOr waits for an outcome until ctx ends. One that is there goes before the end
+// of ctx: of both at once the outcome is what the app must hear.
+func outcomeOr[T any](ctx context.Context, outcome <-chan T) (T, error) {
 	select {
-	case r := <-call.result:
-		calls.Put(call)
-		return r.ack, r.err
+	case v := <-outcome:
+		return v, nil
 	case <-ctx.Done():
-		return Ack{}, ctx.Err() // the call is still going to be answered: not reused
+	}
+	select {
+	case v := <-outcome:
+		return v, nil
+	default:
+		var none T
+		return none, ctx.Err()
 	}
 }
 
@@ -79,16 +95,15 @@ func (s *Sending) Done() <-chan struct{} {
 }
 
 // Wait gives the outcome, as Send does, or the error of ctx when that ends first.
-// It may be called any number of times.
+// It may be called any number of times, and gives an outcome that is known also when
+// ctx has ended.
 func (s *Sending) Wait(ctx context.Context) (Ack, error) {
-	select {
-	case <-s.Done():
-		s.client.mu.Lock()
-		defer s.client.mu.Unlock()
-		return s.ack, s.err
-	case <-ctx.Done():
-		return Ack{}, ctx.Err()
+	if _, err := outcomeOr(ctx, s.Done()); err != nil {
+		return Ack{}, err
 	}
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	return s.ack, s.err
 }
 
 // call is a caller of Send who waits.
@@ -205,6 +220,8 @@ func (c *Client) mayTake(to Target, d Draft) (uint64, error) {
 		return 0, &Error{Code: CodeBodyTooLarge}
 	case to.Kind != KindDirect && to.Kind != KindGroup || to.ID == 0:
 		return 0, &Error{Code: CodeBadTarget, Text: to.String() + " cannot be written to"}
+	case d.ID > MaxID:
+		return 0, fmt.Errorf("%w: %d is above MaxID", ErrID, d.ID)
 	case d.ID != 0 && d.ID <= c.out.lastID:
 		return 0, fmt.Errorf("%w: %d follows %d", ErrID, d.ID, c.out.lastID)
 	case d.ID != 0:
