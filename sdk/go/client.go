@@ -72,6 +72,7 @@ type Client struct {
 	lastFail error // why the last attempt or connection ended
 	err      error // why it stopped for good
 	closeErr error // what Close returns
+	fate     error // of what was not acked when the client ended; nil before
 
 	journal journal
 	queue   queue // messages for Messages or Handler.Message

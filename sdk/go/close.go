@@ -76,8 +76,11 @@ func (c *Client) finish(why error) {
 	if len(left) > 0 {
 		c.closeErr = fmt.Errorf("gannet: closed with %d messages not acked: %w", len(left), why)
 	}
+	c.fate = fate
 	for i := range left {
-		left[i].settle(Ack{}, fate)
+		if left[i].id <= c.out.stable { // the others wait for the disk; see take
+			left[i].settle(Ack{}, fate)
+		}
 	}
 	requests := c.requests
 	c.requests = nil

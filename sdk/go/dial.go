@@ -42,11 +42,11 @@ func (c *Client) remember() error {
 	}
 	if c.device != s.device {
 		err := j.append(record{kind: recordDevice, id: c.device})
-		if err == nil {
-			err = j.sync()
-		}
 		if err != nil {
 			return err
+		}
+		if err := j.sync(); err != nil {
+			return storeFailed(err)
 		}
 	}
 	c.user.Store(s.user)

@@ -36,8 +36,15 @@ var (
 	ErrReceiving = errors.New("gannet: messages are being received already")
 
 	// ErrStore says that the Store failed, or does not have the records of a client.
-	// What it wraps says more.
+	// A message for which it is the answer was not taken. What it wraps says more.
 	ErrStore = errors.New("gannet: store")
+
+	// ErrUncertain says that the Store failed after it was given a message and before
+	// the message was on disk. This client does not send it; the next client with that
+	// Store sends it if the Store has it after all, and tells its outcome then. An app
+	// that repeats it uses the same Draft.ID with that next client: either ErrID says
+	// that the store had it, or it was not there.
+	ErrUncertain = errors.New("gannet: the store failed; whether the message will be sent is unknown")
 )
 
 // Error is what the server answered, or why it ended the connection. It wraps

@@ -274,7 +274,7 @@ func TestSendFailsWhenTheStoreDoes(t *testing.T) {
 	fail := false
 	alice := join(t, s, 1, WithStore(failingStore{openStore(t, t.TempDir()), &fail}))
 	fail = true
-	if _, err := alice.Send(testContext(t), User(2), Text("x")); !errors.Is(err, errNoDisk) || !errors.Is(err, ErrStore) {
+	if _, err := alice.Send(testContext(t), User(2), Text("x")); !errors.Is(err, errNoDisk) || !errors.Is(err, ErrUncertain) {
 		t.Errorf("Send: %v", err)
 	}
 	if err := alice.Close(testContext(t)); err != nil {

@@ -75,11 +75,16 @@ const (
 	// EventEnded says that the client is closed for good. It is the last event.
 	// Err is what Err gives: nil after a Close.
 	EventEnded EventKind = 6
+
+	// EventStoreFailed says that the Store failed, and why. It comes once. The client
+	// takes nothing more to send and notes nothing more in the store, so what is
+	// received and heard from now on comes again to the next client with that Store.
+	EventStoreFailed EventKind = 7
 )
 
 // String names the kind in a word or two.
 func (k EventKind) String() string {
-	names := [...]string{"", "connected", "caught up", "lost", "failed", "held", "ended"}
+	names := [...]string{"", "connected", "caught up", "lost", "failed", "held", "ended", "store failed"}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("event %d", uint8(k))
 	}
@@ -89,7 +94,7 @@ func (k EventKind) String() string {
 // Event is something that happened to the connection.
 type Event struct {
 	Kind    EventKind
-	Address string        // of the server
-	Err     error         // the reason of lost, failed, held and ended
+	Address string        // of the server; empty with ended and store failed
+	Err     error         // the reason of lost, failed, held, ended and store failed
 	Wait    time.Duration // with lost and failed before the next attempt, with held before messages go out again
 }

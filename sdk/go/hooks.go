@@ -146,8 +146,23 @@ func (c *Client) logEvent(e Event) {
 		c.inform(e.Kind.String(), "address", e.Address, "user", c.User(), "device", c.device)
 	case EventEnded:
 		c.inform(e.Kind.String(), "reason", e.Err)
+	case EventStoreFailed:
+		c.warn(e.Kind.String(), "reason", e.Err)
 	default:
 		c.warn(e.Kind.String(), "address", e.Address, "reason", e.Err, "wait", e.Wait)
+	}
+}
+
+// heedStore tells the app that the store has failed: an event for the first time, and a
+// line in the log each second in which something could not be written. The caller
+// holds no lock.
+func (c *Client) heedStore() {
+	switch err, first := c.journal.news(time.Now()); {
+	case err == nil:
+	case first:
+		c.tellEvent(Event{Kind: EventStoreFailed, Err: err})
+	default:
+		c.warn(EventStoreFailed.String(), "reason", err)
 	}
 }
 
@@ -242,6 +257,7 @@ func (c *Client) hearOutcomes(outcomes []told) {
 			c.journal.forget(o.ID)
 		}
 	}
+	c.heedStore()
 	c.mu.Lock()
 	c.out.unheard -= len(outcomes)
 	c.out.grant()
@@ -290,6 +306,7 @@ func (c *Client) took(item queued, more bool) (next queued, ok bool) {
 	seq, poke, next, ok := c.queue.take(item, more)
 	if c.opts.store != nil {
 		c.journal.received(item.conversation.target, seq)
+		c.heedStore()
 	}
 	if poke {
 		c.poke()

@@ -8,6 +8,8 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // minRewrite is the size in bytes below which rewriting a store is not worth it.
@@ -18,13 +20,17 @@ const minRewrite = 1 << 20
 type journal struct {
 	store Store // nil: none
 
+	failures atomic.Uint64 // what could not be written
+
 	mu    sync.Mutex
 	saved saved
-	err   error    // the first failure
-	size  int      // bytes of the records in the store
-	limit int      // size at which they are rewritten
-	buf   []byte   // reused
-	list  [][]byte // reused
+	err   error     // the first failure
+	told  uint64    // of failures
+	at    time.Time // when they were told
+	size  int       // bytes of the records in the store
+	limit int       // size at which they are rewritten
+	buf   []byte    // reused
+	list  [][]byte  // reused
 }
 
 // saved is what the records of a store say.
@@ -60,11 +66,13 @@ func (j *journal) load(store Store) error {
 		return j.saved.add(b)
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
+		return storeFailed(err)
 	}
 	j.limit = max(minRewrite, 2*j.size)
 	return nil
 }
+
+func storeFailed(err error) error { return fmt.Errorf("%w: %w", ErrStore, err) }
 
 // add takes in a record of a store.
 func (s *saved) add(b []byte) error {
@@ -157,28 +165,56 @@ func settled(o Outcome) record {
 	return r
 }
 
-// append writes records without waiting for the disk.
+// append writes records without waiting for the disk. When it fails the last of them
+// is not in the store; a rewrite that fails after it is the failure of what comes next.
 func (j *journal) append(records ...record) error {
-	if j.store == nil {
+	if j.store == nil || len(records) == 0 {
 		return nil
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
 	if j.err != nil {
+		j.failures.Add(1)
 		return j.err
 	}
 	list := j.encode(records)
 	if err := j.store.Append(list...); err != nil {
-		j.err = fmt.Errorf("%w: %w", ErrStore, err)
-		return j.err
+		return j.fail(err)
 	}
 	for i := range records {
 		j.saved.apply(&records[i])
 	}
 	if j.size >= j.limit {
-		j.err = j.rewrite()
+		if err := j.rewrite(); err != nil {
+			j.fail(err)
+		}
+	}
+	return nil
+}
+
+// fail notes a failure and gives the first one. The caller holds mu.
+func (j *journal) fail(err error) error {
+	j.failures.Add(1)
+	if j.err == nil {
+		j.err = storeFailed(err)
 	}
 	return j.err
+}
+
+// news gives the failure of the store if there was one that nobody has told of, at most
+// once a second; first says that it is the first time.
+func (j *journal) news(now time.Time) (err error, first bool) {
+	if j.failures.Load() == 0 {
+		return nil, false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := j.failures.Load()
+	if first = j.told == 0; n == j.told || !first && now.Sub(j.at) < time.Second {
+		return nil, false
+	}
+	j.told, j.at = n, now
+	return j.err, first
 }
 
 // encode gives the records as bytes that hold until the next call, and counts
@@ -205,27 +241,22 @@ func (j *journal) rewrite() error {
 	j.limit = max(minRewrite, 2*j.size)
 	err := j.store.Rewrite(list...)
 	j.buf, j.list = nil, nil
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	return nil
+	return err
 }
 
-// sync returns once what was appended is durable.
+// sync returns once what was appended is durable, or with the error of the store: then
+// what was appended may be there after a restart or not.
 func (j *journal) sync() error {
 	if j.store == nil {
 		return nil
 	}
 	err := j.store.Sync()
-	if err == nil {
-		return nil
+	if err != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.fail(err)
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.err == nil {
-		j.err = fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	return j.err
+	return err
 }
 
 // received notes how far the app is in a conversation.
@@ -260,5 +291,8 @@ func (j *journal) own(user, device uint64, server string) error {
 	if err := j.append(record{kind: recordOwner, id: user, text: server}); err != nil {
 		return err
 	}
-	return j.sync()
+	if err := j.sync(); err != nil {
+		return storeFailed(err)
+	}
+	return nil
 }

@@ -37,6 +37,7 @@ type readMark struct {
 // head counts as the head, and a lower one than before does nothing. It fails with
 // ErrClosed or ErrStore.
 func (c *Client) MarkRead(conversation Target, seq uint64) error {
+	defer c.heedStore()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {

@@ -16,12 +16,14 @@ import (
 // Post.
 //
 // The error is an *Error when the server refused the message for good. It wraps
-// ErrClosed, ErrWindow, ErrID or ErrStore when the message was not taken, and
-// ErrKept or ErrAbandoned when the client closed before the ack.
+// ErrClosed, ErrWindow, ErrID or ErrStore when the message was not taken,
+// ErrUncertain when nobody knows whether the Store keeps it, and ErrKept or
+// ErrAbandoned when the client closed before the ack.
 func (c *Client) Send(ctx context.Context, to Target, d Draft) (Ack, error) {
 	call := calls.Get().(*call)
 	if _, err := c.take(ctx, to, d, outgoing{call: call}); err != nil {
 		calls.Put(call)
+		c.heedStore()
 		return Ack{}, err
 	}
 	r, err := outcomeOr(ctx, call.result)
@@ -52,11 +54,12 @@ func outcomeOr[T any](ctx context.Context, outcome <-chan T) (T, error) {
 // Post takes a message and returns at once with a handle on it: the client sends
 // it, also when it is not connected at the moment. Post waits until ctx ends for
 // room in the window, and with a Store until the message is on disk. Its errors are
-// those of Send that say that the message was not taken.
+// those of Send that say that the message was not taken, and ErrUncertain.
 func (c *Client) Post(ctx context.Context, to Target, d Draft) (*Sending, error) {
 	s := &Sending{client: c}
 	id, err := c.take(ctx, to, d, outgoing{sending: s})
 	if err != nil {
+		c.heedStore()
 		return nil, err
 	}
 	s.id = id
@@ -196,16 +199,19 @@ func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint
 	c.mu.Unlock()
 	err = c.journal.sync()
 	c.mu.Lock()
-	if err != nil {
-		// The message may have gone out with a later one whose Sync succeeded,
-		// or been answered already: then it counts as taken.
-		if i := o.find(id); i >= 0 && o.entries[i].state == held && id > o.stable {
+	switch {
+	case id <= o.stable: // on disk with a later one, and settled if the client has ended
+		return id, nil
+	case err != nil:
+		if i := o.find(id); i >= 0 {
 			o.remove(i)
-			return 0, err
 		}
+		return 0, fmt.Errorf("%w: message %d: %w", ErrUncertain, id, err)
+	case c.fate != nil: // the client has ended and left the message to who takes it
+		e.settle(Ack{}, c.fate)
 		return id, nil
 	}
-	o.stable = max(o.stable, id)
+	o.stable = id
 	c.pump(e.sending == nil || !c.isHook(ctx))
 	return id, nil
 }
