@@ -85,7 +85,9 @@ type Client struct {
 }
 
 // New makes a client that is not connected. It checks the address and options and
-// loads the Store. Messages may be sent already: they wait for Connect.
+// loads the Store, which it refuses with an *OwnerError when it knows that it is
+// somebody else's. Messages may be sent already: they wait for the first login, which
+// shows whose they are; see WithUser and ErrDropped.
 //
 // addr is the host:port of the server, or several of them with commas between,
 // all of one server: they are tried in random order. token is what the server's
@@ -119,6 +121,7 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 	rand.Shuffle(len(c.addrs), func(i, k int) { c.addrs[i], c.addrs[k] = c.addrs[k], c.addrs[i] })
 	c.queue.init()
 	c.hooks.init(&c.queue, o.handler.Message != nil)
+	c.journal.mine = claimOf(&c.opts, token, c.addrs)
 	if err := c.remember(); err != nil {
 		return nil, err
 	}
@@ -196,7 +199,7 @@ func (c *Client) Connect(ctx context.Context) error {
 }
 
 // User gives the user whom the token names, 0 before the first login unless the
-// Store knows.
+// Store or WithUser says.
 func (c *Client) User() uint64 { return c.user.Load() }
 
 // Device gives the device id.

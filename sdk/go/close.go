@@ -69,6 +69,11 @@ func (c *Client) finish(why error) {
 	if c.journal.store != nil {
 		fate = ErrKept
 	}
+	var owner *OwnerError
+	dropped := c.journal.unclaim(errors.As(stopped, &owner))
+	if dropped {
+		fate = ErrDropped
+	}
 	if stopped != nil {
 		fate = fmt.Errorf("%w: %w", fate, stopped)
 	}
@@ -92,9 +97,14 @@ func (c *Client) finish(why error) {
 	c.mu.Unlock()
 
 	c.end(ErrClosed)
-	if c.opts.handler.Outcome != nil && c.journal.store == nil {
+	if dropped {
+		c.journal.sync() // else they are dropped by the next login
+	}
+	if c.opts.handler.Outcome != nil && (c.journal.store == nil || dropped) {
 		for _, e := range left {
-			c.tellOutcome(Outcome{ID: e.id, To: e.target, Err: fate}, false)
+			if e.id > c.out.born { // the others are still in the store
+				c.tellOutcome(Outcome{ID: e.id, To: e.target, Err: fate}, false)
+			}
 		}
 	}
 	for _, r := range requests {

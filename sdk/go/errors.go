@@ -15,13 +15,18 @@ var (
 	ErrClosed = errors.New("gannet: the client is closed")
 
 	// ErrKept says that the client closed before a message was acked. The Store
-	// keeps the message, the next client with that Store sends it under the same
-	// id, and its outcome is told by Handler.Outcome then.
+	// keeps the message, the next client of that user with that Store sends it under
+	// the same id, and its outcome is told by Handler.Outcome then.
 	ErrKept = errors.New("gannet: the client closed before the ack; the message is kept and will be sent")
 
 	// ErrAbandoned says that the client closed before a message was acked, and
 	// that no Store keeps it: it may have arrived or not.
 	ErrAbandoned = errors.New("gannet: the client closed before the ack; whether the message arrived is unknown")
+
+	// ErrDropped says that a message was taken before the client's first login, and
+	// that nobody sends it: the login was that of another user or server than the
+	// Store's, or there was none and the client had not said whose it is, see WithUser.
+	ErrDropped = errors.New("gannet: the message was dropped: it was taken before a login that did not come or was another's")
 
 	// ErrWindow says that a context ended while as many messages as WithWindow
 	// allows were on their way: the message was not taken.

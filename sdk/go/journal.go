@@ -3,7 +3,6 @@ package gannet
 import (
 	"bytes"
 	"cmp"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
@@ -19,18 +18,20 @@ const minRewrite = 1 << 20
 // remembers nothing.
 type journal struct {
 	store Store // nil: none
+	mine  claim // of this client
 
 	failures atomic.Uint64 // what could not be written
 
-	mu    sync.Mutex
-	saved saved
-	err   error     // the first failure
-	told  uint64    // of failures
-	at    time.Time // when they were told
-	size  int       // bytes of the records in the store
-	limit int       // size at which they are rewritten
-	buf   []byte    // reused
-	list  [][]byte  // reused
+	mu             sync.Mutex
+	saved          saved
+	bound, claimed bool      // this client has been logged in; its claim is in the store
+	err            error     // the first failure
+	told           uint64    // of failures
+	at             time.Time // when they were told
+	size           int       // bytes of the records in the store
+	limit          int       // size at which they are rewritten
+	buf            []byte    // reused
+	list           [][]byte  // reused
 }
 
 // saved is what the records of a store say.
@@ -43,7 +44,9 @@ type saved struct {
 	received map[Target]uint64
 	reads    map[Target]uint64 // to be told to the server
 	taken    []keptMessage     // in rising order of id
-	optional [][]byte          // records of kinds that this client does not know
+	claim    *claim            // of the client that was given something last, if it has not been logged in
+	loose    []looseMark
+	optional [][]byte // records of kinds that this client does not know
 }
 
 // keptMessage is a message that was taken and of which its sender has not heard.
@@ -52,6 +55,7 @@ type keptMessage struct {
 	target  Target
 	draft   Draft
 	settled *Outcome // nil: not answered yet
+	claim   *claim   // under which it was taken; nil: it is the owner's
 }
 
 // load reads the store.
@@ -82,7 +86,7 @@ func (s *saved) add(b []byte) error {
 	if kind := recordKind(b[0]); kind >= optionalKinds {
 		s.optional = append(s.optional, bytes.Clone(b))
 		return nil
-	} else if kind == 0 || kind > recordReadDone {
+	} else if kind == 0 || kind > recordUnclaim {
 		return fmt.Errorf("a record of kind %d, which this version does not know: the store was written by a younger one, or is not a client's", kind)
 	}
 	var r record
@@ -99,6 +103,11 @@ func (s *saved) apply(r *record) {
 		s.device = r.id
 	case recordOwner:
 		s.user, s.server = r.id, r.text
+		s.decide()
+	case recordClaim:
+		s.claim = &claim{r.id, r.text}
+	case recordUnclaim:
+		s.drop()
 	case recordLastID:
 		s.lastID = r.id
 	case recordPosition:
@@ -107,7 +116,7 @@ func (s *saved) apply(r *record) {
 		s.received[r.target] = max(s.received[r.target], r.seq)
 	case recordTaken:
 		s.lastID = max(s.lastID, r.id)
-		s.taken = append(s.taken, keptMessage{id: r.id, target: r.target, draft: r.draft})
+		s.taken = append(s.taken, keptMessage{id: r.id, target: r.target, draft: r.draft, claim: s.claim})
 	case recordSettled:
 		if i, found := s.find(r.id); found {
 			k := &s.taken[i]
@@ -119,6 +128,10 @@ func (s *saved) apply(r *record) {
 			s.taken = slices.Delete(s.taken, i, i+1)
 		}
 	case recordRead:
+		if s.claim != nil {
+			s.loose = append(s.loose, looseMark{r.target, r.seq, s.claim})
+			return
+		}
 		s.reads[r.target] = max(s.reads[r.target], r.seq)
 	case recordReadDone:
 		if s.reads[r.target] <= r.seq {
@@ -143,11 +156,26 @@ func (s *saved) records() []record {
 	for target, seq := range s.reads {
 		list = append(list, record{kind: recordRead, target: target, seq: seq})
 	}
-	for _, k := range s.taken {
-		list = append(list, record{kind: recordTaken, id: k.id, target: k.target, draft: k.draft})
-		if k.settled != nil {
-			list = append(list, settled(*k.settled))
+	taken := func(claim *claim) {
+		for _, k := range s.taken {
+			if k.claim != claim {
+				continue
+			}
+			list = append(list, record{kind: recordTaken, id: k.id, target: k.target, draft: k.draft})
+			if k.settled != nil {
+				list = append(list, settled(*k.settled))
+			}
 		}
+	}
+	taken(nil)
+	for _, claim := range s.claims() {
+		list = append(list, record{kind: recordClaim, id: claim.user, text: claim.server})
+		for _, m := range s.loose {
+			if m.claim == claim {
+				list = append(list, record{kind: recordRead, target: m.target, seq: m.seq})
+			}
+		}
+		taken(claim)
 	}
 	// The highest id may be above that of the last message.
 	return append(list, record{kind: recordLastID, id: s.lastID}, record{kind: recordPosition, id: s.position})
@@ -157,7 +185,9 @@ func (s *saved) records() []record {
 func settled(o Outcome) record {
 	r := record{kind: recordSettled, id: o.ID, seq: o.Ack.Seq}
 	var e *Error
-	if errors.As(o.Err, &e) {
+	if errors.Is(o.Err, ErrDropped) {
+		r.code = codeDropped
+	} else if errors.As(o.Err, &e) {
 		r.code, r.text = e.Code, e.Text
 	} else {
 		r.time = uint64(o.Ack.Time.UnixMilli())
@@ -173,6 +203,11 @@ func (j *journal) append(records ...record) error {
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.write(records...)
+}
+
+// write is append for who holds mu.
+func (j *journal) write(records ...record) error {
 	if j.err != nil {
 		j.failures.Add(1)
 		return j.err
@@ -266,33 +301,3 @@ func (j *journal) received(target Target, seq uint64) {
 
 // forget notes that nobody needs to hear of a message any more.
 func (j *journal) forget(id uint64) { j.append(record{kind: recordForgot, id: id}) }
-
-// owner gives whom the store belongs to.
-func (j *journal) owner() Owner {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return Owner{User: j.saved.user, Device: j.saved.device, Server: hex.EncodeToString([]byte(j.saved.server))}
-}
-
-// own makes the store that of a user on a server, or says whose it is.
-func (j *journal) own(user, device uint64, server string) error {
-	if j.store == nil {
-		return nil
-	}
-	have := j.owner()
-	given := Owner{User: user, Device: device, Server: hex.EncodeToString([]byte(server))}
-	if have.User != 0 && have.User != user || have.Server != "" && server != "" && have.Server != given.Server {
-		return &OwnerError{Kept: have, Given: given}
-	}
-	if have.User == user && (have.Server == given.Server || server == "") {
-		return nil
-	}
-	// On disk before anything is sent: what is in the store belongs to this user.
-	if err := j.append(record{kind: recordOwner, id: user, text: server}); err != nil {
-		return err
-	}
-	if err := j.sync(); err != nil {
-		return storeFailed(err)
-	}
-	return nil
-}

@@ -17,8 +17,8 @@ import (
 //
 // The error is an *Error when the server refused the message for good. It wraps
 // ErrClosed, ErrWindow, ErrID or ErrStore when the message was not taken,
-// ErrUncertain when nobody knows whether the Store keeps it, and ErrKept or
-// ErrAbandoned when the client closed before the ack.
+// ErrUncertain when nobody knows whether the Store keeps it, ErrKept or ErrAbandoned
+// when the client closed before the ack, and ErrDropped when it ended before a login.
 func (c *Client) Send(ctx context.Context, to Target, d Draft) (Ack, error) {
 	call := calls.Get().(*call)
 	if _, err := c.take(ctx, to, d, outgoing{call: call}); err != nil {
@@ -183,7 +183,7 @@ func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint
 	}
 	id, err := c.mayTake(to, d)
 	if err == nil && c.journal.store != nil {
-		err = c.journal.append(record{kind: recordTaken, id: id, target: to, draft: d})
+		err = c.journal.take(record{kind: recordTaken, id: id, target: to, draft: d})
 	}
 	if err != nil {
 		o.grant()
