@@ -62,7 +62,7 @@ type Client struct {
 	mu       sync.Mutex
 	started  bool // the reader runs or has run
 	closing  bool
-	hasty    bool // Close was called by a hook: it does not wait for that one
+	hasty    bool // Close was called by a hook or a loop: it waits for none
 	wire     writer
 	out      pending
 	reads    reads
@@ -80,6 +80,7 @@ type Client struct {
 
 	in    input     // the reader's
 	inbox inbox     // the reader's
+	told  []told    // the reader's: outcomes to be handed over
 	link  link      // the reader's
 	due   deadlines // the reader's
 }

@@ -119,6 +119,9 @@ func (c *Client) beat() error {
 		c.wire.shrink()
 		c.out.shrink()
 		c.queue.shrink()
+		if len(c.told) == 0 {
+			c.told = nil
+		}
 		c.shrinkHooks()
 		c.wire.pending = protocol.AppendEmpty(c.wire.pending, protocol.TypePing, c.numbers.next())
 		c.link.pinged = now

@@ -8,16 +8,21 @@ import (
 
 // Close takes nothing more, and waits until ctx ends for what was taken: messages
 // until they are acked, read marks until they are durable, outcomes until their
-// hook has heard them, and the hook that is running. Then it ends everything. When
+// hook has heard them, and the hook or the body of a loop over Messages that is
+// running, whose message counts as received. Then it ends everything. When
 // ctx ends it waits for nothing more, not even for a hook. It returns nil when
 // all messages were acked, otherwise why not; a second Close returns the same.
 //
-// A hook may call Close with the context that it got; it does not wait for itself
-// then.
+// A hook and the body of a loop may call Close, also with a context of their own: it
+// waits for none of them then, and the message at hand does not count as received
+// unless the server knows it already. A goroutine that a hook or a body waits for may
+// not, because each would wait for the other until ctx ends.
 func (c *Client) Close(ctx context.Context) error {
-	inHook := c.isHook(ctx)
+	me := goroutineID()
+	inHook := c.isHook(ctx) || me != 0 && c.hooks.runner.Load() == me
+	hasty := inHook || c.queue.loops(me)
 	c.mu.Lock()
-	c.hasty = c.hasty || inHook
+	c.hasty = c.hasty || hasty
 	c.stopTaking()
 	begun := c.started
 	c.started = true
@@ -103,7 +108,7 @@ func (c *Client) finish(why error) {
 	if c.opts.handler.Outcome != nil && (c.journal.store == nil || dropped) {
 		for _, e := range left {
 			if e.id > c.out.born { // the others are still in the store
-				c.tellOutcome(Outcome{ID: e.id, To: e.target, Err: fate}, false)
+				c.tellOutcomes(told{Outcome{ID: e.id, To: e.target, Err: fate}, false})
 			}
 		}
 	}

@@ -85,8 +85,10 @@ func (c *Client) begin() {
 // what came of it.
 func (c *Client) turn() error {
 	err := c.frames()
+	c.handOver()
 	if err == nil {
 		err = c.tick()
+		c.handOver()
 	}
 	c.corked.Store(false)
 	if err != nil {

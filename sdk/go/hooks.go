@@ -32,7 +32,8 @@ type hooks struct {
 	wake   chan struct{} // holds one token when there is something to do
 	ended  chan struct{} // closed when no hook will be called any more
 
-	up atomic.Bool // running, for who puts messages
+	up     atomic.Bool   // running, for who puts messages
+	runner atomic.Uint64 // the goroutine that calls hooks; 0: there is none
 
 	mu       sync.Mutex
 	outcomes []told
@@ -97,11 +98,28 @@ func (h *hooks) signal() {
 	}
 }
 
-// tellOutcome hands an outcome over. The caller has counted it in pending.unheard.
-func (c *Client) tellOutcome(o Outcome, kept bool) {
+// tellOutcomes hands outcomes over. The caller has counted them in pending.unheard.
+func (c *Client) tellOutcomes(list ...told) {
 	c.hooks.mu.Lock()
-	c.hooks.outcomes = append(c.hooks.outcomes, told{o, kept})
+	c.hooks.outcomes = append(c.hooks.outcomes, list...)
 	c.rouse()
+}
+
+// handOver gives the hooks what the reader has for them: the outcomes and messages of a
+// read in one piece each, for which they are woken once.
+func (c *Client) handOver() {
+	if len(c.told) > 0 {
+		c.tellOutcomes(c.told...)
+		clear(c.told)
+		c.told = c.told[:0]
+	}
+	q := &c.queue
+	if len(q.fresh) > 0 {
+		q.pour()
+	}
+	if q.tell() && c.hooks.messages && !c.hooks.up.Load() {
+		c.notify()
+	}
 }
 
 // tellReceipt hands a receipt over. When many wait, it takes the place of an older
@@ -199,6 +217,10 @@ func (c *Client) callHooks() {
 	var outcomes []told
 	var receipts []Receipt
 	var events []Event
+	var run []queued
+	me := goroutineID()
+	h.runner.Store(me)
+	defer h.runner.CompareAndSwap(me, 0) // the next one may have begun
 	for {
 		h.mu.Lock()
 		h.asleep = false
@@ -217,7 +239,7 @@ func (c *Client) callHooks() {
 		clear(outcomes)
 		clear(receipts)
 		clear(events)
-		if len(outcomes)+len(receipts)+len(events) > 0 || h.messages && c.hearMessages() {
+		if len(outcomes)+len(receipts)+len(events) > 0 || h.messages && c.hearMessages(&run) {
 			continue
 		}
 		if last {
@@ -262,54 +284,4 @@ func (c *Client) hearOutcomes(outcomes []told) {
 	c.out.unheard -= len(outcomes)
 	c.out.grant()
 	c.mu.Unlock()
-}
-
-// maxRun is how many messages are handed over before others of the hooks have their
-// turn.
-const maxRun = 32
-
-// hearMessages hands the oldest messages to their hook; false says that there are none.
-func (c *Client) hearMessages() bool {
-	if c.quitting() {
-		return false
-	}
-	item, ok := c.queue.begin()
-	if !ok {
-		return false
-	}
-	for n := 1; ok; n++ {
-		if err := c.opts.handler.Message(c.hooks.life, c, item.message); err != nil {
-			pause := c.queue.refuse(item)
-			c.warn("the app refused a message", "conversation", item.message.Conversation, "seq", item.message.Seq, "reason", err, "again in", pause)
-			c.poke()
-			return true
-		}
-		item, ok = c.took(item, n < maxRun && !c.quitting())
-	}
-	if c.quitting() { // Close waits for the hook
-		c.poke()
-	}
-	return true
-}
-
-func (c *Client) quitting() bool {
-	select {
-	case <-c.quit:
-		return true
-	default:
-		return false
-	}
-}
-
-// took notes that the app has received a message, and with more begins the next one.
-func (c *Client) took(item queued, more bool) (next queued, ok bool) {
-	seq, poke, next, ok := c.queue.take(item, more)
-	if c.opts.store != nil {
-		c.journal.received(item.conversation.target, seq)
-		c.heedStore()
-	}
-	if poke {
-		c.poke()
-	}
-	return next, ok
 }

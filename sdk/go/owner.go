@@ -140,7 +140,7 @@ func (c *Client) tellKept() {
 		c.mu.Lock()
 		c.out.unheard++
 		c.mu.Unlock()
-		c.tellOutcome(o, true)
+		c.tellOutcomes(told{o, true})
 	}
 }
 

@@ -128,14 +128,24 @@ func (c *Client) deliver(v *conversation, m *protocol.Message) bool {
 
 // hand puts a message where the app takes it.
 func (c *Client) hand(v *conversation, m Message) bool {
-	if !c.queue.put(v, m) && (!c.queue.await(v, len(m.Body), c.life) || !c.queue.put(v, m)) {
-		c.lag(v)
-		return false
+	q := &c.queue
+	if len(q.fresh) >= maxFresh {
+		c.handOver()
 	}
-	if c.hooks.messages && !c.hooks.up.Load() {
-		c.notify()
+	if q.put(v, m) {
+		return true
 	}
-	return true
+	c.handOver()
+	if q.pour(); q.put(v, m) {
+		return true
+	}
+	if q.await(v, len(m.Body), c.life) {
+		if q.pour(); q.put(v, m) {
+			return true
+		}
+	}
+	c.lag(v)
+	return false
 }
 
 // lag stops taking what arrives in a conversation until the app has caught up;

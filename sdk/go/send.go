@@ -295,7 +295,7 @@ func (c *Client) settled(o Outcome) {
 	if c.journal.store != nil {
 		c.journal.append(settled(o))
 	}
-	c.tellOutcome(o, true)
+	c.told = append(c.told, told{o, true})
 }
 
 // sendFailed handles an ERROR that answers a SEND; it says whether it did.
