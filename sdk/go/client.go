@@ -31,15 +31,25 @@ func (s State) String() string {
 	return names[s]
 }
 
-// Client is one device of one user, connected for as long as it is not closed.
+// Client is one device of one user. Dial makes one that is connected, New and Connect
+// make one that may start offline. It stays connected until Close, coming back by itself
+// whenever the connection is lost; meanwhile Send waits, Post and MarkRead take, and
+// Handler.Event tells. It ends by itself only where no attempt can help, as when the
+// server refuses the token or another client logs in as the same device: then Done is
+// closed and Err says why.
 //
-// One goroutine, the reader, lives as long as the client is connected or wants to
-// be: it connects, reads, keeps all times by the read deadline of the connection,
-// and connects again. What it alone touches needs no lock. Everything that callers
-// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
-// while holding it. The queue, the hooks and the journal have locks of their own,
-// taken after mu where both are held.
+// All methods may be called by any goroutine at any time, also after Close, when they
+// answer ErrClosed. Whoever makes a client closes it. Before a clean end of the process
+// an app calls Close with a context that bounds how long it may wait; a process that dies
+// without it loses nothing where it has a Store.
 type Client struct {
+	// One goroutine, the reader, lives as long as the client is connected or wants to
+	// be: it connects, reads, keeps all times by the read deadline of the connection,
+	// and connects again. What it alone touches needs no lock. Everything that callers
+	// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
+	// while holding it. The queue, the hooks and the journal have locks of their own,
+	// taken after mu where both are held.
+
 	addrs  []string // shuffled
 	next   int      // of addrs, the one to be tried; the reader's
 	opts   options

@@ -13,7 +13,9 @@ import (
 // receipts and events that wait go before messages.
 //
 // The context of a hook ends when Close gives up waiting or the client ends for
-// good. A hook passes it on to the methods of the client that it calls.
+// good. A hook passes it on to the methods of the client that it calls: by it a Send or
+// Post knows that it must not wait for room which only the hook's own return makes. A
+// hook may call Close, which does not wait for that hook then.
 type Handler struct {
 	// Message gets every message of others, and those of this user's other
 	// devices. It counts as received when the hook returns nil. After an error
@@ -57,7 +59,9 @@ const (
 
 	// EventCaughtUp says that everything which was sent while the client was away
 	// has been received. It follows each EventConnected, unless the connection is
-	// lost before.
+	// lost before. An app that only sends, with neither Handler.Message nor a loop over
+	// Messages, receives nothing: it gets the event only where nothing was sent to its
+	// user, and need not wait for it, because sending begins with EventConnected.
 	EventCaughtUp EventKind = 2
 
 	// EventLost says that the connection ended, and why. The client connects
