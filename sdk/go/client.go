@@ -68,6 +68,7 @@ type Client struct {
 	state  atomic.Int32
 	poked  atomic.Bool // somebody has news for the reader
 	corked atomic.Bool // the reader will flush at the end of its turn
+	lazy   atomic.Bool // the reader will look at what hooks have posted; see handOver
 
 	mu       sync.Mutex
 	started  bool // the reader runs or has run

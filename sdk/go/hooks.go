@@ -34,6 +34,8 @@ type hooks struct {
 
 	up     atomic.Bool   // running, for who puts messages
 	runner atomic.Uint64 // the goroutine that calls hooks; 0: there is none
+	posts  atomic.Bool   // a hook has posted in this client's life
+	posted atomic.Bool   // and what it posted may not be written yet
 
 	mu       sync.Mutex
 	outcomes []told
@@ -109,6 +111,7 @@ func (c *Client) tellOutcomes(list ...told) {
 // read in one piece each, for which they are woken once.
 func (c *Client) handOver() {
 	if len(c.told) > 0 {
+		c.expectPosts()
 		c.tellOutcomes(c.told...)
 		clear(c.told)
 		c.told = c.told[:0]
@@ -117,8 +120,45 @@ func (c *Client) handOver() {
 	if len(q.fresh) > 0 {
 		q.pour()
 	}
+	if q.untold && c.hooks.messages {
+		c.expectPosts()
+	}
 	if q.tell() && c.hooks.messages && !c.hooks.up.Load() {
 		c.notify()
+	}
+}
+
+// postLook is how long what a hook has posted may wait for others, unless the hooks are
+// through before.
+const postLook = 2 * time.Millisecond
+
+// expectPosts lets hooks that are about to be called post without waking the reader for
+// each message: it looks by itself, and what they post until then goes out in few writes.
+// A hook that is still at it later wakes the reader again.
+func (c *Client) expectPosts() {
+	if c.hooks.posts.Load() && c.due.look.IsZero() {
+		c.due.look = c.link.now.Add(postLook)
+		c.lazy.Store(true)
+	}
+}
+
+// posted sees to it that what a hook has posted is written.
+func (c *Client) posted() {
+	h := &c.hooks
+	h.posts.Store(true)
+	h.posted.Store(true)
+	if !c.lazy.Load() && !c.poked.Load() {
+		c.poke()
+	}
+}
+
+// writePosts writes what hooks have posted.
+func (c *Client) writePosts() {
+	if h := &c.hooks; h.posted.Load() {
+		h.posted.Store(false)
+		c.mu.Lock()
+		c.flush()
+		c.mu.Unlock()
 	}
 }
 
@@ -239,7 +279,9 @@ func (c *Client) callHooks() {
 		clear(outcomes)
 		clear(receipts)
 		clear(events)
-		if len(outcomes)+len(receipts)+len(events) > 0 || h.messages && c.hearMessages(&run) {
+		heard := len(outcomes)+len(receipts)+len(events) > 0 || h.messages && c.hearMessages(&run)
+		c.writePosts()
+		if heard {
 			continue
 		}
 		if last {

@@ -63,8 +63,8 @@ func (c *Client) Post(ctx context.Context, to Target, d Draft) (*Sending, error)
 		return nil, err
 	}
 	s.id = id
-	if !c.poked.Load() && c.isHook(ctx) {
-		c.poke() // the reader writes it, see pump
+	if c.isHook(ctx) {
+		c.posted() // see pump
 	}
 	return s, nil
 }
@@ -236,9 +236,8 @@ func (c *Client) mayTake(to Target, d Draft) (uint64, error) {
 	return max(c.out.lastID, c.out.clock) + 1, nil
 }
 
-// pump sends what may go out, now or with the reader's next turn, which the caller
-// brings about: what hooks post one after the other goes out in few writes. The
-// caller holds mu.
+// pump sends what may go out, now or when posted is called: what hooks post one after the
+// other goes out in few writes. The caller holds mu.
 func (c *Client) pump(now bool) {
 	if c.wire.conn == nil {
 		return
