@@ -9,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"gannet/protocol"
 )
 
 // State says what a client is doing.
@@ -89,11 +91,12 @@ type Client struct {
 	queue   queue // messages for Messages or Handler.Message
 	hooks   hooks
 
-	in    input     // the reader's
-	inbox inbox     // the reader's
-	told  []told    // the reader's: outcomes to be handed over
-	link  link      // the reader's
-	due   deadlines // the reader's
+	in    input              // the reader's
+	inbox inbox              // the reader's
+	acks  []protocol.SendAck // the reader's: SENDACKs that it has not settled yet
+	told  []told             // the reader's: outcomes to be handed over
+	link  link               // the reader's
+	due   deadlines          // the reader's
 }
 
 // New makes a client that is not connected. It checks the address and options and

@@ -125,7 +125,7 @@ func (c *Client) beat() error {
 		c.out.shrink()
 		c.queue.shrink()
 		if len(c.told) == 0 {
-			c.told = nil
+			c.told, c.acks = nil, nil
 		}
 		c.shrinkHooks()
 		c.wire.pending = protocol.AppendEmpty(c.wire.pending, protocol.TypePing, c.numbers.next())

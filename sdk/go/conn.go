@@ -103,10 +103,15 @@ func (c *Client) frames() error {
 	for {
 		f, n, err := protocol.Split(c.in.data, protocol.MaxFrame)
 		if n == 0 || err != nil {
+			c.settleAcks()
 			return err
 		}
 		c.in.data = c.in.data[n:]
+		if f.Type != protocol.TypeSendAck {
+			c.settleAcks()
+		}
 		if err := c.frame(f); err != nil {
+			c.settleAcks()
 			return err
 		}
 	}

@@ -39,6 +39,29 @@ func (c *Client) pushed(payload []byte) error {
 	return nil
 }
 
+// ownAll is own for many: a conversation that they make go on is noted once.
+func (c *Client) ownAll(acked []told) {
+	var going *conversation
+	for i := range acked {
+		o := &acked[i].Outcome
+		v := c.inbox.lookup(o.To)
+		straight := o.Ack.Seq == v.next && !v.lagging && len(v.stash) == 0 && !v.waiting
+		if going != nil && (going != v || !straight) {
+			c.received(going, false)
+			going = nil
+		}
+		if straight {
+			v.next++
+			going = v
+		} else {
+			c.own(o.To, o.Ack.Seq)
+		}
+	}
+	if going != nil {
+		c.received(going, false)
+	}
+}
+
 // own handles the ack of one of this device's own messages: its seq counts as
 // received.
 func (c *Client) own(target Target, seq uint64) {

@@ -248,31 +248,48 @@ func (c *Client) pump(now bool) {
 	}
 }
 
-// sendAcked handles SENDACK.
+// maxAcked is how many SENDACKs are settled at once: a few, so that nobody waits long for mu.
+const maxAcked = 64
+
+// sendAcked takes a SENDACK, which settleAcks settles with those next to it.
 func (c *Client) sendAcked(payload []byte) error {
 	var m protocol.SendAck
 	if err := m.Decode(payload); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	i := c.out.find(m.ClientID)
-	if i < 0 { // the answer to a first try after that to its retry
-		c.mu.Unlock()
-		return nil
+	if c.acks = append(c.acks, m); len(c.acks) >= maxAcked {
+		c.settleAcks()
 	}
-	c.out.attempts = 0
-	o := c.settle(i, Ack{ID: m.ClientID, Seq: m.Seq, Time: milliseconds(m.Time)}, nil)
+	return nil
+}
+
+// settleAcks ends the messages whose SENDACKs have come one after the other.
+func (c *Client) settleAcks() {
+	if len(c.acks) == 0 {
+		return
+	}
+	first := len(c.told)
+	c.mu.Lock()
+	for _, m := range c.acks {
+		i := c.out.find(m.ClientID)
+		if i < 0 { // the answer to a first try after that to its retry
+			continue
+		}
+		c.out.attempts = 0
+		o := c.settle(i, Ack{ID: m.ClientID, Seq: m.Seq, Time: milliseconds(m.Time)}, nil)
+		c.told = append(c.told, told{o, true})
+	}
 	if c.out.next < len(c.out.entries) {
 		c.pump(true)
 	}
 	c.mu.Unlock()
-	c.settled(o)
-	c.own(o.To, m.Seq)
-	return nil
+	c.acks = c.acks[:0]
+	c.ownAll(c.told[first:])
+	c.settled(first)
 }
 
-// settle ends the message at i and tells who sent it. The caller holds mu, and calls
-// settled without it.
+// settle ends the message at i and tells who sent it. The caller holds mu, and adds the
+// outcome to told for settled, which it calls without mu.
 func (c *Client) settle(i int, ack Ack, err error) Outcome {
 	c.out.answered = c.link.now
 	e := c.out.remove(i)
@@ -284,17 +301,26 @@ func (c *Client) settle(i int, ack Ack, err error) Outcome {
 	return Outcome{ID: e.id, To: e.target, Ack: ack, Err: err}
 }
 
-// settled remembers an outcome until its hook has heard it, or forgets the message.
-// A store that fails costs a retry after a restart, which the server recognises.
-func (c *Client) settled(o Outcome) {
-	if c.opts.handler.Outcome == nil {
-		c.journal.forget(o.ID)
-		return
-	}
+// settled remembers the outcomes in told from first on until their hook has heard them, or
+// forgets the messages when there is none. A store that fails costs a retry after a
+// restart, which the server recognises.
+func (c *Client) settled(first int) {
+	heard := c.opts.handler.Outcome != nil
 	if c.journal.store != nil {
-		c.journal.append(settled(o))
+		records := make([]record, 0, len(c.told)-first)
+		for i := range c.told[first:] {
+			if o := &c.told[first+i].Outcome; heard {
+				records = append(records, settled(*o))
+			} else {
+				records = append(records, record{kind: recordForgot, id: o.ID})
+			}
+		}
+		c.journal.append(records...)
 	}
-	c.told = append(c.told, told{o, true})
+	if !heard {
+		clear(c.told[first:])
+		c.told = c.told[:first]
+	}
 }
 
 // sendFailed handles an ERROR that answers a SEND; it says whether it did.
@@ -308,7 +334,8 @@ func (c *Client) sendFailed(request uint32, failure *Error) bool {
 	if failure.Code.action() != protocol.ActionRetry {
 		o := c.settle(i, Ack{}, failure)
 		c.mu.Unlock()
-		c.settled(o)
+		c.told = append(c.told, told{o, true})
+		c.settled(len(c.told) - 1)
 		return true
 	}
 	// Later messages wait with it, so that they do not pass it.
