@@ -145,8 +145,10 @@ func (c *Client) expectPosts() {
 // posted sees to it that what a hook has posted is written.
 func (c *Client) posted() {
 	h := &c.hooks
-	h.posts.Store(true)
-	h.posted.Store(true)
+	if !h.posted.Load() {
+		h.posts.Store(true)
+		h.posted.Store(true)
+	}
 	if !c.lazy.Load() && !c.poked.Load() {
 		c.poke()
 	}

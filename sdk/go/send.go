@@ -21,7 +21,7 @@ import (
 // when the client closed before the ack, and ErrDropped when it ended before a login.
 func (c *Client) Send(ctx context.Context, to Target, d Draft) (Ack, error) {
 	call := calls.Get().(*call)
-	if _, err := c.take(ctx, to, d, outgoing{call: call}); err != nil {
+	if _, err := c.take(ctx, to, d, outgoing{call: call}, false); err != nil {
 		calls.Put(call)
 		c.heedStore()
 		return Ack{}, err
@@ -57,14 +57,15 @@ func outcomeOr[T any](ctx context.Context, outcome <-chan T) (T, error) {
 // those of Send that say that the message was not taken, and ErrUncertain.
 func (c *Client) Post(ctx context.Context, to Target, d Draft) (*Sending, error) {
 	s := &Sending{client: c}
-	id, err := c.take(ctx, to, d, outgoing{sending: s})
+	hook := c.isHook(ctx)
+	id, err := c.take(ctx, to, d, outgoing{sending: s}, hook)
 	if err != nil {
 		c.heedStore()
 		return nil, err
 	}
 	s.id = id
-	if c.isHook(ctx) {
-		c.posted() // see pump
+	if hook {
+		c.posted()
 	}
 	return s, nil
 }
@@ -164,8 +165,8 @@ func (c *Client) reserve(ctx context.Context) error {
 }
 
 // take makes a message pending, puts it on disk if there is a store, and on the
-// wire if there is a connection.
-func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint64, error) {
+// wire if there is a connection; later leaves the last to posted.
+func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing, later bool) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -193,7 +194,7 @@ func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint
 	o.add(e)
 	if c.journal.store == nil {
 		o.stable = id
-		c.pump(e.sending == nil || !c.isHook(ctx))
+		c.pump(!later)
 		return id, nil
 	}
 	c.mu.Unlock()
@@ -212,7 +213,7 @@ func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint
 		return id, nil
 	}
 	o.stable = id
-	c.pump(e.sending == nil || !c.isHook(ctx))
+	c.pump(!later)
 	return id, nil
 }
 
