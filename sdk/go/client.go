@@ -40,8 +40,8 @@ func (s State) String() string {
 // server refuses the token or another client logs in as the same device: then Done is
 // closed and Err says why.
 //
-// All methods may be called by any goroutine at any time, also after Close, when they
-// answer ErrClosed. Whoever makes a client closes it. Before a clean end of the process
+// All methods may be called by any goroutine at any time; after Close those that take or
+// ask something answer ErrClosed. Whoever makes a client closes it. Before a clean end of the process
 // an app calls Close with a context that bounds how long it may wait; a process that dies
 // without it loses nothing where it has a Store.
 type Client struct {

@@ -116,9 +116,14 @@ func TestAHookThatPostsAndWaits(t *testing.T) {
 		if _, err := c.Post(ctx, User(3), Text("re: "+m.Text())); err != nil {
 			t.Error(err)
 		}
-		if m.Text() == "last" {
-			<-end
+		if m.Text() != "last" {
+			return nil
 		}
+		s.until("the answer of the hook that waits", func() bool { return s.count(protocol.TypeSend) == 21 })
+		if _, err := c.Post(ctx, User(3), Text("and another")); err != nil { // the reader has looked, and must be woken
+			t.Error(err)
+		}
+		<-end
 		return nil
 	}}))
 	for i := range 20 {
@@ -126,7 +131,7 @@ func TestAHookThatPostsAndWaits(t *testing.T) {
 		s.until("the answer", func() bool { return s.count(protocol.TypeSend) == i+1 })
 	}
 	s.say(1, User(2), "last")
-	s.until("the answer of the hook that waits", func() bool { return s.count(protocol.TypeSend) == 21 })
+	s.until("the second answer of the hook that waits", func() bool { return s.count(protocol.TypeSend) == 22 })
 	close(end)
 	if err := c.Close(testContext(t)); err != nil {
 		t.Error(err)
