@@ -73,7 +73,8 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		return s, fmt.Errorf("%w; or, if there is none, give up what is missing for good and go on without it: start once with --give-up-lost-messages=%s", err, loss.Code)
 	}
 	if errors.Is(err, logicstore.ErrLocked) {
-		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
+		holder := folder.Holder(filepath.Join(c.Data, "db", "LOCK"))
+		return s, fmt.Errorf("another gannet is already running on %s (its store is in use by %s): stop it, or give this one its own folder with --data", c.Data, holder)
 	} else if err != nil {
 		return s, err
 	}
