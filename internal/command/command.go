@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -82,6 +83,6 @@ func withoutSwitches(node *kong.Node) {
 }
 
 func fail(err error) {
-	fmt.Fprintln(os.Stderr, "gannet:", err)
+	fmt.Fprintln(os.Stderr, "gannet:", strings.TrimPrefix(err.Error(), "gannet: ")) // as errors of the SDK begin
 	os.Exit(1)
 }
