@@ -43,7 +43,7 @@ var importRules = []struct {
 	}},
 	{"gannet/internal/limiter", nil},
 	{"gannet/internal/limiter/redis", []string{"gannet/internal/operate", "gannet/internal/limiter", "gannet/internal/redis", redisRate}},
-	{"gannet/internal/registry", nil},
+	{"gannet/internal/registry", []string{"gannet/internal/operate"}},
 	{"gannet/internal/registry/redis", []string{"gannet/internal/operate", "gannet/internal/registry", "gannet/internal/redis"}},
 	{"gannet/internal/redis", []string{"gannet/internal/operate", goRedis}},
 	{"gannet/internal/services", nil},
@@ -55,6 +55,7 @@ var importRules = []struct {
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/internal/limiter",
 		netpoll, "github.com/bytedance/gopkg/util/gopool", unix,
 	}},
+	{"gannet/gateway/cluster", []string{"gannet/internal/registry"}},
 	{"gannet/logic", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/token", "gannet/internal/operate",
 	}},
