@@ -122,12 +122,16 @@ func (s *scene) node(id uint64) registry.Registration {
 // open makes the Queue of a node.
 func (s *scene) open(node uint64) *Queue {
 	s.t.Helper()
-	q, err := New(Options{
-		Name: s.name, Class: chain.Chat, Stream: s.stream, Redis: s.redis, Registry: s.registry, Node: node,
-		Gateways: s.gateways, Log: slog.New(slog.NewTextHandler(s.log, nil)),
-	})
+	q, err := New(s.options(node))
 	must(s.t, err)
 	return q
+}
+
+func (s *scene) options(node uint64) Options {
+	return Options{
+		Name: s.name, Class: chain.Chat, Stream: s.stream, Redis: s.redis, Registry: s.registry, Node: node,
+		Gateways: s.gateways, Log: slog.New(slog.NewTextHandler(s.log, nil)),
+	}
 }
 
 // append appends a record to the queue alone.
