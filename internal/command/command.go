@@ -16,10 +16,11 @@ type cli struct {
 	Config  kong.ConfigFlag  `placeholder:"FILE" help:"Read settings from this TOML file (default: ./gannet.toml, if it is there); keys are flag names, a table [serve] is for that command alone."`
 	Version kong.VersionFlag `env:"-" help:"Print the version and exit."`
 
-	Serve serveCmd `cmd:"" default:"withargs" help:"Start a complete server in one process (the default)."`
-	Chat  chatCmd  `cmd:"" help:"Chat with another user, a line at a time."`
-	Token tokenCmd `cmd:"" help:"Print a token with which a user can log in."`
-	Bench benchCmd `cmd:"" help:"Measure a server, and check that it loses nothing."`
+	Serve  serveCmd  `cmd:"" default:"withargs" help:"Start a complete server in one process (the default)."`
+	Chat   chatCmd   `cmd:"" help:"Chat with another user, a line at a time."`
+	Token  tokenCmd  `cmd:"" help:"Print a token with which a user can log in."`
+	Parked parkedCmd `cmd:"" help:"What transfer of a cluster could not handle, and keeps."`
+	Bench  benchCmd  `cmd:"" help:"Measure a server, and check that it loses nothing."`
 }
 
 // Main runs the command that the arguments name, and ends the process: with 1 when
