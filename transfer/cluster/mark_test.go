@@ -117,14 +117,23 @@ func TestMarkThatIsLost(t *testing.T) {
 	if _, found, err := q.state.own(t.Context(), w.queue); found || err != nil {
 		t.Errorf("the mark is kept though a gateway has not answered (%v)", err)
 	}
+	must(t, ignore(f.end(), context.Canceled))
+	if _, found, err := q.state.own(t.Context(), w.queue); found || err != nil {
+		t.Errorf("the mark is kept by one who ended before a gateway answered (%v)", err)
+	}
+	told := s.gateways.times(one.Epoch())
 	s.gateways.answers(nil)
+	f = follow(t, q, 0, doneAtOnce)
 	eventually(t, "the mark", func() bool {
 		mark, found, err := q.state.own(t.Context(), w.queue)
 		must(t, err)
 		return found && mark == w.marks[4]
 	})
-	if n := s.gateways.times(two.Epoch()); n != 1 {
-		t.Errorf("the second gateway was told %d times", n)
+	if n, again := s.gateways.times(two.Epoch()), s.gateways.times(one.Epoch()); n != 1 || again != told+1 {
+		t.Errorf("the gateways were told %d and %d times", again-told, n)
+	}
+	if got := f.got(); len(got) != 0 {
+		t.Errorf("took %q from behind the view's mark", got)
 	}
 }
 
