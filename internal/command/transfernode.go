@@ -86,9 +86,6 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 	return n, err
 }
 
-// classes are those of queues, each with readers and writers of its own.
-var classes = []chain.Class{chain.Chat, chain.System}
-
 // openStream connects to the brokers of the plan, once in the life of the node.
 func (f *queueFlags) openStream(ctx context.Context, n *node) (*rocketmq.Client, error) {
 	if n.stream != nil {
