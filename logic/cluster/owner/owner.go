@@ -115,7 +115,7 @@ func New(o Options) (*Owner, error) {
 	w := &Owner{options: o}
 	w.ending, w.end = context.WithCancel(context.Background())
 	for i := range o.Queues {
-		q := &queue{owner: w, name: chain.Queue{Class: o.Class, Number: i}, wake: make(chan struct{}, 1)}
+		q := &queue{owner: w, name: chain.Queue{Class: o.Class, Number: i}, turns: make(chan struct{}, 1)}
 		if !q.name.Valid() {
 			return nil, fmt.Errorf("owner: %v cannot be", q.name)
 		}
@@ -152,7 +152,12 @@ func (o *Owner) apply(ctx context.Context, b *logic.Batch) {
 	}
 	q := o.queues[b.Queue]
 	// The one who writes does so for others as well, who go on if its call ends.
-	err := q.line.Do(ctx, b, func(batches []*logic.Batch) { q.write(context.WithoutCancel(ctx), batches) })
+	err := q.line.Do(ctx, b, func(batches []*logic.Batch) {
+		_ = q.turn(context.WithoutCancel(ctx), func(ctx context.Context) error {
+			q.write(ctx, batches)
+			return nil
+		})
+	})
 	if err != nil {
 		failBatch(b, unavailable(err))
 	}
@@ -193,6 +198,9 @@ func (o *Owner) Close(ctx context.Context) error {
 	o.tended.Wait()
 	o.calls.Wait()
 	err := o.each(ctx, (*queue).release)
+	for _, q := range o.queues {
+		q.forget() // whose turn did not come in time
+	}
 	o.helped.Wait()
 	return err
 }

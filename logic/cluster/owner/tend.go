@@ -35,7 +35,6 @@ func (q *queue) tend() {
 		case <-q.owner.ending.Done():
 			return
 		case <-ticker.C:
-		case <-q.wake:
 		}
 		now := operate.Elapsed()
 		t, ours := q.term.Load(), q.ours()
