@@ -2,6 +2,7 @@ package owner
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gannet/internal/operate"
@@ -86,7 +87,10 @@ func (q *queue) flush(ctx context.Context) error {
 	if q.term.Load() == nil {
 		return nil
 	}
-	return q.acks(ctx, true)
+	if err := q.acks(ctx, true); !errors.Is(err, ErrElsewhere) {
+		return err
+	}
+	return nil
 }
 
 // check asks Redis how the view is.
