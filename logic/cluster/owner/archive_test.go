@@ -9,6 +9,7 @@ import (
 	"maps"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
@@ -23,7 +24,7 @@ import (
 // fed, and holds that against what it has.
 type archive struct {
 	fed  func(*owner.Fed) // called for each record that is taken; nil: nobody
-	away func() error     // of everything; nil: never
+	left atomic.Int64     // how often it answers before it is away
 
 	mu     sync.Mutex
 	talks  map[protocol.Conversation][]message
@@ -41,7 +42,9 @@ type message struct {
 }
 
 func newArchive() *archive {
-	return &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}}
+	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}}
+	a.left.Store(ever)
+	return a
 }
 
 func (a *archive) clone() *archive {
@@ -65,11 +68,14 @@ func copyOf(l *ledger.Loaded) *ledger.Loaded {
 }
 
 func (a *archive) there() error {
-	if a.away == nil {
-		return nil
+	if a.left.Add(-1) < 0 {
+		return errShaky
 	}
-	return a.away()
+	return nil
 }
+
+// ever is that it is not away.
+const ever = 1 << 40
 
 func (a *archive) badf(format string, args ...any) {
 	a.wrong = append(a.wrong, fmt.Sprintf(format, args...))
@@ -208,7 +214,8 @@ func (a *archive) Walk(_ context.Context, walks []*ledger.Walk) error {
 	return nil
 }
 
-// Rebuild implements owner.History, three conversations at a time.
+// Rebuild implements owner.History, three conversations at a time. It gives those of all
+// queues, of which the owner has to take its own.
 func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []view.Whole, done, parts int) error) (chain.Mark, error) {
 	mark, err := a.Mark(ctx, q)
 	if err != nil {

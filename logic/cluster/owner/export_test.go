@@ -18,3 +18,6 @@ func (o *Owner) Hold() (release func()) {
 	}
 	return func() { close(done) }
 }
+
+// FlushAcks writes all acks that wait.
+func (o *Owner) FlushAcks(ctx context.Context) error { return o.each(ctx, (*queue).flush) }
