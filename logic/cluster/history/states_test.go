@@ -63,6 +63,9 @@ func TestTheNewestStateCounts(t *testing.T) {
 		for _, fed := range slices.Backward(n.queues[0].records) {
 			b.add(fed)
 		}
+		if head := b.conversations[direct(1, 2)].state.Head; head != messages {
+			t.Errorf("a block inserts the state at %d", head)
+		}
 	})
 	check(messages)
 }
@@ -209,10 +212,36 @@ func TestDamagedRecords(t *testing.T) {
 		}
 	}
 
+	m := frame(7, 1, 2)[protocol.HeaderSize:]
+	if b := newBlock(); b.addMessage(direct(1, 2), 7, m, messageRow{before: 7}, 1) || !b.addMessage(direct(1, 2), 7, m, messageRow{before: 5}, 1) {
+		t.Error("a message comes before itself, or not behind a hole")
+	}
+
 	n := clickHouseNode(t, 1)
 	n.feeder.Add(&Fed{Queue: n.queues[0].name, Prev: chain.Beginning, Mark: chain.Mark{Offset: 0}, Version: 1, Record: &hop.Record{Entries: []hop.RecordEntry{{Op: hop.OpMessage, Conversation: direct(1, 2), Seq: 1}}}})
 	if at, _ := n.feeder.Taken(n.queues[0].name); at.Offset != 0 || n.store.Vars()["damaged.message"] != 1 {
 		t.Errorf("the record is not taken, or its message not counted: %v", at)
+	}
+}
+
+// Where a message is there as it was when it was new and as it was read again from the
+// queue, the former counts: it knows which one comes before it.
+func TestWalkPrefersWhatIsLinked(t *testing.T) {
+	s := ownClickHouse(t)
+	r := talk(t, s,
+		written{seq: 1, sender: 1, device: 1, n: 1, own: 1},
+		written{seq: 5, before: 4, sender: 1, device: 1, previous: 3, n: 5, own: 3}, // 3 is missing
+	)
+	m := protocol.Message{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, Seq: 5, Time: 1_700_000_000_005, Sender: 1, Device: 1, ClientID: 1005}
+	for range 2 {
+		insert(t, s, func(b *block) {
+			b.addMessage(direct(1, 2), 5, m.AppendPayload(nil), messageRow{before: 4, n: 5, own: 3}, 5)
+		})
+		var got []uint64
+		w := &ledger.Walk{Key: direct(1, 2), User: 1, Device: 1, From: 5, Visit: func(_, seq, _, previous uint64) bool { got = append(got, seq, previous); return true }}
+		if err := r.Walk(t.Context(), []*ledger.Walk{w}); err != nil || !errors.Is(w.Err, logic.ErrUnavailable) || !slices.Equal(got, []uint64{5, 3}) {
+			t.Errorf("the walk visits %v, %v, %v", got, err, w.Err)
+		}
 	}
 }
 
