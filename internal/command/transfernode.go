@@ -61,7 +61,7 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 		if err := q.Check(ctx, numbers(len(of))...); err != nil {
 			return n, err
 		}
-		s := transfer.Start(transfer.Config{Queue: q, Directory: devices, Gateways: gateways, Queues: numbers(len(of)), Log: n.log})
+		s := transfer.Start(transfer.Config{Queue: q, Directory: devices, Gateways: gateways, Queues: numbers(len(of)), Parking: q, Log: n.log})
 		n.began(fmt.Sprintf("transfer of %v queues", class), func(context.Context) error { s.Stop(); return nil })
 		servers[class], queues[class] = s, q
 	}
