@@ -30,10 +30,16 @@ type losing struct {
 }
 
 func newLosing(t *testing.T, args ...string) *losing {
+	return newLosingWith(t, func(*losing) {}, args...)
+}
+
+// newLosingWith lets the caller change the world before the node starts.
+func newLosingWith(t *testing.T, change func(*losing), args ...string) *losing {
 	server := servicestest.OwnRedis(t, args...)
 	m := chaintest.NewMemory()
 	l := &losing{server: server, memory: m, list: senders(t, rand.Uint64(), 4)}
 	l.world = &world{t: t, addresses: []string{server.Address}, name: "losing", queues: 2, stream: m, registry: registry.NewMemory(), archive: newArchive()}
+	change(l)
 	l.node = l.start(1)
 	l.node.waitOwned()
 	return l

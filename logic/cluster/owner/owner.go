@@ -40,10 +40,10 @@ type Options struct {
 	History History // nil: nothing but the queue
 	Feeder  Feeder  // nil: nobody
 
-	Conversations int // in memory, about, of all queues together; 0: 100,000
+	Conversations int // in memory, about, if all queues are this node's; 0: 100,000
 	ClientIDs     int // likewise; 0: a million
 	Devices       int // of one user that a conversation knows, 0: as many as ledgers do by default
-	Tail          int // bytes of the newest messages in memory, of all queues together, 0: 64 MiB
+	Tail          int // bytes of the newest messages in memory, if all queues are this node's, 0: 64 MiB
 	Record        int // bytes of a record, but for acks that come along, 0: chain.MaxRecord
 
 	Admit func(user uint64) time.Duration // as in ledger.Options
