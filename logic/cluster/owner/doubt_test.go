@@ -176,6 +176,32 @@ func TestStoodStill(t *testing.T) {
 	})
 }
 
+// TestFedAgain: a history that lost everything is fed again, though nobody sends.
+func TestFedAgain(t *testing.T) {
+	l := newLosing(t)
+	l.talk()
+	l.flush()
+	l.waitFed()
+	a := l.archive
+	a.mu.Lock()
+	all := len(a.talks)
+	clear(a.talks)
+	clear(a.states)
+	clear(a.marks)
+	a.mu.Unlock()
+	for _, q := range queuesOf(l.queues) {
+		l.node.owner.FeedAgain(q, chain.Beginning)
+	}
+	l.node.owner.FeedAgain(chain.Queue{Class: chain.System}, chain.Beginning)
+	l.waitFed()
+	a.mu.Lock()
+	if len(a.talks) != all || a.again == 0 {
+		t.Errorf("%d conversations of %d were fed again, from %d records", len(a.talks), all, a.again)
+	}
+	a.mu.Unlock()
+	l.whole()
+}
+
 // TestIncompleteBehind: a view that is not whole is taken over with records that it lacks,
 // some of conversations that are not back. They come back as of those records.
 func TestIncompleteBehind(t *testing.T) {
@@ -183,12 +209,11 @@ func TestIncompleteBehind(t *testing.T) {
 	l.talk()
 	l.flush()
 	l.aged()
-	l.node.stop()
+	l.archive.busy.Store(true)
 	l.server.Kill()
 	l.server.Start()
-	l.archive.left.Store(int64(l.queues)) // for their marks; then it is away
-	l.node = l.start(2)
-	l.node.waitOwned()
+	eventually(t, "the view is taken for incomplete", func() bool { return l.node.owner.Vars()["repair.rebuilds"] >= uint64(l.queues) })
+	l.talk() // all are in memory, so the view has a part of each
 	l.node.stop()
 	// Somebody writes a record to each queue and dies before the view has it.
 	for i, s := range l.list {
@@ -199,24 +224,24 @@ func TestIncompleteBehind(t *testing.T) {
 		}, lastOf(t, l, q))
 		_, err := w.TakeOver(t.Context())
 		must(t, err)
-		seq := uint64(11 + i%2)
+		seq := uint64(21 + i%2)
 		m := protocol.Message{
 			Target: protocol.Target{Kind: protocol.KindDirect, ID: s.to}, Seq: seq, Time: 1_900_000_000_000, Sender: s.from, Device: 1,
-			ClientID: 6, Content: protocol.ContentText, Body: []byte("last words"),
+			ClientID: 11, Content: protocol.ContentText, Body: []byte("last words"),
 		}
 		r := hop.Record{Blob: m.AppendFrame(nil)}
 		r.Entries = []hop.RecordEntry{{
-			Op: hop.OpMessage, Conversation: s.key(), User: s.from, Device: 1, Seq: seq, N: seq, Own: 6, Frame: hop.Span{End: uint32(len(r.Blob))},
+			Op: hop.OpMessage, Conversation: s.key(), User: s.from, Device: 1, Seq: seq, N: seq, Own: 11, Frame: hop.Span{End: uint32(len(r.Blob))},
 		}}
 		_, err = w.Append(t.Context(), r.AppendEntries(nil))
 		must(t, err)
 		s.seqs = append(s.seqs, seq)
 	}
-	l.archive.left.Store(ever)
+	l.archive.busy.Store(false)
 	l.node = l.start(3)
 	eventually(t, "the view is back", func() bool { return l.shown() != nil })
 	for _, states := range l.shown() {
-		if len(states) != 1 || states[0].Head != 12 || states[0].LastSize != 10 {
+		if len(states) != 1 || states[0].Head != 22 || states[0].LastSize != 10 {
 			t.Errorf("back there is %+v", states)
 		}
 	}

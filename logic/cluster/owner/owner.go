@@ -174,6 +174,18 @@ func (o *Owner) enter() error {
 	return nil
 }
 
+// FeedAgain has the records of a queue behind the mark fed to the history again, which lost
+// them. Where the queue is not this node's it does nothing: its owner finds that out.
+func (o *Owner) FeedAgain(queue chain.Queue, at chain.Mark) {
+	if queue.Class != o.options.Class || queue.Number >= len(o.queues) {
+		return
+	}
+	if t := o.queues[queue.Number].term.Load(); t != nil && t.feed != nil {
+		t.feed.at.Store(&at)
+		t.signal(t.feed.wakes)
+	}
+}
+
 // Drain is the first step of a stop: acks that wait are written, and from then on none
 // waits. When it has returned without an error the node may tell the registry that it owns
 // nothing any more; the queues are let go as the registry says so.
