@@ -251,6 +251,35 @@ func TestWalkPrefersWhatIsLinked(t *testing.T) {
 	}
 }
 
+// A hole that a record announces, to each of the users, lies before the next message alone.
+func TestHolesOfRecords(t *testing.T) {
+	record := new(hop.Record)
+	add := func(op hop.Op, seq uint64, frame []byte) {
+		start := uint32(len(record.Blob))
+		record.Blob = append(record.Blob, frame...)
+		record.Entries = append(record.Entries, hop.RecordEntry{Op: op, Conversation: direct(1, 2), User: 1, Seq: seq, N: seq, Frame: hop.Span{Start: start, End: uint32(len(record.Blob))}})
+	}
+	for _, user := range []uint64{1, 2} {
+		add(hop.OpHole, 8, protocol.Range{Target: protocol.Target{Kind: protocol.KindDirect, ID: 3 - user}, First: 5, Last: 8}.AppendHole(nil))
+	}
+	for _, seq := range []uint64{9, 10} {
+		add(hop.OpMessage, seq, protocol.Message{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, Seq: seq, Time: 1_700_000_000_000, Sender: 1, Device: 1, ClientID: seq}.AppendFrame(nil))
+	}
+	s := ownClickHouse(t)
+	talk(t, s, written{seq: 4, sender: 1, device: 1, n: 1, own: 1})
+	insert(t, s, func(b *block) {
+		if refused := b.add(&Fed{Record: record, Version: 1}); refused != 0 || !slices.Equal(b.befores, []uint64{4, 9}) {
+			t.Errorf("%d are refused, the messages come behind %v", refused, b.befores)
+		}
+	})
+	r := NewReader(s, heads{direct(1, 2): 10})
+	checkPages(t, r,
+		pageCase{logic.Page{}, 1, 10, []uint64{4, 9, 10}},
+		pageCase{logic.Page{From: 6, To: 9}, 6, 9, []uint64{9}},
+		pageCase{logic.Page{Backward: true, From: 8}, 1, 8, []uint64{4}},
+	)
+}
+
 // Who sends seldom needs few queries.
 func TestWalkOfOneWhoSendsSeldom(t *testing.T) {
 	s := ownClickHouse(t)
