@@ -42,10 +42,11 @@ const (
 
 // Config says what a load is.
 type Config struct {
-	Users  int    // every two of them are a pair
-	Window int    // messages that each has on the way, or with a Rate may have
-	Size   int    // of a body
-	Rate   uint64 // messages per second of an open loop; 0: every window is kept full
+	Users  int           // every two of them are a pair
+	Window int           // messages that each has on the way, or with a Rate may have
+	Size   int           // of a body
+	Rate   uint64        // messages per second of an open loop; 0: every window is kept full
+	Pace   time.Duration // without a Rate, through the SDK: how long a user rests on average from an ack to the next message
 	Seed   uint64
 	SDK    bool // users talk through the SDK, which survives a lost connection
 	Seqs   bool // remember every ack, for CheckHistories and CheckCursors
@@ -59,7 +60,7 @@ type Config struct {
 // Server is where a load goes. Token signs for a user; it must be safe for
 // concurrent use.
 type Server struct {
-	Address string
+	Address string // or several with commas between, for users that talk through the SDK
 	Token   func(user uint64) (string, error)
 }
 

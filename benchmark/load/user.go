@@ -2,8 +2,10 @@ package load
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gannet/benchmark/meter"
 	"gannet/protocol"
@@ -105,6 +107,23 @@ func (u *user) send(due int64) bool {
 	return true
 }
 
+// sendNext sends another message in place of one that has ended, at once or after a rest.
+// mu is held.
+func (u *user) sendNext(now int64) {
+	pace := u.load.config.Pace
+	if pace == 0 {
+		u.send(now)
+		return
+	}
+	time.AfterFunc(pace/2+rand.N(pace), func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if now := u.load.clock.now(); now < u.load.until.Load() {
+			u.send(now)
+		}
+	})
+}
+
 // slot gives the place of a message on its way.
 func (u *user) slot(counter uint64) *slot { return &u.slots[counter%uint64(len(u.slots))] }
 
@@ -123,7 +142,7 @@ func (u *user) onDone(clientID, seq uint64, err error) {
 			u.backlog = u.backlog[1:]
 		}
 	case u.load.config.Rate == 0 && now < u.load.until.Load():
-		u.send(now)
+		u.sendNext(now)
 	}
 
 	if u.load.config.Seqs {
