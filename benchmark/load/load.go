@@ -51,6 +51,10 @@ type Config struct {
 	SDK    bool // users talk through the SDK, which survives a lost connection
 	Seqs   bool // remember every ack, for CheckHistories and CheckCursors
 
+	// Listeners says that of every second pair one side only listens: what does not come
+	// to it by push stays away, for no ack of its own tells it that there is more.
+	Listeners bool
+
 	// Mixed says that a message may come behind later ones without a fault: one that is
 	// refused for the moment does, and when the connection is lost then, nobody learns
 	// of it. Each still has to come once, under the seq that its ack has.
@@ -123,7 +127,7 @@ func New(c Config) (*Load, error) {
 	for i := range c.Users {
 		id, peer := first+uint64(i), first+uint64(i^1)
 		l.users = append(l.users, &user{
-			load: l, id: id, slots: make([]slot, c.Window),
+			load: l, id: id, listens: c.Listeners && i%4 == 1, slots: make([]slot, c.Window),
 			check:        checker{run: l.run, self: id, peer: peer, mixed: c.Mixed, faults: &l.Faults},
 			ackTimes:     l.ackTimes.Sampler(),
 			deliverTimes: l.deliverTimes.Sampler(),

@@ -21,6 +21,8 @@ type user struct {
 	client client
 	wire   wire
 
+	listens bool // only; see Config.Listeners
+
 	// mu guards what goes out, for sends may come from the schedule's thread too.
 	// It is taken before any lock of the client's.
 	mu      sync.Mutex
@@ -72,7 +74,7 @@ func (u *user) limitWindow(bytes int) {
 func (u *user) fillWindow(now int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for u.sent-u.ended < uint64(len(u.slots)) {
+	for !u.listens && u.sent-u.ended < uint64(len(u.slots)) {
 		if !u.send(now) {
 			return
 		}

@@ -130,7 +130,7 @@ func (p *stage) underLoad(ctx context.Context, f fault) (err error) {
 		return fmt.Errorf("benchmark: keys: %w", err)
 	}
 	l, err := load.New(load.Config{
-		Users: p.Users, Window: 1, Size: p.Size, Seed: p.Seed, SDK: true, Seqs: true, Pace: p.Pace,
+		Users: p.Users, Window: 1, Size: p.Size, Seed: p.Seed, SDK: true, Seqs: true, Pace: p.Pace, Listeners: true,
 	})
 	if err != nil {
 		return err
