@@ -8,7 +8,8 @@ import (
 )
 
 // begun is the budget of frames that have begun and are not whole, over all connections.
-// A client may begin the longest frame and send no more of it. Beyond the budget the
+// A client may begin the longest frame and send no more of it, and likewise a record of
+// TLS. Beyond the budget the
 // connections whose frames were begun longest ago are closed: a client that sends its
 // frame, however slowly, is behind all that were left lying. It is apart from memory, so
 // that readers who stop cost nobody a frame, and the other way round.

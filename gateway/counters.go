@@ -155,7 +155,9 @@ func (c *counters) close(code protocol.Code) {
 // and totals. They rise from the start of the process, but for "connections", which is
 // how many have a session, "places.taken" and "places.before_login", which is how many
 // are here, in a TLS handshake too, "blocked", which is how many have a blocked socket,
-// "blocked_bytes", which wait for these, and "begun_bytes", of frames that are not whole.
+// "blocked_bytes", which wait for these, "begun_bytes", of frames that are not whole, and
+// "leaving", which is how many were refused before TLS and may still read why;
+// "drop.goodbyes" is how many could not, because there were too many of them.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
 	taken, fresh := g.places.numbers()
@@ -190,6 +192,8 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"drop.logins":       c.droppedLogins.Load(),
 		"drop.begun":        c.begunDropped.Load(),
 		"drop.bans":         g.places.dropped.Load() + c.droppedOffenders.Load(),
+		"drop.goodbyes":     g.leaving.dropped.Load(),
+		"leaving":           uint64(g.leaving.now.Load()),
 		"begun_bytes":       uint64(g.begun.used.Load()),
 
 		"refused.user_rate":  c.refusedUserRate.Load(),

@@ -81,6 +81,7 @@ type Gateway struct {
 	counters  counters
 	said      said
 	places    places
+	leaving   leaving
 	proxies   proxies
 	sessions  sessions
 	wheel     wheel

@@ -21,6 +21,10 @@ func newHostile(t *testing.T) *hostile {
 	l.gate, l.entered = make(chan struct{}, 10), make(chan int, 10)
 	h := &hostile{stage: newStage(t, l, Config{Lanes: 1, Writers: 1})}
 	h.victim, h.neighbour = h.login(1), h.login(2)
+	t.Cleanup(func() { // before the stop: an ack that waits for another try goes to logic at the end
+		l.does(misdeed{})
+		close(l.gate)
+	})
 	return h
 }
 

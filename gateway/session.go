@@ -70,7 +70,7 @@ type session struct {
 	parts       []part       // what waits in each lane; set before phaseOnline
 	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
 	partial     []byte       // the frame that has not arrived whole; input only
-	begunBytes  atomic.Int64 // memory that partial holds; input writes it
+	begunBytes  atomic.Int64 // memory that partial holds, and a record of TLS below it; input writes it
 	begunAt     atomic.Int64 // tick at which the first of it came; input writes it
 	inputs      uint64       // calls of input; input only
 	greeted     uint64       // the one that brought HELLO; input only

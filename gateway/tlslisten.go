@@ -73,6 +73,8 @@ func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
 	c.place.from = addressOf(conn.RemoteAddr())
 	if c.admitted() {
 		l.wg.Go(func() { c.serve(config) })
+	} else {
+		l.wg.Go(c.leave)
 	}
 	return true
 }
@@ -86,9 +88,13 @@ type tlsConn struct {
 	proxied bool
 	gave    atomic.Bool // way, and is counted
 	read    []byte
+	record  record
+	session *session // nil before the end of the handshake
+	shaking int      // bytes that came before it
+	told    bool     // CLOSE was said without TLS
 }
 
-// admitted gets the connection its place; false: it is closed.
+// admitted gets the connection its place; false: it has to leave.
 func (c *tlsConn) admitted() (in bool) {
 	g := c.gateway
 	defer func() {
@@ -98,7 +104,6 @@ func (c *tlsConn) admitted() (in bool) {
 		}
 		if !in {
 			g.places.leave(&c.place)
-			c.Close()
 		}
 	}()
 	g.counters.accepted.Add(1)
@@ -116,21 +121,6 @@ func (c *tlsConn) admitted() (in bool) {
 		})
 	}
 	return true
-}
-
-// sayClose says CLOSE without TLS, before the handshake: to make that would cost more than
-// anything that a refusal is there to spare. Nothing was written to the socket, so it takes
-// it at once.
-func (c *tlsConn) sayClose(code protocol.Code, retry uint32) {
-	tcp, ok := c.Conn.(*net.TCPConn)
-	if !ok {
-		return
-	}
-	raw, err := tcp.SyscallConn()
-	if err != nil {
-		return // it is closed already
-	}
-	_ = raw.Control(func(fd uintptr) { sayClose(int(fd), code, retry) })
 }
 
 // giveWay ends a connection in its handshake, where a CLOSE would be read as part of it.
@@ -157,11 +147,13 @@ func (c *tlsConn) serve(config *tls.Config) {
 	}()
 	conn := tls.Server(c, config)
 	if !c.shakeHands(conn) {
+		c.leave()
 		return
 	}
 	t := &tlsTransport{conn: conn, gateway: g, peer: &c.place}
 	t.changed.L = &t.mu
 	s := &session{gateway: g, transport: t, place: &c.place}
+	c.session = s
 	defer s.end()
 	g.begin(s)
 	var carrying sync.WaitGroup
@@ -260,14 +252,24 @@ func (c *tlsConn) SetLinger(seconds int) error {
 	return nil
 }
 
-// Read reads what is below TLS.
-func (c *tlsConn) Read(p []byte) (int, error) {
-	if len(c.read) > 0 {
-		n := copy(p, c.read)
-		c.read = c.read[n:]
-		return n, nil
+// Read reads what is below TLS. It is called on the goroutine that brings input.
+func (c *tlsConn) Read(p []byte) (n int, err error) {
+	if c.session != nil {
+		c.session.chargeRecord(c.record.holds(p))
+	} else if c.shaking > handshakeBytes {
+		return 0, errLongHandshake
 	}
-	return c.Conn.Read(p)
+	if len(c.read) > 0 {
+		n = copy(p, c.read)
+		c.read = c.read[n:]
+	} else {
+		n, err = c.Conn.Read(p)
+	}
+	c.record.pass(p[:n])
+	if c.session == nil {
+		c.shaking += n
+	}
+	return n, err
 }
 
 func (l *tlsListener) refuse() { l.Listener.Close() }

@@ -135,7 +135,7 @@ func (l *lane) again(p *part, frame, answer []byte) bool {
 }
 
 // afterFailure has an ack tried again whose batch logic failed, if nobody waits for its
-// answer, and counts it if it does not. What was in a batch that made logic panic may be
+// answer; one that is not tried again is counted, and its client hears so. What was in a batch that made logic panic may be
 // what it panicked over, and would fail everybody in the next one too.
 func (l *lane) afterFailure(p *part, frame []byte, err error) {
 	s := p.session
@@ -148,6 +148,7 @@ func (l *lane) afterFailure(p *part, frame []byte, err error) {
 		return
 	}
 	s.gateway.counters.acksLost.Add(1)
+	l.put(s, failure(0, protocol.CodeUnavailable, busyRetry))
 }
 
 // another says whether acks of a call that failed are tried again: not once their calls

@@ -20,8 +20,7 @@ import (
 // BareServer is the yardstick for a whole server: the least that netpoll, one
 // writer goroutine and Pebble need to take a message, sync it to disk, ack it
 // and push it to its receiver. It speaks just enough of the protocol for Pairs.
-// It believes every token, never notices who has gone, checks nothing, bounds
-// nothing and keeps no history that could be asked for: it measures what is left
+// It believes every token, checks nothing, bounds nothing and keeps no history that could be asked for: it measures what is left
 // when a server does nothing else. Its fields are flags, named like those of a server.
 type BareServer struct {
 	Data      string `help:"Folder for the store." required:""`
@@ -51,7 +50,12 @@ func (s *BareServer) Run(ctx context.Context, _, _ io.Writer) error {
 			return ctx.(*bareConn).read(conn)
 		},
 		netpoll.WithOnPrepare(func(conn netpoll.Connection) context.Context {
-			return &bareConn{Context: context.Background(), bare: b, fd: conn.(netpoll.Conn).Fd()}
+			c := &bareConn{Context: context.Background(), bare: b, fd: conn.(netpoll.Conn).Fd()}
+			_ = conn.AddCloseCallback(func(netpoll.Connection) error {
+				c.end()
+				return nil
+			})
+			return c
 		}))
 }
 

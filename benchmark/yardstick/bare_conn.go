@@ -2,7 +2,9 @@ package yardstick
 
 import (
 	"context"
+	"net"
 	"strconv"
+	"sync"
 	"syscall"
 	"time"
 
@@ -19,6 +21,16 @@ type bareConn struct {
 	user    uint64
 	partial []byte
 	out     []byte // the writer's
+
+	mu   sync.Mutex // held to use fd, which may be somebody else's once it is closed
+	gone bool
+}
+
+// end is called before the socket is closed.
+func (c *bareConn) end() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.gone = true
 }
 
 // read runs on the poller.
@@ -92,10 +104,11 @@ func (c *bareConn) frame(f protocol.Frame) error {
 	return nil // PUSHACK and the like are not kept
 }
 
-// write is only for what is small and comes when nothing else is under way.
+// write is only for what is small and comes when nothing else is under way. What is for
+// somebody who has gone is dropped.
 func (c *bareConn) write(p []byte) error {
 	for len(p) > 0 {
-		n, err := syscall.Write(c.fd, p)
+		n, err := c.try(p)
 		if err != nil && err != syscall.EAGAIN && err != syscall.EINTR {
 			return err
 		}
@@ -106,4 +119,14 @@ func (c *bareConn) write(p []byte) error {
 		}
 	}
 	return nil
+}
+
+// try writes what the socket takes.
+func (c *bareConn) try(p []byte) (int, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.gone {
+		return 0, net.ErrClosed
+	}
+	return syscall.Write(c.fd, p)
 }

@@ -45,7 +45,7 @@ var importRules = []struct {
 	}},
 	{"gannet/internal/limiter", nil},
 	{"gannet/internal/limiter/redis", []string{"gannet/internal/operate", "gannet/internal/limiter", "gannet/internal/redis", redisRate}},
-	{"gannet/internal/registry", nil},
+	{"gannet/internal/registry", []string{"gannet/internal/operate"}},
 	{"gannet/internal/registry/redis", []string{"gannet/internal/operate", "gannet/internal/registry", "gannet/internal/redis"}},
 	{"gannet/internal/cluster", []string{"gannet/protocol", "gannet/internal/chain"}},
 	{"gannet/internal/cluster/redis", []string{"gannet/internal/cluster", "gannet/internal/redis", goRedis}},
@@ -59,6 +59,7 @@ var importRules = []struct {
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/internal/limiter",
 		netpoll, "github.com/bytedance/gopkg/util/gopool", unix,
 	}},
+	{"gannet/gateway/cluster", []string{"gannet/internal/registry"}},
 	{"gannet/logic", []string{
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/directory", "gannet/internal/token", "gannet/internal/operate",
 	}},

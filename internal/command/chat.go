@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"strings"
 	"time"
@@ -17,6 +18,9 @@ import (
 // drainTimeout is how long chat waits at its end for lines that are not acked.
 const drainTimeout = 10 * time.Second
 
+// drainQuick is how long that may take without a word.
+const drainQuick = 300 * time.Millisecond
+
 // loginTimeout is how long chat tries to log in at its start; later it tries for
 // ever.
 const loginTimeout = 5 * time.Second
@@ -27,10 +31,10 @@ const historyLines = 10
 type chatCmd struct {
 	User    uint64 `placeholder:"ID" help:"Who you are; with --token by default whom that names."`
 	To      uint64 `required:"" placeholder:"ID" help:"Whom to chat with."`
-	Address string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address of the server."`
+	Address string `default:"127.0.0.1:7420" placeholder:"ADDR" help:"Address of the server, or several of one server with commas between."`
 	Token   string `placeholder:"TOKEN" help:"Token from gannet token; by default one is made with the key in the data folder."`
 	Data    string `default:"./gannet-data" placeholder:"DIR" help:"Data folder of a server on this machine, for the default token."`
-	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received. It is one user's on one server."`
+	Store   string `placeholder:"DIR" help:"Folder that remembers, from one start to the next, what was sent and received. It is one user's on one server; a new one gets everything that the user was ever sent."`
 	History *int   `placeholder:"N" help:"Lines of history to show at the start; by default 10 at a terminal and none in a pipe."`
 }
 
@@ -47,10 +51,15 @@ func (c *chatCmd) Run(ctx context.Context) error {
 	return c.chat(ctx, os.Stdin, isTerminal(os.Stdin), os.Stdout, os.Stderr)
 }
 
-// isTerminal says whether somebody types.
+// isTerminal says whether somebody types. The null device, which is what a service has in
+// the place of a terminal, is none.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err != nil || !os.SameFile(info, null)
 }
 
 // chat chats by these files.
@@ -97,15 +106,34 @@ func (c *chatCmd) chat(ctx context.Context, input io.Reader, byHand bool, out, n
 		err = client.Err()
 	case <-ctx.Done():
 	}
-	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
-	defer cancel()
-	if n := client.Waiting(); n > 0 && client.State() != gannet.StateOnline {
-		s.notef("* waiting up to %v for the server, which has not acked everything (%d)", drainTimeout, n)
-	}
-	if cerr := client.Close(drain); cerr != nil && err == nil {
-		err = fmt.Errorf("not every line was acked: %w", cerr)
+	if left := c.leave(client, s); err == nil {
+		err = left
 	}
 	return errors.Join(err, s.sum())
+}
+
+// leave waits for the acks of the last lines, and says so if that takes a while.
+func (c *chatCmd) leave(client *gannet.Client, s *screen) error {
+	drain, cancel := context.WithTimeout(context.Background(), drainTimeout)
+	defer cancel()
+	quick, stop := context.WithTimeout(drain, drainQuick)
+	defer stop()
+	if client.Flush(quick) != nil {
+		if n := client.Waiting(); n > 0 {
+			s.notef("* waiting up to %v for the server, which has not acked everything (%d)", drainTimeout, n)
+		} else if client.State() != gannet.StateClosed {
+			s.notef("* waiting up to %v for the server, which does not know yet what was read", drainTimeout)
+		}
+	}
+	err := client.Close(drain)
+	switch {
+	case err == nil:
+		return nil
+	case c.Store != "":
+		return fmt.Errorf("not every line was acked, and the next chat with this store sends the rest: %w", err)
+	default:
+		return fmt.Errorf("not every line was acked, and whether the rest arrived is unknown: %w", err)
+	}
 }
 
 // source makes a token for each login with the key in the data folder.
@@ -125,13 +153,28 @@ func (c *chatCmd) login(ctx context.Context, opts []gannet.Option) (*gannet.Clie
 	defer cancel()
 	client, err := gannet.Dial(ctx, c.Address, c.Token, opts...)
 	if err != nil {
-		return nil, fmt.Errorf("cannot log in at %s: %w (is the server running there? --address names another)", c.Address, err)
+		return nil, fmt.Errorf("cannot log in at %s: %w%s", c.Address, err, advice(err))
 	}
 	if user := client.User(); c.User != 0 && user != c.User {
 		_ = client.Close(ctx)
 		return nil, c.otherUser(user)
 	}
 	return client, nil
+}
+
+// advice says what can be done about a login that failed.
+func advice(err error) string {
+	var owner *gannet.OwnerError
+	var network net.Error
+	switch {
+	case errors.As(err, &owner):
+		return " (--store names another folder)"
+	case errors.Is(err, gannet.CodeBadToken), errors.Is(err, gannet.CodeTokenExpired):
+		return " (gannet token makes one)"
+	case errors.As(err, &network), errors.Is(err, io.EOF):
+		return " (is the server running there? --address names another)"
+	}
+	return ""
 }
 
 // otherUser says that the token is not that of the user who is to chat.

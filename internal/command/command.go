@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -23,6 +24,7 @@ type cli struct {
 	Chat     chatCmd     `cmd:"" help:"Chat with another user, a line at a time."`
 	Token    tokenCmd    `cmd:"" help:"Print a token with which a user can log in."`
 	Where    whereCmd    `cmd:"" help:"Say where in a cluster a user is connected, or how many are."`
+	Parked   parkedCmd   `cmd:"" help:"What transfer of a cluster could not handle, and keeps."`
 	Settings configCmd   `cmd:"" name:"config" help:"Check the settings of a cluster."`
 	Bench    benchCmd    `cmd:"" help:"Measure a server, and check that it loses nothing."`
 }
@@ -82,6 +84,6 @@ func withoutSwitches(node *kong.Node) {
 }
 
 func fail(err error) {
-	fmt.Fprintln(os.Stderr, "gannet:", err)
+	fmt.Fprintln(os.Stderr, "gannet:", strings.TrimPrefix(err.Error(), "gannet: ")) // as errors of the SDK begin
 	os.Exit(1)
 }

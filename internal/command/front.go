@@ -17,6 +17,7 @@ type frontFlags struct {
 	TLSCert      string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
 	TLSKey       string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
 	OutboxMemory int    `default:"256" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
+	BegunMemory  int    `default:"64" placeholder:"MIB" help:"MiB that frames may hold in all that were begun and are not whole, records of TLS among them. Beyond it the ones that were begun longest ago end with busy."`
 
 	socketFlags `embed:""`
 }
@@ -26,6 +27,8 @@ func (c *frontFlags) checkFront() error {
 	switch {
 	case c.OutboxMemory < 0:
 		return fmt.Errorf("--outbox-memory %d: it is a number of MiB, or 0 to let nothing wait", c.OutboxMemory)
+	case c.BegunMemory < 1:
+		return fmt.Errorf("--begun-memory %d: it is a number of MiB, and without any nobody could send a frame in two parts", c.BegunMemory)
 	case c.TLSListen == "" && (c.TLSCert != "" || c.TLSKey != ""):
 		return errors.New("--tls-cert and --tls-key say nothing without --tls-listen, the address for clients with TLS")
 	case c.TLSListen != "" && (c.TLSCert == "" || c.TLSKey == ""):
@@ -89,10 +92,11 @@ func (f *front) serveTLS(c *frontFlags, g *gateway.Gateway) error {
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
 }
 
-// outboxMemory gives the bytes of --outbox-memory as the gateway takes them.
-func (c *frontFlags) outboxMemory() int64 {
+// setMemory gives the gateway its budgets, which are in bytes there, and where 0 is the
+// default.
+func (c *frontFlags) setMemory(g *gateway.Config) {
+	g.OutboxMemory, g.BegunMemory = int64(c.OutboxMemory)<<20, int64(c.BegunMemory)<<20
 	if c.OutboxMemory == 0 {
-		return -1
+		g.OutboxMemory = -1
 	}
-	return int64(c.OutboxMemory) << 20
 }

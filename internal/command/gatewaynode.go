@@ -57,7 +57,7 @@ func (c *gatewayCmd) start(ctx context.Context, log *slog.Logger, f *front) (*no
 	n.began("connections to logic", func(context.Context) error { logics.Close(); return nil })
 	limits, stats := c.sharedLimiter(n)
 	config.Logic, config.Lanes, config.Limiter, config.Log = logics, len(n.plan.Chat), limits, n.log
-	config.OutboxMemory = c.outboxMemory()
+	c.setMemory(&config)
 	c.applyTo(&config, &logic.Config{})
 	g := gateway.New(config)
 	server := rpc.ServeGateway(n.listener, g, n.rpcConfig(g.Epoch))

@@ -136,3 +136,50 @@ func TestScreenTellsWhatWasReadWhileItWasAway(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What another device had received is read once it stands in the history on the screen.
+func TestChatReadsTheHistoryThatItShows(t *testing.T) {
+	server, chat := chatServer(t)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	alice, err := gannet.Dial(ctx, server.Address(), tokenOf(t, server, 1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	phone, err := gannet.Dial(ctx, server.Address(), tokenOf(t, server, 2))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := alice.Send(ctx, gannet.User(2), gannet.Text("hello")); err != nil {
+		t.Fatal(err)
+	}
+	received, stop := context.WithCancel(ctx)
+	for _, err := range phone.Messages(received) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop()
+	}
+	stop()
+	if err := phone.Close(ctx); err != nil {
+		t.Fatal(err)
+	}
+	bob := chat(2, 1)
+	for _, step := range []struct {
+		lines int
+		read  uint64
+	}{{0, 0}, {5, 1}} {
+		bob.History = &step.lines
+		var out, notes strings.Builder
+		if err := bob.chat(ctx, strings.NewReader(""), false, &out, &notes); err != nil {
+			t.Fatal(err)
+		}
+		list, err := alice.Conversations(ctx, 1)
+		if err != nil || len(list) != 1 || list[0].PeerRead != step.read {
+			t.Errorf("with %d lines of history, %q, the other has read as %+v says, %v", step.lines, out.String(), list, err)
+		}
+	}
+	if err := alice.Close(ctx); err != nil {
+		t.Error(err)
+	}
+}

@@ -185,12 +185,21 @@ func (s *screen) showPast(ctx context.Context, c *gannet.Client, which ...gannet
 			lines = append(lines, m)
 		}
 	}
+	var last uint64 // of the other's lines
 	s.mu.Lock()
 	for _, m := range slices.Backward(lines) {
 		s.show(c, m)
 		s.first = cmp.Or(s.first, m.Seq)
+		if m.Sender != c.User() {
+			last = m.Seq
+		}
 	}
 	s.mu.Unlock()
+	if last > 0 { // another device may have received them, and nobody read them
+		if err := c.MarkRead(gannet.User(s.to), last); err != nil && !errors.Is(err, gannet.ErrClosed) {
+			failed = errors.Join(failed, err)
+		}
+	}
 	s.begin(failed)
 }
 
@@ -286,7 +295,11 @@ func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
 		}
 	case gannet.EventLost:
 		s.away = true
-		s.notef("* connection lost, trying again (%v)", e.Err)
+		why := e.Err
+		if errors.Is(why, io.EOF) {
+			why = errors.New("the server is gone")
+		}
+		s.notef("* connection lost, trying again (%v)", why)
 		s.begin(e.Err) // lines that are typed meanwhile are taken
 	case gannet.EventHeld:
 		s.notef("* the server takes no lines for %v, they wait here (%v)", e.Wait.Round(time.Millisecond), e.Err)

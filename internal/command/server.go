@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"path/filepath"
 
@@ -72,7 +73,8 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		return s, fmt.Errorf("%w; or, if there is none, give up what is missing for good and go on without it: start once with --give-up-lost-messages=%s", err, loss.Code)
 	}
 	if errors.Is(err, logicstore.ErrLocked) {
-		return s, fmt.Errorf("another gannet is already running on %s: stop it, or give this one its own folder with --data", c.Data)
+		holder := folder.Holder(filepath.Join(c.Data, "db", "LOCK"))
+		return s, fmt.Errorf("another gannet is already running on %s (its store is in use by %s): stop it, or give this one its own folder with --data", c.Data, holder)
 	} else if err != nil {
 		return s, err
 	}
@@ -104,7 +106,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 		Queues: queues, Server: identity[:], Logger: log,
 	}
 	toGateway.Lanes, toGateway.Limiter, toGateway.Log = queues, limits, log
-	toGateway.OutboxMemory = c.outboxMemory()
+	c.setMemory(&toGateway)
 	c.applyTo(&toGateway, &toLogic)
 	rules := logic.New(toLogic)
 	toGateway.Logic = rules
@@ -145,6 +147,9 @@ func (s *server) holdData(dir string, log *slog.Logger) error {
 	}
 	if err := folder.Check(dir); err != nil {
 		return fmt.Errorf("the data folder is refused: %w", err)
+	}
+	if err := folder.Check(filepath.Join(dir, "db")); err != nil && !errors.Is(err, fs.ErrNotExist) { // also where others may pass through dir
+		return fmt.Errorf("the folder of messages is refused: %w", err)
 	}
 	if readable, err := folder.Readable(dir); err != nil {
 		return fmt.Errorf("cannot look at the data folder: %w", err)

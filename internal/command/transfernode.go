@@ -61,7 +61,7 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 		if err := q.Check(ctx, numbers(len(of))...); err != nil {
 			return n, err
 		}
-		s := transfer.Start(transfer.Config{Queue: q, Directory: devices, Gateways: gateways, Queues: numbers(len(of)), Log: n.log})
+		s := transfer.Start(transfer.Config{Queue: q, Directory: devices, Gateways: gateways, Queues: numbers(len(of)), Parking: q, Log: n.log})
 		n.began(fmt.Sprintf("transfer of %v queues", class), func(context.Context) error { s.Stop(); return nil })
 		servers[class], queues[class] = s, q
 	}
@@ -85,9 +85,6 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 	_, err = n.register(ctx)
 	return n, err
 }
-
-// classes are those of queues, each with readers and writers of its own.
-var classes = []chain.Class{chain.Chat, chain.System}
 
 // openStream connects to the brokers of the plan, once in the life of the node.
 func (f *queueFlags) openStream(ctx context.Context, n *node) (*rocketmq.Client, error) {

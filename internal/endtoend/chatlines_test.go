@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 )
 
@@ -85,6 +86,11 @@ func TestChatShowsHistoryInAPipeIfAsked(t *testing.T) {
 	}
 	if got := strings.Join(lines, ", "); got != "old 3, old 4, new" {
 		t.Errorf("it shows %q", got)
+	}
+	// Who has no input at all is no terminal either.
+	stdout, stderr, err := run(t, "chat", "--data", server.data, "--address", server.address, "--user=2", "--to=1")
+	if err != nil || stdout != "" {
+		t.Errorf("without an input it shows %q: %v, %s", stdout, err, stderr)
 	}
 	server.stop()
 }
@@ -172,6 +178,14 @@ func TestChatKeepsWhatIsNotAcked(t *testing.T) {
 		t.Errorf("an impatient end is a good one:\n%s", alice.printed())
 	}
 
+	// Another user's login does not get it, and is told what to do.
+	server = serve(t, data, address)
+	_, stderr, err := run(t, "chat", "--data", data, "--address", address, "--user=3", "--to=2", "--store", args[len(args)-1])
+	if status(err) != 1 || !strings.Contains(stderr, "belongs to user 1, and this is user 3 (--store names another folder)") {
+		t.Errorf("%v: %s", err, stderr)
+	}
+	server.stop()
+
 	server = serve(t, data, address)
 	alice = terminal(t, args...)
 	alice.sees("* acked: a line of the chat before\n", 1)
@@ -182,6 +196,29 @@ func TestChatKeepsWhatIsNotAcked(t *testing.T) {
 		t.Error(err)
 	}
 	bob.ends()
+	server.stop()
+}
+
+// A server that is stopped without a word keeps the connection: who leaves then is told
+// what is waited for.
+func TestChatSaysWhatItWaitsFor(t *testing.T) {
+	server := serve(t, t.TempDir(), "127.0.0.1:0")
+	alice := terminal(t, "--data", server.data, "--address", server.address, "--user", "1", "--to", "2")
+	alice.sees("* connected as user 1", 1)
+	if err := server.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	alice.says("into the void")
+	if _, err := alice.input.Write([]byte{4}); err != nil { // the end of the input
+		t.Fatal(err)
+	}
+	alice.sees("* waiting up to 10s for the server, which has not acked everything (1)\n", 1)
+	if err := server.cmd.Process.Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	if err := alice.cmd.Wait(); err != nil || !strings.Contains(alice.printed(), "* acked: into the void\n") {
+		t.Errorf("%v:\n%s", err, alice.printed())
+	}
 	server.stop()
 }
 

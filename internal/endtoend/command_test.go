@@ -43,7 +43,9 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{[]string{"token", "--user", "0"}, "user 0 does not exist"},
 		{[]string{"token"}, "--user"},
 		{[]string{"chat", "--user", "1", "--to", "2", "--data", t.TempDir()}, "--token"},
-		{[]string{"chat", "--user", "1", "--to", "2", "--token", "nonsense", "--address", freeAddress(t)}, "cannot log in"},
+		{[]string{"chat", "--user", "1", "--to", "2", "--token", "nonsense", "--address", freeAddress(t)}, "is the server running there?"},
+		{[]string{"chat", "--user", "1", "--to", "2", "--token", "x", "--address", "host"}, "\ngannet: cannot log in at host: gannet: address \"host\" is not host:port\n"},
+		{[]string{"chat", "--to", "2", "--token", "x", "--store", "/dev/null"}, "\ngannet: store: mkdir /dev/null: not a directory\n"},
 		{[]string{"--listen", "nowhere"}, "--listen"},
 		{[]string{"--tls-listen", "127.0.0.1:0", "--listen", "127.0.0.1:0"}, "--tls-cert"},
 		{[]string{"--tls-listen", "127.0.0.1:0", "--tls-cert", "x"}, "--tls-key"},
@@ -68,7 +70,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 			c.args = append(c.args, "--data", t.TempDir())
 		}
 		stdout, stderr, err := run(t, c.args...)
-		if err == nil || !strings.Contains(stdout+stderr, c.says) {
+		if err == nil || !strings.Contains("\n"+stdout+stderr, c.says) {
 			t.Errorf("gannet %s: %v, %q is not in:\n%s%s", strings.Join(c.args, " "), err, c.says, stdout, stderr)
 		}
 	}

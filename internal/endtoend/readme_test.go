@@ -30,7 +30,7 @@ func TestTheProgramsOfTheReadmeChat(t *testing.T) {
 		t.Errorf("%v: %s", err, ask.printed())
 	}
 	// The answer was received, and does not come to the next program.
-	heard, stderr, err := run(t, "chat", "--data", server.data, "--address", server.address, "--user=1", "--to=2", "--history=0")
+	heard, stderr, err := run(t, "chat", "--data", server.data, "--address", server.address, "--user=1", "--to=2")
 	if err != nil || heard != "" {
 		t.Errorf("%v: %s%s", err, heard, stderr)
 	}

@@ -63,6 +63,14 @@ func holderOf(dir string) string {
 			pid, _ = strconv.Atoi(strings.TrimSpace(string(b)))
 		}
 	}
+	return process(pid)
+}
+
+// Holder names the process that has a file locked by itself, as a store does, where the
+// kernel tells: "process 7", else "another process".
+func Holder(file string) string { return process(lockHolder(file)) }
+
+func process(pid int) string {
 	if pid <= 0 || errors.Is(syscall.Kill(pid, 0), syscall.ESRCH) {
 		return "another process"
 	}

@@ -34,6 +34,7 @@ type Sources struct {
 type Server struct {
 	listener net.Listener
 	http     *http.Server
+	limits   *limits
 }
 
 // Start listens on the address.
@@ -75,9 +76,9 @@ func start(address string, from Sources, within times) (*Server, error) {
 		}
 		reply(w, memory(from.Connections()))
 	})
-	s := &Server{listener: ln, http: &http.Server{
+	s := &Server{listener: ln, limits: own, http: &http.Server{
 		Handler: mux, ReadTimeout: within.read, WriteTimeout: within.write, IdleTimeout: within.idle,
-		MaxHeaderBytes: maxHeader, ErrorLog: own.errorLog(),
+		MaxHeaderBytes: maxHeader, ErrorLog: own.errorLog(), ConnState: own.follow,
 	}}
 	go s.http.Serve(limitedListener{ln, own}) // ends with Stop
 	return s, nil

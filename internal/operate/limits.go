@@ -1,6 +1,7 @@
 package operate
 
 import (
+	"container/list"
 	"fmt"
 	"log"
 	"log/slog"
@@ -18,8 +19,9 @@ import (
 // people and their monitoring, and the files that are kept apart for all that is no
 // connection of a client have room for it.
 const (
-	// maxConnections bounds the connections that are open at once; of more, each is
-	// closed where it is accepted.
+	// maxConnections bounds the connections that are open at once. For one more the one
+	// that has asked for nothing for longest gives way, so that whoever opens connections
+	// and is silent keeps no health check out; if all are being served it is closed.
 	maxConnections = 32
 
 	// readTimeout bounds the arrival of a request, from its first byte or from the end of
@@ -50,7 +52,10 @@ type limits struct {
 	max   int64
 	open  atomic.Int64
 
-	accepted, full, tooLong atomic.Uint64
+	mu    sync.Mutex
+	quiet list.List // of *countedConn whose request is not there, oldest first
+
+	accepted, gaveWay, full, tooLong atomic.Uint64
 
 	log        *slog.Logger
 	said, errs Seldom
@@ -62,6 +67,7 @@ func (l *limits) stats() map[string]uint64 {
 	return map[string]uint64{
 		"open":             uint64(l.open.Load()),
 		"accepted":         l.accepted.Load(),
+		"refused.gave_way": l.gaveWay.Load(),
 		"refused.full":     l.full.Load(),
 		"refused.too_long": l.tooLong.Load(),
 	}
@@ -85,19 +91,56 @@ func (l limitedListener) Accept() (net.Conn, error) {
 			return &countedConn{Conn: conn, limits: l.limits}, nil
 		}
 		if l.limits.full.Add(1); l.limits.said.Now() {
-			l.limits.log.Warn("operate: the debug endpoint has as many connections as it may have, others are refused", "connections", l.limits.max, "remote", conn.RemoteAddr().String())
+			l.limits.log.Warn("operate: the debug endpoint serves as many connections as it may have, others are refused", "connections", l.limits.max, "remote", conn.RemoteAddr().String())
 		}
 		_ = conn.Close()
 	}
 }
 
-// enter takes a place; false: there is none.
+// enter takes a place, perhaps instead of another connection; false: there is none.
 func (l *limits) enter() bool {
 	if l.open.Add(1) <= l.max {
 		return true
 	}
+	if c := l.oldest(); c != nil {
+		l.gaveWay.Add(1)
+		_ = c.Close()
+		return true
+	}
 	l.open.Add(-1)
 	return false
+}
+
+// oldest takes out the connection that has asked for nothing for longest; nil: all are
+// being served.
+func (l *limits) oldest() *countedConn {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	first := l.quiet.Front()
+	if first == nil {
+		return nil
+	}
+	c := l.quiet.Remove(first).(*countedConn)
+	c.place = nil
+	return c
+}
+
+// follow is net/http's hook: a connection is new until the head of its first request is
+// there, and idle between an answer and the next one.
+func (l *limits) follow(conn net.Conn, state http.ConnState) {
+	c, ok := conn.(*countedConn)
+	if !ok {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if c.place != nil {
+		l.quiet.Remove(c.place)
+		c.place = nil
+	}
+	if state == http.StateNew || state == http.StateIdle {
+		c.place = l.quiet.PushBack(c)
+	}
 }
 
 // countedConn gives its place back once, when it is closed.
@@ -105,6 +148,7 @@ type countedConn struct {
 	net.Conn
 	limits *limits
 	once   sync.Once
+	place  *list.Element // among the quiet ones; guarded by their mutex
 }
 
 // Close implements net.Conn.

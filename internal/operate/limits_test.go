@@ -43,42 +43,81 @@ func (a *asked) own() map[string]uint64 {
 	return vars["debug"]
 }
 
-// Whoever opens connections and says nothing takes as many files as the endpoint may
-// have, and no more; those who come after are closed and counted.
-func TestConnectionsAreBounded(t *testing.T) {
-	a := serve(t)
-	silent := make([]net.Conn, maxConnections)
-	for i := range silent {
-		silent[i] = a.dial()
-	}
-	for range 5 { // all before them are accepted: they are accepted in order
-		a.ends(a.dial(), "one too many")
-	}
-	silent[0].Close()
-	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
-	for deadline := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
-		answer, err := client.Get("http://" + a.Address() + "/healthz")
-		if err == nil {
-			answer.Body.Close()
-			break
-		}
+// await waits until the condition holds.
+func (a *asked) await(what string, holds func() bool) {
+	a.t.Helper()
+	for deadline := time.Now().Add(patience); !holds(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
-			t.Fatalf("after one has left nobody gets in: %v", err)
+			a.t.Fatalf("%s: not within %v; %v", what, patience, a.limits.stats())
 		}
+	}
+}
+
+// Whoever opens connections and says nothing, or half of a request, takes as many files as
+// the endpoint may have, and no more. Those who are silent for longest give way, so
+// whoever asks is answered.
+func TestSilentConnectionsGiveWay(t *testing.T) {
+	a := serve(t)
+	var silent []net.Conn
+	for i := range maxConnections + 5 {
+		conn := a.dial()
+		if i%2 == 1 {
+			if _, err := io.WriteString(conn, "GET /healthz HTTP/1.1\r\nHost:"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		silent = append(silent, conn)
+	}
+	for _, conn := range silent[:5] {
+		a.ends(conn, "the oldest")
+	}
+	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	for range 10 {
+		answer, err := client.Get("http://" + a.Address() + "/healthz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+	}
+	if own := a.limits.stats(); own["open"] > maxConnections || own["refused.gave_way"] < 6 || own["refused.full"] != 0 {
+		t.Errorf("the counters are %v", own)
 	}
 	for _, conn := range silent {
 		conn.Close()
 	}
-	var own map[string]uint64
-	for deadline := time.Now().Add(patience); own["open"] != 1 && time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		answer, err := client.Get("http://" + a.Address() + "/healthz")
-		if err == nil {
-			answer.Body.Close()
-			own = a.own()
+	a.await("all are gone", func() bool { return a.limits.open.Load() == 0 })
+	a.await("none is remembered", func() bool {
+		a.limits.mu.Lock()
+		defer a.limits.mu.Unlock()
+		return a.limits.quiet.Len() == 0
+	})
+}
+
+// Of more connections than are served at once the others are closed, and counted.
+func TestConnectionsAreBounded(t *testing.T) {
+	a := serve(t)
+	busy := make([]net.Conn, maxConnections)
+	for i := range busy {
+		busy[i] = a.dial()
+		if _, err := io.WriteString(busy[i], "GET /debug/pprof/goroutine?seconds=60 HTTP/1.1\r\nHost: x\r\n\r\n"); err != nil {
+			t.Fatal(err)
 		}
 	}
-	if own["open"] != 1 || own["refused.full"] < 5 || own["accepted"] < maxConnections {
+	a.await("all are being served", func() bool {
+		a.limits.mu.Lock()
+		defer a.limits.mu.Unlock()
+		return a.limits.open.Load() == maxConnections && a.limits.quiet.Len() == 0
+	})
+	for range 5 {
+		a.ends(a.dial(), "one too many")
+	}
+	if own := a.limits.stats(); own["open"] != maxConnections || own["refused.full"] != 5 || own["accepted"] != maxConnections || own["refused.gave_way"] != 0 {
 		t.Errorf("the counters are %v", own)
+	}
+	busy[0].Close()
+	a.await("one has left", func() bool { return a.limits.open.Load() < maxConnections })
+	if status, _, _ := a.get("/healthz"); status != http.StatusOK {
+		t.Errorf("after one has left nobody gets in: %d", status)
 	}
 }
 
@@ -123,7 +162,7 @@ func TestReaderThatStops(t *testing.T) {
 // A profile takes the time that was asked for, which is longer than a request may take
 // otherwise, and not any time.
 func TestProfilesHaveTheirTime(t *testing.T) {
-	a := serveWithin(t, times{read: 50 * time.Millisecond, write: 50 * time.Millisecond, idle: idleTimeout})
+	a := serveWithin(t, times{read: 500 * time.Millisecond, write: writeTimeout, idle: idleTimeout})
 	for _, path := range []string{"/debug/pprof/profile", "/debug/pprof/trace", "/debug/pprof/heap"} {
 		began := time.Now()
 		status, _, body := a.get(path + "?seconds=1")

@@ -121,7 +121,7 @@ func TestFullDiskWithoutAMark(t *testing.T) {
 	if head := headOf(t, s, direct(1, 2)); head != last {
 		t.Errorf("a reader sees %d messages of %d", head, last)
 	}
-	within(t, "the store closes", func() { _ = s.Close() }) // whatever it could not write is in its error
+	within(t, "the store closes", func() { _ = s.Close() })         // whatever it could not write is in its error
 	s = mustOpen(t, unmarked(disk.CrashClone(vfs.CrashCloneCfg{}))) // as the next process, for this one has it locked
 	if head := headOf(t, s, direct(1, 2)); head != last {
 		t.Errorf("after a start there are %d messages of %d", head, last)

@@ -76,6 +76,7 @@ func (c *Client) uncork() error {
 	}
 	c.flush()
 	c.mu.Unlock()
+	c.heedStore()
 	if drained {
 		return errDrained
 	}

@@ -11,6 +11,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"gannet/protocol"
 )
 
 // State says what a client is doing.
@@ -26,18 +28,32 @@ const (
 
 // String names the state.
 func (s State) String() string {
-	return [...]string{"idle", "connecting", "online", "closed"}[s]
+	names := [...]string{"idle", "connecting", "online", "closed"}
+	if s < 0 || int(s) >= len(names) {
+		return fmt.Sprintf("state %d", int32(s))
+	}
+	return names[s]
 }
 
-// Client is one device of one user, connected for as long as it is not closed.
+// Client is one device of one user. Dial makes one that is connected, New and Connect
+// make one that may start offline. It stays connected until Close, coming back by itself
+// whenever the connection is lost; meanwhile Send waits, Post and MarkRead take, and
+// Handler.Event tells. It ends by itself only where no attempt can help, as when the
+// server refuses the token or another client logs in as the same device: then Done is
+// closed and Err says why.
 //
-// One goroutine, the reader, lives as long as the client is connected or wants to
-// be: it connects, reads, keeps all times by the read deadline of the connection,
-// and connects again. What it alone touches needs no lock. Everything that callers
-// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
-// while holding it. The queue, the hooks and the journal have locks of their own,
-// taken after mu where both are held.
+// All methods may be called by any goroutine at any time; after Close those that take or
+// ask something answer ErrClosed. Whoever makes a client closes it. Before a clean end of the process
+// an app calls Close with a context that bounds how long it may wait; a process that dies
+// without it loses nothing where it has a Store.
 type Client struct {
+	// One goroutine, the reader, lives as long as the client is connected or wants to
+	// be: it connects, reads, keeps all times by the read deadline of the connection,
+	// and connects again. What it alone touches needs no lock. Everything that callers
+	// touch too is under mu; nobody waits for the network, a hook or the disk's fsync
+	// while holding it. The queue, the hooks and the journal have locks of their own,
+	// taken after mu where both are held.
+
 	addrs  []string // shuffled
 	next   int      // of addrs, the one to be tried; the reader's
 	opts   options
@@ -56,12 +72,13 @@ type Client struct {
 	state  atomic.Int32
 	poked  atomic.Bool // somebody has news for the reader
 	corked atomic.Bool // the reader will flush at the end of its turn
+	lazy   atomic.Bool // the reader will look at what hooks have posted; see handOver
 
 	mu       sync.Mutex
 	started  bool      // the reader runs or has run
 	hurry    time.Time // when the last call of Connect gives up, or zero
 	closing  bool
-	hasty    bool // Close was called by a hook: it does not wait for that one
+	hasty    bool // Close was called by a hook or a loop: it waits for none
 	wire     writer
 	out      pending
 	reads    reads
@@ -71,19 +88,24 @@ type Client struct {
 	lastFail error // why the last attempt or connection ended
 	err      error // why it stopped for good
 	closeErr error // what Close returns
+	fate     error // of what was not acked when the client ended; nil before
 
 	journal journal
 	queue   queue // messages for Messages or Handler.Message
 	hooks   hooks
 
-	in    input     // the reader's
-	inbox inbox     // the reader's
-	link  link      // the reader's
-	due   deadlines // the reader's
+	in    input              // the reader's
+	inbox inbox              // the reader's
+	acks  []protocol.SendAck // the reader's: SENDACKs that it has not settled yet
+	told  []told             // the reader's: outcomes to be handed over
+	link  link               // the reader's
+	due   deadlines          // the reader's
 }
 
 // New makes a client that is not connected. It checks the address and options and
-// loads the Store. Messages may be sent already: they wait for Connect.
+// loads the Store, which it refuses with an *OwnerError when it knows that it is
+// somebody else's. Messages may be sent already: they wait for the first login, which
+// shows whose they are; see WithUser and ErrDropped.
 //
 // addr is the host:port of the server, or several of them with commas between
 // (blanks around them do not matter), all of one server: they are tried in random
@@ -121,6 +143,7 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 	rand.Shuffle(len(c.addrs), func(i, k int) { c.addrs[i], c.addrs[k] = c.addrs[k], c.addrs[i] })
 	c.queue.init()
 	c.hooks.init(&c.queue, o.handler.Message != nil)
+	c.journal.mine = claimOf(&c.opts, token, c.addrs)
 	if err := c.remember(); err != nil {
 		return nil, err
 	}
@@ -134,10 +157,8 @@ func checkAddress(addr string) error {
 		return errors.New("gannet: an address is empty; it is host:port, or several of them with one comma between two")
 	}
 	host, port, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("gannet: address %q: %w", addr, err)
-	}
-	if n, err := strconv.ParseUint(port, 10, 16); host == "" || err != nil || n == 0 {
+	n, nerr := strconv.ParseUint(port, 10, 16)
+	if err != nil || host == "" || nerr != nil || n == 0 {
 		return fmt.Errorf("gannet: address %q is not host:port", addr)
 	}
 	return nil
@@ -202,7 +223,7 @@ func (c *Client) Connect(ctx context.Context) error {
 }
 
 // User gives the user whom the token names, 0 before the first login unless the
-// Store knows.
+// Store or WithUser says.
 func (c *Client) User() uint64 { return c.user.Load() }
 
 // Device gives the device id.

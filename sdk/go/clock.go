@@ -28,6 +28,7 @@ type deadlines struct {
 	send  time.Time // repeat SENDs that failed
 	ask   time.Time // repeat other requests that failed
 	again time.Time // fetch what the app refused
+	look  time.Time // write what hooks have posted
 }
 
 // soonest moves t to d unless t is earlier already.
@@ -40,7 +41,7 @@ func soonest(t *time.Time, d time.Time) {
 // next gives the earliest.
 func (d *deadlines) next() time.Time {
 	t := d.beat
-	for _, other := range [...]time.Time{d.ack, d.gap, d.fetch, d.send, d.ask, d.again} {
+	for _, other := range [...]time.Time{d.ack, d.gap, d.fetch, d.send, d.ask, d.again, d.look} {
 		if !other.IsZero() && other.Before(t) {
 			t = other
 		}
@@ -87,6 +88,10 @@ func (c *Client) tick() error {
 		c.readAgain(now)
 		c.mu.Unlock()
 	}
+	if passed(c.due.look) { // what is posted before lazy ends is written with this turn
+		c.due.look = time.Time{}
+		c.lazy.Store(false)
+	}
 	if passed(c.due.again) {
 		c.bringAgain()
 	}
@@ -119,6 +124,9 @@ func (c *Client) beat() error {
 		c.wire.shrink()
 		c.out.shrink()
 		c.queue.shrink()
+		if len(c.told) == 0 {
+			c.told, c.acks = nil, nil
+		}
 		c.shrinkHooks()
 		c.wire.pending = protocol.AppendEmpty(c.wire.pending, protocol.TypePing, c.numbers.next())
 		c.link.pinged = now

@@ -8,16 +8,21 @@ import (
 
 // Close takes nothing more, and waits until ctx ends for what was taken: messages
 // until they are acked, read marks until they are durable, outcomes until their
-// hook has heard them, and the hook that is running. Then it ends everything. When
+// hook has heard them, and the hook or the body of a loop over Messages that is
+// running, whose message counts as received. Then it ends everything. When
 // ctx ends it waits for nothing more, not even for a hook. It returns nil when
 // all messages were acked, otherwise why not; a second Close returns the same.
 //
-// A hook may call Close with the context that it got; it does not wait for itself
-// then.
+// A hook and the body of a loop may call Close, also with a context of their own: it
+// waits for none of them then, and the message at hand does not count as received
+// unless the server knows it already. A goroutine that a hook or a body waits for may
+// not, because each would wait for the other until ctx ends.
 func (c *Client) Close(ctx context.Context) error {
-	inHook := c.isHook(ctx)
+	me := goroutineID()
+	inHook := c.isHook(ctx) || me != 0 && c.hooks.runner.Load() == me
+	hasty := inHook || c.queue.loops(me)
 	c.mu.Lock()
-	c.hasty = c.hasty || inHook
+	c.hasty = c.hasty || hasty
 	c.stopTaking()
 	begun := c.started
 	c.started = true
@@ -69,6 +74,11 @@ func (c *Client) finish(why error) {
 	if c.journal.store != nil {
 		fate = ErrKept
 	}
+	var owner *OwnerError
+	dropped := c.journal.unclaim(errors.As(stopped, &owner))
+	if dropped {
+		fate = ErrDropped
+	}
 	if stopped != nil {
 		fate = fmt.Errorf("%w: %w", fate, stopped)
 	}
@@ -76,8 +86,11 @@ func (c *Client) finish(why error) {
 	if len(left) > 0 {
 		c.closeErr = fmt.Errorf("gannet: closed with %d messages not acked: %w", len(left), why)
 	}
+	c.fate = fate
 	for i := range left {
-		left[i].settle(Ack{}, fate)
+		if left[i].id <= c.out.stable { // the others wait for the disk; see take
+			left[i].settle(Ack{}, fate)
+		}
 	}
 	requests := c.requests
 	c.requests = nil
@@ -89,9 +102,14 @@ func (c *Client) finish(why error) {
 	c.mu.Unlock()
 
 	c.end(ErrClosed)
-	if c.opts.handler.Outcome != nil && c.journal.store == nil {
+	if dropped {
+		c.journal.sync() // else they are dropped by the next login
+	}
+	if c.opts.handler.Outcome != nil && (c.journal.store == nil || dropped) {
 		for _, e := range left {
-			c.tellOutcome(Outcome{ID: e.id, To: e.target, Err: fate}, false)
+			if e.id > c.out.born { // the others are still in the store
+				c.tellOutcomes(told{Outcome{ID: e.id, To: e.target, Err: fate}, false})
+			}
 		}
 	}
 	for _, r := range requests {

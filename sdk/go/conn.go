@@ -85,8 +85,10 @@ func (c *Client) begin() {
 // what came of it.
 func (c *Client) turn() error {
 	err := c.frames()
+	c.handOver()
 	if err == nil {
 		err = c.tick()
+		c.handOver()
 	}
 	c.corked.Store(false)
 	if err != nil {
@@ -101,10 +103,15 @@ func (c *Client) frames() error {
 	for {
 		f, n, err := protocol.Split(c.in.data, protocol.MaxFrame)
 		if n == 0 || err != nil {
+			c.settleAcks()
 			return err
 		}
 		c.in.data = c.in.data[n:]
+		if f.Type != protocol.TypeSendAck {
+			c.settleAcks()
+		}
 		if err := c.frame(f); err != nil {
+			c.settleAcks()
 			return err
 		}
 	}
@@ -172,6 +179,7 @@ func (c *Client) failed(request uint32, payload []byte) error {
 func (c *Client) resume(conn net.Conn) {
 	c.link.heard, c.link.pinged, c.link.armed = c.link.now, time.Time{}, time.Time{}
 	c.due = deadlines{beat: c.link.now}
+	c.lazy.Store(false)
 	c.mu.Lock()
 	c.wire.attach(conn, c.link.now)
 	c.out.limit = c.out.window

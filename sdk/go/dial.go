@@ -3,7 +3,6 @@ package gannet
 import (
 	"context"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -31,54 +30,8 @@ const (
 	retryMax = 5 * time.Second
 )
 
-// remember fills a new client from its store.
-func (c *Client) remember() error {
-	j := &c.journal
-	if err := j.load(c.opts.store); err != nil {
-		return err
-	}
-	s := &j.saved
-	if d := c.opts.device; d != 0 && s.device != 0 && d != s.device {
-		return &OwnerError{Kept: j.owner(), Given: Owner{Device: d}}
-	}
-	c.device = max(c.opts.device, s.device) // one of them, or both are the same
-	c.passing = c.device == 0 && c.opts.store == nil
-	for c.device == 0 {
-		c.device = rand.Uint64()
-	}
-	if c.device != s.device {
-		err := j.append(record{kind: recordDevice, id: c.device})
-		if err == nil {
-			err = j.sync()
-		}
-		if err != nil {
-			return err
-		}
-	}
-	c.user.Store(s.user)
-	c.out.init(s, c.opts.window, uint64(time.Now().UnixMicro()))
-	c.inbox.init(s)
-	for target, seq := range s.reads {
-		c.reads.add(target, seq)
-	}
-	for _, k := range slices.Clone(s.taken) {
-		switch {
-		case k.settled == nil:
-		case c.opts.handler.Outcome == nil:
-			j.forget(k.id)
-		default:
-			c.out.unheard++
-			c.hooks.outcomes = append(c.hooks.outcomes, told{*k.settled, true})
-		}
-	}
-	return nil
-}
-
 // run is the reader: it keeps a connection until the client ends.
 func (c *Client) run() {
-	if c.out.unheard > 0 {
-		c.notify()
-	}
 	badTokens := 0 // in a row
 	for attempt := 0; ; attempt++ {
 		conn, err := c.login(c.patience(attempt / len(c.addrs)))
@@ -303,30 +256,6 @@ func (c *Client) connect(ctx context.Context, address string) (net.Conn, error) 
 		return nil, err
 	}
 	return secure, nil
-}
-
-// belongs says whether the login is the one that this client and its store are
-// for, and notes whose they are.
-func (c *Client) belongs(w protocol.Welcome) error {
-	server := string(w.Server)
-	if c.welcomed() && c.User() != w.User {
-		return &OwnerError{
-			Kept:  Owner{User: c.User(), Device: c.device, Server: hex.EncodeToString([]byte(c.link.server))},
-			Given: Owner{User: w.User, Device: c.device, Server: hex.EncodeToString([]byte(server))},
-		}
-	}
-	if err := c.journal.own(w.User, c.device, server); err != nil {
-		return err
-	}
-	if c.link.server != "" && server != "" && c.link.server != server {
-		// Without a store the client goes on: seqs of another server mean nothing here.
-		c.warn("the server is another one: what was received from it is forgotten")
-		c.queue.drop(c.inbox.conversations)
-		c.inbox = inbox{}
-	}
-	c.user.Store(w.User)
-	c.link.server = server
-	return nil
 }
 
 // greet sends HELLO and waits for the answer.

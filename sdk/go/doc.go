@@ -41,7 +41,9 @@
 // returns nil, and what does not count comes again. Without a [Store] both hold
 // for the life of the Client. With one they hold across restarts: what was taken
 // is sent, its outcome is told, and a message comes a second time only where the
-// process died while it handled it.
+// process died while it handled it. A Store belongs to one user, device and server, and
+// nothing that one client took is sent as another user; what an app posts before its
+// first login is bound to whom that login names, see [WithUser].
 //
 // # Sending
 //
@@ -58,8 +60,9 @@
 // # Errors
 //
 // What the server refuses is an [*Error]. It wraps its [Code], so
-// errors.Is(err, gannet.CodeBadTarget) asks for one. [ErrClosed], [ErrKept] and
-// [ErrAbandoned] say what a closed client did with what it was given.
+// errors.Is(err, gannet.CodeBadTarget) asks for one. [ErrClosed], [ErrKept],
+// [ErrAbandoned] and [ErrDropped] say what a closed client did with what it was given,
+// [ErrStore] and [ErrUncertain] what one did whose Store failed.
 //
 // All methods are safe for concurrent use.
 package gannet

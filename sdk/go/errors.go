@@ -15,29 +15,41 @@ var (
 	ErrClosed = errors.New("gannet: the client is closed")
 
 	// ErrKept says that the client closed before a message was acked. The Store
-	// keeps the message, the next client with that Store sends it under the same
-	// id, and its outcome is told by Handler.Outcome then.
+	// keeps the message, the next client of that user with that Store sends it under
+	// the same id, and its outcome is told by Handler.Outcome then.
 	ErrKept = errors.New("gannet: the client closed before the ack; the message is kept and will be sent")
 
 	// ErrAbandoned says that the client closed before a message was acked, and
 	// that no Store keeps it: it may have arrived or not.
 	ErrAbandoned = errors.New("gannet: the client closed before the ack; whether the message arrived is unknown")
 
+	// ErrDropped says that a message was taken before the client's first login, and
+	// that nobody sends it: the login was that of another user or server than the
+	// Store's, or there was none and the client had not said whose it is, see WithUser.
+	ErrDropped = errors.New("gannet: the message was dropped: it was taken before a login that did not come or was another's")
+
 	// ErrWindow says that a context ended while as many messages as WithWindow
 	// allows were on their way: the message was not taken.
 	ErrWindow = errors.New("gannet: the window is full")
 
-	// ErrID says that Draft.ID is not above all ids that this client has used: the
-	// message was not taken.
-	ErrID = errors.New("gannet: the id is not above those before it")
+	// ErrID says that Draft.ID is above MaxID, or not above all ids that this client
+	// has used: the message was not taken.
+	ErrID = errors.New("gannet: the id cannot be used")
 
 	// ErrReceiving says that something else receives already: another loop over
 	// Messages, or Handler.Message.
 	ErrReceiving = errors.New("gannet: messages are being received already")
 
 	// ErrStore says that the Store failed, or does not have the records of a client.
-	// What it wraps says more.
+	// A message for which it is the answer was not taken. What it wraps says more.
 	ErrStore = errors.New("gannet: store")
+
+	// ErrUncertain says that the Store failed after it was given a message and before
+	// the message was on disk. This client does not send it; the next client with that
+	// Store sends it if the Store has it after all, and tells its outcome then. An app
+	// that repeats it uses the same Draft.ID with that next client: either ErrID says
+	// that the store had it, or it was not there.
+	ErrUncertain = errors.New("gannet: the store failed; whether the message will be sent is unknown")
 )
 
 // Error is what the server answered, or why it ended the connection. It wraps

@@ -24,8 +24,10 @@ var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 var errNotJournal = errors.New("the journal is not one of a gannet client of this version")
 
 // FileStore is a Store in a directory: a journal to which records are appended.
-// What a crash has torn off its end is cut when it is opened; after the first
-// failed write everything fails.
+// What a crash has torn off its end is cut when it is opened, because it was not on
+// disk yet. Damage with whole records behind it is an error that names the file and the
+// offset: nothing is given up that may have been promised. After the first failed write
+// everything fails.
 type FileStore struct {
 	dir  string
 	lock *os.File
@@ -41,7 +43,8 @@ type FileStore struct {
 }
 
 // NewFileStore opens the store in dir, making the directory when it is missing.
-// It fails when another process, or another FileStore of this one, has it open.
+// It fails with ErrStore when another process, or another FileStore of this one, has it
+// open, and when the journal is damaged or is not one.
 // Whoever opens a store closes it, after the client.
 func NewFileStore(dir string) (*FileStore, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
@@ -69,7 +72,7 @@ func (s *FileStore) open() error {
 	if err != nil {
 		return err
 	}
-	whole, err := replay(data, func([]byte) error { return nil })
+	whole, err := replay(name, data, func([]byte) error { return nil })
 	if err != nil {
 		return err
 	}
@@ -87,11 +90,12 @@ func (s *FileStore) Load(record func([]byte) error) error {
 	if s.err != nil {
 		return s.err
 	}
-	data, err := os.ReadFile(filepath.Join(s.dir, "journal"))
+	name := filepath.Join(s.dir, "journal")
+	data, err := os.ReadFile(name)
 	if err != nil {
 		return err
 	}
-	_, err = replay(data, record)
+	_, err = replay(name, data, record)
 	return err
 }
 
@@ -211,24 +215,61 @@ func appendRecord(dst, r []byte) []byte {
 	return append(dst, r...)
 }
 
-// replay calls record with the records of a journal and gives the length up to
-// the first one that is torn.
-func replay(data []byte, record func([]byte) error) (int64, error) {
+// replay calls record with the records of a journal and gives the length up to the first
+// one that is torn, behind which there is no whole one.
+func replay(name string, data []byte, record func([]byte) error) (int64, error) {
 	if len(data) < len(magic) || string(data[:len(magic)]) != magic {
 		return 0, errNotJournal
 	}
 	n := len(magic)
-	for len(data)-n >= recordHeader {
-		length := binary.BigEndian.Uint32(data[n:])
-		sum := binary.BigEndian.Uint32(data[n+4:])
-		rest := data[n+recordHeader:]
-		if length > maxRecord || int(length) > len(rest) || crc32.Checksum(rest[:length], castagnoli) != sum {
+	for n < len(data) {
+		r, ok := recordAt(data[n:])
+		if !ok {
+			if next := nextRecord(data, n+1); next > 0 {
+				return 0, fmt.Errorf("%s is damaged at offset %d, and whole again from %d on; cut there it would open without what follows", name, n, next)
+			}
 			break
 		}
-		if err := record(rest[:length]); err != nil {
+		if len(r) == 0 && allZero(data[n:]) {
+			break // the file had grown on disk when what is in it had not arrived
+		}
+		if err := record(r); err != nil {
 			return 0, err
 		}
-		n += recordHeader + int(length)
+		n += recordHeader + len(r)
 	}
 	return int64(n), nil
+}
+
+// recordAt gives the record that data begins with.
+func recordAt(data []byte) ([]byte, bool) {
+	if len(data) < recordHeader {
+		return nil, false
+	}
+	length, rest := binary.BigEndian.Uint32(data), data[recordHeader:]
+	if length > maxRecord || int(length) > len(rest) {
+		return nil, false
+	}
+	r := rest[:length]
+	return r, crc32.Checksum(r, castagnoli) == binary.BigEndian.Uint32(data[4:])
+}
+
+// nextRecord gives the offset of a whole record, not an empty one, from offset on; 0 when
+// there is none.
+func nextRecord(data []byte, offset int) int {
+	for ; offset < len(data); offset++ {
+		if r, ok := recordAt(data[offset:]); ok && len(r) > 0 {
+			return offset
+		}
+	}
+	return 0
+}
+
+func allZero(data []byte) bool {
+	for _, b := range data {
+		if b != 0 {
+			return false
+		}
+	}
+	return true
 }

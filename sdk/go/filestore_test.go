@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -190,61 +191,85 @@ func TestFileStoreConcurrently(t *testing.T) {
 	}
 }
 
-func TestRestartResendsUnackedUnderTheSameID(t *testing.T) {
-	s := newServer(t)
+// Damage anywhere before the last record is an error that says where, and leaves the
+// journal as it is. In the last record it is what a crash may leave.
+func TestFileStoreTellsOfDamage(t *testing.T) {
 	dir := t.TempDir()
 	store := openStore(t, dir)
-	alice := join(t, s, 1, WithStore(store))
-	s.settled(t, alice)
-	s.play(func(p *peer, f protocol.Frame) bool { return f.Type == protocol.TypeSend && p.login == 1 })
-	for _, text := range []string{"1", "2"} {
-		post(t, alice, User(2), text)
+	want := []string{"first", "second", "third and last"}
+	starts := []int{len(magic)}
+	for i, r := range want {
+		if err := store.Append([]byte(r)); err != nil {
+			t.Fatal(err)
+		}
+		starts = append(starts, starts[i]+recordHeader+len(r))
 	}
-	s.until("SENDs", func() bool { return s.count(protocol.TypeSend) == 2 })
-	crash(alice)
 	store.Close()
-
-	store = openStore(t, dir)
-	again := join(t, s, 1, WithStore(store))
-	if again.Device() != alice.Device() {
-		t.Errorf("device %d, before %d", again.Device(), alice.Device())
+	name := filepath.Join(dir, "journal")
+	whole, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
 	}
-	if ack, err := again.Send(testContext(t), User(2), Text("3")); err != nil || ack.Seq != 3 {
-		t.Errorf("ack %+v, %v", ack, err)
-	}
-	first, second := s.sends(1), s.sends(2)
-	if len(second) != 3 || second[0].ClientID != first[0].ClientID || second[1].ClientID != first[1].ClientID ||
-		second[2].ClientID <= second[1].ClientID || string(second[0].Body) != "1" {
-		t.Errorf("sent %+v, then %+v", first, second)
-	}
-	if err := again.Close(testContext(t)); err != nil {
-		t.Error(err)
-	}
-	if left := again.journal.saved.taken; len(left) != 0 {
-		t.Errorf("the store keeps %v", left)
+	for at := len(magic); at < len(whole); at++ {
+		damaged := bytes.Clone(whole)
+		damaged[at] ^= 0x41
+		if err := os.WriteFile(name, damaged, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if at >= starts[2] {
+			store := openStore(t, dir)
+			if have := recordsOf(t, store); !slices.Equal(have, want[:2]) {
+				t.Errorf("damaged at %d it has %q", at, have)
+			}
+			store.Close()
+			continue
+		}
+		start := starts[0]
+		if at >= starts[1] {
+			start = starts[1]
+		}
+		_, err := NewFileStore(dir)
+		if !errors.Is(err, ErrStore) || !strings.Contains(err.Error(), fmt.Sprintf("%s is damaged at offset %d,", name, start)) {
+			t.Errorf("damaged at %d: %v", at, err)
+		}
+		if after, err := os.ReadFile(name); err != nil || !bytes.Equal(after, damaged) {
+			t.Errorf("damaged at %d: the journal was changed, %v", at, err)
+		}
 	}
 }
 
-func TestRestartRepeatsNothingReceived(t *testing.T) {
-	s := newServer(t)
+// A file may have grown on disk without what was written to it.
+func TestFileStoreCutsZerosOffItsEnd(t *testing.T) {
 	dir := t.TempDir()
 	store := openStore(t, dir)
-	d := newDiary()
-	bob := join(t, s, 2, WithStore(store), WithHandler(d.handler()))
-	s.say(1, User(2), "1")
-	s.say(1, User(2), "2")
-	d.expect(t, "1", "2")
-	s.until("PUSHACK", func() bool { return s.delivered(2, pair) == 2 })
-	crash(bob)
+	want := []string{"first", "", "last"}
+	for _, r := range want {
+		if err := store.Append([]byte(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	store.Close()
-
-	s.whisper(1, User(2), "3")
-	s.mu.Lock()
-	s.conversation(pair).delivered[2] = 3 // by another device: this one has not seen it
-	s.mu.Unlock()
-	d = newDiary()
-	join(t, s, 2, WithStore(openStore(t, dir)), WithHandler(d.handler()))
-	d.expect(t, "3")
+	name := filepath.Join(dir, "journal")
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, zeros := range []int{1, recordHeader, 3*recordHeader + 1, 4096} {
+		if err := os.WriteFile(name, append(bytes.Clone(data), make([]byte, zeros)...), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		store := openStore(t, dir)
+		if have := recordsOf(t, store); !slices.Equal(have, want) {
+			t.Errorf("with %d zeros behind it has %q", zeros, have)
+		}
+		if err := store.Append([]byte("next")); err != nil {
+			t.Fatal(err)
+		}
+		if have := recordsOf(t, store); !slices.Equal(have, append(slices.Clone(want), "next")) {
+			t.Errorf("with %d zeros behind, and a record, it has %q", zeros, have)
+		}
+		store.Close()
+	}
 }
 
 // crash ends a client at once.
@@ -274,7 +299,7 @@ func TestSendFailsWhenTheStoreDoes(t *testing.T) {
 	fail := false
 	alice := join(t, s, 1, WithStore(failingStore{openStore(t, t.TempDir()), &fail}))
 	fail = true
-	if _, err := alice.Send(testContext(t), User(2), Text("x")); !errors.Is(err, errNoDisk) || !errors.Is(err, ErrStore) {
+	if _, err := alice.Send(testContext(t), User(2), Text("x")); !errors.Is(err, errNoDisk) || !errors.Is(err, ErrUncertain) {
 		t.Errorf("Send: %v", err)
 	}
 	if err := alice.Close(testContext(t)); err != nil {

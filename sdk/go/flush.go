@@ -34,15 +34,14 @@ func (c *Client) Flush(ctx context.Context) error {
 	}
 	c.flushes = append(c.flushes, f)
 	c.mu.Unlock()
-	select {
-	case err := <-f.done:
-		return err
-	case <-ctx.Done():
-		c.mu.Lock()
-		defer c.mu.Unlock()
-		c.flushes = slices.DeleteFunc(c.flushes, func(other *flush) bool { return other == f })
-		return ctx.Err()
+	flushed, err := outcomeOr(ctx, f.done)
+	if err == nil {
+		return flushed
 	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.flushes = slices.DeleteFunc(c.flushes, func(other *flush) bool { return other == f })
+	return err
 }
 
 // flushed says whether nothing of f waits any more. The caller holds mu.

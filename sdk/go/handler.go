@@ -13,7 +13,9 @@ import (
 // receipts and events that wait go before messages.
 //
 // The context of a hook ends when Close gives up waiting or the client ends for
-// good. A hook passes it on to the methods of the client that it calls.
+// good. A hook passes it on to the methods of the client that it calls: by it a Send or
+// Post knows that it must not wait for room which only the hook's own return makes. A
+// hook may call Close, which does not wait for that hook then.
 type Handler struct {
 	// Message gets every message of others, and those of this user's other
 	// devices. It counts as received when the hook returns nil. After an error
@@ -57,7 +59,9 @@ const (
 
 	// EventCaughtUp says that everything which was sent while the client was away
 	// has been received. It follows each EventConnected, unless the connection is
-	// lost before.
+	// lost before. An app that only sends, with neither Handler.Message nor a loop over
+	// Messages, receives nothing: it gets the event only where nothing was sent to its
+	// user, and need not wait for it, because sending begins with EventConnected.
 	EventCaughtUp EventKind = 2
 
 	// EventLost says that the connection ended, and why. The client connects
@@ -75,11 +79,16 @@ const (
 	// EventEnded says that the client is closed for good. It is the last event.
 	// Err is what Err gives: nil after a Close.
 	EventEnded EventKind = 6
+
+	// EventStoreFailed says that the Store failed, and why. It comes once. The client
+	// takes nothing more to send and notes nothing more in the store, so what is
+	// received and heard from now on comes again to the next client with that Store.
+	EventStoreFailed EventKind = 7
 )
 
 // String names the kind in a word or two.
 func (k EventKind) String() string {
-	names := [...]string{"", "connected", "caught up", "lost", "failed", "held", "ended"}
+	names := [...]string{"", "connected", "caught up", "lost", "failed", "held", "ended", "store failed"}
 	if k == 0 || int(k) >= len(names) {
 		return fmt.Sprintf("event %d", uint8(k))
 	}
@@ -89,7 +98,7 @@ func (k EventKind) String() string {
 // Event is something that happened to the connection.
 type Event struct {
 	Kind    EventKind
-	Address string        // of the server
-	Err     error         // the reason of lost, failed, held and ended
+	Address string        // of the server; empty with ended and store failed
+	Err     error         // the reason of lost, failed, held, ended and store failed
 	Wait    time.Duration // with lost and failed before the next attempt, with held before messages go out again
 }

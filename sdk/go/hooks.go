@@ -32,7 +32,10 @@ type hooks struct {
 	wake   chan struct{} // holds one token when there is something to do
 	ended  chan struct{} // closed when no hook will be called any more
 
-	up atomic.Bool // running, for who puts messages
+	up     atomic.Bool   // running, for who puts messages
+	runner atomic.Uint64 // the goroutine that calls hooks; 0: there is none
+	posts  atomic.Bool   // a hook has posted in this client's life
+	posted atomic.Bool   // and what it posted may not be written yet
 
 	mu       sync.Mutex
 	outcomes []told
@@ -97,11 +100,68 @@ func (h *hooks) signal() {
 	}
 }
 
-// tellOutcome hands an outcome over. The caller has counted it in pending.unheard.
-func (c *Client) tellOutcome(o Outcome, kept bool) {
+// tellOutcomes hands outcomes over. The caller has counted them in pending.unheard.
+func (c *Client) tellOutcomes(list ...told) {
 	c.hooks.mu.Lock()
-	c.hooks.outcomes = append(c.hooks.outcomes, told{o, kept})
+	c.hooks.outcomes = append(c.hooks.outcomes, list...)
 	c.rouse()
+}
+
+// handOver gives the hooks what the reader has for them: the outcomes and messages of a
+// read in one piece each, for which they are woken once.
+func (c *Client) handOver() {
+	if len(c.told) > 0 {
+		c.expectPosts()
+		c.tellOutcomes(c.told...)
+		clear(c.told)
+		c.told = c.told[:0]
+	}
+	q := &c.queue
+	if len(q.fresh) > 0 {
+		q.pour()
+	}
+	if q.untold && c.hooks.messages {
+		c.expectPosts()
+	}
+	if q.tell() && c.hooks.messages && !c.hooks.up.Load() {
+		c.notify()
+	}
+}
+
+// postLook is how long what a hook has posted may wait for others, unless the hooks are
+// through before.
+const postLook = 2 * time.Millisecond
+
+// expectPosts lets hooks that are about to be called post without waking the reader for
+// each message: it looks by itself, and what they post until then goes out in few writes.
+// A hook that is still at it later wakes the reader again.
+func (c *Client) expectPosts() {
+	if c.hooks.posts.Load() && c.due.look.IsZero() {
+		c.due.look = c.link.now.Add(postLook)
+		c.lazy.Store(true)
+	}
+}
+
+// posted sees to it that what a hook has posted is written.
+func (c *Client) posted() {
+	h := &c.hooks
+	if !h.posted.Load() {
+		h.posts.Store(true)
+		h.posted.Store(true)
+	}
+	if !c.lazy.Load() && !c.poked.Load() {
+		c.poke()
+	}
+}
+
+// writePosts writes what hooks have posted.
+func (c *Client) writePosts() {
+	if h := &c.hooks; h.posted.Load() {
+		h.posted.Store(false)
+		c.mu.Lock()
+		c.flush()
+		c.mu.Unlock()
+	}
 }
 
 // tellReceipt hands a receipt over. When many wait, it takes the place of an older
@@ -146,8 +206,23 @@ func (c *Client) logEvent(e Event) {
 		c.inform(e.Kind.String(), "address", e.Address, "user", c.User(), "device", c.device)
 	case EventEnded:
 		c.inform(e.Kind.String(), "reason", e.Err)
+	case EventStoreFailed:
+		c.warn(e.Kind.String(), "reason", e.Err)
 	default:
 		c.warn(e.Kind.String(), "address", e.Address, "reason", e.Err, "wait", e.Wait)
+	}
+}
+
+// heedStore tells the app that the store has failed: an event for the first time, and a
+// line in the log each second in which something could not be written. The caller
+// holds no lock.
+func (c *Client) heedStore() {
+	switch err, first := c.journal.news(time.Now()); {
+	case err == nil:
+	case first:
+		c.tellEvent(Event{Kind: EventStoreFailed, Err: err})
+	default:
+		c.warn(EventStoreFailed.String(), "reason", err)
 	}
 }
 
@@ -184,6 +259,10 @@ func (c *Client) callHooks() {
 	var outcomes []told
 	var receipts []Receipt
 	var events []Event
+	var run []queued
+	me := goroutineID()
+	h.runner.Store(me)
+	defer h.runner.CompareAndSwap(me, 0) // the next one may have begun
 	for {
 		h.mu.Lock()
 		h.asleep = false
@@ -202,7 +281,9 @@ func (c *Client) callHooks() {
 		clear(outcomes)
 		clear(receipts)
 		clear(events)
-		if len(outcomes)+len(receipts)+len(events) > 0 || h.messages && c.hearMessages() {
+		heard := len(outcomes)+len(receipts)+len(events) > 0 || h.messages && c.hearMessages(&run)
+		c.writePosts()
+		if heard {
 			continue
 		}
 		if last {
@@ -242,57 +323,9 @@ func (c *Client) hearOutcomes(outcomes []told) {
 			c.journal.forget(o.ID)
 		}
 	}
+	c.heedStore()
 	c.mu.Lock()
 	c.out.unheard -= len(outcomes)
 	c.out.grant()
 	c.mu.Unlock()
-}
-
-// maxRun is how many messages are handed over before others of the hooks have their
-// turn.
-const maxRun = 32
-
-// hearMessages hands the oldest messages to their hook; false says that there are none.
-func (c *Client) hearMessages() bool {
-	if c.quitting() {
-		return false
-	}
-	item, ok := c.queue.begin()
-	if !ok {
-		return false
-	}
-	for n := 1; ok; n++ {
-		if err := c.opts.handler.Message(c.hooks.life, c, item.message); err != nil {
-			pause := c.queue.refuse(item)
-			c.warn("the app refused a message", "conversation", item.message.Conversation, "seq", item.message.Seq, "reason", err, "again in", pause)
-			c.poke()
-			return true
-		}
-		item, ok = c.took(item, n < maxRun && !c.quitting())
-	}
-	if c.quitting() { // Close waits for the hook
-		c.poke()
-	}
-	return true
-}
-
-func (c *Client) quitting() bool {
-	select {
-	case <-c.quit:
-		return true
-	default:
-		return false
-	}
-}
-
-// took notes that the app has received a message, and with more begins the next one.
-func (c *Client) took(item queued, more bool) (next queued, ok bool) {
-	seq, poke, next, ok := c.queue.take(item, more)
-	if c.opts.store != nil {
-		c.journal.received(item.conversation.target, seq)
-	}
-	if poke {
-		c.poke()
-	}
-	return next, ok
 }

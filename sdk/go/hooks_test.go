@@ -107,6 +107,37 @@ func TestAHookMayClose(t *testing.T) {
 	<-c.Done()
 }
 
+// What a hook posts goes out though the hook does not return, also when the reader expected
+// it to be quick.
+func TestAHookThatPostsAndWaits(t *testing.T) {
+	s := newServer(t)
+	end := make(chan struct{})
+	c := join(t, s, 2, WithHandler(Handler{Message: func(ctx context.Context, c *Client, m Message) error {
+		if _, err := c.Post(ctx, User(3), Text("re: "+m.Text())); err != nil {
+			t.Error(err)
+		}
+		if m.Text() != "last" {
+			return nil
+		}
+		s.until("the answer of the hook that waits", func() bool { return s.count(protocol.TypeSend) == 21 })
+		if _, err := c.Post(ctx, User(3), Text("and another")); err != nil { // the reader has looked, and must be woken
+			t.Error(err)
+		}
+		<-end
+		return nil
+	}}))
+	for i := range 20 {
+		s.say(1, User(2), fmt.Sprint(i))
+		s.until("the answer", func() bool { return s.count(protocol.TypeSend) == i+1 })
+	}
+	s.say(1, User(2), "last")
+	s.until("the second answer of the hook that waits", func() bool { return s.count(protocol.TypeSend) == 22 })
+	close(end)
+	if err := c.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
+}
+
 // While a hook waits, everything else goes on: acks come, requests are answered, and
 // what arrives is bounded.
 func TestAHookThatWaitsHoldsUpNothing(t *testing.T) {

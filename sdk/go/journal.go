@@ -3,11 +3,12 @@ package gannet
 import (
 	"bytes"
 	"cmp"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // minRewrite is the size in bytes below which rewriting a store is not worth it.
@@ -17,14 +18,20 @@ const minRewrite = 1 << 20
 // remembers nothing.
 type journal struct {
 	store Store // nil: none
+	mine  claim // of this client
 
-	mu    sync.Mutex
-	saved saved
-	err   error    // the first failure
-	size  int      // bytes of the records in the store
-	limit int      // size at which they are rewritten
-	buf   []byte   // reused
-	list  [][]byte // reused
+	failures atomic.Uint64 // what could not be written
+
+	mu             sync.Mutex
+	saved          saved
+	bound, claimed bool      // this client has been logged in; its claim is in the store
+	err            error     // the first failure
+	told           uint64    // of failures
+	at             time.Time // when they were told
+	size           int       // bytes of the records in the store
+	limit          int       // size at which they are rewritten
+	buf            []byte    // reused
+	list           [][]byte  // reused
 }
 
 // saved is what the records of a store say.
@@ -37,7 +44,9 @@ type saved struct {
 	received map[Target]uint64
 	reads    map[Target]uint64 // to be told to the server
 	taken    []keptMessage     // in rising order of id
-	optional [][]byte          // records of kinds that this client does not know
+	claim    *claim            // of the client that was given something last, if it has not been logged in
+	loose    []looseMark
+	optional [][]byte // records of kinds that this client does not know
 }
 
 // keptMessage is a message that was taken and of which its sender has not heard.
@@ -46,6 +55,7 @@ type keptMessage struct {
 	target  Target
 	draft   Draft
 	settled *Outcome // nil: not answered yet
+	claim   *claim   // under which it was taken; nil: it is the owner's
 }
 
 // load reads the store.
@@ -60,11 +70,13 @@ func (j *journal) load(store Store) error {
 		return j.saved.add(b)
 	})
 	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
+		return storeFailed(err)
 	}
 	j.limit = max(minRewrite, 2*j.size)
 	return nil
 }
+
+func storeFailed(err error) error { return fmt.Errorf("%w: %w", ErrStore, err) }
 
 // add takes in a record of a store.
 func (s *saved) add(b []byte) error {
@@ -74,7 +86,7 @@ func (s *saved) add(b []byte) error {
 	if kind := recordKind(b[0]); kind >= optionalKinds {
 		s.optional = append(s.optional, bytes.Clone(b))
 		return nil
-	} else if kind == 0 || kind > recordReadDone {
+	} else if kind == 0 || kind > recordUnclaim {
 		return fmt.Errorf("a record of kind %d, which this version does not know: the store was written by a younger one, or is not a client's", kind)
 	}
 	var r record
@@ -91,6 +103,11 @@ func (s *saved) apply(r *record) {
 		s.device = r.id
 	case recordOwner:
 		s.user, s.server = r.id, r.text
+		s.decide()
+	case recordClaim:
+		s.claim = &claim{r.id, r.text}
+	case recordUnclaim:
+		s.drop()
 	case recordLastID:
 		s.lastID = r.id
 	case recordPosition:
@@ -99,7 +116,7 @@ func (s *saved) apply(r *record) {
 		s.received[r.target] = max(s.received[r.target], r.seq)
 	case recordTaken:
 		s.lastID = max(s.lastID, r.id)
-		s.taken = append(s.taken, keptMessage{id: r.id, target: r.target, draft: r.draft})
+		s.taken = append(s.taken, keptMessage{id: r.id, target: r.target, draft: r.draft, claim: s.claim})
 	case recordSettled:
 		if i, found := s.find(r.id); found {
 			k := &s.taken[i]
@@ -111,6 +128,10 @@ func (s *saved) apply(r *record) {
 			s.taken = slices.Delete(s.taken, i, i+1)
 		}
 	case recordRead:
+		if s.claim != nil {
+			s.loose = append(s.loose, looseMark{r.target, r.seq, s.claim})
+			return
+		}
 		s.reads[r.target] = max(s.reads[r.target], r.seq)
 	case recordReadDone:
 		if s.reads[r.target] <= r.seq {
@@ -135,11 +156,26 @@ func (s *saved) records() []record {
 	for target, seq := range s.reads {
 		list = append(list, record{kind: recordRead, target: target, seq: seq})
 	}
-	for _, k := range s.taken {
-		list = append(list, record{kind: recordTaken, id: k.id, target: k.target, draft: k.draft})
-		if k.settled != nil {
-			list = append(list, settled(*k.settled))
+	taken := func(claim *claim) {
+		for _, k := range s.taken {
+			if k.claim != claim {
+				continue
+			}
+			list = append(list, record{kind: recordTaken, id: k.id, target: k.target, draft: k.draft})
+			if k.settled != nil {
+				list = append(list, settled(*k.settled))
+			}
 		}
+	}
+	taken(nil)
+	for _, claim := range s.claims() {
+		list = append(list, record{kind: recordClaim, id: claim.user, text: claim.server})
+		for _, m := range s.loose {
+			if m.claim == claim {
+				list = append(list, record{kind: recordRead, target: m.target, seq: m.seq})
+			}
+		}
+		taken(claim)
 	}
 	// The highest id may be above that of the last message.
 	return append(list, record{kind: recordLastID, id: s.lastID}, record{kind: recordPosition, id: s.position})
@@ -149,7 +185,9 @@ func (s *saved) records() []record {
 func settled(o Outcome) record {
 	r := record{kind: recordSettled, id: o.ID, seq: o.Ack.Seq}
 	var e *Error
-	if errors.As(o.Err, &e) {
+	if errors.Is(o.Err, ErrDropped) {
+		r.code = codeDropped
+	} else if errors.As(o.Err, &e) {
 		r.code, r.text = e.Code, e.Text
 	} else {
 		r.time = uint64(o.Ack.Time.UnixMilli())
@@ -157,28 +195,61 @@ func settled(o Outcome) record {
 	return r
 }
 
-// append writes records without waiting for the disk.
+// append writes records without waiting for the disk. When it fails the last of them
+// is not in the store; a rewrite that fails after it is the failure of what comes next.
 func (j *journal) append(records ...record) error {
-	if j.store == nil {
+	if j.store == nil || len(records) == 0 {
 		return nil
 	}
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	return j.write(records...)
+}
+
+// write is append for who holds mu.
+func (j *journal) write(records ...record) error {
 	if j.err != nil {
+		j.failures.Add(1)
 		return j.err
 	}
 	list := j.encode(records)
 	if err := j.store.Append(list...); err != nil {
-		j.err = fmt.Errorf("%w: %w", ErrStore, err)
-		return j.err
+		return j.fail(err)
 	}
 	for i := range records {
 		j.saved.apply(&records[i])
 	}
 	if j.size >= j.limit {
-		j.err = j.rewrite()
+		if err := j.rewrite(); err != nil {
+			j.fail(err)
+		}
+	}
+	return nil
+}
+
+// fail notes a failure and gives the first one. The caller holds mu.
+func (j *journal) fail(err error) error {
+	j.failures.Add(1)
+	if j.err == nil {
+		j.err = storeFailed(err)
 	}
 	return j.err
+}
+
+// news gives the failure of the store if there was one that nobody has told of, at most
+// once a second; first says that it is the first time.
+func (j *journal) news(now time.Time) (err error, first bool) {
+	if j.failures.Load() == 0 {
+		return nil, false
+	}
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	n := j.failures.Load()
+	if first = j.told == 0; n == j.told || !first && now.Sub(j.at) < time.Second {
+		return nil, false
+	}
+	j.told, j.at = n, now
+	return j.err, first
 }
 
 // encode gives the records as bytes that hold until the next call, and counts
@@ -205,27 +276,22 @@ func (j *journal) rewrite() error {
 	j.limit = max(minRewrite, 2*j.size)
 	err := j.store.Rewrite(list...)
 	j.buf, j.list = nil, nil
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	return nil
+	return err
 }
 
-// sync returns once what was appended is durable.
+// sync returns once what was appended is durable, or with the error of the store: then
+// what was appended may be there after a restart or not.
 func (j *journal) sync() error {
 	if j.store == nil {
 		return nil
 	}
 	err := j.store.Sync()
-	if err == nil {
-		return nil
+	if err != nil {
+		j.mu.Lock()
+		defer j.mu.Unlock()
+		j.fail(err)
 	}
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	if j.err == nil {
-		j.err = fmt.Errorf("%w: %w", ErrStore, err)
-	}
-	return j.err
+	return err
 }
 
 // received notes how far the app is in a conversation.
@@ -235,30 +301,3 @@ func (j *journal) received(target Target, seq uint64) {
 
 // forget notes that nobody needs to hear of a message any more.
 func (j *journal) forget(id uint64) { j.append(record{kind: recordForgot, id: id}) }
-
-// owner gives whom the store belongs to.
-func (j *journal) owner() Owner {
-	j.mu.Lock()
-	defer j.mu.Unlock()
-	return Owner{User: j.saved.user, Device: j.saved.device, Server: hex.EncodeToString([]byte(j.saved.server))}
-}
-
-// own makes the store that of a user on a server, or says whose it is.
-func (j *journal) own(user, device uint64, server string) error {
-	if j.store == nil {
-		return nil
-	}
-	have := j.owner()
-	given := Owner{User: user, Device: device, Server: hex.EncodeToString([]byte(server))}
-	if have.User != 0 && have.User != user || have.Server != "" && server != "" && have.Server != given.Server {
-		return &OwnerError{Kept: have, Given: given}
-	}
-	if have.User == user && (have.Server == given.Server || server == "") {
-		return nil
-	}
-	// On disk before anything is sent: what is in the store belongs to this user.
-	if err := j.append(record{kind: recordOwner, id: user, text: server}); err != nil {
-		return err
-	}
-	return j.sync()
-}

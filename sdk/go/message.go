@@ -69,15 +69,19 @@ const (
 	ContentSystem Content = 6
 )
 
-// MaxBody is how many bytes the body of a message holds at most.
+// MaxBody is how many bytes the body of a message holds at most: 64 KiB.
 const MaxBody = protocol.MaxBody
+
+// MaxID is the highest id that an app may choose for a message. As many are left above
+// it for those that the client chooses, which must be higher than all before.
+const MaxID = 1<<63 - 1
 
 // Draft is a message to be sent.
 type Draft struct {
 	// ID is the id under which the message is sent and its outcome is told; 0
-	// lets the client choose one. An id that the app chooses is above all ids
-	// that the client has used, also in the lives before as its Store remembers
-	// them. Without a Store, a message whose outcome is not known may be sent
+	// lets the client choose one. An id that the app chooses is at most MaxID, and
+	// above all ids that the client has used, also in the lives before as its Store
+	// remembers them. Without a Store, a message whose outcome is not known may be sent
 	// again by a new client of the same device: under the same id, unchanged,
 	// and before later ones, it is the same message to the server for 24 hours.
 	// Ids that the client chooses are microseconds of the Unix clock or above.
@@ -133,10 +137,10 @@ type Receipt struct {
 type Conversation struct {
 	Target        Target
 	Head          uint64   // the highest seq
-	Delivered     uint64   // this user's cursors
-	Read          uint64   //
-	PeerDelivered uint64   // the other user's cursors, 0 unless it is a direct conversation
-	PeerRead      uint64   //
+	Delivered     uint64   // some device of this user has all up to this seq
+	Read          uint64   // this user has read all up to this seq
+	PeerDelivered uint64   // the same of the other user, 0 unless it is a direct conversation
+	PeerRead      uint64   // likewise
 	Unread        uint64   // messages by others after Read, as the server counts them
 	Last          *Message // the newest message, its body cut to a preview of 256 bytes; nil when there is none
 	LastSize      int      // bytes of the newest message's whole body

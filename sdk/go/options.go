@@ -37,7 +37,8 @@ type Option func(*options) error
 
 type options struct {
 	token      func(ctx context.Context) (string, error)
-	refresh    bool // token comes from a source that may give another one
+	user       uint64 // 0: not said
+	refresh    bool   // token comes from a source that may give another one
 	device     uint64
 	platform   Platform
 	store      Store
@@ -67,10 +68,29 @@ func WithTokenSource(source func(ctx context.Context) (string, error)) Option {
 	}
 }
 
+// WithUser says whom the token names, not 0. New refuses a Store of another user, and a
+// login as another one ends the client, both with an *OwnerError. Without it a client
+// knows that from a token that it can read and was given to New, but not from a token
+// source.
+//
+// It matters to an app that starts offline: what it takes before its first login is sent
+// in a later life, after a crash or a Close, only when both lives said the same user and
+// address. What a client took that did not say is dropped then; see ErrDropped.
+func WithUser(id uint64) Option {
+	return func(o *options) error {
+		if id == 0 {
+			return errors.New("gannet: a user id is not 0")
+		}
+		o.user = id
+		return nil
+	}
+}
+
 // WithDevice sets the device id, not 0. The default is the one in the Store,
 // else a random one, for this client alone: it begins after what some device of
 // the user has received. With an id of its own, or a Store, a client begins where
-// the device's own acks ended, so that it misses nothing. A user's device has one
+// the device's own acks ended, so that it misses nothing: a device that is new, as
+// with a new Store, gets all that the user was ever sent. A user's device has one
 // connection: a later login under the same id ends the earlier client with
 // CodeReplaced.
 func WithDevice(id uint64) Option {
@@ -92,10 +112,17 @@ func WithPlatform(p Platform) Option {
 }
 
 // WithStore lets the messages that are not acked, outcomes that nobody has heard,
-// what was received and read, and the device id survive a restart. The client does
-// not close the store.
+// what was received and read, and the device id survive a restart. A store belongs to
+// one user, device and server, those of the first login with it: New refuses one that is
+// known to be another user's or device's, and a login as another user or on another
+// server ends the client, both with an *OwnerError. What a client took is never sent as
+// another user. The client does not close the store. A nil Store is none; a nil *FileStore is refused, because an app
+// that wants a store and has none would lose what it trusts to it.
 func WithStore(s Store) Option {
 	return func(o *options) error {
+		if f, ok := s.(*FileStore); ok && f == nil {
+			return errors.New("gannet: the FileStore is nil")
+		}
 		o.store = s
 		return nil
 	}

@@ -40,6 +40,7 @@ type pending struct {
 	limit      int    // flying at most: window, or what the server allows
 	limitBytes int    // bytes at most, but for a single message; 0: no bound
 	lastID     uint64 // of all messages, in lives before too
+	born       uint64 // ids of this life are above it
 	clock      uint64 // ids that the client chooses are above it
 	stable     uint64 // ids up to here are on disk and may go out
 
@@ -67,10 +68,10 @@ var sendFixed = len(protocol.Send{}.AppendFrame(nil, 0))
 // init begins with what the store has. Ids that the client chooses are above clock:
 // they must rise also for a device whose store is lost, and one message for each
 // microsecond is more than a device sends.
-func (o *pending) init(s *saved, window int, clock uint64) {
-	o.window, o.lastID, o.clock = window, s.lastID, clock
+func (o *pending) init(s *saved, mine *claim, window int, clock uint64) {
+	o.window, o.lastID, o.born, o.clock = window, s.lastID, s.lastID, clock
 	for _, k := range s.taken {
-		if k.settled == nil {
+		if k.settled == nil && (k.claim == nil || k.claim.same(mine)) {
 			o.entries = append(o.entries, outgoing{id: k.id, target: k.target, draft: k.draft})
 			o.stable = k.id
 		}

@@ -2,9 +2,9 @@ package gannet
 
 import (
 	"context"
-	"iter"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -18,22 +18,43 @@ const (
 	// a single message, before it leaves the rest to the server. An app that is
 	// quick is waited for, which is cheaper than fetching.
 	queuePatience = 10 * time.Millisecond
+
+	// maxRun is how many messages the app is given at once, before others of the hooks
+	// have their turn.
+	maxRun = 32
+
+	// maxFresh is how much of one read the reader keeps back, so that the app begins
+	// with the first of a large one while the rest is decoded.
+	maxFresh = 64
 )
 
-// queue has the messages that wait for the app: the reader puts, a loop over
-// Messages or the goroutine of the hooks takes.
+// queue has the messages that wait for the app. The reader puts them, those of a read in
+// one piece; a loop over Messages or the goroutine of the hooks takes them, a run at a
+// time, and counts what of it was received without a lock.
 type queue struct {
 	ready chan struct{} // holds one token when something was put
 	room  chan struct{} // holds one token when the reader waits for room and there is some
 
+	// The reader's: what it has put and not poured yet, how much more has room, and
+	// whether something was poured of which nobody was told.
+	fresh       []queued
+	credit      int
+	creditBytes int
+	untold      bool
+
+	received atomic.Int64 // of the run
+	known    atomic.Bool  // the reader knows that something was received since collect
+	stale    atomic.Bool  // the run is of another server
+
 	mu      sync.Mutex
-	items   []queued // from head on; the first stays until it was received
+	items   []queued // from head on; those of the run stay until they were received
 	head    int
 	bytes   int
+	run     bool            // the app has a run, whose messages are those from head on
+	settled int             // of the run, what has left the queue
 	lag     bool            // something did not fit
 	starved bool            // the reader waits for room
-	held    bool            // a loop over Messages is under way
-	busy    bool            // the hook has the first item
+	looper  uint64          // the goroutine of the loop over Messages; 0: there is none
 	done    uint64          // items taken
 	taken   []*conversation // that the app has received from since collect
 	refused []*conversation // whose first message the app refused
@@ -60,24 +81,59 @@ func (q *queue) init() {
 	q.room = make(chan struct{}, 1)
 }
 
-// put appends a message; false says that there is no room, or that the app has
-// refused an earlier one of the conversation.
+// put takes a message that pour brings to the app; false says that there is no room as
+// far as the last pour has seen.
 func (q *queue) put(v *conversation, m Message) bool {
-	q.mu.Lock()
-	if v.handing.barred || !q.fits(len(m.Body)) {
-		q.mu.Unlock()
+	if q.credit < 1 || len(m.Body) > q.creditBytes && q.credit < maxQueue {
 		return false
+	}
+	q.fresh = append(q.fresh, queued{v, m})
+	q.credit--
+	q.creditBytes -= len(m.Body)
+	return true
+}
+
+// pour moves to the queue what was put, and sees how much room is left.
+func (q *queue) pour() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pourIn()
+	q.settle()
+	q.credit, q.creditBytes = maxQueue-(len(q.items)-q.head), maxQueueBytes-q.bytes
+}
+
+// pourIn is pour for who holds mu. What follows a message that the app refused is
+// dropped: the reader fetches it again once it hears of the refusal.
+func (q *queue) pourIn() {
+	if len(q.fresh) == 0 {
+		return
 	}
 	if q.head > maxQueue {
 		rest := copy(q.items, q.items[q.head:])
 		clear(q.items[rest:])
 		q.items, q.head = q.items[:rest], 0
 	}
-	q.items = append(q.items, queued{v, m})
-	q.bytes += len(m.Body)
-	v.handing.queued++
-	v.handing.reach = m.Seq
-	q.mu.Unlock()
+	for i := range q.fresh {
+		item := &q.fresh[i]
+		h := &item.conversation.handing
+		if h.barred {
+			continue
+		}
+		q.items = append(q.items, *item)
+		q.bytes += len(item.message.Body)
+		h.queued++
+		h.reach = item.message.Seq
+	}
+	clear(q.fresh)
+	q.fresh, q.untold = q.fresh[:0], true
+}
+
+// tell wakes who receives, if there is something new.
+func (q *queue) tell() bool {
+	if !q.untold {
+		return false
+	}
+	q.untold = false
 	select {
 	case q.ready <- struct{}{}:
 	default:
@@ -103,6 +159,7 @@ func (q *queue) await(v *conversation, size int, life context.Context) bool {
 			q.mu.Unlock()
 			return false
 		}
+		q.settle()
 		fits := q.fits(size)
 		q.starved = !fits
 		if fits {
@@ -119,6 +176,7 @@ func (q *queue) await(v *conversation, size int, life context.Context) bool {
 			late = true
 		}
 		q.mu.Lock()
+		q.settle()
 		if late && (q.done == before || life.Err() != nil) && !q.fits(size) {
 			q.starved, q.lag = false, true
 			q.mu.Unlock()
@@ -131,64 +189,35 @@ func (q *queue) await(v *conversation, size int, life context.Context) bool {
 	}
 }
 
-// begin gives the oldest message to the hook.
-func (q *queue) begin() (queued, bool) {
+// begin gives the app the oldest messages, in the memory of the run before.
+func (q *queue) begin(run []queued) []queued {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.head == len(q.items) {
-		return queued{}, false
-	}
-	q.busy = true
-	return q.items[q.head], true
+	n := min(len(q.items)-q.head, maxRun)
+	run = append(run[:0], q.items[q.head:q.head+n]...)
+	q.received.Store(0)
+	q.stale.Store(false)
+	q.run, q.settled = n > 0, 0
+	return run
 }
 
-// peek gives the oldest message.
-func (q *queue) peek() (queued, bool) {
+// end takes back what the app has not received of its run; poke says that there is room
+// for what lags.
+func (q *queue) end() (poke bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.head == len(q.items) {
-		return queued{}, false
-	}
-	return q.items[q.head], true
+	q.settle()
+	q.run = false
+	return q.lag && q.roomy()
 }
 
-// take removes the oldest message, which was received, and gives up to where its
-// conversation was; poke says that the reader must know. With more it begins the next
-// one, if there is one.
-func (q *queue) take(item queued, more bool) (seq uint64, poke bool, next queued, ok bool) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	seq, poke = q.remove(item)
-	q.busy = more && q.head < len(q.items)
-	if q.busy {
-		next = q.items[q.head]
+// settle takes what was received out of the queue. The caller holds mu.
+func (q *queue) settle() {
+	if !q.run {
+		return
 	}
-	return seq, poke, next, q.busy
-}
-
-// remove is take for who holds mu.
-func (q *queue) remove(item queued) (seq uint64, poke bool) {
-	if item.conversation.handing.gone {
-		return 0, false
-	}
-	q.items[q.head] = queued{}
-	q.head++
-	q.bytes -= len(item.message.Body)
-	if q.head == len(q.items) {
-		q.items, q.head = q.items[:0], 0
-	}
-	q.done++
-	v := item.conversation
-	h := &v.handing
-	h.refusals = 0
-	h.queued--
-	h.taken = item.message.Seq
-	if h.queued == 0 {
-		h.taken = h.reach
-	}
-	if !h.marked {
-		h.marked = true
-		q.taken = append(q.taken, v)
+	for n := int(q.received.Load()); q.settled < n; q.settled++ {
+		q.remove()
 	}
 	if q.starved && q.roomy() {
 		q.starved = false
@@ -197,16 +226,40 @@ func (q *queue) remove(item queued) (seq uint64, poke bool) {
 		default:
 		}
 	}
-	return h.taken, len(q.taken) == 1 || q.lag && q.roomy()
 }
 
-// refuse takes the oldest message and all others of its conversation out: the
-// reader is to fetch them again after the pause that it gives.
-func (q *queue) refuse(item queued) time.Duration {
+// remove takes the oldest message out, which was received. The caller holds mu.
+func (q *queue) remove() {
+	item := &q.items[q.head]
+	v, seq := item.conversation, item.message.Seq
+	q.bytes -= len(item.message.Body)
+	*item = queued{}
+	q.head++
+	if q.head == len(q.items) {
+		q.items, q.head = q.items[:0], 0
+	}
+	q.done++
+	h := &v.handing
+	h.refusals = 0
+	h.queued--
+	h.taken = seq
+	if h.queued == 0 {
+		h.taken = h.reach
+	}
+	if !h.marked {
+		h.marked = true
+		q.taken = append(q.taken, v)
+	}
+}
+
+// refuse ends the run at its first message that was not received, and takes that and all
+// others of its conversation out: the reader is to fetch them again after the pause that
+// it gives.
+func (q *queue) refuse(v *conversation) time.Duration {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.busy = false
-	v := item.conversation
+	q.settle()
+	q.run = false
 	if v.handing.gone {
 		return 0
 	}
@@ -239,7 +292,11 @@ func (q *queue) roomy() bool {
 func (q *queue) reached(v *conversation, seq uint64) uint64 {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.pourIn()
 	h := &v.handing
+	if h.barred { // what was refused is not in the queue, and comes again
+		return h.taken
+	}
 	h.reach = seq
 	if h.queued == 0 {
 		h.taken = seq
@@ -249,8 +306,10 @@ func (q *queue) reached(v *conversation, seq uint64) uint64 {
 
 // collect moves what the app has received to the conversations.
 func (q *queue) collect() []*conversation {
+	q.known.Store(false) // before it looks, so that what is received from now on is told
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.settle()
 	taken := q.taken
 	for _, v := range taken {
 		v.received, v.handing.marked = v.handing.taken, false
@@ -263,7 +322,8 @@ func (q *queue) collect() []*conversation {
 func (q *queue) idle() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.head == len(q.items) && len(q.taken) == 0 && len(q.refused) == 0
+	q.settle()
+	return q.head == len(q.items) && len(q.fresh)+len(q.taken)+len(q.refused) == 0
 }
 
 func (q *queue) empty() bool {
@@ -272,11 +332,11 @@ func (q *queue) empty() bool {
 	return q.head == len(q.items)
 }
 
-// handling says that the hook has a message at the moment.
+// handling says that the app has messages at the moment.
 func (q *queue) handling() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.busy
+	return q.run
 }
 
 // news says what the app has for the reader: received messages, room for what
@@ -284,6 +344,7 @@ func (q *queue) handling() bool {
 func (q *queue) news() (taken, room bool, refused []*conversation) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.settle()
 	room = q.lag && q.roomy()
 	if room {
 		q.lag = false
@@ -310,6 +371,9 @@ func (q *queue) drop(conversations map[Target]*conversation) {
 		v.handing.gone = true
 	}
 	q.items, q.head, q.bytes, q.taken, q.refused = nil, 0, 0, nil, nil
+	q.run = false
+	q.stale.Store(true)
+	q.fresh, q.credit = nil, 0
 }
 
 // shrink gives back the memory of a queue that has been empty.
@@ -319,63 +383,7 @@ func (q *queue) shrink() {
 	if q.head == len(q.items) {
 		q.items, q.head = nil, 0
 	}
-}
-
-// Messages gives what arrives, for a client without Handler.Message. The body of
-// the loop may take its time and may call any method. A message counts as received
-// when the loop asks for the next one; the one at which the body breaks off does
-// not, and is the first that the next loop gets, or the next client. When the loop
-// is slow the rest waits on the server.
-//
-// The loop ends without an error when ctx ends and when the client is closed.
-// It ends with one when the client ends for good, which is Err, and with
-// ErrReceiving when another loop or Handler.Message receives already.
-func (c *Client) Messages(ctx context.Context) iter.Seq2[Message, error] {
-	return func(yield func(Message, error) bool) {
-		if !c.queue.hold(c.hooks.messages) {
-			yield(Message{}, ErrReceiving)
-			return
-		}
-		defer c.queue.letGo()
-		for ctx.Err() == nil {
-			select {
-			case <-c.quit:
-				if err := c.Err(); err != nil {
-					yield(Message{}, err)
-				}
-				return
-			default:
-			}
-			item, ok := c.queue.peek()
-			if !ok {
-				select {
-				case <-c.queue.ready:
-				case <-ctx.Done():
-				case <-c.quit:
-				}
-				continue
-			}
-			if !yield(item.message, nil) {
-				return
-			}
-			c.took(item, false)
-		}
+	if len(q.fresh) == 0 {
+		q.fresh = nil
 	}
-}
-
-// hold makes the caller the one that receives.
-func (q *queue) hold(taken bool) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if taken || q.held {
-		return false
-	}
-	q.held = true
-	return true
-}
-
-func (q *queue) letGo() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.held = false
 }

@@ -35,14 +35,16 @@ type readMark struct {
 // once: the client tells the server as soon as it is connected, and again until
 // the server has it on disk; with a Store also after a restart. A seq past the
 // head counts as the head, and a lower one than before does nothing. It fails with
-// ErrClosed or ErrStore.
+// ErrClosed or ErrStore. What is marked before the first login shares the fate of
+// messages that were taken then; see WithUser.
 func (c *Client) MarkRead(conversation Target, seq uint64) error {
+	defer c.heedStore()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closing {
 		return c.refusal()
 	}
-	if err := c.journal.append(record{kind: recordRead, target: conversation, seq: seq}); err != nil {
+	if err := c.journal.take(record{kind: recordRead, target: conversation, seq: seq}); err != nil {
 		return err
 	}
 	c.reads.add(conversation, seq)

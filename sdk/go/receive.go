@@ -39,6 +39,29 @@ func (c *Client) pushed(payload []byte) error {
 	return nil
 }
 
+// ownAll is own for many: a conversation that they make go on is noted once.
+func (c *Client) ownAll(acked []told) {
+	var going *conversation
+	for i := range acked {
+		o := &acked[i].Outcome
+		v := c.inbox.lookup(o.To)
+		straight := o.Ack.Seq == v.next && !v.lagging && len(v.stash) == 0 && !v.waiting
+		if going != nil && (going != v || !straight) {
+			c.received(going, false)
+			going = nil
+		}
+		if straight {
+			v.next++
+			going = v
+		} else {
+			c.own(o.To, o.Ack.Seq)
+		}
+	}
+	if going != nil {
+		c.received(going, false)
+	}
+}
+
 // own handles the ack of one of this device's own messages: its seq counts as
 // received.
 func (c *Client) own(target Target, seq uint64) {
@@ -128,14 +151,24 @@ func (c *Client) deliver(v *conversation, m *protocol.Message) bool {
 
 // hand puts a message where the app takes it.
 func (c *Client) hand(v *conversation, m Message) bool {
-	if !c.queue.put(v, m) && (!c.queue.await(v, len(m.Body), c.life) || !c.queue.put(v, m)) {
-		c.lag(v)
-		return false
+	q := &c.queue
+	if len(q.fresh) >= maxFresh {
+		c.handOver()
 	}
-	if c.hooks.messages && !c.hooks.up.Load() {
-		c.notify()
+	if q.put(v, m) {
+		return true
 	}
-	return true
+	c.handOver()
+	if q.pour(); q.put(v, m) {
+		return true
+	}
+	if q.await(v, len(m.Body), c.life) {
+		if q.pour(); q.put(v, m) {
+			return true
+		}
+	}
+	c.lag(v)
+	return false
 }
 
 // lag stops taking what arrives in a conversation until the app has caught up;

@@ -20,18 +20,23 @@ type recordKind uint8
 
 const (
 	recordDevice   recordKind = 1  // id u64: the device
-	recordOwner    recordKind = 2  // user u64, length of the server's identity u8, identity
+	recordOwner    recordKind = 2  // user u64, length of the server's identity u8, identity: whose the store and what is under the last claim are
 	recordLastID   recordKind = 3  // id u64: the highest id of a message
 	recordPosition recordKind = 4  // id u64: where the next sync begins
 	recordReceived recordKind = 5  // target, seq u64: everything up to it was received
 	recordTaken    recordKind = 6  // id u64, target, content u8, length of the body u32, body: a message to be sent
-	recordSettled  recordKind = 7  // id u64, seq u64, time u64, code u16, length of the text u16, text: its outcome, code 0 when it was acked
+	recordSettled  recordKind = 7  // id u64, seq u64, time u64, code u16, length of the text u16, text: its outcome, code 0 when it was acked and codeDropped when it was dropped
 	recordForgot   recordKind = 8  // id u64: of the message nothing needs to be known any more
 	recordRead     recordKind = 9  // target, seq u64: to be told to the server
 	recordReadDone recordKind = 10 // target, seq u64: was told
+	recordClaim    recordKind = 11 // user u64, length of the server u8, server: what is taken from here on is under this claim
+	recordUnclaim  recordKind = 12 // what was taken under the last claim is dropped
 
 	optionalKinds recordKind = 128
 )
+
+// codeDropped stands for ErrDropped in a record; no server has such a code.
+const codeDropped Code = 1
 
 // record is a record of any known kind.
 type record struct {
@@ -51,7 +56,7 @@ func (r *record) append(dst []byte) []byte {
 	switch r.kind {
 	case recordDevice, recordLastID, recordPosition, recordForgot:
 		return be.AppendUint64(dst, r.id)
-	case recordOwner:
+	case recordOwner, recordClaim:
 		return append(append(be.AppendUint64(dst, r.id), byte(len(r.text))), r.text...)
 	case recordReceived, recordRead, recordReadDone:
 		return be.AppendUint64(appendTarget(dst, r.target), r.seq)
@@ -76,7 +81,8 @@ func (r *record) decode(b []byte) bool {
 	switch r.kind {
 	case recordDevice, recordLastID, recordPosition, recordForgot:
 		r.id = in.u64()
-	case recordOwner:
+	case recordUnclaim:
+	case recordOwner, recordClaim:
 		r.id = in.u64()
 		r.text = string(in.take(int(in.u8())))
 	case recordReceived, recordRead, recordReadDone:
@@ -101,6 +107,10 @@ func (r *record) decode(b []byte) bool {
 // outcome gives what a settled message became.
 func (r *record) outcome(to Target) Outcome {
 	o := Outcome{ID: r.id, To: to}
+	if r.code == codeDropped {
+		o.Err = ErrDropped
+		return o
+	}
 	if r.code != 0 {
 		o.Err = &Error{Code: r.code, Text: r.text}
 		return o

@@ -38,18 +38,17 @@ func (c *Client) ask(ctx context.Context, want protocol.Type, encode func(dst []
 	c.put(r)
 	c.flush()
 	c.mu.Unlock()
-	select {
-	case a := <-r.reply:
-		if a.err == nil && a.kind != want {
-			a.err = fmt.Errorf("gannet: the server answers with frame type %#x", uint8(a.kind))
-		}
-		return a.payload, a.err
-	case <-ctx.Done():
+	a, err := outcomeOr(ctx, r.reply)
+	if err != nil {
 		c.mu.Lock()
 		defer c.mu.Unlock()
 		c.drop(r)
-		return nil, ctx.Err()
+		return nil, err
 	}
+	if a.err == nil && a.kind != want {
+		a.err = fmt.Errorf("gannet: the server answers with frame type %#x", uint8(a.kind))
+	}
+	return a.payload, a.err
 }
 
 // put sends a question if there is a connection. The caller holds mu.

@@ -5,6 +5,8 @@ import (
 	"math/rand/v2"
 	"sync"
 	"testing"
+
+	"gannet/protocol"
 )
 
 // TestManyRestarts crashes a client with a store again and again while it sends
@@ -69,4 +71,61 @@ func TestManyRestarts(t *testing.T) {
 			t.Errorf("message %d says %s", i, m.Body)
 		}
 	}
+}
+
+func TestRestartResendsUnackedUnderTheSameID(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	store := openStore(t, dir)
+	alice := join(t, s, 1, WithStore(store))
+	s.settled(t, alice)
+	s.play(func(p *peer, f protocol.Frame) bool { return f.Type == protocol.TypeSend && p.login == 1 })
+	for _, text := range []string{"1", "2"} {
+		post(t, alice, User(2), text)
+	}
+	s.until("SENDs", func() bool { return s.count(protocol.TypeSend) == 2 })
+	crash(alice)
+	store.Close()
+
+	store = openStore(t, dir)
+	again := join(t, s, 1, WithStore(store))
+	if again.Device() != alice.Device() {
+		t.Errorf("device %d, before %d", again.Device(), alice.Device())
+	}
+	if ack, err := again.Send(testContext(t), User(2), Text("3")); err != nil || ack.Seq != 3 {
+		t.Errorf("ack %+v, %v", ack, err)
+	}
+	first, second := s.sends(1), s.sends(2)
+	if len(second) != 3 || second[0].ClientID != first[0].ClientID || second[1].ClientID != first[1].ClientID ||
+		second[2].ClientID <= second[1].ClientID || string(second[0].Body) != "1" {
+		t.Errorf("sent %+v, then %+v", first, second)
+	}
+	if err := again.Close(testContext(t)); err != nil {
+		t.Error(err)
+	}
+	if left := again.journal.saved.taken; len(left) != 0 {
+		t.Errorf("the store keeps %v", left)
+	}
+}
+
+func TestRestartRepeatsNothingReceived(t *testing.T) {
+	s := newServer(t)
+	dir := t.TempDir()
+	store := openStore(t, dir)
+	d := newDiary()
+	bob := join(t, s, 2, WithStore(store), WithHandler(d.handler()))
+	s.say(1, User(2), "1")
+	s.say(1, User(2), "2")
+	d.expect(t, "1", "2")
+	s.until("PUSHACK", func() bool { return s.delivered(2, pair) == 2 })
+	crash(bob)
+	store.Close()
+
+	s.whisper(1, User(2), "3")
+	s.mu.Lock()
+	s.conversation(pair).delivered[2] = 3 // by another device: this one has not seen it
+	s.mu.Unlock()
+	d = newDiary()
+	join(t, s, 2, WithStore(openStore(t, dir)), WithHandler(d.handler()))
+	d.expect(t, "3")
 }

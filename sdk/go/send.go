@@ -16,36 +16,56 @@ import (
 // Post.
 //
 // The error is an *Error when the server refused the message for good. It wraps
-// ErrClosed, ErrWindow, ErrID or ErrStore when the message was not taken, and
-// ErrKept or ErrAbandoned when the client closed before the ack.
+// ErrClosed, ErrWindow, ErrID or ErrStore when the message was not taken,
+// ErrUncertain when nobody knows whether the Store keeps it, ErrKept or ErrAbandoned
+// when the client closed before the ack, and ErrDropped when it ended before a login.
 func (c *Client) Send(ctx context.Context, to Target, d Draft) (Ack, error) {
 	call := calls.Get().(*call)
-	if _, err := c.take(ctx, to, d, outgoing{call: call}); err != nil {
+	if _, err := c.take(ctx, to, d, outgoing{call: call}, false); err != nil {
 		calls.Put(call)
+		c.heedStore()
 		return Ack{}, err
 	}
+	r, err := outcomeOr(ctx, call.result)
+	if err != nil {
+		return Ack{}, err // the call is still going to be answered: not reused
+	}
+	calls.Put(call)
+	return r.ack, r.err
+}
+
+// outcomeOr waits for an outcome until ctx ends. One that is there goes before the end
+// of ctx: of both at once the outcome is what the app must hear.
+func outcomeOr[T any](ctx context.Context, outcome <-chan T) (T, error) {
 	select {
-	case r := <-call.result:
-		calls.Put(call)
-		return r.ack, r.err
+	case v := <-outcome:
+		return v, nil
 	case <-ctx.Done():
-		return Ack{}, ctx.Err() // the call is still going to be answered: not reused
+	}
+	select {
+	case v := <-outcome:
+		return v, nil
+	default:
+		var none T
+		return none, ctx.Err()
 	}
 }
 
 // Post takes a message and returns at once with a handle on it: the client sends
 // it, also when it is not connected at the moment. Post waits until ctx ends for
 // room in the window, and with a Store until the message is on disk. Its errors are
-// those of Send that say that the message was not taken.
+// those of Send that say that the message was not taken, and ErrUncertain.
 func (c *Client) Post(ctx context.Context, to Target, d Draft) (*Sending, error) {
 	s := &Sending{client: c}
-	id, err := c.take(ctx, to, d, outgoing{sending: s})
+	hook := c.isHook(ctx)
+	id, err := c.take(ctx, to, d, outgoing{sending: s}, hook)
 	if err != nil {
+		c.heedStore()
 		return nil, err
 	}
 	s.id = id
-	if !c.poked.Load() && c.isHook(ctx) {
-		c.poke() // the reader writes it, see pump
+	if hook {
+		c.posted()
 	}
 	return s, nil
 }
@@ -79,16 +99,15 @@ func (s *Sending) Done() <-chan struct{} {
 }
 
 // Wait gives the outcome, as Send does, or the error of ctx when that ends first.
-// It may be called any number of times.
+// It may be called any number of times, and gives an outcome that is known also when
+// ctx has ended.
 func (s *Sending) Wait(ctx context.Context) (Ack, error) {
-	select {
-	case <-s.Done():
-		s.client.mu.Lock()
-		defer s.client.mu.Unlock()
-		return s.ack, s.err
-	case <-ctx.Done():
-		return Ack{}, ctx.Err()
+	if _, err := outcomeOr(ctx, s.Done()); err != nil {
+		return Ack{}, err
 	}
+	s.client.mu.Lock()
+	defer s.client.mu.Unlock()
+	return s.ack, s.err
 }
 
 // call is a caller of Send who waits.
@@ -146,8 +165,8 @@ func (c *Client) reserve(ctx context.Context) error {
 }
 
 // take makes a message pending, puts it on disk if there is a store, and on the
-// wire if there is a connection.
-func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint64, error) {
+// wire if there is a connection; later leaves the last to posted.
+func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing, later bool) (uint64, error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
 	}
@@ -165,7 +184,7 @@ func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint
 	}
 	id, err := c.mayTake(to, d)
 	if err == nil && c.journal.store != nil {
-		err = c.journal.append(record{kind: recordTaken, id: id, target: to, draft: d})
+		err = c.journal.take(record{kind: recordTaken, id: id, target: to, draft: d})
 	}
 	if err != nil {
 		o.grant()
@@ -175,23 +194,26 @@ func (c *Client) take(ctx context.Context, to Target, d Draft, e outgoing) (uint
 	o.add(e)
 	if c.journal.store == nil {
 		o.stable = id
-		c.pump(e.sending == nil || !c.isHook(ctx))
+		c.pump(!later)
 		return id, nil
 	}
 	c.mu.Unlock()
 	err = c.journal.sync()
 	c.mu.Lock()
-	if err != nil {
-		// The message may have gone out with a later one whose Sync succeeded,
-		// or been answered already: then it counts as taken.
-		if i := o.find(id); i >= 0 && o.entries[i].state == held && id > o.stable {
+	switch {
+	case id <= o.stable: // on disk with a later one, and settled if the client has ended
+		return id, nil
+	case err != nil:
+		if i := o.find(id); i >= 0 {
 			o.remove(i)
-			return 0, err
 		}
+		return 0, fmt.Errorf("%w: message %d: %w", ErrUncertain, id, err)
+	case c.fate != nil: // the client has ended and left the message to who takes it
+		e.settle(Ack{}, c.fate)
 		return id, nil
 	}
-	o.stable = max(o.stable, id)
-	c.pump(e.sending == nil || !c.isHook(ctx))
+	o.stable = id
+	c.pump(!later)
 	return id, nil
 }
 
@@ -205,6 +227,8 @@ func (c *Client) mayTake(to Target, d Draft) (uint64, error) {
 		return 0, &Error{Code: CodeBodyTooLarge}
 	case to.Kind != KindDirect && to.Kind != KindGroup || to.ID == 0:
 		return 0, &Error{Code: CodeBadTarget, Text: to.String() + " cannot be written to"}
+	case d.ID > MaxID:
+		return 0, fmt.Errorf("%w: %d is above MaxID", ErrID, d.ID)
 	case d.ID != 0 && d.ID <= c.out.lastID:
 		return 0, fmt.Errorf("%w: %d follows %d", ErrID, d.ID, c.out.lastID)
 	case d.ID != 0:
@@ -213,9 +237,8 @@ func (c *Client) mayTake(to Target, d Draft) (uint64, error) {
 	return max(c.out.lastID, c.out.clock) + 1, nil
 }
 
-// pump sends what may go out, now or with the reader's next turn, which the caller
-// brings about: what hooks post one after the other goes out in few writes. The
-// caller holds mu.
+// pump sends what may go out, now or when posted is called: what hooks post one after the
+// other goes out in few writes. The caller holds mu.
 func (c *Client) pump(now bool) {
 	if c.wire.conn == nil {
 		return
@@ -226,31 +249,48 @@ func (c *Client) pump(now bool) {
 	}
 }
 
-// sendAcked handles SENDACK.
+// maxAcked is how many SENDACKs are settled at once: a few, so that nobody waits long for mu.
+const maxAcked = 64
+
+// sendAcked takes a SENDACK, which settleAcks settles with those next to it.
 func (c *Client) sendAcked(payload []byte) error {
 	var m protocol.SendAck
 	if err := m.Decode(payload); err != nil {
 		return err
 	}
-	c.mu.Lock()
-	i := c.out.find(m.ClientID)
-	if i < 0 { // the answer to a first try after that to its retry
-		c.mu.Unlock()
-		return nil
+	if c.acks = append(c.acks, m); len(c.acks) >= maxAcked {
+		c.settleAcks()
 	}
-	c.out.attempts = 0
-	o := c.settle(i, Ack{ID: m.ClientID, Seq: m.Seq, Time: milliseconds(m.Time)}, nil)
+	return nil
+}
+
+// settleAcks ends the messages whose SENDACKs have come one after the other.
+func (c *Client) settleAcks() {
+	if len(c.acks) == 0 {
+		return
+	}
+	first := len(c.told)
+	c.mu.Lock()
+	for _, m := range c.acks {
+		i := c.out.find(m.ClientID)
+		if i < 0 { // the answer to a first try after that to its retry
+			continue
+		}
+		c.out.attempts = 0
+		o := c.settle(i, Ack{ID: m.ClientID, Seq: m.Seq, Time: milliseconds(m.Time)}, nil)
+		c.told = append(c.told, told{o, true})
+	}
 	if c.out.next < len(c.out.entries) {
 		c.pump(true)
 	}
 	c.mu.Unlock()
-	c.settled(o)
-	c.own(o.To, m.Seq)
-	return nil
+	c.acks = c.acks[:0]
+	c.ownAll(c.told[first:])
+	c.settled(first)
 }
 
-// settle ends the message at i and tells who sent it. The caller holds mu, and calls
-// settled without it.
+// settle ends the message at i and tells who sent it. The caller holds mu, and adds the
+// outcome to told for settled, which it calls without mu.
 func (c *Client) settle(i int, ack Ack, err error) Outcome {
 	c.out.answered = c.link.now
 	e := c.out.remove(i)
@@ -262,17 +302,26 @@ func (c *Client) settle(i int, ack Ack, err error) Outcome {
 	return Outcome{ID: e.id, To: e.target, Ack: ack, Err: err}
 }
 
-// settled remembers an outcome until its hook has heard it, or forgets the message.
-// A store that fails costs a retry after a restart, which the server recognises.
-func (c *Client) settled(o Outcome) {
-	if c.opts.handler.Outcome == nil {
-		c.journal.forget(o.ID)
-		return
-	}
+// settled remembers the outcomes in told from first on until their hook has heard them, or
+// forgets the messages when there is none. A store that fails costs a retry after a
+// restart, which the server recognises.
+func (c *Client) settled(first int) {
+	heard := c.opts.handler.Outcome != nil
 	if c.journal.store != nil {
-		c.journal.append(settled(o))
+		records := make([]record, 0, len(c.told)-first)
+		for i := range c.told[first:] {
+			if o := &c.told[first+i].Outcome; heard {
+				records = append(records, settled(*o))
+			} else {
+				records = append(records, record{kind: recordForgot, id: o.ID})
+			}
+		}
+		c.journal.append(records...)
 	}
-	c.tellOutcome(o, true)
+	if !heard {
+		clear(c.told[first:])
+		c.told = c.told[:first]
+	}
 }
 
 // sendFailed handles an ERROR that answers a SEND; it says whether it did.
@@ -286,7 +335,8 @@ func (c *Client) sendFailed(request uint32, failure *Error) bool {
 	if failure.Code.action() != protocol.ActionRetry {
 		o := c.settle(i, Ack{}, failure)
 		c.mu.Unlock()
-		c.settled(o)
+		c.told = append(c.told, told{o, true})
+		c.settled(len(c.told) - 1)
 		return true
 	}
 	// Later messages wait with it, so that they do not pass it.

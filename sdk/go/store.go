@@ -10,7 +10,8 @@ package gannet
 //
 // Load is called first and once. Append and Rewrite are called one at a time,
 // Sync at any time, also several times at once and beside them. After an error
-// the client takes nothing more to send, and receiving goes on.
+// the client takes nothing more to send and writes nothing more, EventStoreFailed
+// tells of it, and receiving goes on.
 type Store interface {
 	// Load calls record with every record, oldest first, and ends with the error
 	// that record returns. A record is valid only until record returns. A store that
@@ -20,7 +21,8 @@ type Store interface {
 	// Append adds records at the end, in their order. None of them needs to
 	// survive a crash before the next Sync has returned, but none may survive
 	// without those before it. The records must not be kept: they change after the
-	// call. They have at most 128 KiB each.
+	// call. They have at most 128 KiB each. An Append that fails may have added some
+	// of them, but never the last.
 	Append(records ...[]byte) error
 
 	// Sync returns once everything appended before is durable.

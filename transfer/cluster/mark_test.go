@@ -117,14 +117,23 @@ func TestMarkThatIsLost(t *testing.T) {
 	if _, found, err := q.state.own(t.Context(), w.queue); found || err != nil {
 		t.Errorf("the mark is kept though a gateway has not answered (%v)", err)
 	}
+	must(t, ignore(f.end(), context.Canceled))
+	if _, found, err := q.state.own(t.Context(), w.queue); found || err != nil {
+		t.Errorf("the mark is kept by one who ended before a gateway answered (%v)", err)
+	}
+	told := s.gateways.times(one.Epoch())
 	s.gateways.answers(nil)
+	f = follow(t, q, 0, doneAtOnce)
 	eventually(t, "the mark", func() bool {
 		mark, found, err := q.state.own(t.Context(), w.queue)
 		must(t, err)
 		return found && mark == w.marks[4]
 	})
-	if n := s.gateways.times(two.Epoch()); n != 1 {
-		t.Errorf("the second gateway was told %d times", n)
+	if n, again := s.gateways.times(two.Epoch()), s.gateways.times(one.Epoch()); n != 1 || again != told+1 {
+		t.Errorf("the gateways were told %d and %d times", again-told, n)
+	}
+	if got := f.got(); len(got) != 0 {
+		t.Errorf("took %q from behind the view's mark", got)
 	}
 }
 
@@ -247,5 +256,34 @@ func TestDirectoryAsksOnce(t *testing.T) {
 	record := message(0, 0, "x")
 	if err := server.Receipts(t.Context(), &hop.Record{Queue: 0, Entries: record.Entries, Blob: record.Blob}); err != nil {
 		t.Error(err) // of no follower: asked by itself
+	}
+}
+
+// The broker's own tools are told how far a queue was read; what they do not hear of
+// holds up nothing.
+func TestReportsToTheBroker(t *testing.T) {
+	s := newScene(t, 1)
+	s.node(1)
+	o := s.options(1)
+	told := make(chan int64, 100)
+	o.Report = func(_ context.Context, queue chain.Queue, next int64) error {
+		if queue != s.writers[0].queue {
+			t.Errorf("told of %v", queue)
+		}
+		told <- next
+		return errors.New("it does not hear")
+	}
+	q, err := New(o)
+	must(t, err)
+	must(t, q.Begin(t.Context(), 0))
+	f := follow(t, q, 0, doneAtOnce)
+	s.writers[0].put(message(0, 0, "a"))
+	next := <-told
+	if end := s.writers[0].marks[0].Offset + 1; next != end && next != end-1 { // the record of the take-over is alone at first, perhaps
+		t.Errorf("told %d, the queue ends at %d", next, end)
+	}
+	eventually(t, "the record", func() bool { return len(f.got()) == 1 })
+	if n := q.Vars()["failed.report"]; n != 1 {
+		t.Errorf("counted %d times", n)
 	}
 }

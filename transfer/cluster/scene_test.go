@@ -59,7 +59,13 @@ func newScene(t *testing.T, queues int, addresses ...string) *scene {
 	if len(addresses) == 0 {
 		addresses = []string{servicestest.Redis(t)}
 	}
-	server := servicestest.RocketMQ(t)
+	return newSceneOn(t, queues, servicestest.RocketMQ(t), patience, addresses...)
+}
+
+// newSceneOn is newScene on the broker of this name server; an append waits so long for
+// its answer.
+func newSceneOn(t *testing.T, queues int, server string, send time.Duration, addresses ...string) *scene {
+	t.Helper()
 	topic := servicestest.Topic(t, server, queues)
 	broker, _ := servicestest.Broker(t, server)
 	places := map[chain.Queue]rocketmq.Place{}
@@ -71,7 +77,7 @@ func newScene(t *testing.T, queues int, addresses ...string) *scene {
 	}
 	s := &scene{t: t, redis: redistest.Client(t, addresses...), name: redistest.Prefix(t, addresses...), registry: registry.NewMemory(), gateways: &gateways{}, log: &log{}}
 	var err error
-	s.stream, err = rocketmq.Open(t.Context(), rocketmq.Options{NameServers: []string{server}, Instance: rand.Text(), Places: places, Send: patience})
+	s.stream, err = rocketmq.Open(t.Context(), rocketmq.Options{NameServers: []string{server}, Instance: rand.Text(), Places: places, Send: send})
 	must(t, err)
 	t.Cleanup(func() { must(t, s.stream.Close()) })
 	s.view, err = view.New(s.redis, view.Options{Name: s.name, Queues: all, Counts: counter{}})
@@ -116,12 +122,16 @@ func (s *scene) node(id uint64) registry.Registration {
 // open makes the Queue of a node.
 func (s *scene) open(node uint64) *Queue {
 	s.t.Helper()
-	q, err := New(Options{
-		Name: s.name, Class: chain.Chat, Stream: s.stream, Redis: s.redis, Registry: s.registry, Node: node,
-		Gateways: s.gateways, Log: slog.New(slog.NewTextHandler(s.log, nil)),
-	})
+	q, err := New(s.options(node))
 	must(s.t, err)
 	return q
+}
+
+func (s *scene) options(node uint64) Options {
+	return Options{
+		Name: s.name, Class: chain.Chat, Stream: s.stream, Redis: s.redis, Registry: s.registry, Node: node,
+		Gateways: s.gateways, Log: slog.New(slog.NewTextHandler(s.log, nil)),
+	}
 }
 
 // append appends a record to the queue alone.

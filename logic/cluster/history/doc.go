@@ -10,10 +10,11 @@
 //	store.go      the connections, and what goes wrong with them
 //	migrate.go    the schema and its versions
 //	line.go       calls that wait for the query under way
-//	feed.go       what the owners give; block.go: as columns; insert.go: into the server
-//	marks.go      how far the queues are taken in
+//	feed.go       what the owners give; block.go: as columns
+//	flush.go      when it is inserted; insert.go: the statements
+//	marks.go      how far the queues are taken in, and what of it is certain
 //	pages.go      logic.History; chain.go: which rows prove what; query.go: the statements
 //	walk.go       the messages of a device; counts.go: counts as of a cursor
-//	rebuild.go    all conversations of a queue
+//	states.go     conversations with members and devices; rebuild.go: all of a queue
 //	retention.go  weeks that are dropped
 package history

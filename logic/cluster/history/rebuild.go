@@ -32,7 +32,7 @@ type Progress struct {
 	Conversations int        // that were given
 }
 
-// Whole is a conversation with its members and devices, and its newest message, an encoded
+// Whole is a conversation, or an Err, with its members and devices, and its newest message, an encoded
 // protocol.Message. Last is empty where that message came after Progress.Mark and is not
 // inserted yet.
 type Whole struct {
@@ -101,9 +101,11 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 
 // last fills in the newest messages of conversations.
 func (s *Store) last(ctx context.Context, list []Whole) error {
-	windows := make([]window, len(list))
-	for i, l := range list {
-		windows[i] = window{l.Key, l.Head, l.Head}
+	var windows []window
+	for _, l := range list {
+		if l.Err == nil {
+			windows = append(windows, window{l.Key, l.Head, l.Head})
+		}
 	}
 	rows, err := s.windows(ctx, windows)
 	if err != nil {
@@ -111,9 +113,9 @@ func (s *Store) last(ctx context.Context, list []Whole) error {
 	}
 	var large []*row
 	var missing []window
-	for i := range list {
-		if found := rows[list[i].Key]; len(found) == 0 {
-			missing = append(missing, windows[i])
+	for _, w := range windows {
+		if found := rows[w.conversation]; len(found) == 0 {
+			missing = append(missing, w)
 		} else if !found[0].whole {
 			large = append(large, &found[0])
 		}

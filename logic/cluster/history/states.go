@@ -3,6 +3,7 @@ package history
 import (
 	"cmp"
 	"context"
+	"errors"
 	"gannet/logic/ledger"
 	"gannet/protocol"
 	"math"
@@ -43,13 +44,14 @@ func (r *Reader) load(ctx context.Context, conversations []*ledger.Loaded) error
 	})
 	return r.store.states(ctx, "("+string(sql)+")", func(found *ledger.Loaded) error {
 		for _, l := range wanted[found.Key] {
-			*l = ledger.Loaded{Key: found.Key, Progress: found.Progress, Members: slices.Clone(found.Members), Devices: slices.Clone(found.Devices)}
+			*l = ledger.Loaded{Key: found.Key, Err: found.Err, Progress: found.Progress, Members: slices.Clone(found.Members), Devices: slices.Clone(found.Devices)}
 		}
 		return nil
 	})
 }
 
-// states gives the conversations of which a condition is so, one after the other. Three
+// states gives the conversations of which a condition is so, one after the other. One that
+// is damaged has an Err, for none may be taken for one that nobody wrote to. Three
 // queries run beside each other, all in the order of the conversations, so that nothing
 // has to be gathered.
 func (s *Store) states(ctx context.Context, where string, each func(*ledger.Loaded) error) error {
@@ -90,11 +92,11 @@ func (s *Store) states(ctx context.Context, where string, each func(*ledger.Load
 		at := conversations.at
 		l := &ledger.Loaded{Key: at.key, Progress: conversations.value}
 		cursors.upTo(at, func(m ledger.Member) {
-			if m.User != 0 && m.Own <= m.Count && m.Total <= l.Count {
-				l.Members = append(l.Members, within(m, l.Head))
-			} else if m.User != 0 {
+			if m.Own > m.Count || m.Total > l.Count {
 				s.refused("cursors", "counts that cannot be", m)
+				l.Err = unavailable(errDamaged)
 			}
+			l.Members = append(l.Members, within(m, l.Head))
 		})
 		devices.upTo(at, func(d knownDevice) {
 			if !d.gone {
@@ -104,14 +106,21 @@ func (s *Store) states(ctx context.Context, where string, each func(*ledger.Load
 		})
 		if l.Head == 0 || l.Count > l.Head || int(at.part) != at.key.Partition() {
 			s.refused("conversations", "a conversation that cannot be", l.Key)
-			continue
+			l.Err = unavailable(errDamaged)
+		}
+		if l.Err != nil {
+			l = &ledger.Loaded{Key: l.Key, Err: l.Err}
 		}
 		if err := each(l); err != nil {
+			cancel() // else the rest would be read
 			return err
 		}
 	}
 	return cmp.Or(conversations.err, cursors.err, devices.err)
 }
+
+// errDamaged says that a state is not as it was written.
+var errDamaged = errors.New("history: a row that cannot be")
 
 // within gives a user's state with cursors that do not pass the head: a cursor may be
 // newer than the head that it is read with.

@@ -144,19 +144,15 @@ func (s *Store) read(ctx context.Context, sql string, each func(driver.Rows) err
 	for err == nil && rows.Next() {
 		err = each(rows)
 	}
-	stopped := err
 	err = cmp.Or(err, rows.Err())
 	if closed := rows.Close(); err == nil {
 		err = closed
 	}
-	if err != nil && (stopped == nil || !errors.Is(stopped, errStop)) {
+	if err != nil {
 		return s.failed(&s.faults.queries, "a query failed", err)
 	}
-	return err
+	return nil
 }
-
-// errStop is given by whoever wants no more rows.
-var errStop = errors.New("history: no more rows are wanted")
 
 // refused counts a row that cannot be.
 func (s *Store) refused(table, why string, row any) {

@@ -84,7 +84,7 @@ var _ logic.Log = (*Owner)(nil)
 
 // troubles are what does not go as it should, each counted and seldom logged.
 type troubles struct {
-	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged operate.Trouble
+	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign operate.Trouble
 
 	taken, released, records, replayed, rebuilt, acks atomic.Uint64
 }
@@ -115,7 +115,7 @@ func New(o Options) (*Owner, error) {
 	w := &Owner{options: o}
 	w.ending, w.end = context.WithCancel(context.Background())
 	for i := range o.Queues {
-		q := &queue{owner: w, name: chain.Queue{Class: o.Class, Number: i}, wake: make(chan struct{}, 1)}
+		q := &queue{owner: w, name: chain.Queue{Class: o.Class, Number: i}, turns: make(chan struct{}, 1)}
 		if !q.name.Valid() {
 			return nil, fmt.Errorf("owner: %v cannot be", q.name)
 		}
@@ -152,7 +152,12 @@ func (o *Owner) apply(ctx context.Context, b *logic.Batch) {
 	}
 	q := o.queues[b.Queue]
 	// The one who writes does so for others as well, who go on if its call ends.
-	err := q.line.Do(ctx, b, func(batches []*logic.Batch) { q.write(context.WithoutCancel(ctx), batches) })
+	err := q.line.Do(ctx, b, func(batches []*logic.Batch) {
+		_ = q.turn(context.WithoutCancel(ctx), func(ctx context.Context) error {
+			q.write(ctx, batches)
+			return nil
+		})
+	})
 	if err != nil {
 		failBatch(b, unavailable(err))
 	}
@@ -193,6 +198,9 @@ func (o *Owner) Close(ctx context.Context) error {
 	o.tended.Wait()
 	o.calls.Wait()
 	err := o.each(ctx, (*queue).release)
+	for _, q := range o.queues {
+		q.forget() // whose turn did not come in time
+	}
 	o.helped.Wait()
 	return err
 }
@@ -215,8 +223,8 @@ func (o *Owner) Vars() map[string]uint64 {
 		"doubt.records": t.doubts.Times(), "doubt.void": t.voids.Times(), "lost.queues": t.lost.Times(), "refused.older_view": t.older.Times(),
 		"failed.broker": t.broker.Times(), "failed.view": t.redis.Times(), "repair.views": t.repairs.Times(), "repair.rebuilds": t.rebuilds.Times(),
 		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "panics": t.panics.Times(),
-		"damaged.records": t.damaged.Times(),
-		"queues.taken":    t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
+		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(),
+		"queues.taken": t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
 		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "records.acks": t.acks.Load(),
 	}
 	for _, q := range o.queues {

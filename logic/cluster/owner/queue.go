@@ -10,7 +10,6 @@ import (
 	"gannet/internal/chain"
 	"gannet/internal/operate"
 	"gannet/internal/registry"
-	"gannet/logic"
 	"gannet/logic/ledger"
 )
 
@@ -41,12 +40,12 @@ const (
 	lastPause  = time.Second
 )
 
-// queue is one queue. What has no other guard belongs to whoever has its turn in the line.
+// queue is one queue. What has no other guard belongs to whoever has its turn.
 type queue struct {
 	owner *Owner
 	name  chain.Queue
-	line  ledger.Line
-	wake  chan struct{} // something is to be done
+	line  ledger.Line   // of the batches that wait
+	turns chan struct{} // has a token while somebody has the turn: one of the line, or another
 
 	state atomic.Uint32
 	term  atomic.Pointer[term] // nil: not ours
@@ -60,25 +59,14 @@ type queue struct {
 func (q *queue) set(s State) { q.state.Store(uint32(s)) }
 
 // turn does something in the turn of the queue.
-func (q *queue) turn(ctx context.Context, do func(ctx context.Context) error) (err error) {
-	tried := q.line.Do(ctx, nil, func(batches []*logic.Batch) {
-		err = do(context.WithoutCancel(ctx))
-		if len(batches) > 0 { // of those who came meanwhile
-			q.write(context.WithoutCancel(ctx), batches)
-		}
-	})
-	if tried != nil {
-		return tried
-	}
-	return err
-}
-
-// nudge has the goroutine of the queue look at it.
-func (q *queue) nudge() {
+func (q *queue) turn(ctx context.Context, do func(ctx context.Context) error) error {
 	select {
-	case q.wake <- struct{}{}:
-	default:
+	case q.turns <- struct{}{}:
+	case <-ctx.Done():
+		return unavailable(ctx.Err())
 	}
+	defer func() { <-q.turns }()
+	return do(context.WithoutCancel(ctx))
 }
 
 // ours says whether the queue is this node's under the newest view of the registry.

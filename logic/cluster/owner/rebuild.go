@@ -230,6 +230,10 @@ func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
 	var fill, replace []view.Whole
 	var change ledger.Change
 	for _, w := range list {
+		if q := r.term.queue; w.Key.Partition()%len(q.owner.queues) != q.name.Number {
+			q.owner.troubles.foreign.Count() // elsewhere it would be there twice
+			continue
+		}
 		h := r.held[w.Key]
 		delete(r.held, w.Key)
 		if h != nil {

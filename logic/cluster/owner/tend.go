@@ -2,6 +2,7 @@ package owner
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gannet/internal/operate"
@@ -35,7 +36,6 @@ func (q *queue) tend() {
 		case <-q.owner.ending.Done():
 			return
 		case <-ticker.C:
-		case <-q.wake:
 		}
 		now := operate.Elapsed()
 		t, ours := q.term.Load(), q.ours()
@@ -87,7 +87,10 @@ func (q *queue) flush(ctx context.Context) error {
 	if q.term.Load() == nil {
 		return nil
 	}
-	return q.acks(ctx, true)
+	if err := q.acks(ctx, true); !errors.Is(err, ErrElsewhere) {
+		return err
+	}
+	return nil
 }
 
 // check asks Redis how the view is.

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -66,7 +67,8 @@ func (t *term) record(ctx context.Context, batches []*logic.Batch, acks bool) er
 	in := ledger.Input{Batches: batches, Stamp: t.view.Stamp() + 1, Now: o.now(), Acks: acks}
 	change, err := t.workOut(ctx, in)
 	if err != nil {
-		return fmt.Errorf("%w: %w", errNotTried, waits(err))
+		// Redis is away, or somebody else brought the view forward.
+		return fmt.Errorf("%w: %w", errNotTried, cmp.Or(t.check(ctx), waits(err)))
 	}
 	if change.Empty() {
 		t.ledger.Settle()

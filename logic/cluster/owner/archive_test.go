@@ -1,0 +1,257 @@
+//go:build cluster
+
+package owner_test
+
+import (
+	"cmp"
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"gannet/internal/chain"
+	"gannet/internal/hop"
+	"gannet/logic"
+	"gannet/logic/cluster/owner"
+	"gannet/logic/cluster/view"
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+// archive stands for ClickHouse: it is owner.History and owner.Feeder, keeps what it is
+// fed, and holds that against what it has.
+type archive struct {
+	fed  func(*owner.Fed) // called for each record that is taken; nil: nobody
+	left atomic.Int64     // how often it answers before it is away
+
+	mu     sync.Mutex
+	talks  map[protocol.Conversation][]message
+	states ledger.States
+	marks  map[chain.Queue]chain.Mark
+	wrong  []string
+	again  int // records that were read again
+	walked int
+}
+
+// message is one that was fed.
+type message struct {
+	ledger.Message
+	said protocol.Message
+}
+
+func newArchive() *archive {
+	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}}
+	a.left.Store(ever)
+	return a
+}
+
+func (a *archive) clone() *archive {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	c := newArchive()
+	for k, v := range a.talks {
+		c.talks[k] = slices.Clone(v)
+	}
+	for k, v := range a.states {
+		c.states[k] = copyOf(v)
+	}
+	c.marks = maps.Clone(a.marks)
+	return c
+}
+
+func copyOf(l *ledger.Loaded) *ledger.Loaded {
+	c := *l
+	c.Members, c.Devices = slices.Clone(l.Members), slices.Clone(l.Devices)
+	return &c
+}
+
+func (a *archive) there() error {
+	if a.left.Add(-1) < 0 {
+		return errShaky
+	}
+	return nil
+}
+
+// ever is that it is not away.
+const ever = 1 << 40
+
+func (a *archive) badf(format string, args ...any) {
+	a.wrong = append(a.wrong, fmt.Sprintf(format, args...))
+}
+
+// Open implements owner.Feeder.
+func (a *archive) Open(ctx context.Context, q chain.Queue) (chain.Mark, error) { return a.Mark(ctx, q) }
+
+// Leave implements owner.Feeder.
+func (a *archive) Leave(chain.Queue) {}
+
+// Mark implements owner.History.
+func (a *archive) Mark(_ context.Context, q chain.Queue) (chain.Mark, error) {
+	if err := a.there(); err != nil {
+		return chain.Beginning, err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if m, ok := a.marks[q]; ok {
+		return m, nil
+	}
+	return chain.Beginning, nil
+}
+
+// Add implements owner.Feeder.
+func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
+	a.mu.Lock()
+	at, ok := a.marks[f.Queue]
+	if !ok {
+		at = chain.Beginning
+	}
+	if f.Prev != at || a.there() != nil {
+		a.mu.Unlock()
+		return at, false
+	}
+	if f.Version != uint64(f.Mark.Offset)+1 {
+		a.badf("record %v has version %d", f.Mark, f.Version)
+	}
+	a.add(f)
+	a.marks[f.Queue] = f.Mark
+	a.mu.Unlock()
+	if a.fed != nil {
+		a.fed(f)
+	}
+	return f.Mark, true
+}
+
+func (a *archive) add(f *owner.Fed) {
+	links := map[uint64]map[protocol.Conversation]uint64{} // previous, by seq
+	if f.Change != nil {
+		for _, c := range f.Change.Conversations {
+			for _, m := range f.Change.Messages[c.Messages.Start:c.Messages.End] {
+				if links[m.Seq] == nil {
+					links[m.Seq] = map[protocol.Conversation]uint64{}
+				}
+				links[m.Seq][c.Key] = m.Previous
+			}
+		}
+	}
+	for i := range f.Record.Entries {
+		e := &f.Record.Entries[i]
+		if e.Op != hop.OpMessage {
+			continue
+		}
+		m := message{Message: ledger.Message{Seq: e.Seq, Count: e.N, Own: e.Own}}
+		m.Payload = slices.Clone(f.Record.Bytes(i)[protocol.HeaderSize:])
+		if err := m.said.Decode(m.Payload); err != nil {
+			a.badf("seq %d of %v: %v", e.Seq, e.Conversation, err)
+			continue
+		}
+		list := a.talks[e.Conversation]
+		if e.Seq != uint64(len(list))+1 {
+			a.badf("%v has seq %d behind %d messages", e.Conversation, e.Seq, len(list))
+			continue
+		}
+		for j := len(list) - 1; j >= 0 && m.Previous == 0; j-- {
+			if list[j].said.Sender == e.User && list[j].said.Device == e.Device {
+				m.Previous = list[j].Seq
+			}
+		}
+		if f.Change != nil && links[e.Seq][e.Conversation] != m.Previous {
+			a.badf("seq %d of %v comes behind %d of its device, the record says %d", e.Seq, e.Conversation, m.Previous, links[e.Seq][e.Conversation])
+		}
+		a.talks[e.Conversation] = append(list, m)
+	}
+	if f.Change == nil {
+		a.again++
+		for _, s := range f.States {
+			a.states[s.Key] = copyOf(s)
+		}
+		return
+	}
+	for _, c := range f.Change.Conversations {
+		l := a.states[c.Key]
+		if l == nil {
+			l = &ledger.Loaded{Key: c.Key}
+			a.states[c.Key] = l
+		}
+		l.Progress = c.After
+		for _, m := range f.Change.Members[c.Members.Start:c.Members.End] {
+			l.Members = slices.DeleteFunc(l.Members, func(x ledger.Member) bool { return x.User == m.User })
+			l.Members = append(l.Members, m)
+		}
+		for _, d := range slices.Concat(f.Change.Devices[c.Devices.Start:c.Devices.End], f.Change.Gone[c.Gone.Start:c.Gone.End]) {
+			l.Devices = slices.DeleteFunc(l.Devices, func(x ledger.Device) bool { return x.User == d.User && x.Device == d.Device })
+		}
+		l.Devices = append(l.Devices, f.Change.Devices[c.Devices.Start:c.Devices.End]...)
+		slices.SortFunc(l.Members, func(x, y ledger.Member) int { return cmp.Compare(x.User, y.User) })
+		slices.SortFunc(l.Devices, func(x, y ledger.Device) int {
+			return cmp.Or(cmp.Compare(x.User, y.User), cmp.Compare(x.Device, y.Device))
+		})
+	}
+}
+
+// Walk implements owner.History.
+func (a *archive) Walk(_ context.Context, walks []*ledger.Walk) error {
+	if err := a.there(); err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.walked += len(walks)
+	for _, w := range walks {
+		for at := w.From; at != 0; {
+			if at > uint64(len(a.talks[w.Key])) {
+				w.Err = fmt.Errorf("%w: seq %d is not fed yet", logic.ErrUnavailable, at)
+				break
+			}
+			m := &a.talks[w.Key][at-1]
+			if !w.Visit(m.said.ClientID, m.Seq, m.said.Time, m.Previous) {
+				break
+			}
+			at = m.Previous
+		}
+	}
+	return nil
+}
+
+// Rebuild implements owner.History, three conversations at a time. It gives those of all
+// queues, of which the owner has to take its own.
+func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []view.Whole, done, parts int) error) (chain.Mark, error) {
+	mark, err := a.Mark(ctx, q)
+	if err != nil {
+		return mark, err
+	}
+	a.mu.Lock()
+	var all []view.Whole
+	for k, l := range a.states {
+		if list := a.talks[k]; len(list) > 0 {
+			all = append(all, view.Whole{Loaded: copyOf(l), Last: list[len(list)-1].Payload})
+		}
+	}
+	a.mu.Unlock()
+	for len(all) > 0 {
+		n := min(len(all), 3)
+		if err := cmp.Or(a.there(), take(all[:n], 1, 2)); err != nil {
+			return mark, err
+		}
+		all = all[n:]
+	}
+	return mark, take(nil, 2, 2)
+}
+
+// CountsAt implements view.Counts.
+func (a *archive) CountsAt(_ context.Context, counts []*view.Count) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for _, c := range counts {
+		list := a.talks[c.Conversation]
+		for i := range list[:min(c.Seq, uint64(len(list)))] {
+			m := &list[i]
+			c.Count = m.Count
+			if m.said.Sender == c.User {
+				c.Own = m.Own
+			}
+		}
+	}
+	return nil
+}
