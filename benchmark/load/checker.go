@@ -18,6 +18,8 @@ type checker struct {
 	again    *atomic.Uint64 // how many the peer was told to send again; those go behind later ones
 	seqs     sequence       // of the conversation: what came and what was acked
 	last     uint64         // seq of the newest message that came
+
+	repeats, lost uint64 // messages, among the faults
 }
 
 // received checks a message that came. ok is false when it is none of this
@@ -37,6 +39,7 @@ func (c *checker) received(seq, sender uint64, body []byte) (h header, ok bool) 
 	}
 	switch highest := c.counters.highest; c.counters.add(h.Counter) {
 	case repeated:
+		c.repeats++
 		c.faults.Addf("user %d: message %d of user %d came again, as seq %d", c.self, h.Counter, c.peer, seq)
 		return h, false
 	case impossible:
@@ -72,6 +75,7 @@ func (c *checker) seq(seq uint64) {
 // that the peer had acked have come, and that the conversation has no gaps.
 func (c *checker) finish(peerAcked uint64) {
 	if n := c.counters.gaps(peerAcked); n > 0 {
+		c.lost = n
 		c.faults.Addf("user %d: %d of the %d acked messages of user %d were lost, the first is message %d",
 			c.self, n, peerAcked, c.peer, c.counters.missing())
 	}

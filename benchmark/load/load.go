@@ -42,13 +42,18 @@ const (
 
 // Config says what a load is.
 type Config struct {
-	Users  int    // every two of them are a pair
-	Window int    // messages that each has on the way, or with a Rate may have
-	Size   int    // of a body
-	Rate   uint64 // messages per second of an open loop; 0: every window is kept full
+	Users  int           // every two of them are a pair
+	Window int           // messages that each has on the way, or with a Rate may have
+	Size   int           // of a body
+	Rate   uint64        // messages per second of an open loop; 0: every window is kept full
+	Pace   time.Duration // without a Rate, through the SDK: how long a user rests on average from an ack to the next message
 	Seed   uint64
 	SDK    bool // users talk through the SDK, which survives a lost connection
 	Seqs   bool // remember every ack, for CheckHistories and CheckCursors
+
+	// Listeners says that of every second pair one side only listens: what does not come
+	// to it by push stays away, for no ack of its own tells it that there is more.
+	Listeners bool
 
 	// Mixed says that a message may come behind later ones without a fault: one that is
 	// refused for the moment does, and when the connection is lost then, nobody learns
@@ -59,7 +64,7 @@ type Config struct {
 // Server is where a load goes. Token signs for a user; it must be safe for
 // concurrent use.
 type Server struct {
-	Address string
+	Address string // or several with commas between, for users that talk through the SDK
 	Token   func(user uint64) (string, error)
 }
 
@@ -122,7 +127,7 @@ func New(c Config) (*Load, error) {
 	for i := range c.Users {
 		id, peer := first+uint64(i), first+uint64(i^1)
 		l.users = append(l.users, &user{
-			load: l, id: id, slots: make([]slot, c.Window),
+			load: l, id: id, listens: c.Listeners && i%4 == 1, slots: make([]slot, c.Window),
 			check:        checker{run: l.run, self: id, peer: peer, mixed: c.Mixed, faults: &l.Faults},
 			ackTimes:     l.ackTimes.Sampler(),
 			deliverTimes: l.deliverTimes.Sampler(),

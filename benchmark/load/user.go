@@ -2,8 +2,10 @@ package load
 
 import (
 	"context"
+	"math/rand/v2"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gannet/benchmark/meter"
 	"gannet/protocol"
@@ -18,6 +20,8 @@ type user struct {
 	id     uint64
 	client client
 	wire   wire
+
+	listens bool // only; see Config.Listeners
 
 	// mu guards what goes out, for sends may come from the schedule's thread too.
 	// It is taken before any lock of the client's.
@@ -70,7 +74,7 @@ func (u *user) limitWindow(bytes int) {
 func (u *user) fillWindow(now int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for u.sent-u.ended < uint64(len(u.slots)) {
+	for !u.listens && u.sent-u.ended < uint64(len(u.slots)) {
 		if !u.send(now) {
 			return
 		}
@@ -105,6 +109,23 @@ func (u *user) send(due int64) bool {
 	return true
 }
 
+// sendNext sends another message in place of one that has ended, at once or after a rest.
+// mu is held.
+func (u *user) sendNext(now int64) {
+	pace := u.load.config.Pace
+	if pace == 0 {
+		u.send(now)
+		return
+	}
+	time.AfterFunc(pace/2+rand.N(pace), func() {
+		u.mu.Lock()
+		defer u.mu.Unlock()
+		if now := u.load.clock.now(); now < u.load.until.Load() {
+			u.send(now)
+		}
+	})
+}
+
 // slot gives the place of a message on its way.
 func (u *user) slot(counter uint64) *slot { return &u.slots[counter%uint64(len(u.slots))] }
 
@@ -123,7 +144,7 @@ func (u *user) onDone(clientID, seq uint64, err error) {
 			u.backlog = u.backlog[1:]
 		}
 	case u.load.config.Rate == 0 && now < u.load.until.Load():
-		u.send(now)
+		u.sendNext(now)
 	}
 
 	if u.load.config.Seqs {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"strings"
 	"sync/atomic"
 )
 
@@ -65,8 +66,10 @@ const portsPerSource = 10_000
 
 // DialerFor gives the dialer of connection i. To a server on this machine it
 // goes from 127.0.0.1 at first, and from the next address when its ports run
-// out; elsewhere the system chooses.
+// out; elsewhere the system chooses. Of several addresses, with commas between, all are
+// on one side.
 func DialerFor(server string, i int) (net.Dialer, error) {
+	server, _, _ = strings.Cut(server, ",")
 	addr, err := net.ResolveTCPAddr("tcp", server)
 	if err != nil {
 		return net.Dialer{}, fmt.Errorf("benchmark: %w", err)

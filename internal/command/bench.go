@@ -22,9 +22,12 @@ type benchCmd struct {
 	Storm   benchStorm   `cmd:"" help:"Kill the server under load and let all clients come back at once."`
 	Hostile benchHostile `cmd:"" help:"Attack a server in every way that is known, and see what its other users feel."`
 	Soak    benchSoak    `cmd:"" help:"Kill apps and server again and again, and check that every message arrives, once."`
-	Limit   benchLimit   `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
-	Echo    benchEcho    `cmd:"" hidden:"" help:"The server half of the bare echo."`
-	Bare    benchBare    `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
+
+	ClusterFaults benchClusterFaults `cmd:"" name:"cluster-faults" help:"Kill and stop the parts of a cluster under load, and check every message."`
+
+	Limit benchLimit `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
+	Echo  benchEcho  `cmd:"" hidden:"" help:"The server half of the bare echo."`
+	Bare  benchBare  `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
 
 	Attacker benchAttacker `cmd:"" hidden:"" help:"The clients of gannet bench hostile that attack."`
 	App      benchApp      `cmd:"" hidden:"" help:"An app of gannet bench soak."`
@@ -49,6 +52,9 @@ type (
 	}
 	benchSoak struct {
 		scenario.Soak `embed:""`
+	}
+	benchClusterFaults struct {
+		scenario.ClusterFaults `embed:""`
 	}
 	benchApp struct {
 		soak.App `embed:""`
@@ -98,6 +104,11 @@ func (c *benchStorm) Run(ctx context.Context) error {
 func (c *benchSoak) Run(ctx context.Context) error {
 	c.Program = benchProgram()
 	return bench(ctx, c.Soak.Run)
+}
+
+func (c *benchClusterFaults) Run(ctx context.Context) error {
+	c.Program = benchProgram()
+	return bench(ctx, c.ClusterFaults.Run)
 }
 
 func (c *benchApp) Run(ctx context.Context) error {

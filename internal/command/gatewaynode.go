@@ -56,7 +56,7 @@ func (c *gatewayCmd) start(ctx context.Context, log *slog.Logger, f *front) (*no
 	logics := rpc.NewLogics(n.nodes.of(registry.Logic, chain.Chat), len(n.plan.Chat), n.log)
 	n.began("connections to logic", func(context.Context) error { logics.Close(); return nil })
 	limits, stats := c.sharedLimiter(n)
-	config.Logic, config.Lanes, config.Limiter, config.Log = logics, len(n.plan.Chat), limits, n.log
+	config.Logic, config.Binder, config.Lanes, config.Limiter, config.Log = logics, logics, len(n.plan.Chat), limits, n.log
 	c.setMemory(&config)
 	c.applyTo(&config, &logic.Config{})
 	g := gateway.New(config)

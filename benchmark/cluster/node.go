@@ -1,0 +1,133 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"strconv"
+	"syscall"
+
+	"gannet/benchmark/process"
+)
+
+// The roles, as the program has them.
+const (
+	Gateway  = "gateway"
+	Logic    = "logic"
+	Transfer = "transfer"
+)
+
+// Node is a process of a cluster, and the one after it.
+type Node struct {
+	Role, Name string
+	Address    string // for clients, of a gateway
+
+	// Flags are beside those that every start has.
+	Flags []string
+
+	cluster *Cluster
+	process *process.Process // nil: it does not run
+	log     *os.File
+	rpc     string // its own address for other nodes
+}
+
+// Start starts the process and returns when it is ready.
+func (n *Node) Start(ctx context.Context) error {
+	ready := filepath.Join(n.cluster.dir, n.Name+".ready")
+	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return fmt.Errorf("benchmark: %w", err)
+	}
+	args := []string{n.Role, "--config", n.cluster.settings, "--rpc-listen", n.rpc, "--ready-file", ready}
+	if n.Address != "" {
+		args = append(args, "--listen", n.Address)
+	}
+	command := n.cluster.command.With(append(args, n.Flags...)...)
+	command.Stderr = n.log
+	p, err := process.Start(ctx, command, ready)
+	if err != nil {
+		return fmt.Errorf("%s: %w", n.Name, err)
+	}
+	n.process = p
+	return nil
+}
+
+// Kill ends the process at once.
+func (n *Node) Kill() {
+	n.process.Kill()
+	n.process = nil
+}
+
+// Stop ends the process in order. It says how it ended, unless well.
+func (n *Node) Stop() error {
+	if n.process == nil {
+		return nil
+	}
+	defer func() { n.process = nil }()
+	if err := n.process.Stop(); err != nil {
+		return fmt.Errorf("%s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// Freeze stops the process as it stands, until Thaw.
+func (n *Node) Freeze() error { return n.signal(syscall.SIGSTOP) }
+
+// Thaw lets the process go on.
+func (n *Node) Thaw() error { return n.signal(syscall.SIGCONT) }
+
+func (n *Node) signal(s syscall.Signal) error {
+	if err := syscall.Kill(n.process.PID, s); err != nil {
+		return fmt.Errorf("benchmark: %s: %w", n.Name, err)
+	}
+	return nil
+}
+
+// PID gives the process, 0 when it does not run.
+func (n *Node) PID() int {
+	if n.process == nil {
+		return 0
+	}
+	return n.process.PID
+}
+
+// Proxy stands before the node's address for other nodes. They go through it once the node
+// is started with the flags.
+func (n *Node) Proxy(from func() int) (p *Proxy, flags []string, err error) {
+	if p, err = NewProxy(n.rpc, from); err != nil {
+		return nil, nil, err
+	}
+	return p, []string{"--rpc-advertise", p.Address()}, nil
+}
+
+// Ended says how the process ended, if nobody had ended it.
+func (n *Node) Ended() error {
+	if n.process == nil {
+		return nil
+	}
+	select {
+	case <-n.process.Ended():
+		return fmt.Errorf("%s: %w", n.Name, n.process.Explain())
+	default:
+		return nil
+	}
+}
+
+// portTries is how often a port is looked for.
+const portTries = 200
+
+// freePort gives an address of this machine with a port that nobody has. It lies below
+// those that the kernel gives to connections, else one of them could have it while its
+// node is restarted.
+func freePort() (string, error) {
+	for range portTries {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(12_000)))
+		if l, err := net.Listen("tcp", address); err == nil {
+			return address, l.Close()
+		}
+	}
+	return "", errors.New("benchmark: no port is free")
+}
