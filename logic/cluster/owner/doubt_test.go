@@ -11,6 +11,7 @@ import (
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
+	"gannet/internal/registry"
 	"gannet/logic"
 	"gannet/logic/cluster/owner"
 	"gannet/protocol"
@@ -174,6 +175,42 @@ func TestStoodStill(t *testing.T) {
 		r, err := l.node.owner.Recent(t.Context(), s.key(), 0, 100)
 		return err == nil && r.Head == 10
 	})
+}
+
+// acked gives how far a device has acked as the view alone says.
+func (l *losing) acked(s *sender, device uint64) uint64 {
+	l.t.Helper()
+	page, err := l.node.inbox.View.Changed(l.t.Context(), logic.InboxQuery{User: s.from, Device: device, Limit: 1, Room: 1 << 20})
+	if must(l.t, err); len(page.States) != 1 {
+		l.t.Fatalf("there is %+v", page.States)
+	}
+	return page.States[0].Acked
+}
+
+// TestLetGo: acks that wait are written when the registry gives a queue to somebody else,
+// and none waits at a node that drains.
+func TestLetGo(t *testing.T) {
+	l := newLosing(t)
+	l.talk()
+	s := l.list[0]
+	l.ackOf(s, 70, 3)
+	must(t, l.node.place.SetState(t.Context(), registry.Draining))
+	for i := range l.queues {
+		l.node.waitState(i, owner.Unowned)
+	}
+	if got := l.acked(s, 70); got != 3 {
+		t.Errorf("a queue was let go, and of an ack of 3 the view has %d", got)
+	}
+	if _, err := s.try(l.node, 6); !errors.Is(err, owner.ErrElsewhere) {
+		t.Errorf("a message to a queue that was let go ends with %v", err)
+	}
+	l.node = l.start(2)
+	l.node.waitOwned()
+	must(t, l.node.owner.Drain(t.Context()))
+	l.ackOf(s, 71, 4)
+	if got := l.acked(s, 71); got != 4 {
+		t.Errorf("a node drains, and of an ack of 4 the view has %d", got)
+	}
 }
 
 // TestFedAgain: a history that lost everything is fed again, though nobody sends.

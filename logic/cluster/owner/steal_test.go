@@ -256,6 +256,9 @@ func stealing(t *testing.T, m chain.Stream) {
 	for _, n := range nodes[1:] {
 		n.stop()
 	}
+	for _, s := range list { // who is left takes everything over for good
+		s.run(func() []*node { return nodes[:1] }, 2)
+	}
 	w.check(nodes, list)
 }
 
