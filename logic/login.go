@@ -61,8 +61,11 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 	}
 	if old := bound[0].Replaced; old != (hop.Address{}) && old != login.Address {
 		// Nothing is routed to the old connection any more, whether its gateway
-		// hears of this or not.
-		if err := s.Gateways.Kick(ctx, old, protocol.CodeReplaced); err != nil {
+		// hears of this or not, and the login does not wait for one that is dead.
+		kick, cancel := context.WithTimeout(ctx, kickPatience)
+		err := s.Gateways.Kick(kick, old, protocol.CodeReplaced)
+		cancel()
+		if err != nil {
 			if s.troubles.kick.Note() {
 				s.Logger.Warn("logic: a replaced connection could not be closed", "gateway", old.Gateway, "conn", old.Conn, "error", err)
 			}
@@ -89,6 +92,10 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 	}
 	return w, nil
 }
+
+// kickPatience is how long a login waits until the connection is closed that it replaces.
+// Where that was the gateway's death, all of its clients log in again just then.
+const kickPatience = 100 * time.Millisecond
 
 func (s *Service) loginUnavailable(what string, err error) hop.Welcome {
 	if s.troubles.login.Note() {

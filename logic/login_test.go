@@ -301,3 +301,34 @@ func TestKickThatFails(t *testing.T) {
 	}
 	wantStat(t, r.Service, "failed.kick", 2)
 }
+
+// hung is a Gateways port whose gateway neither answers nor refuses.
+type hung struct{ *rig }
+
+func (h hung) Kick(ctx context.Context, at hop.Address, code protocol.Code) error {
+	_ = h.rig.Kick(ctx, at, code)
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+// The clients of a gateway that died log in again at once, and do not wait until it would
+// have closed their old connections.
+func TestALoginDoesNotWaitForADeadGateway(t *testing.T) {
+	var r *rig
+	gateways := &hung{}
+	r = newRig(t, func(c *logic.Config) { c.Gateways = gateways })
+	gateways.rig = r
+	if w := r.login(1, r.hello(42, 7)); w.Code != 0 {
+		t.Fatalf("code %s", w.Code)
+	}
+	done := make(chan protocol.Code, 1)
+	go func() { done <- r.login(2, r.hello(42, 7)).Code }()
+	select {
+	case code := <-done:
+		if code != 0 || len(r.kicked) != 1 {
+			t.Errorf("code %s, kicked %+v", code, r.kicked)
+		}
+	case <-time.After(20 * time.Second):
+		t.Fatal("the login waits for a gateway that is dead")
+	}
+}

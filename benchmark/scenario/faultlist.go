@@ -37,7 +37,7 @@ func clusterFaults() []fault {
 		{name: "stop-broker", does: "SIGSTOP of the broker for a while", play: freezeServer(cluster.Broker)},
 
 		{name: "rolling-restart", does: "every process is ended in order and started again, one after the other", play: rollingRestart},
-		{name: "partition", does: "a gateway is cut off from all other nodes and from Redis for a while", play: partition},
+		{name: "partition", does: "a gateway is cut off from all other nodes and from Redis for a while", prepare: proxies, play: partition},
 		{name: "login-race", does: "many thousand logins, each racing a message to who logs in", play: loginRace, alone: true},
 	}
 }

@@ -8,72 +8,67 @@ import (
 	"gannet/benchmark/cluster"
 )
 
-// partition cuts a gateway off from all other nodes and from Redis, in both directions and
-// without a word; its clients stay connected to it.
-func partition(ctx context.Context, p *stage) (err error) {
+// proxies stand between a gateway and all other nodes, and Redis: before it and before
+// Redis for what it dials and who dials it, and before the logic nodes, where a cut concerns
+// its connections alone.
+func proxies(ctx context.Context, p *stage) (undo func(context.Context) error, err error) {
 	gateway := p.cluster.Of(cluster.Gateway)[0]
-	var proxies []*cluster.Proxy
-	defer func() {
-		for _, x := range proxies {
+	changed := []*cluster.Node{gateway}
+	p.proxies = nil
+	undo = func(ctx context.Context) error {
+		for _, n := range changed {
+			n.Flags = nil
+		}
+		err := restart(ctx, changed)
+		for _, x := range p.proxies {
 			x.Close()
 		}
-	}()
-	// Those who dial it, and Redis, which it dials.
+		return err
+	}
 	x, advertise, err := gateway.Proxy(nil)
 	if err != nil {
-		return err
+		return undo, err
 	}
-	proxies = append(proxies, x)
+	p.proxies = append(p.proxies, x)
 	x, redis, err := p.services.RedisProxy()
 	if err != nil {
-		return err
+		return undo, err
 	}
-	proxies = append(proxies, x)
+	p.proxies = append(p.proxies, x)
 	gateway.Flags = slices.Concat(advertise, redis)
-	changed := []*cluster.Node{gateway}
-	// Logic nodes, which it dials as others do.
 	for _, n := range p.cluster.Of(cluster.Logic) {
-		x, advertise, err := n.Proxy(gateway.PID)
-		if err != nil {
-			return err
+		if x, n.Flags, err = n.Proxy(gateway.PID); err != nil {
+			return undo, err
 		}
-		proxies = append(proxies, x)
-		n.Flags = advertise
+		p.proxies = append(p.proxies, x)
 		changed = append(changed, n)
 	}
-	restart := func() error {
-		for _, n := range changed {
-			if err := errors.Join(n.Stop(), n.Start(ctx)); err != nil {
-				return err
-			}
+	return undo, restart(ctx, changed)
+}
+
+// restart ends nodes in order and starts them again, one after the other.
+func restart(ctx context.Context, nodes []*cluster.Node) error {
+	for _, n := range nodes {
+		if err := errors.Join(n.Stop(), n.Start(ctx)); err != nil {
+			return err
 		}
-		return nil
 	}
-	if err := restart(); err != nil {
-		return err
-	}
-	if err := p.served(ctx, "the restart with proxies", backBar); err != nil {
-		return err
-	}
+	return nil
+}
+
+// partition cuts a gateway off from all other nodes and from Redis, in both directions and
+// without a word; its clients stay connected to it.
+func partition(ctx context.Context, p *stage) error {
 	m := p.load.Moment()
-	for _, x := range proxies {
+	for _, x := range p.proxies {
 		x.Cut()
 	}
 	took, meanwhile := p.within(ctx, m, p.hold())
-	for _, x := range proxies {
+	for _, x := range p.proxies {
 		x.Heal()
 	}
 	if meanwhile {
 		p.took("the cut", took, 0)
 	}
-	if err := p.served(ctx, "its end", backBar); err != nil {
-		return err
-	}
-	for _, n := range changed {
-		n.Flags = nil
-	}
-	if err := restart(); err != nil {
-		return err
-	}
-	return p.served(ctx, "the restart without proxies", backBar)
+	return p.served(ctx, "its end", backBar)
 }

@@ -42,8 +42,9 @@ type stage struct {
 	cluster  *cluster.Cluster // nil: there is none, or it is not to be trusted
 	clusters int              // that have been made
 
-	load *load.Load
-	row  *report.ClusterRow
+	load    *load.Load
+	proxies []*cluster.Proxy // of a partition
+	row     *report.ClusterRow
 }
 
 // fault is something that happens to a cluster.
@@ -55,6 +56,10 @@ type fault struct {
 	// must be served. An error ends the round, and the cluster with it.
 	play func(ctx context.Context, p *stage) error
 
+	// prepare comes before anybody logs in, and gives what makes it undone afterwards; nil:
+	// there is nothing to prepare.
+	prepare func(ctx context.Context, p *stage) (undo func(ctx context.Context) error, err error)
+
 	alone bool // it brings its own load
 }
 
@@ -65,6 +70,10 @@ func (p *stage) play(ctx context.Context, f fault) (row report.ClusterRow) {
 	p.line.End()
 	p.line.Showf("%s: %s", f.name, f.does)
 	err := p.open(ctx)
+	undo := func(context.Context) error { return nil }
+	if err == nil && f.prepare != nil {
+		undo, err = f.prepare(ctx, p)
+	}
 	if err == nil {
 		if f.alone {
 			err = f.play(ctx, p)
@@ -74,6 +83,9 @@ func (p *stage) play(ctx context.Context, f fault) (row report.ClusterRow) {
 	}
 	if p.cluster != nil {
 		err = errors.Join(err, p.cluster.Ended())
+	}
+	if err == nil {
+		err = undo(ctx)
 	}
 	if err != nil {
 		row.Missed = append(row.Missed, err.Error())

@@ -2,9 +2,11 @@ package rpc
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"syscall"
 
 	"gannet/idl/kitex_gen/gannet"
 	"gannet/idl/kitex_gen/gannet/logic"
@@ -137,6 +139,9 @@ func (l *Logics) Forward(ctx context.Context, batch *hop.Forward) (answers hop.A
 	err = l.calls.call(ctx, to, func(ctx context.Context, c logic.Client) error {
 		reply, err := c.Forward(ctx, request)
 		switch {
+		case errors.Is(err, syscall.ECONNREFUSED): // its death may be known to the registry
+			l.nodes.Newer(uint64(request.Version) + 1)
+			return err
 		case err != nil:
 			return err
 		case reply == nil:

@@ -74,6 +74,10 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 	if n.plan, err = c.agree(ctx, n, gateways); err != nil {
 		return n, err
 	}
+	var keeping sync.WaitGroup
+	keep, cancel := context.WithCancel(n.ctx)
+	keeping.Go(func() { n.keepPlan(keep, c.Cluster) })
+	n.began("plan in Redis", func(context.Context) error { cancel(); keeping.Wait(); return nil })
 	stream, err := c.openStream(ctx, n)
 	if err != nil {
 		return n, err

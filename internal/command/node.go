@@ -33,16 +33,17 @@ type nodeFlags struct {
 type node struct {
 	*live
 	parts
-	role     registry.Role
-	id       uint64
-	plan     *cluster.Plan
-	nodes    *nodes
-	listener net.Listener     // for other nodes
-	address  string           // at which they reach it
-	stream   *rocketmq.Client // nil: not connected
-	debug    *operate.Server
-	log      *slog.Logger
-	ctx      context.Context // ends with the node
+	role      registry.Role
+	id        uint64
+	plan      *cluster.Plan
+	nodes     *nodes
+	neighbour *neighbour
+	listener  net.Listener     // for other nodes
+	address   string           // at which they reach it
+	stream    *rocketmq.Client // nil: not connected
+	debug     *operate.Server
+	log       *slog.Logger
+	ctx       context.Context // ends with the node
 
 	serving atomic.Bool
 	drain   chan struct{} // closed when another node, or its operator, had it drain
@@ -72,6 +73,8 @@ func (f *nodeFlags) open(ctx context.Context, role registry.Role, log *slog.Logg
 	var running sync.WaitGroup
 	running.Go(func() { n.nodes.run(ctx) })
 	running.Go(func() { n.directory.Follow(ctx, n.registry) })
+	n.neighbour = &neighbour{registry: n.registry, id: n.id, log: n.log}
+	running.Go(func() { n.neighbour.run(ctx) })
 	n.began("look-out for other nodes", func(context.Context) error { cancel(); running.Wait(); return nil })
 	if n.listener, err = net.Listen("tcp", f.RPCListen); err != nil {
 		return n, fmt.Errorf("cannot listen for other nodes: %w (choose another address with --rpc-listen)", err)
@@ -191,7 +194,7 @@ func (n *node) watch(f *processFlags, from operate.Sources) (err error) {
 	vars := from.Vars
 	from.Vars = func() map[string]any {
 		all := vars()
-		all["registry"], all["directory"] = n.registry.Vars(), n.directory.Vars()
+		all["registry"], all["directory"], all["neighbour"] = n.registry.Vars(), n.directory.Vars(), n.neighbour.vars()
 		return all
 	}
 	from.Version, from.Ready, from.Log = version(), n.ready, n.log

@@ -94,3 +94,12 @@ func (o *registration) Leave(ctx context.Context) error {
 	_, err := r.ask(ctx, "leave", o.member(), "", 0)
 	return err
 }
+
+// Bury ends the registration of another node whose process is known to be gone, as an
+// expiry would. If it lives after all it registers again.
+func (r *Registry) Bury(ctx context.Context, n registry.Node) error {
+	r.talk.Lock()
+	defer r.talk.Unlock()
+	_, err := r.ask(ctx, "leave", (&registration{node: n}).member(), "", 0)
+	return err
+}
