@@ -122,6 +122,9 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 		window:     defaultWindow,
 	}
 	for _, opt := range opts {
+		if opt == nil {
+			continue
+		}
 		if err := opt(&o); err != nil {
 			return nil, err
 		}
@@ -144,7 +147,14 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 	c.queue.init()
 	c.hooks.init(&c.queue, o.handler.Message != nil)
 	c.journal.mine = claimOf(&c.opts, token, c.addrs)
+	file, _ := o.store.(*FileStore)
+	if file != nil && !file.enter() {
+		return nil, fmt.Errorf("%w: %s is in use by another client of this process, which is not closed", ErrStore, file.dir)
+	}
 	if err := c.remember(); err != nil {
+		if file != nil {
+			file.leave()
+		}
 		return nil, err
 	}
 	c.life, c.end = context.WithCancelCause(context.Background())

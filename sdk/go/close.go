@@ -16,7 +16,8 @@ import (
 // A hook and the body of a loop may call Close, also with a context of their own: it
 // waits for none of them then, and the message at hand does not count as received
 // unless the server knows it already. A goroutine that a hook or a body waits for may
-// not, because each would wait for the other until ctx ends.
+// not, because each would wait for the other until ctx ends; and a loop that iter.Pull
+// runs is stopped first, for its body is nobody that Close could know.
 func (c *Client) Close(ctx context.Context) error {
 	me := goroutineID()
 	inHook := c.isHook(ctx) || me != 0 && c.hooks.runner.Load() == me
@@ -84,6 +85,9 @@ func (c *Client) finish(why error) {
 	}
 	left := c.out.abandon()
 	if len(left) > 0 {
+		if errors.Is(why, errDrained) { // there was nobody to drain it
+			why = errNeverConnected
+		}
 		c.closeErr = fmt.Errorf("gannet: closed with %d messages not acked: %w", len(left), why)
 	}
 	c.fate = fate
@@ -117,8 +121,13 @@ func (c *Client) finish(why error) {
 	}
 	c.tellEvent(Event{Kind: EventEnded, Err: stopped})
 	c.endHooks()
+	if s, ok := c.opts.store.(*FileStore); ok {
+		s.leave()
+	}
 	close(c.ended)
 }
+
+var errNeverConnected = errors.New("gannet: the client was never connected")
 
 // closedBy is what a client answers that is closed or has stopped for a reason.
 func closedBy(stopped error) error {

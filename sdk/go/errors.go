@@ -16,7 +16,8 @@ var (
 
 	// ErrKept says that the client closed before a message was acked. The Store
 	// keeps the message, the next client of that user with that Store sends it under
-	// the same id, and its outcome is told by Handler.Outcome then.
+	// the same id, and its outcome is told by Handler.Outcome then. What was taken before the
+	// first login is sent only by one with the same addresses and user, else it is ErrDropped.
 	ErrKept = errors.New("gannet: the client closed before the ack; the message is kept and will be sent")
 
 	// ErrAbandoned says that the client closed before a message was acked, and

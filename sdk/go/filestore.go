@@ -40,6 +40,22 @@ type FileStore struct {
 	appended uint64 // appends in this process's life
 	buf      []byte // reused
 	err      error  // the first failure
+	used     bool   // a client has it
+}
+
+// enter gives the store to one client, leave takes it back; false: another one has it.
+func (s *FileStore) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	had := s.used
+	s.used = true
+	return !had
+}
+
+func (s *FileStore) leave() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.used = false
 }
 
 // NewFileStore opens the store in dir, making the directory when it is missing.

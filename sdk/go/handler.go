@@ -41,7 +41,7 @@ type Handler struct {
 
 // Outcome is what became of a message: Err is nil and the Ack tells its place,
 // or Err says why it has none. That is an *Error with which the server refused
-// it for good, or ErrAbandoned.
+// it for good, ErrAbandoned or ErrDropped.
 type Outcome struct {
 	ID  uint64 // of the message
 	To  Target

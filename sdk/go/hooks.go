@@ -2,6 +2,7 @@ package gannet
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -263,6 +264,12 @@ func (c *Client) callHooks() {
 	me := goroutineID()
 	h.runner.Store(me)
 	defer h.runner.CompareAndSwap(me, 0) // the next one may have begun
+	through := false
+	defer func() {
+		if !through { // by runtime.Goexit, as t.FailNow in a hook
+			c.hooksLeft()
+		}
+	}()
 	for {
 		h.mu.Lock()
 		h.asleep = false
@@ -287,6 +294,7 @@ func (c *Client) callHooks() {
 			continue
 		}
 		if last {
+			through = true
 			h.cancel()
 			close(h.ended)
 			return
@@ -296,7 +304,7 @@ func (c *Client) callHooks() {
 			// Who puts a message looks at up after it, so one of the two sees the other.
 			h.up.Store(false)
 			if !h.messages || c.queue.empty() {
-				h.running = false
+				h.running, through = false, true
 				h.mu.Unlock()
 				return
 			}
@@ -310,6 +318,21 @@ func (c *Client) callHooks() {
 		h.mu.Unlock()
 		<-h.wake
 	}
+}
+
+// errHookLeft is why a client ends of which a hook does not come back.
+var errHookLeft = errors.New("gannet: a hook ended its goroutine (runtime.Goexit, t.FailNow)")
+
+// hooksLeft ends the client: no hook can be called any more.
+func (c *Client) hooksLeft() {
+	c.mu.Lock()
+	if c.err == nil {
+		c.err = errHookLeft
+	}
+	c.mu.Unlock()
+	c.end(errHookLeft)
+	c.hooks.cancel()
+	close(c.hooks.ended)
 }
 
 // hearOutcomes tells outcomes, and then makes room for as many.

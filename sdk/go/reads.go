@@ -35,9 +35,13 @@ type readMark struct {
 // once: the client tells the server as soon as it is connected, and again until
 // the server has it on disk; with a Store also after a restart. A seq past the
 // head counts as the head, and a lower one than before does nothing. It fails with
-// ErrClosed or ErrStore. What is marked before the first login shares the fate of
+// ErrClosed, ErrStore or, where there can be no such conversation, CodeBadTarget; a mark
+// that the server refuses is forgotten. What is marked before the first login shares the fate of
 // messages that were taken then; see WithUser.
 func (c *Client) MarkRead(conversation Target, seq uint64) error {
+	if conversation.Kind == 0 || conversation.ID == 0 && (conversation.Kind == KindDirect || conversation.Kind == KindGroup) {
+		return &Error{Code: CodeBadTarget, Text: conversation.String() + " cannot be read"}
+	}
 	defer c.heedStore()
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,16 +7,14 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	gannet "gannet/sdk/go"
 	"log"
 	"strconv"
-
-	"gannet/sdk/go"
 )
 
 func main() {
 	addr, token := flag.String("addr", "127.0.0.1:7420", "the server"), flag.String("token", "", "the sender's token")
-	flag.Parse()
-	if flag.NArg() < 2 {
+	if flag.Parse(); flag.NArg() < 2 {
 		log.Fatal("usage: notifier --token T TEXT USER...")
 	}
 	if err := notify(context.Background(), *addr, *token, flag.Arg(0), flag.Args()[1:]); err != nil {
@@ -24,17 +22,19 @@ func main() {
 	}
 }
 
-func notify(ctx context.Context, addr, token, text string, users []string) (err error) {
+func notify(ctx context.Context, addr, token, text string, users []string) (failed error) {
 	c, err := gannet.Dial(ctx, addr, token, gannet.WithPlatform(gannet.PlatformBot))
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, c.Close(ctx)) }()
 	for _, user := range users {
-		id, uerr := strconv.ParseUint(user, 10, 64)
-		if _, serr := c.Send(ctx, gannet.User(id), gannet.Text(text)); uerr != nil || serr != nil {
-			err = errors.Join(err, fmt.Errorf("user %s: %w", user, errors.Join(uerr, serr)))
+		id, err := strconv.ParseUint(user, 10, 64)
+		if err == nil {
+			_, err = c.Send(ctx, gannet.User(id), gannet.Text(text))
+		}
+		if err != nil {
+			failed = errors.Join(failed, fmt.Errorf("user %s: %w", user, err))
 		}
 	}
-	return err
+	return errors.Join(failed, c.Close(ctx))
 }
