@@ -229,6 +229,7 @@ func TestEmptied(t *testing.T) {
 	}
 	l.list = append(l.list, stranger)
 	l.whole()
+	l.waitFed() // though the history was away for a while
 }
 
 // TestEmptiedAndMoved: an emptied view comes back though its owner is gone, also where the

@@ -45,7 +45,7 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 		if err == nil {
 			if t, err = q.ready(ctx); err == nil {
 				tried = true
-				if err = t.record(ctx, p.batches, q.owner.draining.Load()); err != nil {
+				if err = t.record(ctx, p.batches, false); err != nil {
 					tried = !errors.Is(err, errNotTried)
 					err = q.tried(t, err)
 				}
@@ -54,6 +54,9 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 		if err != nil {
 			p.fail(err, tried)
 		}
+	}
+	if err == nil && q.owner.draining.Load() {
+		_ = q.acks(ctx, true) // those of the batches themselves; an error was said
 	}
 }
 
