@@ -224,5 +224,5 @@ func (s *screen) post(ctx context.Context, client *gannet.Client, text string) b
 		}
 		return sending.ID(), nil
 	})
-	return err == nil || ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) && !errors.Is(err, gannet.ErrStore)
+	return err == nil || ctx.Err() == nil && !errors.Is(err, gannet.ErrClosed) && !errors.Is(err, gannet.ErrStore) && !errors.Is(err, gannet.ErrUncertain)
 }

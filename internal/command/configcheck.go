@@ -24,6 +24,7 @@ type configCmd struct {
 type configCheckCmd struct {
 	clusterFlags `embed:""`
 	queueFlags   `embed:""`
+	historyFlags `embed:""`
 }
 
 // Help is printed by gannet config check --help.
@@ -75,6 +76,11 @@ func (c *configCheckCmd) check(ctx context.Context, to io.Writer) error {
 			err = dial(ctx, at)
 		}
 		say("broker "+name, cmp.Or(at, "-"), err)
+	}
+	for _, address := range c.Clickhouse {
+		one := c.historyFlags
+		one.Clickhouse = []string{address}
+		say("clickhouse", address, one.plan(c.Cluster).Check(ctx))
 	}
 	if err := t.Flush(); err != nil {
 		return err

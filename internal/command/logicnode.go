@@ -42,6 +42,8 @@ type historyFlags struct {
 	Clickhouse         []string `default:"127.0.0.1:9000" placeholder:"ADDR" help:"ClickHouse, by its native protocol; of several addresses the first that answers is used."`
 	ClickhouseUser     string   `default:"default" placeholder:"NAME" help:"User for ClickHouse."`
 	ClickhousePassword string   `placeholder:"SECRET" help:"Password for ClickHouse; better set in the environment or the settings file."`
+
+	HistoryKeep time.Duration `default:"720h" placeholder:"DURATION" help:"How long messages are kept at least; they are removed by the week. 0: for ever."`
 }
 
 // Help is printed by gannet logic --help.
@@ -149,39 +151,48 @@ func (c *logicCmd) openArchive(n *node) (*archive, *view.View, error) {
 	n.began("connection to ClickHouse", func(context.Context) error { return store.Close() })
 	a := &archive{store: store, queues: len(n.plan.Chat), owners: map[chain.Class]*owner.Owner{}}
 	a.reader = history.NewReader(store, a)
-	migrated := make(chan struct{})
-	go func() {
-		defer close(migrated)
-		for {
-			err := store.Migrate(n.ctx)
-			if err == nil || n.ctx.Err() != nil {
-				return
-			}
-			select {
-			case <-n.ctx.Done():
-			case <-time.After(migratePause):
-			}
+	work, cancel := context.WithCancel(n.ctx)
+	var upkeep sync.WaitGroup
+	upkeep.Go(func() {
+		for store.Migrate(work) != nil && pause(work, migratePause) {
 		}
-	}()
-	n.began("schema of ClickHouse", func(ctx context.Context) error {
-		select {
-		case <-migrated:
-		default: // it ends with the node
-		}
-		return nil
+		c.retain(work, store)
 	})
+	n.began("upkeep of ClickHouse", func(context.Context) error { cancel(); upkeep.Wait(); return nil })
 	a.feeder = history.NewFeeder(store, history.FeederOptions{})
 	n.began("what goes to ClickHouse", a.feeder.Stop)
 	v, err := view.New(n.client, view.Options{Name: c.Cluster, Queues: n.plan.Queues(0), Counts: a, Learn: a.learn, Log: n.log})
 	return a, v, err
 }
 
+// pause waits, and says whether ctx goes on.
+func pause(ctx context.Context, d time.Duration) bool {
+	select {
+	case <-ctx.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// retainPause is between two looks for weeks that are old enough to be removed.
+const retainPause = time.Hour
+
+// retain removes old messages until ctx ends.
+func (f *historyFlags) retain(ctx context.Context, store *history.Store) {
+	for f.HistoryKeep > 0 {
+		if weeks, err := store.Retain(ctx, f.HistoryKeep, time.Now()); err == nil && weeks > 0 {
+			slog.Info("old messages were removed", "weeks", weeks, "kept", f.HistoryKeep)
+		}
+		if !pause(ctx, retainPause) {
+			return
+		}
+	}
+}
+
 // agree finds the plan of the cluster, or makes the cluster.
 func (c *logicCmd) agree(ctx context.Context, n *node, gateways *rpc.Gateways) (*cluster.Plan, error) {
-	far := clickhouse.Copy{Name: c.Cluster, Options: clickhouse.Options{
-		Addresses: c.Clickhouse, Database: c.Cluster, User: c.ClickhouseUser, Password: c.ClickhousePassword, Timeout: checkTime,
-	}}
-	plan, err := cluster.Agree(ctx, clusterredis.Copy{Client: n.client, Name: c.Cluster}, far, func() (*cluster.Plan, error) { return c.makeCluster(ctx, n, gateways) })
+	plan, err := cluster.Agree(ctx, clusterredis.Copy{Client: n.client, Name: c.Cluster}, c.plan(c.Cluster), func() (*cluster.Plan, error) { return c.makeCluster(ctx, n, gateways) })
 	if err != nil {
 		return nil, err
 	}
@@ -189,6 +200,13 @@ func (c *logicCmd) agree(ctx context.Context, n *node, gateways *rpc.Gateways) (
 		n.log.Warn("the cluster was made with another number of queues, which stays", "queues", len(plan.Chat), "--queues", c.Queues)
 	}
 	return plan, nil
+}
+
+// plan gives where ClickHouse keeps the plan of a cluster.
+func (f *historyFlags) plan(name string) clickhouse.Copy {
+	return clickhouse.Copy{Name: name, Options: clickhouse.Options{
+		Addresses: f.Clickhouse, Database: name, User: f.ClickhouseUser, Password: f.ClickhousePassword, Timeout: checkTime,
+	}}
 }
 
 // makeCluster makes the queues, and has their readers begin with the first record.

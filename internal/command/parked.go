@@ -12,11 +12,9 @@ import (
 
 	"gannet/idl/rpc"
 	"gannet/internal/chain"
-	directoryredis "gannet/internal/directory/redis"
+	clusterredis "gannet/internal/cluster/redis"
 	"gannet/internal/hop"
-	"gannet/internal/redis"
 	"gannet/internal/registry"
-	registryredis "gannet/internal/registry/redis"
 	"gannet/transfer"
 	"gannet/transfer/cluster/parked"
 )
@@ -28,25 +26,31 @@ type parkedCmd struct {
 
 // parkedIn says where records are parked.
 type parkedIn struct {
-	Redis   []string `required:"" placeholder:"HOST:PORT,..." help:"Redis of the cluster: one server, or several members of a Redis Cluster."`
-	Cluster string   `default:"gannet" placeholder:"NAME" help:"Name of the cluster."`
-	Queues  int      `default:"16" placeholder:"N" help:"Queues of each class that the cluster has."`
+	clusterFlags `embed:""`
 }
 
 // classes are those that transfer reads.
 var classes = []chain.Class{chain.Chat, chain.System}
 
-// open connects to Redis.
-func (p *parkedIn) open() (*redis.Client, *parked.Store, error) {
-	if p.Queues < 1 {
-		return nil, nil, fmt.Errorf("--queues %d: there is at least one", p.Queues)
-	}
-	client, err := redis.New(redis.Options{Addresses: p.Redis})
+// open connects to what is there now, and gives the queues of each class too.
+func (p *parkedIn) open(ctx context.Context) (l *live, store *parked.Store, queues int, err error) {
+	l, err = p.openLive(ctx, slog.Default())
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, 0, err
 	}
-	return client, parked.New(client, p.Cluster), nil
+	plan, err := clusterredis.Copy{Client: l.client, Name: p.Cluster}.Load(ctx)
+	if err == nil && plan == nil {
+		err = errNoPlan
+	}
+	if err != nil {
+		l.close()
+		return nil, nil, 0, err
+	}
+	return l, parked.New(l.client, p.Cluster), len(plan.Chat), nil
 }
+
+// errNoPlan says that there is no cluster.
+var errNoPlan = errors.New("no cluster of this name was made in this Redis (--cluster and --redis say which)")
 
 type parkedListCmd struct{ parkedIn }
 
@@ -54,16 +58,16 @@ type parkedListCmd struct{ parkedIn }
 func (c *parkedListCmd) Run(ctx context.Context) error { return c.list(ctx, os.Stdout) }
 
 func (c *parkedListCmd) list(ctx context.Context, out io.Writer) error {
-	client, store, err := c.open()
+	l, store, queues, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
+	defer l.close()
 	var wrong []error
 	n := 0
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, class := range classes {
-		for queue := range c.Queues {
+		for queue := range queues {
 			list, err := store.List(ctx, chain.Queue{Class: class, Number: queue})
 			wrong = append(wrong, err)
 			for i := range list {
@@ -103,24 +107,18 @@ type parkedRetryCmd struct {
 func (c *parkedRetryCmd) Run(ctx context.Context) error { return c.retry(ctx, os.Stdout) }
 
 func (c *parkedRetryCmd) retry(ctx context.Context, out io.Writer) error {
-	client, store, err := c.open()
+	l, store, queues, err := c.open(ctx)
 	if err != nil {
 		return err
 	}
-	defer client.Close()
-	r, err := registryredis.Open(ctx, client, registryredis.Options{Prefix: c.Cluster})
-	if err != nil {
-		return err
-	}
-	defer r.Close()
-	gateways := rpc.NewGateways(registry.Epochs{Registry: r}, slog.Default())
+	defer l.close()
+	gateways := rpc.NewGateways(registry.Epochs{Registry: l.registry}, slog.Default())
 	defer gateways.Close()
-	devices := directoryredis.New(client, directoryredis.Options{Prefix: c.Cluster, Ended: r.Ended})
 	ctx, cancel := context.WithTimeout(ctx, c.Wait)
 	defer cancel()
 	var all parked.Outcome
 	for _, class := range classes {
-		outcome, err := c.replay(ctx, store, class, devices, gateways)
+		outcome, err := c.replay(ctx, store, class, queues, l.directory, gateways)
 		all.Handled, all.Again, all.Err = all.Handled+outcome.Handled, all.Again+outcome.Again, errors.Join(all.Err, outcome.Err)
 		if err != nil {
 			all.Err = errors.Join(all.Err, fmt.Errorf("not everything was handled, and the rest stays parked: %w", err))
@@ -132,13 +130,9 @@ func (c *parkedRetryCmd) retry(ctx context.Context, out io.Writer) error {
 }
 
 // replay handles the records of a class.
-func (c *parkedRetryCmd) replay(ctx context.Context, store *parked.Store, class chain.Class, devices transfer.Directory, gateways transfer.Gateways) (parked.Outcome, error) {
-	replay := store.Replay(class, c.Queues)
-	config := transfer.Config{Queue: replay, Directory: devices, Gateways: gateways, Parking: replay}
-	for queue := range c.Queues {
-		config.Queues = append(config.Queues, queue)
-	}
-	server := transfer.Start(config)
+func (c *parkedRetryCmd) replay(ctx context.Context, store *parked.Store, class chain.Class, queues int, devices transfer.Directory, gateways transfer.Gateways) (parked.Outcome, error) {
+	replay := store.Replay(class, queues)
+	server := transfer.Start(transfer.Config{Queue: replay, Directory: devices, Gateways: gateways, Parking: replay, Queues: numbers(queues)})
 	defer server.Stop()
 	return replay.Wait(ctx)
 }

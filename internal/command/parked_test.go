@@ -4,6 +4,7 @@ package command
 
 import (
 	"context"
+	"io"
 	"net"
 	"slices"
 	"strings"
@@ -13,6 +14,8 @@ import (
 
 	"gannet/idl/rpc"
 	"gannet/internal/chain"
+	"gannet/internal/cluster"
+	clusterredis "gannet/internal/cluster/redis"
 	"gannet/internal/directory"
 	directoryredis "gannet/internal/directory/redis"
 	"gannet/internal/hop"
@@ -50,9 +53,19 @@ func (g *pushedTo) Kick(uint64, protocol.Code) {}
 func TestParked(t *testing.T) {
 	address := servicestest.Redis(t)
 	client, name := redistest.Client(t, address), redistest.Prefix(t, address)
-	in := parkedIn{Redis: []string{address}, Cluster: name, Queues: 2}
+	in := parkedIn{clusterFlags{Redis: []string{address}, Cluster: name}}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
+	if err := (&parkedListCmd{in}).list(ctx, io.Discard); err != errNoPlan {
+		t.Errorf("without a cluster: %v", err)
+	}
+	plan, err := cluster.New(name, 2, []string{"a"})
+	if err == nil {
+		_, err = clusterredis.Copy{Client: client, Name: name}.Save(ctx, plan)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
 	list := func() string {
 		var out strings.Builder
 		if err := (&parkedListCmd{in}).list(ctx, &out); err != nil {

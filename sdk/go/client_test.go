@@ -15,7 +15,9 @@ import (
 
 func TestMain(m *testing.M) {
 	// The pollers of the examples' servers live as long as their process.
-	goleak.VerifyTestMain(m, goleak.IgnoreAnyFunction("github.com/cloudwego/netpoll.(*defaultPoll).Wait"))
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/cloudwego/netpoll.(*defaultPoll).Wait"),
+		goleak.IgnoreAnyFunction("github.com/patrickmn/go-cache.(*janitor).Run")) // of a library of the whole server, since the process began
 }
 
 func testContext(t testing.TB) context.Context {

@@ -111,7 +111,7 @@ func TestAHookMayClose(t *testing.T) {
 // it to be quick.
 func TestAHookThatPostsAndWaits(t *testing.T) {
 	s := newServer(t)
-	end := make(chan struct{})
+	looked, end := make(chan struct{}), make(chan struct{})
 	c := join(t, s, 2, WithHandler(Handler{Message: func(ctx context.Context, c *Client, m Message) error {
 		if _, err := c.Post(ctx, User(3), Text("re: "+m.Text())); err != nil {
 			t.Error(err)
@@ -119,8 +119,8 @@ func TestAHookThatPostsAndWaits(t *testing.T) {
 		if m.Text() != "last" {
 			return nil
 		}
-		s.until("the answer of the hook that waits", func() bool { return s.count(protocol.TypeSend) == 21 })
-		if _, err := c.Post(ctx, User(3), Text("and another")); err != nil { // the reader has looked, and must be woken
+		<-looked
+		if _, err := c.Post(ctx, User(3), Text("and another")); err != nil { // the reader must be woken
 			t.Error(err)
 		}
 		<-end
@@ -131,6 +131,13 @@ func TestAHookThatPostsAndWaits(t *testing.T) {
 		s.until("the answer", func() bool { return s.count(protocol.TypeSend) == i+1 })
 	}
 	s.say(1, User(2), "last")
+	s.until("the answer of the hook that waits", func() bool { return s.count(protocol.TypeSend) == 21 })
+	for deadline := time.Now().Add(patience); c.lazy.Load(); time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("the reader expects the hook to be quick for ever")
+		}
+	}
+	close(looked)
 	s.until("the second answer of the hook that waits", func() bool { return s.count(protocol.TypeSend) == 22 })
 	close(end)
 	if err := c.Close(testContext(t)); err != nil {

@@ -114,6 +114,9 @@ func TestParkingWaitsForRedis(t *testing.T) {
 	close(hold)
 	eventually(t, "what is behind it", func() bool { return slices.Contains(f.got(), "b") })
 	eventually(t, "that it cannot be kept", func() bool { return q.Vars()["failed.save"] > 0 })
+	if n := q.Vars()["undone"]; n != 2 {
+		t.Errorf("%d records are not done, while the first of two is to be parked", n)
+	}
 	own.Start()
 	eventually(t, "the mark", func() bool {
 		m, _, err := q.state.own(t.Context(), w.queue)

@@ -15,7 +15,6 @@ type block struct {
 	kinds, contents, silents, linked      []uint8
 	a, b, seqs, befores, senders, devices []uint64
 	ids, previous, times, n, own          []uint64
-	versions                              []uint64
 	seconds                               []int64
 	sizes                                 []uint32
 	bodies                                []string
@@ -93,7 +92,7 @@ func (b *block) addChange(c *ledger.Change, version uint64) (refused int) {
 		before, count := x.Before.Head, x.Before.Count
 		for _, m := range c.Messages[x.Messages.Start:x.Messages.End] {
 			row := messageRow{before: before, previous: m.Previous, linked: true, silent: m.Count == count, n: m.Count, own: m.Own}
-			if !b.addMessage(x.Key, m.Seq, m.Payload, row, version) {
+			if !b.addMessage(x.Key, m.Seq, m.Payload, row) {
 				refused++
 			}
 			before, count = m.Seq, m.Count
@@ -133,7 +132,7 @@ func (b *block) addEntries(r *hop.Record, version uint64) (refused int) {
 			}
 			frame := r.Bytes(i)
 			row := messageRow{before: before, silent: e.Flags&hop.FlagSilent != 0, n: e.N, own: e.Own}
-			if len(frame) < protocol.HeaderSize || !b.addMessage(e.Conversation, e.Seq, frame[protocol.HeaderSize:], row, version) {
+			if len(frame) < protocol.HeaderSize || !b.addMessage(e.Conversation, e.Seq, frame[protocol.HeaderSize:], row) {
 				refused++
 			}
 		case hop.OpGone:
@@ -162,7 +161,7 @@ type messageRow struct {
 	linked, silent           bool
 }
 
-func (b *block) addMessage(key protocol.Conversation, seq uint64, payload []byte, row messageRow, version uint64) bool {
+func (b *block) addMessage(key protocol.Conversation, seq uint64, payload []byte, row messageRow) bool {
 	var m protocol.Message
 	if m.Decode(payload) != nil || m.Seq != seq || m.Conversation() != key || m.Seq == 0 || row.before >= seq || len(m.Body) > protocol.MaxBody {
 		return false
@@ -173,7 +172,7 @@ func (b *block) addMessage(key protocol.Conversation, seq uint64, payload []byte
 	b.previous, b.linked = append(b.previous, row.previous), append(b.linked, bit(row.linked))
 	b.times, b.seconds = append(b.times, m.Time), append(b.seconds, int64(min(m.Time/1000, math.MaxUint32)))
 	b.contents, b.silents = append(b.contents, uint8(m.Content)), append(b.silents, bit(row.silent))
-	b.n, b.own, b.versions = append(b.n, row.n), append(b.own, row.own), append(b.versions, version)
+	b.n, b.own = append(b.n, row.n), append(b.own, row.own)
 	b.sizes, b.bodies = append(b.sizes, uint32(len(m.Body))), append(b.bodies, string(m.Body))
 	b.bytes += messageCost + len(m.Body)
 	return true

@@ -9,8 +9,8 @@ import (
 
 // The statements name their columns and end in VALUES, which old servers ask for.
 const (
-	insertMessages      = "INSERT INTO messages (kind, a, b, seq, before, sender, device, client_id, previous, linked, time, at, content, silent, n, own, size, body, version) VALUES"
-	insertSenders       = "INSERT INTO senders (kind, a, b, sender, seq, device, client_id, previous, linked, time, at, n, own, version) VALUES"
+	insertMessages      = "INSERT INTO messages (kind, a, b, seq, before, sender, device, client_id, previous, linked, time, at, content, silent, n, own, size, body) VALUES"
+	insertSenders       = "INSERT INTO senders (kind, a, b, sender, seq, device, client_id, previous, linked, time, at, n, own) VALUES"
 	insertConversations = "INSERT INTO conversations (part, kind, a, b, head, time, n, changed, version) VALUES"
 	insertCursors       = "INSERT INTO cursors (part, kind, a, b, user, delivered, read, counted, n, own, total, changed, version) VALUES"
 	insertDevices       = "INSERT INTO devices (part, kind, a, b, user, device, client_id, last, acked, time, changed, gone, version) VALUES"
@@ -24,11 +24,11 @@ func (s *Store) insertRows(ctx context.Context, b *block) error {
 	defer cancel()
 	if len(b.seqs) > 0 {
 		if err := s.columns(ctx, insertSenders, b.kinds, b.a, b.b, b.senders, b.seqs, b.devices, b.ids, b.previous, b.linked,
-			b.times, b.seconds, b.n, b.own, b.versions); err != nil {
+			b.times, b.seconds, b.n, b.own); err != nil {
 			return err
 		}
 		if err := s.columns(ctx, insertMessages, b.kinds, b.a, b.b, b.seqs, b.befores, b.senders, b.devices, b.ids, b.previous, b.linked,
-			b.times, b.seconds, b.contents, b.silents, b.n, b.own, b.sizes, b.bodies, b.versions); err != nil {
+			b.times, b.seconds, b.contents, b.silents, b.n, b.own, b.sizes, b.bodies); err != nil {
 			return err
 		}
 	}

@@ -41,7 +41,7 @@ func talk(t *testing.T, store *Store, list ...written) *Reader {
 			Sender: w.sender, Device: w.device, ClientID: 1000 + w.seq, Content: protocol.ContentText, Body: []byte(w.body),
 		}
 		row := messageRow{before: w.before, previous: w.previous, linked: true, n: w.n, own: w.own}
-		if !b.addMessage(direct(1, 2), w.seq, m.AppendPayload(nil), row, w.seq) {
+		if !b.addMessage(direct(1, 2), w.seq, m.AppendPayload(nil), row) {
 			t.Fatalf("%+v is refused", w)
 		}
 	}

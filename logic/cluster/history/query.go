@@ -96,7 +96,7 @@ func (s *Store) windows(ctx context.Context, list []window) (found, error) {
 		sql = strconv.AppendInt(sql, shortBody, 10)
 		sql = append(sql, ", body, '') AS short FROM messages PREWHERE "...)
 		sql = anyOf(sql, part, func(sql []byte, w *window) []byte { return w.condition(sql) })
-		sql = append(sql, " ORDER BY kind, a, b, seq, version DESC LIMIT 1 BY kind, a, b, seq"...)
+		sql = append(sql, " ORDER BY kind, a, b, seq, linked DESC LIMIT 1 BY kind, a, b, seq"...)
 		if err := s.query(ctx, string(sql), func(r driver.Rows) error { return s.scanRow(r, rows) }); err != nil {
 			return nil, err
 		}
@@ -163,7 +163,7 @@ func (s *Store) bodies(ctx context.Context, rows []*row) error {
 		sql = anyOf(sql, part, func(sql []byte, r **row) []byte {
 			return (&window{(*r).message.Conversation(), (*r).seq, (*r).seq}).condition(sql)
 		})
-		sql = append(sql, " ORDER BY kind, a, b, seq, version DESC LIMIT 1 BY kind, a, b, seq"...)
+		sql = append(sql, " ORDER BY kind, a, b, seq, linked DESC LIMIT 1 BY kind, a, b, seq"...)
 		err := s.query(ctx, string(sql), func(rows driver.Rows) error {
 			var kind uint8
 			var k key

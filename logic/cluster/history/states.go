@@ -4,13 +4,14 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"gannet/logic/ledger"
-	"gannet/protocol"
 	"math"
 	"slices"
 	"strconv"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
+	"gannet/logic/ledger"
+	"gannet/protocol"
 )
 
 // Load implements ledger.Source: conversations as they were inserted. Whoever has newer

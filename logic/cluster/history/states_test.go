@@ -142,8 +142,8 @@ func TestDamagedRows(t *testing.T) {
 		{"a sender who is not of the conversation", "before", "9", "size"},
 		{"a size that is not that of the body", "before", "sender", "7"},
 	} {
-		exec("INSERT INTO messages (kind, a, b, seq, before, sender, device, client_id, previous, linked, time, at, content, silent, n, own, size, body, version) "+
-			"SELECT kind, a, b, seq, toUInt64(%s), toUInt64(%s), device, client_id, previous, linked, time, at, content, silent, n, own, toUInt32(%s), body, version + 10 FROM messages WHERE seq = 3",
+		exec("INSERT INTO messages (kind, a, b, seq, before, sender, device, client_id, previous, linked, time, at, content, silent, n, own, size, body) "+
+			"SELECT kind, a, b, seq, toUInt64(%s), toUInt64(%s), device, client_id, previous, toUInt8(2), time, at, content, silent, n, own, toUInt32(%s), body FROM messages WHERE seq = 3",
 			c.before, c.sender, c.size)
 		before := s.Vars()["damaged.row"]
 		checkPages(t, r, pageCase{logic.Page{}, 1, 2, []uint64{1, 2}}, pageCase{page: logic.Page{Backward: true, From: 3}})
@@ -213,7 +213,7 @@ func TestDamagedRecords(t *testing.T) {
 	}
 
 	m := frame(7, 1, 2)[protocol.HeaderSize:]
-	if b := newBlock(); b.addMessage(direct(1, 2), 7, m, messageRow{before: 7}, 1) || !b.addMessage(direct(1, 2), 7, m, messageRow{before: 5}, 1) {
+	if b := newBlock(); b.addMessage(direct(1, 2), 7, m, messageRow{before: 7}) || !b.addMessage(direct(1, 2), 7, m, messageRow{before: 5}) {
 		t.Error("a message comes before itself, or not behind a hole")
 	}
 
@@ -233,16 +233,51 @@ func TestWalkPrefersWhatIsLinked(t *testing.T) {
 		written{seq: 5, before: 4, sender: 1, device: 1, previous: 3, n: 5, own: 3}, // 3 is missing
 	)
 	m := protocol.Message{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, Seq: 5, Time: 1_700_000_000_005, Sender: 1, Device: 1, ClientID: 1005}
-	for range 2 {
+	for range 3 {
 		insert(t, s, func(b *block) {
-			b.addMessage(direct(1, 2), 5, m.AppendPayload(nil), messageRow{before: 4, n: 5, own: 3}, 5)
+			b.addMessage(direct(1, 2), 5, m.AppendPayload(nil), messageRow{before: 4, n: 5, own: 3})
 		})
 		var got []uint64
 		w := &ledger.Walk{Key: direct(1, 2), User: 1, Device: 1, From: 5, Visit: func(_, seq, _, previous uint64) bool { got = append(got, seq, previous); return true }}
 		if err := r.Walk(t.Context(), []*ledger.Walk{w}); err != nil || !errors.Is(w.Err, logic.ErrUnavailable) || !slices.Equal(got, []uint64{5, 3}) {
 			t.Errorf("the walk visits %v, %v, %v", got, err, w.Err)
 		}
+		if err := s.conn.Exec(t.Context(), "OPTIMIZE TABLE senders FINAL"); err != nil { // what is left of a merge is the same
+			t.Fatal(err)
+		}
 	}
+	if n := count(t, s, "senders"); n != 2 {
+		t.Errorf("%d rows are left of a merge", n)
+	}
+}
+
+// A hole that a record announces, to each of the users, lies before the next message alone.
+func TestHolesOfRecords(t *testing.T) {
+	record := new(hop.Record)
+	add := func(op hop.Op, seq uint64, frame []byte) {
+		start := uint32(len(record.Blob))
+		record.Blob = append(record.Blob, frame...)
+		record.Entries = append(record.Entries, hop.RecordEntry{Op: op, Conversation: direct(1, 2), User: 1, Seq: seq, N: seq, Frame: hop.Span{Start: start, End: uint32(len(record.Blob))}})
+	}
+	for _, user := range []uint64{1, 2} {
+		add(hop.OpHole, 8, protocol.Range{Target: protocol.Target{Kind: protocol.KindDirect, ID: 3 - user}, First: 5, Last: 8}.AppendHole(nil))
+	}
+	for _, seq := range []uint64{9, 10} {
+		add(hop.OpMessage, seq, protocol.Message{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, Seq: seq, Time: 1_700_000_000_000, Sender: 1, Device: 1, ClientID: seq}.AppendFrame(nil))
+	}
+	s := ownClickHouse(t)
+	talk(t, s, written{seq: 4, sender: 1, device: 1, n: 1, own: 1})
+	insert(t, s, func(b *block) {
+		if refused := b.add(&Fed{Record: record, Version: 1}); refused != 0 || !slices.Equal(b.befores, []uint64{4, 9}) {
+			t.Errorf("%d are refused, the messages come behind %v", refused, b.befores)
+		}
+	})
+	r := NewReader(s, heads{direct(1, 2): 10})
+	checkPages(t, r,
+		pageCase{logic.Page{}, 1, 10, []uint64{4, 9, 10}},
+		pageCase{logic.Page{From: 6, To: 9}, 6, 9, []uint64{9}},
+		pageCase{logic.Page{Backward: true, From: 8}, 1, 8, []uint64{4}},
+	)
 }
 
 // Who sends seldom needs few queries.

@@ -115,7 +115,7 @@ func (r *Reader) walkRound(ctx context.Context, walks []*walk) {
 		sql = strconv.AppendUint(append(sql, " AND seq <= "...), (*w).want, 10)
 		return append(sql, ')')
 	})
-	sql = append(sql, " ORDER BY kind, a, b, sender, device, seq DESC, version DESC, linked DESC LIMIT 1 BY kind, a, b, sender, device, seq"...)
+	sql = append(sql, " ORDER BY kind, a, b, sender, device, seq DESC, linked DESC LIMIT 1 BY kind, a, b, sender, device, seq"...)
 	err := r.store.query(ctx, string(sql), func(rs driver.Rows) error {
 		var kind, linked uint8
 		var p place

@@ -25,6 +25,7 @@ import (
 type archive struct {
 	fed  func(*owner.Fed) // called for each record that is taken; nil: nobody
 	left atomic.Int64     // how often it answers before it is away
+	busy atomic.Bool      // it rebuilds nothing
 
 	mu     sync.Mutex
 	talks  map[protocol.Conversation][]message
@@ -218,8 +219,8 @@ func (a *archive) Walk(_ context.Context, walks []*ledger.Walk) error {
 // queues, of which the owner has to take its own.
 func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []view.Whole, done, parts int) error) (chain.Mark, error) {
 	mark, err := a.Mark(ctx, q)
-	if err != nil {
-		return mark, err
+	if err != nil || a.busy.Load() {
+		return mark, cmp.Or(err, errShaky)
 	}
 	a.mu.Lock()
 	var all []view.Whole

@@ -127,7 +127,7 @@ func (w *world) waitFed() {
 }
 
 // copyStream gives a broker in memory that has what the one of the world has.
-func (w *world) copyStream() chain.Stream {
+func (w *world) copyStream() *chaintest.Memory {
 	if m, ok := w.stream.(*chaintest.Memory); ok {
 		return m.Clone()
 	}

@@ -1,6 +1,10 @@
 package owner
 
-import "context"
+import (
+	"context"
+
+	"gannet/internal/chain"
+)
 
 // Hold has nothing written to any queue until release is called.
 func (o *Owner) Hold() (release func()) {
@@ -21,3 +25,21 @@ func (o *Owner) Hold() (release func()) {
 
 // FlushAcks writes all acks that wait.
 func (o *Owner) FlushAcks(ctx context.Context) error { return o.each(ctx, (*queue).flush) }
+
+// Refresh appends an empty record to a queue whose last one grew old.
+func (o *Owner) Refresh(ctx context.Context, queue int) error {
+	q := o.queues[queue]
+	return q.turn(ctx, q.refresh)
+}
+
+// StoodStill makes the node one that stood still for a while.
+func (o *Owner) StoodStill() {
+	for _, q := range o.queues {
+		if t := q.term.Load(); t != nil {
+			t.seen.Store(t.seen.Load() - int64(2*freshness))
+		}
+	}
+}
+
+// ViewMark gives the mark of a queue's view, as its owner knows it.
+func (o *Owner) ViewMark(queue int) chain.Mark { return o.queues[queue].term.Load().view.Mark() }

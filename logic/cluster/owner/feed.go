@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"gannet/internal/chain"
@@ -19,6 +20,7 @@ const feedPause = 200 * time.Millisecond
 // from the queue beside that.
 type feed struct {
 	term  *term
+	at    atomic.Pointer[chain.Mark] // where the feeder was when it did not take a record
 	wakes chan struct{}
 }
 
@@ -26,70 +28,66 @@ func newFeed(t *term) *feed { return &feed{term: t, wakes: make(chan struct{}, 1
 
 // add adds a record that was just made.
 func (f *feed) add(fed *Fed) {
-	if _, taken := f.term.queue.owner.options.Feeder.Add(fed); !taken {
+	if at, taken := f.term.queue.owner.options.Feeder.Add(fed); !taken {
+		f.at.Store(&at)
 		f.term.signal(f.wakes)
 	}
 }
 
 // run feeds what is behind, until the term ends.
 func (f *feed) run() {
-	ctx, o := f.term.ending, f.term.queue.owner
+	ctx, q := f.term.ending, f.term.queue
+	var at chain.Mark
 	opened := false
 	for ctx.Err() == nil {
-		err := f.term.queue.survive("feeding a queue", func() error {
-			at, err := o.options.Feeder.Open(ctx, f.term.queue.name)
-			if err != nil {
-				return err
+		err := q.survive("feeding a queue", func() (err error) {
+			if !opened {
+				if at, err = q.owner.options.Feeder.Open(ctx, q.name); err != nil {
+					return err
+				}
+				opened = true
 			}
-			opened = true
-			return f.catchUp(ctx, at)
+			at, err = f.catchUp(ctx, at)
+			return err
 		})
 		if err != nil && ctx.Err() == nil {
-			o.warn(&o.troubles.feeding, "a queue is not fed to the history", f.term.queue, err)
+			q.owner.warn(&q.owner.troubles.feeding, "a queue is not fed to the history", q, err)
 			_ = rest(ctx, feedPause)
 			continue
 		}
-		if opened {
-			select {
-			case <-f.wakes:
-			case <-ctx.Done():
-			}
+		select {
+		case <-f.wakes:
+			at = *f.at.Load()
+		case <-ctx.Done():
 		}
 	}
 }
 
 // errOn says that the feeder is somewhere else than who reads for it.
-var errOn = errors.New("the feeder has gone on from elsewhere")
+var errOn = errors.New("the feeder is elsewhere")
 
 // catchUp feeds the records from the mark up to what the view has: what a view does not
-// have may not be durable.
-func (f *feed) catchUp(ctx context.Context, at chain.Mark) error {
+// have may not be durable. It gives the mark from which to go on.
+func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
 	o := &f.term.queue.owner.options
 	for {
+		to := f.term.view.Mark()
+		if to.Offset <= at.Offset {
+			return at, nil
+		}
 		reader := chain.NewReader(o.Stream, f.term.queue.name, at)
-		next := at
-		for {
-			to := f.term.view.Mark()
-			if to.Offset <= reader.Last().Offset {
-				return nil
-			}
-			err := reader.ReadTo(ctx, to.Offset+1, func(c *chain.Record) (err error) {
-				next, err = f.again(ctx, c)
-				return err
-			})
-			if errors.Is(err, errOn) && next != at {
-				at = next
-				break
-			}
-			if err != nil {
-				return err
-			}
+		err := reader.ReadTo(ctx, to.Offset+1, func(c *chain.Record) (err error) {
+			at, err = f.again(ctx, c)
+			return err
+		})
+		if err != nil && !errors.Is(err, errOn) {
+			return at, err
 		}
 	}
 }
 
-// again feeds a record that was read again from the queue. With errOn the feeder is at the
-// mark that it gives.
+// again feeds a record that was read again from the queue, and gives where the feeder is
+// then: with errOn it is elsewhere than behind the record.
 func (f *feed) again(ctx context.Context, c *chain.Record) (at chain.Mark, err error) {
 	var r hop.Record
 	if c.Hop(&r) != nil {
@@ -97,13 +95,13 @@ func (f *feed) again(ctx context.Context, c *chain.Record) (at chain.Mark, err e
 	}
 	fed := &Fed{Queue: c.Queue, Prev: c.Prev, Mark: c.Mark, Version: version(c.Mark), Record: &r}
 	if fed.States, err = f.states(ctx, &r); err != nil {
-		return at, err
+		return c.Prev, err
 	}
 	for {
 		at, taken := f.term.queue.owner.options.Feeder.Add(fed)
 		switch {
-		case taken, at.Offset >= c.Mark.Offset:
-			return at, nil
+		case taken:
+			return c.Mark, nil
 		case at != c.Prev:
 			return at, errOn
 		}

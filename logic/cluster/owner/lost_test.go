@@ -30,10 +30,16 @@ type losing struct {
 }
 
 func newLosing(t *testing.T, args ...string) *losing {
+	return newLosingWith(t, func(*losing) {}, args...)
+}
+
+// newLosingWith lets the caller change the world before the node starts.
+func newLosingWith(t *testing.T, change func(*losing), args ...string) *losing {
 	server := servicestest.OwnRedis(t, args...)
 	m := chaintest.NewMemory()
 	l := &losing{server: server, memory: m, list: senders(t, rand.Uint64(), 4)}
 	l.world = &world{t: t, addresses: []string{server.Address}, name: "losing", queues: 2, stream: m, registry: registry.NewMemory(), archive: newArchive()}
+	change(l)
 	l.node = l.start(1)
 	l.node.waitOwned()
 	return l
@@ -90,7 +96,7 @@ func (l *losing) back(before [][]protocol.State) {
 func (l *losing) whole() {
 	l.t.Helper()
 	l.talk()
-	l.check(l.memory, []*node{l.node}, l.list)
+	l.check([]*node{l.node}, l.list)
 	if vars := l.node.owner.Vars(); vars["stopped.queues"]+vars["panics"]+vars["damaged.records"] > 0 {
 		l.t.Errorf("what may not happen has happened: %v", vars)
 	}
@@ -281,6 +287,12 @@ func TestRetriesAfterTakeOver(t *testing.T) {
 	l.archive.left.Store(0)
 	l.talk()
 	l.talk()
+	for _, s := range l.list {
+		r, err := l.node.owner.Recent(t.Context(), s.key(), 11, 100)
+		if must(t, err); r.First != 1 || r.Before != 0 || len(r.Messages) != 10 || r.Head != 20 || slices.ContainsFunc(r.Messages, func(k owner.Kept) bool { return !k.Linked }) {
+			t.Errorf("while they are written there are the messages from %d to %d of %v in memory, %d of them, %+v", r.First, r.Head, s.key(), len(r.Messages), r.Messages)
+		}
+	}
 	l.node.stop()
 	l.node = l.start(2)
 	l.node.waitOwned()
@@ -342,5 +354,5 @@ func TestLargeBatch(t *testing.T) {
 		t.Errorf("12 messages of which two do not fit went in %d records", records)
 	}
 	l.list = l.list[:1]
-	l.check(l.memory, []*node{l.node}, l.list)
+	l.check([]*node{l.node}, l.list)
 }

@@ -40,10 +40,10 @@ type Options struct {
 	History History // nil: nothing but the queue
 	Feeder  Feeder  // nil: nobody
 
-	Conversations int // in memory, about, of all queues together; 0: 100,000
+	Conversations int // in memory, about, if all queues are this node's; 0: 100,000
 	ClientIDs     int // likewise; 0: a million
 	Devices       int // of one user that a conversation knows, 0: as many as ledgers do by default
-	Tail          int // bytes of the newest messages in memory, of all queues together, 0: 64 MiB
+	Tail          int // bytes of the newest messages in memory, if all queues are this node's, 0: 64 MiB
 	Record        int // bytes of a record, but for acks that come along, 0: chain.MaxRecord
 
 	Admit func(user uint64) time.Duration // as in ledger.Options
@@ -172,6 +172,18 @@ func (o *Owner) enter() error {
 	}
 	o.calls.Add(1)
 	return nil
+}
+
+// FeedAgain has the records of a queue behind the mark fed to the history again, which lost
+// them. Where the queue is not this node's it does nothing: its owner finds that out.
+func (o *Owner) FeedAgain(queue chain.Queue, at chain.Mark) {
+	if queue.Class != o.options.Class || queue.Number >= len(o.queues) {
+		return
+	}
+	if t := o.queues[queue.Number].term.Load(); t != nil && t.feed != nil {
+		t.feed.at.Store(&at)
+		t.signal(t.feed.wakes)
+	}
 }
 
 // Drain is the first step of a stop: acks that wait are written, and from then on none

@@ -8,6 +8,7 @@ import (
 	"runtime/debug"
 	"time"
 
+	"gannet/internal/hop"
 	"gannet/internal/operate"
 	"gannet/logic"
 	"gannet/logic/ledger"
@@ -75,8 +76,17 @@ func (t *term) record(ctx context.Context, batches []*logic.Batch, acks bool) er
 		return nil
 	}
 	t.ledger.Record(batches, &t.made)
-	t.pending = &pending{change: change, body: t.made.AppendEntries(nil), prev: t.chain.Last()}
+	t.pending = &pending{change: change, body: encode(&t.made), prev: t.chain.Last()}
 	return t.finish(ctx)
+}
+
+// encode gives the entries of a record as they travel.
+func encode(r *hop.Record) []byte {
+	size := entrySize
+	for i := range r.Entries {
+		size += entrySize + r.Entries[i].Frame.Len()
+	}
+	return r.AppendEntries(make([]byte, 0, size))
 }
 
 // workOut is the ledger's part. A panic there is a bug of which nothing was written: the

@@ -1,5 +1,5 @@
--- The messages. A row never changes: rows of one (kind, a, b, seq) are equal, so any of
--- them counts. Granules are small, because a row may be 64 KiB.
+-- The messages. A row never changes: rows of one (kind, a, b, seq) are equal, but that those
+-- with linked = 0 do not know previous. Granules are small, because a row may be 64 KiB.
 CREATE TABLE IF NOT EXISTS messages (
     kind UInt8,
     a UInt64,
@@ -18,9 +18,8 @@ CREATE TABLE IF NOT EXISTS messages (
     n UInt64,
     own UInt64,
     size UInt32,
-    body String,
-    version UInt64
-) ENGINE = ReplacingMergeTree(version)
+    body String
+) ENGINE = ReplacingMergeTree(linked)
 PARTITION BY toMonday(at)
 ORDER BY (kind, a, b, seq)
 SETTINGS index_granularity = 128;
@@ -39,9 +38,8 @@ CREATE TABLE IF NOT EXISTS senders (
     time UInt64,
     at DateTime,
     n UInt64,
-    own UInt64,
-    version UInt64
-) ENGINE = ReplacingMergeTree(version)
+    own UInt64
+) ENGINE = ReplacingMergeTree(linked)
 PARTITION BY toMonday(at)
 ORDER BY (kind, a, b, sender, seq)
 SETTINGS index_granularity = 1024;
