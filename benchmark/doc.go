@@ -4,6 +4,7 @@
 //	scenario   what is measured, a file each, and against which server
 //	attack     clients who want to harm a server
 //	load       users who write to each other; every message is checked
+//	cluster    a cluster whose every process can be killed, stopped and cut off
 //	yardstick  what the machine gives: echo, commits, bare server, pauses
 //	process    children: the servers that are measured
 //	report     reports, faults, progress

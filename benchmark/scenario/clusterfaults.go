@@ -81,7 +81,6 @@ func (c *ClusterFaults) Run(ctx context.Context, out, progress io.Writer) (err e
 	for round := 1; round <= c.Rounds; round++ {
 		for _, f := range faults {
 			if ctx.Err() != nil {
-				r.Notes = append(r.Notes, "Interrupted: not every round was played.")
 				break
 			}
 			row := p.play(context.WithoutCancel(ctx), f)
@@ -89,6 +88,9 @@ func (c *ClusterFaults) Run(ctx context.Context, out, progress io.Writer) (err e
 			r.Rows = append(r.Rows, row)
 			p.tell(&row)
 		}
+	}
+	if ctx.Err() != nil {
+		r.Notes = append(r.Notes, "Interrupted: not every round was played.")
 	}
 	p.line.End()
 	if err := r.Write(out, c.JSON); err != nil {

@@ -74,7 +74,7 @@ func loginRace(ctx context.Context, p *stage) error {
 			took, err := r.turn(ctx, fmt.Sprint(i, " ", n), time.Duration(random.Int64N(int64(2*raceLead)))-raceLead)
 			if err != nil {
 				lost.Add(1)
-				faults.Addf("pair %d, turn %d: %v", i, n, err)
+				faults.Addf("pair %d, turn %d, to user %d: %v", i, n, r.to.User(), err)
 				return nil
 			}
 			times.Add(int64(took))
@@ -152,7 +152,8 @@ func (r *racer) turn(ctx context.Context, text string, lead time.Duration) (time
 		return 0, err
 	}
 	began := time.Now()
-	if _, err := r.from.Send(ctx, gannet.User(r.to.User()), gannet.Text(text)); err != nil {
+	ack, err := r.from.Send(ctx, gannet.User(r.to.User()), gannet.Text(text))
+	if err != nil {
 		return 0, fmt.Errorf("it was not acked: %w", err)
 	}
 	select {
@@ -162,7 +163,14 @@ func (r *racer) turn(ctx context.Context, text string, lead time.Duration) (time
 		}
 		return time.Since(began), nil
 	case <-ctx.Done():
-		return 0, fmt.Errorf("%q was acked and did not come within %v", text, racePatience)
+		state := r.to.State()
+		r.drop()
+		select {
+		case <-r.arrived:
+			return 0, fmt.Errorf("%q was acked as seq %d and did not come within %v (the client is %v), but with the next login", text, ack.Seq, racePatience, state)
+		case <-time.After(raceBar):
+			return 0, fmt.Errorf("%q was acked as seq %d and did not come within %v (the client is %v), nor with the next login", text, ack.Seq, racePatience, state)
+		}
 	}
 }
 

@@ -74,6 +74,10 @@ func TestForwardAfterADeath(t *testing.T) {
 		answered <- err
 	}()
 	eventually(t, "a try fails", func() bool { return st.client.Stats()["failed.try"] > 0 })
+	eventually(t, "a view is looked for in which the dead node is not", func() (asked bool) {
+		st.registry.change(func(r *registry) { asked = r.newest == r.version+1 })
+		return asked
+	})
 	st.registry.put(queues, node)
 	if err := <-answered; err != nil || len(other.batches) != 1 {
 		t.Errorf("%d batches came to the other node, %v", len(other.batches), err)
