@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -59,8 +60,14 @@ type Config struct {
 // Server is where a load goes. Token signs for a user; it must be safe for
 // concurrent use.
 type Server struct {
-	Address string
+	Address string // or several, with commas between: users take them in turn, so that two of a pair are apart
 	Token   func(user uint64) (string, error)
+}
+
+// at gives the address of the i-th user.
+func (s Server) at(i int) string {
+	addresses := strings.Split(s.Address, ",")
+	return addresses[i%len(addresses)]
 }
 
 // Load is users in pairs who write to each other.
@@ -144,12 +151,13 @@ func (l *Load) Open(ctx context.Context, s Server, line *report.Progress, opts .
 		if err != nil {
 			return fmt.Errorf("benchmark: token of user %d: %w", u.id, err)
 		}
-		if u.wire.dialer, err = DialerFor(s.Address, i); err != nil {
+		address := s.at(i)
+		if u.wire.dialer, err = DialerFor(address, i); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, LoginTimeout)
 		defer cancel()
-		return u.dial(ctx, s.Address, token, opts...)
+		return u.dial(ctx, address, token, opts...)
 	})
 	if err != nil {
 		return err

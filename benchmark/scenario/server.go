@@ -20,7 +20,7 @@ import (
 
 // Server says which server a scenario measures. Its fields are flags.
 type Server struct {
-	Address     string `help:"Measure the server at this address. Without it one is started for the run." placeholder:"HOST:PORT"`
+	Address     string `help:"Measure the server at this address, or a cluster at those of its gateways with commas between. Without it one is started for the run." placeholder:"HOST:PORT"`
 	ServerPID   int    `name:"server-pid" help:"Process of the server at --address, for CPU and memory, when it is on this machine." placeholder:"PID"`
 	Keys        string `help:"Folder of the keys with which tokens for the server at --address are signed." placeholder:"DIR"`
 	ServerFlags string `help:"Further flags for the server that is started." placeholder:"FLAGS"`

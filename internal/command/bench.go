@@ -10,6 +10,7 @@ import (
 	"gannet/benchmark/scenario"
 	"gannet/benchmark/soak"
 	"gannet/benchmark/yardstick"
+	"gannet/benchmark/yardstick/pipeline"
 	"gannet/internal/token"
 )
 
@@ -25,6 +26,8 @@ type benchCmd struct {
 	Limit   benchLimit   `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
 	Echo    benchEcho    `cmd:"" hidden:"" help:"The server half of the bare echo."`
 	Bare    benchBare    `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
+
+	Pipeline benchPipeline `cmd:"" hidden:"" help:"A process of the bare pipeline of gannet bench cluster."`
 
 	Attacker benchAttacker `cmd:"" hidden:"" help:"The clients of gannet bench hostile that attack."`
 	App      benchApp      `cmd:"" hidden:"" help:"An app of gannet bench soak."`
@@ -64,6 +67,9 @@ type (
 	}
 	benchBare struct {
 		yardstick.BareServer `embed:""`
+	}
+	benchPipeline struct {
+		pipeline.Process `embed:""`
 	}
 	benchPauses struct {
 		yardstick.PauseWatch `embed:""`
@@ -116,6 +122,8 @@ func (c *benchLimit) Run(ctx context.Context) error {
 }
 
 func (c *benchEcho) Run(ctx context.Context) error { return bench(ctx, c.EchoServer.Run) }
+
+func (c *benchPipeline) Run(ctx context.Context) error { return bench(ctx, c.Process.Run) }
 
 func (c *benchPauses) Run(ctx context.Context) error { return bench(ctx, c.PauseWatch.Run) }
 
