@@ -23,6 +23,7 @@ type benchCmd struct {
 	Storm   benchStorm   `cmd:"" help:"Kill the server under load and let all clients come back at once."`
 	Hostile benchHostile `cmd:"" help:"Attack a server in every way that is known, and see what its other users feel."`
 	Soak    benchSoak    `cmd:"" help:"Kill apps and server again and again, and check that every message arrives, once."`
+	Cluster benchCluster `cmd:"" help:"A whole cluster on this machine, in turn with a bare pipeline of the same libraries."`
 	Limit   benchLimit   `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
 	Echo    benchEcho    `cmd:"" hidden:"" help:"The server half of the bare echo."`
 	Bare    benchBare    `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
@@ -37,6 +38,9 @@ type benchCmd struct {
 type (
 	benchPairs struct {
 		scenario.Pairs `embed:""`
+	}
+	benchCluster struct {
+		scenario.Cluster `embed:""`
 	}
 	benchIdle struct {
 		scenario.Idle `embed:""`
@@ -79,6 +83,11 @@ type (
 func (c *benchPairs) Run(ctx context.Context) error {
 	c.Program = benchProgram()
 	return bench(ctx, c.Pairs.Run)
+}
+
+func (c *benchCluster) Run(ctx context.Context) error {
+	c.Program = benchProgram()
+	return bench(ctx, c.Cluster.Run)
 }
 
 func (c *benchIdle) Run(ctx context.Context) error {
@@ -140,8 +149,8 @@ func benchProgram() scenario.Program {
 	return scenario.Program{
 		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
 		PausesCommand: []string{"bench", "pauses"}, AttackCommand: []string{"bench", "attacker"},
-		AppCommand: []string{"bench", "app"},
-		Signer:     signer, RaisedLimits: RaisedLimits(),
+		AppCommand: []string{"bench", "app"}, PipelineCommand: []string{"bench", "pipeline"},
+		Signer: signer, RaisedLimits: RaisedLimits(), RaisedLogicLimits: raisedRates(),
 	}
 }
 

@@ -18,6 +18,7 @@ import (
 	"github.com/cloudwego/kitex/client"
 	"github.com/cloudwego/kitex/pkg/connpool"
 	"github.com/cloudwego/kitex/pkg/klog"
+	"github.com/cloudwego/kitex/pkg/remote/trans/gonet"
 	"github.com/cloudwego/kitex/server"
 	"github.com/cloudwego/kitex/transport"
 
@@ -57,13 +58,16 @@ func (p *Process) Run(ctx context.Context, _, _ io.Writer) error {
 	}
 }
 
-// calls serves the calls of the other processes.
+// calls serves the calls of the other processes, by package net: netpoll has its pollers
+// run the handlers of clients' connections, and a call must not wait there.
 func calls(h hop.Pipe, failed chan<- error) (string, error) {
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("benchmark: %w", err)
 	}
-	s := pipe.NewServer(h, server.WithListener(listener), server.WithExitSignal(func() <-chan error { return nil }))
+	s := pipe.NewServer(h, server.WithListener(listener),
+		server.WithTransServerFactory(gonet.NewTransServerFactory()), server.WithTransHandlerFactory(gonet.NewSvrTransHandlerFactory()),
+		server.WithExitSignal(func() <-chan error { return nil }))
 	go func() {
 		failed <- errors.Join(errors.New("benchmark: calls are not served any more"), s.Run())
 	}()
@@ -74,6 +78,7 @@ func calls(h hop.Pipe, failed chan<- error) (string, error) {
 func peer(address string) (pipe.Client, error) {
 	c, err := pipe.NewClient("pipe", client.WithHostPorts(address), client.WithRPCTimeout(callPatience),
 		client.WithTransportProtocol(transport.Framed),
+		client.WithTransHandlerFactory(gonet.NewCliTransHandlerFactory()), client.WithDialer(gonet.NewDialer()),
 		client.WithLongConnection(connpool.IdleConfig{MaxIdlePerAddress: 32, MaxIdleGlobal: 64, MaxIdleTimeout: time.Minute}))
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
