@@ -139,5 +139,5 @@ func (l LimitRun) run(ctx context.Context, call func(ctx context.Context, q int)
 	if err := errors.Join(errs...); err != nil {
 		return LimitResult{}, err
 	}
-	return LimitResult{Calls: float64(all) / seconds, Latency: latencies.Latency()}, ctx.Err()
+	return LimitResult{Calls: float64(all) / seconds, Latency: latencies.Summary()}, ctx.Err()
 }
