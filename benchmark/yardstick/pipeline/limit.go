@@ -88,7 +88,7 @@ func (l LimitRun) Scripts(ctx context.Context) (LimitResult, error) {
 
 // Passes calls a server in this process, which answers with what it got.
 func (l LimitRun) Passes(ctx context.Context) (LimitResult, error) {
-	address, err := calls(mirror{}, make(chan error, 1)) // ends with the process
+	address, err := calls(new(mirror), make(chan error, 1)) // ends with the process
 	if err != nil {
 		return LimitResult{}, err
 	}
@@ -111,7 +111,7 @@ func (l LimitRun) Passes(ctx context.Context) (LimitResult, error) {
 
 type mirror struct{}
 
-func (mirror) Pass(_ context.Context, b *hop.Batch) (*hop.Batch, error) { return b, nil }
+func (*mirror) Pass(_ context.Context, b *hop.Batch) (*hop.Batch, error) { return b, nil }
 
 // run has each queue call again and again.
 func (l LimitRun) run(ctx context.Context, call func(ctx context.Context, q int) error) (LimitResult, error) {
