@@ -10,6 +10,7 @@ import (
 	"math"
 	"math/rand/v2"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -64,8 +65,16 @@ type Config struct {
 // Server is where a load goes. Token signs for a user; it must be safe for
 // concurrent use.
 type Server struct {
-	Address string // or several with commas between, for users that talk through the SDK
+	// Address may be several with commas between. Lean users take them in turn, so that two
+	// of a pair are apart; the SDK chooses for itself.
+	Address string
 	Token   func(user uint64) (string, error)
+}
+
+// at gives the address of the i-th user.
+func (s Server) at(i int) string {
+	addresses := strings.Split(s.Address, ",")
+	return addresses[i%len(addresses)]
 }
 
 // Load is users in pairs who write to each other.
@@ -149,12 +158,13 @@ func (l *Load) Open(ctx context.Context, s Server, line *report.Progress, opts .
 		if err != nil {
 			return fmt.Errorf("benchmark: token of user %d: %w", u.id, err)
 		}
-		if u.wire.dialer, err = DialerFor(s.Address, i); err != nil {
+		address := s.at(i)
+		if u.wire.dialer, err = DialerFor(address, i); err != nil {
 			return err
 		}
 		ctx, cancel := context.WithTimeout(ctx, LoginTimeout)
 		defer cancel()
-		return u.dial(ctx, s.Address, token, opts...)
+		return u.dial(ctx, address, token, opts...)
 	})
 	if err != nil {
 		return err

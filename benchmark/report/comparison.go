@@ -15,6 +15,7 @@ type Comparison struct {
 	Command    string     `json:"command"`
 	Conditions Conditions `json:"conditions"`
 	Settings   []Setting  `json:"settings"`
+	Beside     string     `json:"beside,omitempty"` // what stands for the bare server, where it is something else
 	Rows       []Row      `json:"rows"`
 	Notes      []string   `json:"notes,omitempty"`
 
@@ -136,7 +137,21 @@ func (c *Comparison) Markdown() string {
 		b.WriteString(s.Name + " " + s.Value)
 	}
 	b.WriteString(". Medians, and least to most.\n\n")
-	b.WriteString("| load | figure | gannet | bare server | gannet / bare | bar | holds | bare echo |\n|---|---|---|---|---|---|---|---|\n")
+	beside := "bare server"
+	if c.Beside != "" {
+		beside = c.Beside
+	}
+	echo, echoHead, echoLine := slices.ContainsFunc(c.Rows, func(r Row) bool { return r.Echo.Runs > 0 }), "", ""
+	if echo {
+		echoHead, echoLine = " bare echo |", "---|"
+	}
+	echoOf := func(r Row) string {
+		if !echo {
+			return ""
+		}
+		return fmt.Sprintf(" %s |", r.Echo)
+	}
+	fmt.Fprintf(&b, "| load | figure | gannet | %s | gannet / bare | bar | holds |%s\n|---|---|---|---|---|---|---|%s\n", beside, echoHead, echoLine)
 	bars, missed := 0, 0
 	for _, r := range c.Rows {
 		if r.Bar == nil {
@@ -148,12 +163,12 @@ func (c *Comparison) Markdown() string {
 			holds = "**no**"
 			missed++
 		}
-		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s | %s |\n", r.Load, r.Figure, r.Gannet, r.Bare, r.ratio(), r.Bar, holds, r.Echo)
+		fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s | %s |%s\n", r.Load, r.Figure, r.Gannet, r.Bare, r.ratio(), r.Bar, holds, echoOf(r))
 	}
-	b.WriteString("\n| load | figure | gannet | bare server | gannet / bare | bare echo |\n|---|---|---|---|---|---|\n")
+	fmt.Fprintf(&b, "\n| load | figure | gannet | %s | gannet / bare |%s\n|---|---|---|---|---|%s\n", beside, echoHead, echoLine)
 	for _, r := range c.Rows {
 		if r.Bar == nil {
-			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s | %s |\n", r.Load, r.Figure, r.Gannet, r.Bare, r.ratio(), r.Echo)
+			fmt.Fprintf(&b, "| %s | %s | %s | %s | %s |%s\n", r.Load, r.Figure, r.Gannet, r.Bare, r.ratio(), echoOf(r))
 		}
 	}
 	b.WriteString("\n")

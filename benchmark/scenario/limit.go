@@ -14,8 +14,8 @@ import (
 )
 
 // Limit measures what the machine gives without gannet: how long it stops at
-// times, a bare netpoll echo, and bare Pebble commits with Sync. Its fields are
-// flags.
+// times, a bare netpoll echo, bare Pebble commits with Sync, and the parts of a
+// cluster. Its fields are flags.
 type Limit struct {
 	Connections int           `help:"Connections of the echo." default:"1000"`
 	Depths      []int         `help:"Frames on their way on each connection." default:"1,16,64"`
@@ -25,6 +25,8 @@ type Limit struct {
 	Data        string        `help:"Folder on the disk to measure; that of temporary files without it." placeholder:"DIR"`
 	Duration    time.Duration `help:"Length of each measurement." default:"3s"`
 	Warmup      time.Duration `help:"Time before each echo measurement that does not count." default:"500ms"`
+	Services    string        `env:"GANNET_TEST_SERVICES" placeholder:"DIR" help:"Folder of the servers that scripts/services started: also measure the broker's records and Redis' scripts."`
+	Queues      int           `help:"Queues of the broker, and callers of Redis and of RPC." default:"4"`
 	JSON        bool          `name:"json" help:"Write the report as JSON."`
 
 	Program `kong:"-"`
@@ -81,6 +83,9 @@ func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
 		r.Add(name, c.Records, "records/s")
 		r.Add(name+": commits", c.Commits, "commits/s")
 		r.Latencies = append(r.Latencies, report.Distribution{Name: name, Latency: c.Latency})
+	}
+	if err := l.cluster(ctx, r, line); err != nil {
+		return err
 	}
 	line.End()
 	return r.Finish(out, l.JSON, new(report.Faults))

@@ -23,6 +23,7 @@ type measurement struct {
 	server               meter.Usage // at the end
 	load.Latencies
 	silence load.Silence
+	used    usages        // where a cluster is measured
 	paused  meter.Latency // of the machine, where that was asked for
 
 	settings []report.Setting
@@ -75,6 +76,7 @@ func (p *Pairs) time(ctx context.Context, l *load.Load, t *target, line *report.
 		serverCPU: after.server.CPU - before.server.CPU,
 		clientCPU: after.clientCPU - before.clientCPU,
 		server:    after.server,
+		used:      after.used.minus(before.used),
 	}
 }
 
@@ -99,12 +101,16 @@ type state struct {
 	at        time.Duration
 	server    meter.Usage
 	clientCPU time.Duration
+	used      usages
 }
 
 func snapshot(l *load.Load, t *target) state {
 	s := state{counts: l.Counts(), at: l.Now(), clientCPU: meter.CPU(os.Getpid())}
 	if t.pid != 0 {
 		s.server, _ = meter.ReadUsage(t.pid) // without /proc the figures are left out
+	}
+	if t.usages != nil {
+		s.used = t.usages()
 	}
 	return s
 }

@@ -20,7 +20,7 @@ import (
 
 // Server says which server a scenario measures. Its fields are flags.
 type Server struct {
-	Address     string `help:"Measure the server at this address. Without it one is started for the run." placeholder:"HOST:PORT"`
+	Address     string `help:"Measure the server at this address, or a cluster at those of its gateways with commas between. Without it one is started for the run." placeholder:"HOST:PORT"`
 	ServerPID   int    `name:"server-pid" help:"Process of the server at --address, for CPU and memory, when it is on this machine." placeholder:"PID"`
 	Keys        string `help:"Folder of the keys with which tokens for the server at --address are signed." placeholder:"DIR"`
 	ServerFlags string `help:"Further flags for the server that is started." placeholder:"FLAGS"`
@@ -50,11 +50,17 @@ type Program struct {
 	// AttackCommand makes it an attack.Player, AppCommand a soak.App.
 	AttackCommand, AppCommand []string
 
+	// PipelineCommand makes it a pipeline.Process.
+	PipelineCommand []string
+
 	Signer Signer
 
 	// RaisedLimits are flags with which the server lets all clients of a benchmark in,
 	// who share an address and ask for more than people do.
 	RaisedLimits []string
+
+	// RaisedLogicLimits are those of them that logic nodes of a cluster have.
+	RaisedLogicLimits []string
 }
 
 // command gives how Executable is called with these arguments.
@@ -73,6 +79,9 @@ func (p *Program) command(args []string) (process.Command, error) {
 type target struct {
 	load.Server
 	pid int // 0 when it is not known
+
+	// usages gives what the processes of a cluster have used so far; nil: it is none.
+	usages func() usages
 
 	// These are for a server that was started for the run.
 	process  *process.Process

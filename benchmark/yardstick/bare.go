@@ -45,7 +45,7 @@ func (s *BareServer) Run(ctx context.Context, _, _ io.Writer) error {
 	b := &bare{db: db, wake: make(chan struct{}, 1), users: map[uint64]*bareConn{}, seqs: map[protocol.Conversation]uint64{}}
 	failed := make(chan error, 1)
 	go func() { failed <- b.run() }()
-	return serve(ctx, s.Listen, s.ReadyFile, failed,
+	return Serve(ctx, s.Listen, "", s.ReadyFile, failed,
 		func(ctx context.Context, conn netpoll.Connection) error {
 			return ctx.(*bareConn).read(conn)
 		},

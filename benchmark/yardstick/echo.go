@@ -45,7 +45,7 @@ func (e *EchoServer) Run(ctx context.Context, _, _ io.Writer) error {
 	}
 	// The process ends after it and its connections with it. Closing them here
 	// would be wrong: see echoLoad.
-	return serve(ctx, "127.0.0.1:0", e.ReadyFile, nil, func(_ context.Context, conn netpoll.Connection) error {
+	return Serve(ctx, "127.0.0.1:0", "", e.ReadyFile, nil, func(_ context.Context, conn netpoll.Connection) error {
 		return echo(conn)
 	})
 }

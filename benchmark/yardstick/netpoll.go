@@ -29,10 +29,10 @@ func configureNetpoll() error {
 	})
 }
 
-// serve is a server of its own process: it listens, says so in the ready file,
-// and serves until ctx is done, or failed tells why it cannot go on. Its
+// Serve is a server of its own process: it listens, says so in the ready file (and
+// where it takes calls, if it does), and serves until ctx is done, or failed tells why it cannot go on. Its
 // connections end with the process.
-func serve(ctx context.Context, address, readyFile string, failed <-chan error, handler netpoll.OnRequest, opts ...netpoll.Option) error {
+func Serve(ctx context.Context, address, calls, readyFile string, failed <-chan error, handler netpoll.OnRequest, opts ...netpoll.Option) error {
 	if err := configureNetpoll(); err != nil {
 		return fmt.Errorf("benchmark: %w", err)
 	}
@@ -46,7 +46,7 @@ func serve(ctx context.Context, address, readyFile string, failed <-chan error, 
 	}
 	served := make(chan error, 1)
 	go func() { served <- loop.Serve(listener) }()
-	if err := process.WriteReady(readyFile, process.Ready{Listen: listener.Addr().String(), PID: os.Getpid()}); err != nil {
+	if err := process.WriteReady(readyFile, process.Ready{Listen: listener.Addr().String(), Debug: calls, PID: os.Getpid()}); err != nil {
 		return err
 	}
 	select {

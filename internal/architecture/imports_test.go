@@ -100,7 +100,12 @@ var importRules = []struct {
 	{"gannet/sdk/go/gannettest", []string{"gannet/internal/command"}},
 	{"gannet/sdk/go/examples", []string{"gannet/sdk/go"}},
 	{"gannet/benchmark", []string{
-		"gannet/sdk/go", "gannet/protocol", "github.com/HdrHistogram/hdrhistogram-go", netpoll, pebble, unix,
+		"gannet/benchmark/yardstick/pipeline", "gannet/sdk/go", "gannet/protocol", "github.com/HdrHistogram/hdrhistogram-go", netpoll, pebble, unix,
+	}},
+	// A yardstick measures the libraries that a cluster is made of, without gannet.
+	{"gannet/benchmark/yardstick/pipeline", []string{
+		"gannet/benchmark/process", "gannet/benchmark/yardstick", "gannet/protocol", kitex, thrift, netpoll, goRedis,
+		"github.com/apache/rocketmq-client-go/v2",
 	}},
 }
 

@@ -10,6 +10,7 @@ import (
 	"gannet/benchmark/scenario"
 	"gannet/benchmark/soak"
 	"gannet/benchmark/yardstick"
+	"gannet/benchmark/yardstick/pipeline"
 	"gannet/internal/token"
 )
 
@@ -22,12 +23,15 @@ type benchCmd struct {
 	Storm   benchStorm   `cmd:"" help:"Kill the server under load and let all clients come back at once."`
 	Hostile benchHostile `cmd:"" help:"Attack a server in every way that is known, and see what its other users feel."`
 	Soak    benchSoak    `cmd:"" help:"Kill apps and server again and again, and check that every message arrives, once."`
+	Cluster benchCluster `cmd:"" help:"A whole cluster on this machine, in turn with a bare pipeline of the same libraries."`
 
 	ClusterFaults benchClusterFaults `cmd:"" name:"cluster-faults" help:"Kill and stop the parts of a cluster under load, and check every message."`
 
 	Limit benchLimit `cmd:"" help:"What this machine gives without gannet: its pauses, a bare echo and bare commits."`
 	Echo  benchEcho  `cmd:"" hidden:"" help:"The server half of the bare echo."`
 	Bare  benchBare  `cmd:"" hidden:"" help:"The bare server of gannet bench pairs --bare."`
+
+	Pipeline benchPipeline `cmd:"" hidden:"" help:"A process of the bare pipeline of gannet bench cluster."`
 
 	Attacker benchAttacker `cmd:"" hidden:"" help:"The clients of gannet bench hostile that attack."`
 	App      benchApp      `cmd:"" hidden:"" help:"An app of gannet bench soak."`
@@ -37,6 +41,9 @@ type benchCmd struct {
 type (
 	benchPairs struct {
 		scenario.Pairs `embed:""`
+	}
+	benchCluster struct {
+		scenario.Cluster `embed:""`
 	}
 	benchIdle struct {
 		scenario.Idle `embed:""`
@@ -71,6 +78,9 @@ type (
 	benchBare struct {
 		yardstick.BareServer `embed:""`
 	}
+	benchPipeline struct {
+		pipeline.Process `embed:""`
+	}
 	benchPauses struct {
 		yardstick.PauseWatch `embed:""`
 	}
@@ -79,6 +89,11 @@ type (
 func (c *benchPairs) Run(ctx context.Context) error {
 	c.Program = benchProgram()
 	return bench(ctx, c.Pairs.Run)
+}
+
+func (c *benchCluster) Run(ctx context.Context) error {
+	c.Program = benchProgram()
+	return bench(ctx, c.Cluster.Run)
 }
 
 func (c *benchIdle) Run(ctx context.Context) error {
@@ -128,6 +143,8 @@ func (c *benchLimit) Run(ctx context.Context) error {
 
 func (c *benchEcho) Run(ctx context.Context) error { return bench(ctx, c.EchoServer.Run) }
 
+func (c *benchPipeline) Run(ctx context.Context) error { return bench(ctx, c.Process.Run) }
+
 func (c *benchPauses) Run(ctx context.Context) error { return bench(ctx, c.PauseWatch.Run) }
 
 func (c *benchBare) Run(ctx context.Context) error { return bench(ctx, c.BareServer.Run) }
@@ -143,8 +160,8 @@ func benchProgram() scenario.Program {
 	return scenario.Program{
 		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
 		PausesCommand: []string{"bench", "pauses"}, AttackCommand: []string{"bench", "attacker"},
-		AppCommand: []string{"bench", "app"},
-		Signer:     signer, RaisedLimits: RaisedLimits(),
+		AppCommand: []string{"bench", "app"}, PipelineCommand: []string{"bench", "pipeline"},
+		Signer: signer, RaisedLimits: RaisedLimits(), RaisedLogicLimits: raisedRates(),
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"gannet/internal/chain"
@@ -92,6 +93,7 @@ func New(client *redis.Client, o Options) (*View, error) {
 func (v *View) Vars() map[string]uint64 {
 	t := &v.troubles
 	return map[string]uint64{
+		"scripts":      scripts.Load(),
 		"damaged.view": t.damaged.Times(), "refused.view_closed": t.closed.Times(), "failed.redis": t.away.Times(),
 		"failed.counts": t.counts.Times(), "failed.masks": t.masks.Times(), "failed.view_conflict": t.conflicts.Times(),
 		"refused.view_large": t.large.Times(),
@@ -162,8 +164,13 @@ func (a answer) list(i int) answer {
 	return nil
 }
 
+// scripts counts what this process has had Redis run for views, writers and readers
+// together.
+var scripts atomic.Uint64
+
 // run runs scripts and gives what each answered. errClosed and damage are errors.
 func run(ctx context.Context, client *redis.Client, calls ...redis.Call) ([]answer, error) {
+	scripts.Add(uint64(len(calls)))
 	results, err := client.Run(ctx, calls...)
 	if err != nil {
 		return nil, err
