@@ -148,12 +148,12 @@ func New(addr, token string, opts ...Option) (*Client, error) {
 	c.hooks.init(&c.queue, o.handler.Message != nil)
 	c.journal.mine = claimOf(&c.opts, token, c.addrs)
 	file, _ := o.store.(*FileStore)
-	if file != nil && !file.enter() {
+	if file != nil && !file.enter(c) {
 		return nil, fmt.Errorf("%w: %s is in use by another client of this process, which is not closed", ErrStore, file.dir)
 	}
 	if err := c.remember(); err != nil {
 		if file != nil {
-			file.leave()
+			file.leave(c)
 		}
 		return nil, err
 	}
@@ -190,6 +190,7 @@ func Dial(ctx context.Context, addr, token string, opts ...Option) (*Client, err
 		c.end(err)
 		c.hooks.cancel()
 		<-c.ended
+		c.release()
 		return nil, err
 	}
 	return c, nil

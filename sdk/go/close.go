@@ -10,8 +10,9 @@ import (
 // until they are acked, read marks until they are durable, outcomes until their
 // hook has heard them, and the hook or the body of a loop over Messages that is
 // running, whose message counts as received. Then it ends everything. When
-// ctx ends it waits for nothing more, not even for a hook. It returns nil when
-// all messages were acked, otherwise why not; a second Close returns the same.
+// ctx ends it waits for nothing more, not even for a hook: what that is at comes again. It
+// returns nil when all messages were acked, otherwise why not; a second Close returns the
+// same.
 //
 // A hook and the body of a loop may call Close, also with a context of their own: it
 // waits for none of them then, and the message at hand does not count as received
@@ -43,7 +44,17 @@ func (c *Client) Close(ctx context.Context) error {
 		c.hooks.cancel()
 	}
 	<-c.ended
+	c.release()
 	return c.closeErr
+}
+
+// release lets the next client have the store. A hook or body that goes on writes nothing
+// to it.
+func (c *Client) release() {
+	c.journal.leave()
+	if s, ok := c.opts.store.(*FileStore); ok {
+		s.leave(c)
+	}
 }
 
 // stopTaking refuses new messages and requests from now on. The caller holds mu.
@@ -121,9 +132,6 @@ func (c *Client) finish(why error) {
 	}
 	c.tellEvent(Event{Kind: EventEnded, Err: stopped})
 	c.endHooks()
-	if s, ok := c.opts.store.(*FileStore); ok {
-		s.leave()
-	}
 	close(c.ended)
 }
 

@@ -3,6 +3,7 @@ package gannet
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"testing"
 )
 
@@ -145,4 +146,44 @@ func TestMessagesAreAckedOneByOne(t *testing.T) {
 	d := newDiary()
 	join(t, s, 2, WithStore(store), WithHandler(d.handler()))
 	d.expect(t, "2", "3")
+}
+
+// A hook that outlives Close writes nothing to the store: the next client has it.
+func TestCloseLeavesTheStoreToTheNextClient(t *testing.T) {
+	s := newServer(t)
+	store := &countingStore{FileStore: openStore(t, t.TempDir())}
+	entered, end, over := make(chan bool, 1), make(chan bool), make(chan bool)
+	c := join(t, s, 2, WithStore(store), WithHandler(Handler{Message: func(ctx context.Context, c *Client, m Message) error {
+		entered <- true
+		<-end
+		return nil
+	}}))
+	go func() {
+		<-c.hooks.ended
+		close(over)
+	}()
+	s.say(1, User(2), "1")
+	<-entered
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c.Close(ctx)
+	before := store.appends.Load()
+	close(end)
+	<-over
+	if n := store.appends.Load(); n != before {
+		t.Errorf("%d appends after Close", n-before)
+	}
+	d := newDiary()
+	join(t, s, 2, WithStore(store), WithHandler(d.handler()))
+	d.expect(t, "1")
+}
+
+type countingStore struct {
+	*FileStore
+	appends atomic.Int64
+}
+
+func (s *countingStore) Append(records ...[]byte) error {
+	s.appends.Add(1)
+	return s.FileStore.Append(records...)
 }

@@ -40,22 +40,26 @@ type FileStore struct {
 	appended uint64 // appends in this process's life
 	buf      []byte // reused
 	err      error  // the first failure
-	used     bool   // a client has it
+	user     *Client
 }
 
-// enter gives the store to one client, leave takes it back; false: another one has it.
-func (s *FileStore) enter() bool {
+// enter gives the store to a client, leave takes it back; false: another one has it.
+func (s *FileStore) enter(c *Client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	had := s.used
-	s.used = true
-	return !had
+	if s.user != nil {
+		return false
+	}
+	s.user = c
+	return true
 }
 
-func (s *FileStore) leave() {
+func (s *FileStore) leave(c *Client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.used = false
+	if s.user == c {
+		s.user = nil
+	}
 }
 
 // NewFileStore opens the store in dir, making the directory when it is missing.

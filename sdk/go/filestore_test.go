@@ -277,6 +277,7 @@ func crash(c *Client) {
 	c.end(errors.New("crash"))
 	<-c.ended
 	<-c.hooks.ended
+	c.release() // a process that is gone has no store open
 }
 
 // failingStore fails to reach the disk once it is told to.

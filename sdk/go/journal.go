@@ -25,6 +25,7 @@ type journal struct {
 	mu             sync.Mutex
 	saved          saved
 	bound, claimed bool      // this client has been logged in; its claim is in the store
+	left           bool      // the client is closed: the store may be the next one's
 	err            error     // the first failure
 	told           uint64    // of failures
 	at             time.Time // when they were told
@@ -208,6 +209,9 @@ func (j *journal) append(records ...record) error {
 
 // write is append for who holds mu.
 func (j *journal) write(records ...record) error {
+	if j.left {
+		return nil
+	}
 	if j.err != nil {
 		j.failures.Add(1)
 		return j.err
@@ -297,6 +301,13 @@ func (j *journal) sync() error {
 // received notes how far the app is in a conversation.
 func (j *journal) received(target Target, seq uint64) {
 	j.append(record{kind: recordReceived, target: target, seq: seq})
+}
+
+// leave ends all writing. What a hook or a body is at comes again then.
+func (j *journal) leave() {
+	j.mu.Lock()
+	defer j.mu.Unlock()
+	j.left = true
 }
 
 // forget notes that nobody needs to hear of a message any more.
