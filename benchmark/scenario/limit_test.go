@@ -16,7 +16,7 @@ import (
 
 func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	l := Limit{
-		Queues: 2,
+		Queues:      2,
 		Connections: 10, Depths: []int{1, 16}, Size: 128, Batches: []int{1, 32}, RecordSize: 200,
 		Data: t.TempDir(), Duration: 200 * time.Millisecond, JSON: true,
 		Program: program(),
