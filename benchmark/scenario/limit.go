@@ -34,8 +34,8 @@ type Limit struct {
 
 // Run measures one thing after the other and writes the report to out.
 func (l *Limit) Run(ctx context.Context, out, progress io.Writer) error {
-	if l.Connections < 1 {
-		return fmt.Errorf("benchmark: %d connections", l.Connections)
+	if l.Connections < 1 || l.Queues < 1 {
+		return fmt.Errorf("benchmark: %d connections, %d queues", l.Connections, l.Queues)
 	}
 	echo, err := l.command(l.EchoCommand)
 	if err != nil {

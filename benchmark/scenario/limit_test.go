@@ -16,6 +16,7 @@ import (
 
 func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	l := Limit{
+		Queues:      2,
 		Connections: 10, Depths: []int{1, 16}, Size: 128, Batches: []int{1, 32}, RecordSize: 200,
 		Data: t.TempDir(), Duration: 200 * time.Millisecond, JSON: true,
 		Program: program(),
@@ -28,7 +29,7 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	if err := json.Unmarshal(out.Bytes(), &r); err != nil {
 		t.Fatal(err)
 	}
-	for _, name := range []string{"echo at depth 1", "echo at depth 16", "Pebble Sync, 1 a batch", "Pebble Sync, 32 a batch"} {
+	for _, name := range []string{"echo at depth 1", "echo at depth 16", "Pebble Sync, 1 a batch", "Pebble Sync, 32 a batch", "RPC, 1 a call", "RPC, 384 a call"} {
 		if v, ok := r.Figure(name); !ok || v <= 0 {
 			t.Errorf("%s: %v, %v", name, v, ok)
 		}
@@ -39,11 +40,11 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 	latencies := r.Latencies
 	if may := len(latencies) > 0 && latencies[0].Name == yardstick.PausesName; may {
 		latencies = latencies[1:]
-	} else if len(r.Notes) != 1 || !strings.Contains(r.Notes[0], yardstick.PausesName) {
+	} else if len(r.Notes) != 2 || !strings.Contains(r.Notes[0], yardstick.PausesName) {
 		t.Errorf("nothing is said of pauses: %+v", r)
 	}
-	if len(latencies) != 4 {
-		t.Fatalf("latencies of echoes and commits: %+v", latencies)
+	if len(latencies) != 7 {
+		t.Fatalf("latencies of echoes, commits and calls: %+v", latencies)
 	}
 	for _, l := range latencies {
 		if l.Count == 0 || l.P50 <= 0 {
@@ -55,7 +56,7 @@ func TestLimitMeasuresEchoAndCommits(t *testing.T) {
 func TestLimitEndsWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	l := Limit{Connections: 1, Depths: []int{1}, Size: 128, Duration: time.Hour, Program: program()}
+	l := Limit{Connections: 1, Queues: 1, Depths: []int{1}, Size: 128, Duration: time.Hour, Program: program()}
 	if err := l.Run(ctx, io.Discard, io.Discard); !errors.Is(err, context.Canceled) {
 		t.Errorf("a cancelled run ended with %v", err)
 	}

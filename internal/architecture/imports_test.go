@@ -104,7 +104,7 @@ var importRules = []struct {
 	}},
 	// A yardstick measures the libraries that a cluster is made of, without gannet.
 	{"gannet/benchmark/yardstick/pipeline", []string{
-		"gannet/benchmark/process", "gannet/benchmark/yardstick", "gannet/protocol", kitex, thrift, netpoll, goRedis,
+		"gannet/benchmark/meter", "gannet/benchmark/process", "gannet/benchmark/yardstick", "gannet/protocol", kitex, thrift, netpoll, goRedis,
 		"github.com/apache/rocketmq-client-go/v2",
 	}},
 }

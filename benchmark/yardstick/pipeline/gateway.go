@@ -44,7 +44,7 @@ func (p *Process) gateway(ctx context.Context) error {
 		go func() { failed <- l.run() }()
 	}
 	go g.write()
-	address, err := calls(g, failed)
+	address, _, err := calls(g, failed)
 	if err != nil {
 		return err
 	}

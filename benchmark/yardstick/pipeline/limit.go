@@ -88,10 +88,11 @@ func (l LimitRun) Scripts(ctx context.Context) (LimitResult, error) {
 
 // Passes calls a server in this process, which answers with what it got.
 func (l LimitRun) Passes(ctx context.Context) (LimitResult, error) {
-	address, err := calls(new(mirror), make(chan error, 1)) // ends with the process
+	address, stop, err := calls(new(mirror), make(chan error, 1))
 	if err != nil {
 		return LimitResult{}, err
 	}
+	defer func() { _ = stop() }() // nothing is under way any more
 	to, err := peer(address)
 	if err != nil {
 		return LimitResult{}, err

@@ -78,7 +78,7 @@ func (p *Process) logic(ctx context.Context) error {
 		l.queues = append(l.queues, of)
 		go func() { failed <- of.run() }()
 	}
-	address, err := calls(l, failed)
+	address, _, err := calls(l, failed)
 	if err != nil {
 		return err
 	}

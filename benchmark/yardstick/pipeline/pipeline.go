@@ -47,7 +47,6 @@ type Process struct {
 
 // Run is that process until ctx is done.
 func (p *Process) Run(ctx context.Context, _, _ io.Writer) error {
-	klog.SetLevel(klog.LevelFatal)
 	switch p.Role {
 	case "gateway":
 		return p.gateway(ctx)
@@ -60,10 +59,11 @@ func (p *Process) Run(ctx context.Context, _, _ io.Writer) error {
 
 // calls serves the calls of the other processes, by package net: netpoll has its pollers
 // run the handlers of clients' connections, and a call must not wait there.
-func calls(h hop.Pipe, failed chan<- error) (string, error) {
+func calls(h hop.Pipe, failed chan<- error) (address string, stop func() error, err error) {
+	klog.SetLevel(klog.LevelFatal) // it tells of every server that starts
 	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		return "", fmt.Errorf("benchmark: %w", err)
+		return "", nil, fmt.Errorf("benchmark: %w", err)
 	}
 	s := pipe.NewServer(h, server.WithListener(listener),
 		server.WithTransServerFactory(gonet.NewTransServerFactory()), server.WithTransHandlerFactory(gonet.NewSvrTransHandlerFactory()),
@@ -71,7 +71,7 @@ func calls(h hop.Pipe, failed chan<- error) (string, error) {
 	go func() {
 		failed <- errors.Join(errors.New("benchmark: calls are not served any more"), s.Run())
 	}()
-	return listener.Addr().String(), nil
+	return listener.Addr().String(), s.Stop, nil
 }
 
 // peer connects to the calls of another process.
