@@ -23,12 +23,12 @@ type ClusterFaults struct {
 	List     bool          `help:"Name the faults and what each does, and end."`
 	Rounds   int           `help:"How often each is played." default:"1"`
 	Short    bool          `help:"What is stopped or away is so for 12 to 15 s, in place of 30 to 60; fewer logins race sends."`
-	Users    int           `help:"How many users; every two are a pair, and both write." default:"20"`
+	Users    int           `help:"How many users; every two are a pair. Of every second pair both write, of the others one listens." default:"20"`
 	Pace     time.Duration `help:"How long a user rests, on average, between an ack and the next message." default:"100ms"`
 	Size     int           `help:"Bytes of a message's body." default:"128"`
 	Each     int           `help:"Gateways, logic nodes and transfer nodes, of each so many." default:"2"`
 	Queues   int           `help:"Queues of each class." default:"4"`
-	Scripts  string        `help:"Folder that has the script services, which starts the servers." default:"scripts" placeholder:"DIR"`
+	Scripts  string        `help:"Folder that has the script services, which starts the servers." default:"scripts"`
 	Services string        `help:"Folder of servers that scripts/services has started, to play with in place of own ones." placeholder:"DIR"`
 	Keep     bool          `help:"Keep the folder with the logs of all roles."`
 	Seed     uint64        `help:"Seed of what is random in the load." default:"1"`
