@@ -171,7 +171,7 @@ func TestRegistrationEnded(t *testing.T) {
 	if at := a.at(1)[10]; at.Gateway != before {
 		t.Fatalf("the device is at %v, the epoch is %x", at, before)
 	}
-	moved := b.login(2, 20) // and a does not hear of it
+	moved := b.login(2, 20)                                                                     // and a does not hear of it
 	twin, err := b.registry.Register(t.Context(), registry.Node{ID: 1, Role: registry.Gateway}) // ends that of a
 	must(t, err)
 	must(t, twin.Leave(t.Context()))

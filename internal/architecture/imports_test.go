@@ -49,6 +49,7 @@ var importRules = []struct {
 	{"gannet/internal/registry/redis", []string{"gannet/internal/operate", "gannet/internal/registry", "gannet/internal/redis"}},
 	{"gannet/internal/cluster", []string{"gannet/protocol", "gannet/internal/chain"}},
 	{"gannet/internal/cluster/redis", []string{"gannet/internal/cluster", "gannet/internal/redis", goRedis}},
+	{"gannet/internal/cluster/clickhouse", []string{"gannet/internal/cluster", clickHouse}},
 	{"gannet/internal/redis", []string{"gannet/internal/operate", goRedis}},
 	{"gannet/internal/services", nil},
 	{"gannet/internal/architecture", nil},
