@@ -66,13 +66,16 @@ type Config struct {
 // concurrent use.
 type Server struct {
 	// Address may be several with commas between. Lean users take them in turn, so that two
-	// of a pair are apart; the SDK chooses for itself.
+	// of a pair are apart; the SDK gets all of them and comes back to another one.
 	Address string
 	Token   func(user uint64) (string, error)
 }
 
-// at gives the address of the i-th user.
-func (s Server) at(i int) string {
+// at gives the address of the i-th user, who talks through the SDK or not.
+func (s Server) at(i int, sdk bool) string {
+	if sdk {
+		return s.Address
+	}
 	addresses := strings.Split(s.Address, ",")
 	return addresses[i%len(addresses)]
 }
@@ -158,7 +161,7 @@ func (l *Load) Open(ctx context.Context, s Server, line *report.Progress, opts .
 		if err != nil {
 			return fmt.Errorf("benchmark: token of user %d: %w", u.id, err)
 		}
-		address := s.at(i)
+		address := s.at(i, l.config.SDK)
 		if u.wire.dialer, err = DialerFor(address, i); err != nil {
 			return err
 		}
