@@ -1,7 +1,6 @@
 package command
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,8 +45,8 @@ type screen struct {
 	lost   int               // lines that were not sent
 	unread []placed          // lines that are acked and that the other has not read
 	read   uint64            // the seq up to which the other has read
-	first  uint64            // seq of the oldest line of history that is shown
-	shown  uint64            // the highest seq that is shown
+	shown  uint64            // the highest seq of the chat that is shown
+	missed []gannet.Message  // that came before the past is shown, to which they belong
 	past   bool              // the history is shown, or is not to be had
 	away   bool              // the connection was lost
 }
@@ -123,17 +122,32 @@ func (s *screen) sum() error {
 	return nil
 }
 
-// message is the hook.
+// mostMissed bounds the messages that wait for the past to be whole.
+const mostMissed = 1000
+
+// message is the hook. What comes before the client has caught up is the end of the past.
 func (s *screen) message(ctx context.Context, c *gannet.Client, m gannet.Message) error {
 	if s.user != 0 && c.User() != s.user {
 		return errOtherUser
 	}
-	if m.Conversation == gannet.User(s.to) {
-		s.showPast(ctx, c, gannet.Before(m.Seq))
+	if !s.past && s.history > 0 {
+		if s.missed = append(s.missed, m); len(s.missed) == mostMissed {
+			s.showPast(ctx, c)
+		}
+		return nil
 	}
+	return s.display(c, m)
+}
+
+// display shows a message and marks it as read.
+func (s *screen) display(c *gannet.Client, m gannet.Message) error {
+	ours := m.Conversation == gannet.User(s.to)
 	s.mu.Lock()
-	if m.Conversation != gannet.User(s.to) || m.Seq > s.shown || m.Seq < s.first { // the history may have had it
+	if !ours || m.Seq > s.shown { // the history may have had it
 		s.show(c, m)
+	}
+	if ours {
+		s.shown = max(s.shown, m.Seq)
 	}
 	s.mu.Unlock()
 	if m.Sender == c.User() {
@@ -154,9 +168,7 @@ func (s *screen) show(c *gannet.Client, m gannet.Message) {
 			from = "me"
 		}
 	}
-	if m.Conversation == gannet.User(s.to) {
-		s.shown = max(s.shown, m.Seq)
-	} else {
+	if m.Conversation != gannet.User(s.to) {
 		from += " (another chat)"
 	}
 	text := plain(m.Text())
@@ -166,41 +178,44 @@ func (s *screen) show(c *gannet.Client, m gannet.Message) {
 	fmt.Fprintf(s.out, "%s %s: %s\n", m.Time.Format(time.TimeOnly), from, text)
 }
 
-// showPast shows the history before what is new, oldest first, and lets the input begin;
-// the first call does.
-func (s *screen) showPast(ctx context.Context, c *gannet.Client, which ...gannet.HistoryOption) {
+// showPast shows the last lines, oldest first, and lets the input begin; the first call
+// does. All that was missed is among them, and history before that where it is less.
+func (s *screen) showPast(ctx context.Context, c *gannet.Client) {
 	if s.past { // which hooks alone write
 		return
 	}
-	var lines []gannet.Message
-	var failed error
-	if s.history > 0 {
-		ctx, cancel := context.WithTimeout(ctx, historyTimeout)
-		defer cancel()
-		for m, err := range c.History(ctx, gannet.User(s.to), append(which, gannet.Limit(s.history))...) {
-			if err != nil {
-				failed = err
-				break
-			}
-			lines = append(lines, m)
-		}
-	}
-	var last uint64 // of the other's lines
-	s.mu.Lock()
-	for _, m := range slices.Backward(lines) {
-		s.show(c, m)
-		s.first = cmp.Or(s.first, m.Seq)
-		if m.Sender != c.User() {
-			last = m.Seq
-		}
-	}
-	s.mu.Unlock()
-	if last > 0 { // another device may have received them, and nobody read them
-		if err := c.MarkRead(gannet.User(s.to), last); err != nil && !errors.Is(err, gannet.ErrClosed) {
-			failed = errors.Join(failed, err)
-		}
+	missed := s.missed
+	s.missed = nil
+	lines, failed := s.lines(ctx, c, missed)
+	slices.Reverse(lines)
+	for _, m := range append(lines, missed...) {
+		failed = errors.Join(failed, s.display(c, m))
 	}
 	s.begin(failed)
+}
+
+// lines gives the lines of history before what was missed, newest first.
+func (s *screen) lines(ctx context.Context, c *gannet.Client, missed []gannet.Message) (lines []gannet.Message, failed error) {
+	room, before := s.history, []gannet.HistoryOption(nil)
+	for _, m := range missed {
+		if m.Conversation == gannet.User(s.to) {
+			if room--; before == nil {
+				before = []gannet.HistoryOption{gannet.Before(m.Seq)}
+			}
+		}
+	}
+	if room <= 0 {
+		return nil, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
+	defer cancel()
+	for m, err := range c.History(ctx, gannet.User(s.to), append(before, gannet.Limit(room))...) {
+		if err != nil {
+			return lines, err
+		}
+		lines = append(lines, m)
+	}
+	return lines, nil
 }
 
 // begin lets the input begin, with the history on the screen or without it for a reason.
@@ -300,6 +315,10 @@ func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
 			why = errors.New("the server is gone")
 		}
 		s.notef("* connection lost, trying again (%v)", why)
+		for _, m := range s.missed {
+			_ = s.display(c, m) // marks wait for the connection
+		}
+		s.missed = nil
 		s.begin(e.Err) // lines that are typed meanwhile are taken
 	case gannet.EventHeld:
 		s.notef("* the server takes no lines for %v, they wait here (%v)", e.Wait.Round(time.Millisecond), e.Err)
