@@ -11,29 +11,35 @@ import (
 	gannet "gannet/sdk/go"
 )
 
-// At its start a chat by hand shows the last lines, whichever of them this user's other
-// devices have received: what was missed is among them, and all of it where it is more.
+// A chat by hand begins with the last lines of history and all that was missed, in order
+// and once each. Lines of this user's own that were missed are history.
 func TestScreenBeginsWithTheLastLines(t *testing.T) {
 	server, chat := chatServer(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	bob, err := gannet.Dial(ctx, server.Address(), tokenOf(t, server, 2))
-	if err != nil {
-		t.Fatal(err)
+	var writers [3]*gannet.Client // by user
+	for user := range uint64(3) {
+		if user > 0 {
+			c, err := gannet.Dial(ctx, server.Address(), tokenOf(t, server, user))
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer c.Close(ctx)
+			writers[user] = c
+		}
 	}
-	defer bob.Close(ctx)
 	sent := 0
-	send := func(n int) {
-		t.Helper()
-		for range n {
+	for _, c := range []struct {
+		from   uint64
+		missed int
+		shown  int
+	}{{2, 12, 12}, {2, 3, historyLines + 3}, {2, 15, historyLines + 15}, {1, 4, historyLines}, {1, 14, 14}, {2, 1, historyLines + 1}} {
+		for range c.missed {
 			sent++
-			if _, err := bob.Send(ctx, gannet.User(1), gannet.Text(fmt.Sprint("line ", sent, "."))); err != nil {
+			if _, err := writers[c.from].Send(ctx, gannet.User(3-c.from), gannet.Text(fmt.Sprint("line ", sent, "."))); err != nil {
 				t.Fatal(err)
 			}
 		}
-	}
-	for _, missed := range []int{9, 3, 15, 1} {
-		send(missed)
 		said := &notes{more: make(chan struct{}, 1)}
 		input, typing := io.Pipe()
 		done := make(chan error, 1)
@@ -43,18 +49,17 @@ func TestScreenBeginsWithTheLastLines(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Fatal(err)
 		}
-		var want strings.Builder
-		for n := max(1, sent+1-max(missed, historyLines)); n <= sent; n++ {
+		var want, got strings.Builder
+		for n := sent + 1 - c.shown; n <= sent; n++ {
 			fmt.Fprintf(&want, "line %d.|", n)
 		}
-		var got strings.Builder
 		for line := range strings.Lines(said.text.String()) {
-			if _, text, ok := strings.Cut(strings.TrimSpace(line), " 2: "); ok {
-				got.WriteString(text + "|")
+			if _, text, ok := strings.Cut(strings.TrimSpace(line), ": line"); ok {
+				got.WriteString("line" + text + "|")
 			}
 		}
 		if got.String() != want.String() {
-			t.Errorf("with %d missed of %d it shows\n%s, want\n%s", missed, sent, &got, &want)
+			t.Errorf("with %d missed of user %d it shows\n%s, want\n%s", c.missed, c.from, &got, &want)
 		}
 	}
 }

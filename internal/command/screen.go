@@ -178,8 +178,8 @@ func (s *screen) show(c *gannet.Client, m gannet.Message) {
 	fmt.Fprintf(s.out, "%s %s: %s\n", m.Time.Format(time.TimeOnly), from, text)
 }
 
-// showPast shows the last lines, oldest first, and lets the input begin; the first call
-// does. All that was missed is among them, and history before that where it is less.
+// showPast shows the history before what is new and then that, oldest first, and lets the
+// input begin; the first call does.
 func (s *screen) showPast(ctx context.Context, c *gannet.Client) {
 	if s.past { // which hooks alone write
 		return
@@ -194,13 +194,17 @@ func (s *screen) showPast(ctx context.Context, c *gannet.Client) {
 	s.begin(failed)
 }
 
-// lines gives the lines of history before what was missed, newest first.
+// lines gives the lines of history before what was missed, newest first. This user's own
+// lines are not new to them, and take the place of older ones.
 func (s *screen) lines(ctx context.Context, c *gannet.Client, missed []gannet.Message) (lines []gannet.Message, failed error) {
 	room, before := s.history, []gannet.HistoryOption(nil)
 	for _, m := range missed {
 		if m.Conversation == gannet.User(s.to) {
-			if room--; before == nil {
+			if before == nil {
 				before = []gannet.HistoryOption{gannet.Before(m.Seq)}
+			}
+			if m.Sender == c.User() {
+				room--
 			}
 		}
 	}
