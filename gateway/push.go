@@ -10,8 +10,8 @@ import (
 )
 
 // Push puts each frame into the outboxes of its connections and returns those
-// that are not here any more, once for each frame. It never waits: where a frame does not fit, a hint
-// stands for it. Frames to one connection go out in the order of the calls, but
+// that are not here any more, once for each frame. It never waits: where a frame does
+// not fit, a hint stands for it. Frames to one connection go out in the order of the calls, but
 // system messages before others. What is no push is counted and left out. With the
 // context of a Forward of this gateway the frames are written when its batch ends,
 // else at once. For transfer; safe for concurrent use.

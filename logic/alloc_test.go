@@ -92,7 +92,7 @@ func messagePath(t testing.TB, size int) (forward, wait func()) {
 		}
 	}
 	s := logic.New(logic.Config{
-		Log: store, History: store, Inbox: store, Social: store, Receipts: pusher, Directory: devices, Gateways: &taker{},
+		Log: store, History: store, Inbox: store, Social: logic.Direct{}, Receipts: pusher, Directory: devices, Gateways: &taker{},
 		Queues: 1, Server: server, Logger: log,
 	})
 	b, frame, id := &hop.Forward{Gateway: 9}, []byte(nil), uint64(0)

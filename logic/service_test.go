@@ -63,7 +63,7 @@ func newRig(t *testing.T, change func(*logic.Config)) *rig {
 		t.Fatal(err)
 	}
 	c := logic.Config{
-		Log: r.store, History: r.store, Inbox: r.store, Social: r.store,
+		Log: r.store, History: r.store, Inbox: r.store, Social: logic.Direct{},
 		Receipts: r, Directory: r.directory, Gateways: r, Tokens: r.keys,
 		Queues: 1, Server: server, Now: now, Logger: log,
 	}

@@ -101,7 +101,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	s.began("transfer", func(context.Context) error { pusher.Stop(); return nil })
 	identity := s.store.Identity()
 	toLogic := logic.Config{
-		Log: s.store, History: s.store, Inbox: s.store, Social: s.store,
+		Log: s.store, History: s.store, Inbox: s.store, Social: logic.Direct{},
 		Receipts: pusher, Directory: devices, Gateways: gate, Tokens: keys,
 		Queues: queues, Server: identity[:], Logger: log,
 	}

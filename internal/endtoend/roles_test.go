@@ -115,7 +115,7 @@ func startRoles(t testing.TB) *roles {
 	t.Cleanup(r.receipts.Close)
 	identity := store.Identity()
 	r.service = logic.New(logic.Config{
-		Log: store, History: store, Inbox: store, Social: store, Receipts: r.receipts, Directory: devices,
+		Log: store, History: store, Inbox: store, Social: logic.Direct{}, Receipts: r.receipts, Directory: devices,
 		Gateways: r.pushes, Tokens: keys, Queues: roleQueues, Server: identity[:], Logger: log,
 	})
 	r.serveLogic("127.0.0.1:0")

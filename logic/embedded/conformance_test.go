@@ -9,6 +9,7 @@ import (
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"gannet/internal/hop"
+	"gannet/logic"
 	"gannet/logic/conformance"
 )
 
@@ -83,5 +84,5 @@ func openStores(t *testing.T, opts Options, setup conformance.Setup) conformance
 }
 
 func setOf(s *Store) conformance.Stores {
-	return conformance.Stores{Log: s, History: s, Inbox: s, Social: s, Queues: len(s.queues)}
+	return conformance.Stores{Log: s, History: s, Inbox: s, Social: logic.Direct{}, Queues: len(s.queues)}
 }

@@ -117,7 +117,6 @@ var (
 	_ logic.Log     = (*Store)(nil)
 	_ logic.History = (*Store)(nil)
 	_ logic.Inbox   = (*Store)(nil)
-	_ logic.Social  = (*Store)(nil)
 	_ ledger.Source = (*Store)(nil)
 )
 

@@ -17,6 +17,7 @@ import (
 	"gannet/internal/registry"
 	"gannet/internal/rocketmq"
 	"gannet/internal/services/servicestest"
+	"gannet/logic"
 	"gannet/logic/cluster/owner"
 	"gannet/logic/conformance"
 )
@@ -89,7 +90,7 @@ func (w *world) stores(t *testing.T, id uint64, gates *gates) conformance.Stores
 	n := w.start(id)
 	n.waitOwned()
 	w.waitFed()
-	s := conformance.Stores{Log: n.owner, History: n, Inbox: n.inbox, Social: n, Queues: w.queues, Hold: gates.hold}
+	s := conformance.Stores{Log: n.owner, History: n, Inbox: n.inbox, Social: logic.Direct{}, Queues: w.queues, Hold: gates.hold}
 	s.Reopen = func() conformance.Stores {
 		n.stop()
 		return w.stores(t, id+1, gates)

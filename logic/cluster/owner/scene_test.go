@@ -205,14 +205,6 @@ func (n *node) page(ctx context.Context, p *logic.Page) error {
 	return nil
 }
 
-// Rights implements logic.Social.
-func (n *node) Rights(_ context.Context, asks []logic.Ask, dst []logic.Rights) ([]logic.Rights, error) {
-	for range asks {
-		dst = append(dst, logic.MaySee|logic.MayWrite)
-	}
-	return dst, nil
-}
-
 // copyKeys gives a name under which Redis has what it has under that of the cluster.
 // Nothing is written meanwhile.
 func (w *world) copyKeys(client *redis.Client) string {

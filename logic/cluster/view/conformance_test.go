@@ -79,7 +79,7 @@ func openStores(t *testing.T, o options, m *memory) conformance.Stores {
 	open = func() conformance.Stores {
 		s := openStore(t, o, m)
 		t.Cleanup(s.stop)
-		stores := conformance.Stores{Log: s, History: s.memory, Inbox: s, Social: s, Queues: o.queues}
+		stores := conformance.Stores{Log: s, History: s.memory, Inbox: s, Social: logic.Direct{}, Queues: o.queues}
 		stores.Hold = gates.hold
 		stores.Reopen = func() conformance.Stores {
 			s.close()
@@ -90,7 +90,7 @@ func openStores(t *testing.T, o options, m *memory) conformance.Stores {
 			left.publish, left.name = nil, copyKeys(t, s)
 			c := openStore(t, left, m.clone())
 			t.Cleanup(c.stop)
-			return conformance.Stores{Log: c, History: c.memory, Inbox: c, Social: c, Queues: o.queues}
+			return conformance.Stores{Log: c, History: c.memory, Inbox: c, Social: logic.Direct{}, Queues: o.queues}
 		}
 		return stores
 	}

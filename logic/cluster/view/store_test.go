@@ -216,18 +216,6 @@ func (s *store) Changed(ctx context.Context, q logic.InboxQuery) (logic.InboxPag
 	return s.view.Changed(ctx, q)
 }
 
-// Rights implements logic.Social.
-func (s *store) Rights(_ context.Context, asks []logic.Ask, dst []logic.Rights) ([]logic.Rights, error) {
-	for _, a := range asks {
-		var r logic.Rights
-		if c := a.Conversation; c.Kind == protocol.KindDirect && (a.User == c.A || a.User == c.B) {
-			r = logic.MaySee | logic.MayWrite
-		}
-		dst = append(dst, r)
-	}
-	return dst, nil
-}
-
 func (s *store) close() {
 	s.stop()
 	s.flush(s.t.Context(), true)
