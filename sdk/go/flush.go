@@ -14,7 +14,8 @@ type flush struct {
 
 // Flush waits until the server has on disk what was taken before: messages are
 // acked or refused, and read marks are told. It ends early with the error of ctx,
-// and with ErrClosed when the client closes. It waits for no hook.
+// and with ErrClosed when the client closes or has closed: what became of each message
+// then is for its Outcome to say. It waits for no hook.
 func (c *Client) Flush(ctx context.Context) error {
 	c.mu.Lock()
 	f := &flush{upTo: c.out.lastID, done: make(chan error, 1)}
@@ -25,12 +26,12 @@ func (c *Client) Flush(ctx context.Context) error {
 		f.reads[target] = m.seq
 	}
 	switch {
+	case c.state.Load() == int32(StateClosed): // what was given up waits no more, and is on no disk
+		defer c.mu.Unlock()
+		return c.refusal()
 	case c.flushed(f):
 		c.mu.Unlock()
 		return nil
-	case c.state.Load() == int32(StateClosed):
-		defer c.mu.Unlock()
-		return c.refusal()
 	}
 	c.flushes = append(c.flushes, f)
 	c.mu.Unlock()

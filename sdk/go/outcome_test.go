@@ -275,7 +275,10 @@ func TestFlush(t *testing.T) {
 	go func() { flushed <- c.Flush(testContext(t)) }()
 	c.Close(ctx)
 	if err := <-flushed; !errors.Is(err, ErrClosed) {
-		t.Errorf("Flush of a closed client: %v", err)
+		t.Errorf("Flush beside Close: %v", err)
+	}
+	if err := c.Flush(testContext(t)); !errors.Is(err, ErrClosed) {
+		t.Errorf("Flush of a closed client that gave a message up: %v", err)
 	}
 }
 
