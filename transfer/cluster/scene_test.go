@@ -87,8 +87,10 @@ func newSceneOn(t *testing.T, queues int, server string, send time.Duration, add
 		w.view, err = s.view.Writer(q)
 		must(t, err)
 		w.chain = s.chain(w, chain.Beginning)
-		_, err = w.chain.TakeOver(t.Context())
-		must(t, err)
+		eventually(t, "a queue is taken over", func() bool { // a broker that has just started may answer too late
+			_, err := w.chain.TakeOver(t.Context())
+			return err == nil
+		})
 		must(t, w.view.Forward(t.Context(), w.chain.Last(), nil))
 		must(t, w.view.Confirm(t.Context()))
 		s.writers = append(s.writers, w)
