@@ -208,6 +208,10 @@ func TestChatSaysWhatItWaitsFor(t *testing.T) {
 	if err := server.cmd.Process.Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
 	}
+	var status syscall.WaitStatus // once it is known to have stopped, none of its threads runs
+	if _, err := syscall.Wait4(server.cmd.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		t.Fatalf("the server did not stop: %v, %x", err, status)
+	}
 	alice.says("into the void")
 	if _, err := alice.input.Write([]byte{4}); err != nil { // the end of the input
 		t.Fatal(err)

@@ -5,7 +5,6 @@ package rocketmq
 import (
 	"context"
 	"errors"
-	"syscall"
 	"testing"
 	"time"
 
@@ -57,7 +56,7 @@ func TestBrokerAway(t *testing.T) {
 		name       string
 		away, back func()
 	}{
-		{"stopped", func() { b.process.Process.Signal(syscall.SIGSTOP) }, func() { b.process.Process.Signal(syscall.SIGCONT) }},
+		{"stopped", b.freeze, b.thaw},
 		{"killed", b.kill, func() { b.start() }},
 	} {
 		pending := follow()

@@ -122,9 +122,22 @@ func (b *ownBroker) kill() {
 	}
 }
 
+// freeze stops it until thaw. None of its threads runs any more once it returns.
+func (b *ownBroker) freeze() {
+	b.t.Helper()
+	b.process.Process.Signal(syscall.SIGSTOP)
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(b.process.Process.Pid, &status, syscall.WUNTRACED, nil); err != nil || !status.Stopped() {
+		b.t.Fatalf("the broker did not stop: %v, %x", err, status)
+	}
+}
+
+func (b *ownBroker) thaw() { b.process.Process.Signal(syscall.SIGCONT) }
+
 // stop stops it, and lets it go on after a while.
 func (b *ownBroker) stop(d time.Duration) {
-	b.process.Process.Signal(syscall.SIGSTOP)
+	b.t.Helper()
+	b.freeze()
 	time.Sleep(d)
-	b.process.Process.Signal(syscall.SIGCONT)
+	b.thaw()
 }
