@@ -7,10 +7,10 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
+	"gannet/benchmark/cluster"
 	"gannet/benchmark/load"
 	"gannet/benchmark/report"
 )
@@ -59,7 +59,7 @@ func (c *Cluster) Run(ctx context.Context, out, progress io.Writer) error {
 			return fmt.Errorf("benchmark: there is no load %q", name)
 		}
 	}
-	s, err := readServices(c.Services)
+	s, err := cluster.ReadServices(c.Services)
 	if err != nil {
 		return err
 	}
@@ -104,7 +104,7 @@ func (c *Cluster) Run(ctx context.Context, out, progress io.Writer) error {
 }
 
 // takeTurns measures gannet and the pipeline in turn; who comes first changes.
-func (c *Cluster) takeTurns(ctx context.Context, under compared, s *services, line *report.Progress, faults *report.Faults) (gannet, bare []*measurement, err error) {
+func (c *Cluster) takeTurns(ctx context.Context, under compared, s *cluster.Services, line *report.Progress, faults *report.Faults) (gannet, bare []*measurement, err error) {
 	for round := range c.Runs {
 		for turn := range 2 {
 			isBare := (turn+round)%2 == 1
@@ -151,7 +151,7 @@ func (c *Cluster) takeTurns(ctx context.Context, under compared, s *services, li
 }
 
 // measure starts a cluster or a pipeline, measures it once and ends it.
-func (c *Cluster) measure(ctx context.Context, under compared, s *services, bare bool) (m *measurement, err error) {
+func (c *Cluster) measure(ctx context.Context, under compared, s *cluster.Services, bare bool) (m *measurement, err error) {
 	p := Pairs{
 		Users: c.Users, Window: under.window, Rate: under.rate, Size: c.Size, Seed: c.Seed,
 		Warmup: c.Warmup, Duration: c.Duration,
@@ -167,7 +167,7 @@ func (c *Cluster) measure(ctx context.Context, under compared, s *services, bare
 	defer func() { err = errors.Join(err, f.close()) }()
 	defer l.Close()
 	quiet := report.NewProgress(io.Discard)
-	t := &target{Server: load.Server{Address: strings.Join(f.addresses, ","), Token: f.token}, usages: f.usages}
+	t := &target{Server: load.Server{Address: f.Address(), Token: f.token}, usages: f.usages}
 	if err := l.Open(ctx, t.Server, quiet); err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gannet/benchmark/cluster"
 	"gannet/benchmark/meter"
 )
 
@@ -44,24 +45,24 @@ var counted = []struct{ role, figure, group, counter string }{
 // usages reads them. What does not answer is left out.
 func (f *fleet) usages() usages {
 	u := usages{cpuOf + "client": micros(meter.CPU(os.Getpid()))}
-	for _, name := range serviceNames {
-		if name != "nameserver" {
-			u[cpuOf+name] = micros(meter.CPU(f.services.pid[name]))
+	for _, name := range []string{cluster.Redis, cluster.Broker, cluster.ClickHouse} { // nobody asks the name server meanwhile
+		if pid, err := f.Services.PID(name); err == nil {
+			u[cpuOf+name] = micros(meter.CPU(pid))
 		}
 	}
-	for _, m := range f.members {
-		u[cpuOf+m.role] += micros(meter.CPU(m.PID))
+	for _, n := range f.Nodes {
+		u[cpuOf+n.Role] += micros(meter.CPU(n.PID()))
 	}
 	if f.bare {
 		return u
 	}
-	for _, m := range f.members {
-		vars, err := debugVars(m.Debug)
+	for _, n := range f.Nodes {
+		vars, err := debugVars(n.Debug())
 		if err != nil {
 			continue
 		}
 		for _, c := range counted {
-			if c.role == m.role {
+			if c.role == n.Role {
 				var group map[string]any
 				if json.Unmarshal(vars[c.group], &group) == nil {
 					n, _ := group[c.counter].(float64)
