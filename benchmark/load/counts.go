@@ -1,7 +1,9 @@
 package load
 
 import (
+	"context"
 	"fmt"
+	"time"
 
 	"gannet/benchmark/meter"
 )
@@ -11,6 +13,7 @@ type Counts struct {
 	Acked, Delivered uint64
 	In, Out          uint64 // bytes
 	Reads, Writes    uint64
+	PushAcks         uint64 // of lean users
 	Again            uint64 // messages that were refused for the moment
 	FailedConnects   uint64
 }
@@ -24,6 +27,7 @@ func (l *Load) Counts() (c Counts) {
 		c.Out += u.wire.out.Load()
 		c.Reads += u.wire.reads.Load()
 		c.Writes += u.wire.writes.Load()
+		c.PushAcks += u.pushAcks.Load()
 		c.Again += u.again.Load()
 		c.FailedConnects += u.wire.failed.Load()
 	}
@@ -34,9 +38,36 @@ func (l *Load) Counts() (c Counts) {
 func (c Counts) Minus(b Counts) Counts {
 	return Counts{
 		Acked: c.Acked - b.Acked, Delivered: c.Delivered - b.Delivered,
-		In: c.In - b.In, Out: c.Out - b.Out, Reads: c.Reads - b.Reads, Writes: c.Writes - b.Writes, Again: c.Again - b.Again,
-		FailedConnects: c.FailedConnects - b.FailedConnects,
+		In: c.In - b.In, Out: c.Out - b.Out, Reads: c.Reads - b.Reads, Writes: c.Writes - b.Writes, PushAcks: c.PushAcks - b.PushAcks,
+		Again: c.Again - b.Again, FailedConnects: c.FailedConnects - b.FailedConnects,
 	}
+}
+
+// everywhere gives whether every user has had a message acked in each conversation.
+func (l *Load) everywhere() bool {
+	for _, u := range l.users {
+		if !u.listens && u.acked.Load() < uint64(len(u.checks)) {
+			return false
+		}
+	}
+	return true
+}
+
+// AwaitEverywhere waits, after Send, until every user has had a message acked in each
+// conversation: none begins any more. It gives up when nothing has moved for long.
+func (l *Load) AwaitEverywhere(ctx context.Context) error {
+	for moved, last := time.Now(), l.Counts().Acked; !l.everywhere(); {
+		if now := l.Counts().Acked; now != last {
+			moved, last = time.Now(), now
+		}
+		if still := time.Since(moved); still > l.patience {
+			return fmt.Errorf("benchmark: nothing was acked for %.0f s, and not every conversation had begun", still.Seconds())
+		}
+		if err := meter.Rest(ctx, quietPoll); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Pending gives how many messages wait for their ack, or to be sent at all.
