@@ -1,9 +1,7 @@
 package load
 
 import (
-	"context"
 	"fmt"
-	"time"
 
 	"gannet/benchmark/meter"
 )
@@ -41,33 +39,6 @@ func (c Counts) Minus(b Counts) Counts {
 		In: c.In - b.In, Out: c.Out - b.Out, Reads: c.Reads - b.Reads, Writes: c.Writes - b.Writes, PushAcks: c.PushAcks - b.PushAcks,
 		Again: c.Again - b.Again, FailedConnects: c.FailedConnects - b.FailedConnects,
 	}
-}
-
-// everywhere gives whether every user has had a message acked in each conversation.
-func (l *Load) everywhere() bool {
-	for _, u := range l.users {
-		if !u.listens && u.acked.Load() < uint64(len(u.checks)) {
-			return false
-		}
-	}
-	return true
-}
-
-// AwaitEverywhere waits, after Send, until every user has had a message acked in each
-// conversation: none begins any more. It gives up when nothing has moved for long.
-func (l *Load) AwaitEverywhere(ctx context.Context) error {
-	for moved, last := time.Now(), l.Counts().Acked; !l.everywhere(); {
-		if now := l.Counts().Acked; now != last {
-			moved, last = time.Now(), now
-		}
-		if still := time.Since(moved); still > l.patience {
-			return fmt.Errorf("benchmark: nothing was acked for %.0f s, and not every conversation had begun", still.Seconds())
-		}
-		if err := meter.Rest(ctx, quietPoll); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // Pending gives how many messages wait for their ack, or to be sent at all.

@@ -2,6 +2,10 @@ package load
 
 import "fmt"
 
+// beginWindow is how many messages of a user may be on their way while some of them begin
+// conversations.
+const beginWindow = 4
+
 // peers say who writes to whom. In a ring of users each writes in turn to those after it,
 // the nearest first, and then to those before it; the two messages of a conversation are
 // so half a turn apart. Where there is no ring every two users are a pair.

@@ -29,7 +29,7 @@ func runRing(t *testing.T, s *fakeServer) *Load {
 	l.patience = 5 * time.Second
 	l.Start(0, 0)
 	l.Send(ctx)
-	if err := l.AwaitEverywhere(ctx); err != nil {
+	if err := l.AwaitBegun(ctx, report.NewProgress(io.Discard)); err != nil {
 		t.Fatal(err)
 	}
 	l.Stop()

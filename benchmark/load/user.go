@@ -76,11 +76,24 @@ func (u *user) limitWindow(bytes int) {
 func (u *user) fillWindow(now int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for !u.listens && u.sent-u.ended < uint64(len(u.slots)) {
-		if !u.send(now) {
-			return
-		}
+	if !u.listens {
+		u.fill(now)
 	}
+}
+
+// fill is fillWindow for who holds mu.
+func (u *user) fill(now int64) {
+	for u.sent-u.ended < u.room() && u.send(now) {
+	}
+}
+
+// room gives how many messages may be on their way. A first message costs the server more
+// than a later one, so a user who has not yet written to everybody is slower.
+func (u *user) room() uint64 {
+	if u.sent < uint64(len(u.checks)) {
+		return uint64(min(len(u.slots), beginWindow))
+	}
+	return uint64(len(u.slots))
 }
 
 // sendDue sends a message that is due, now or as soon as there is room.
@@ -111,12 +124,13 @@ func (u *user) send(due int64) bool {
 	return true
 }
 
-// sendNext sends another message in place of one that has ended, at once or after a rest.
+// sendNext sends another message in place of one that has ended, at once or after a rest;
+// more of them once everybody in a ring has been written to.
 // mu is held.
 func (u *user) sendNext(now int64) {
 	pace := u.load.config.Pace
 	if pace == 0 {
-		u.send(now)
+		u.fill(now)
 		return
 	}
 	time.AfterFunc(pace/2+rand.N(pace), func() {

@@ -7,6 +7,7 @@ import (
 	"os"
 
 	"gannet/benchmark/cluster"
+	"gannet/benchmark/load"
 	"gannet/benchmark/yardstick"
 )
 
@@ -51,6 +52,11 @@ func (c *Cluster) open(ctx context.Context, s *cluster.Services, bare bool) (*fl
 		return nil, errors.Join(err, f.close())
 	}
 	return f, nil
+}
+
+// target gives it as what is measured.
+func (f *fleet) target() *target {
+	return &target{Server: load.Server{Address: f.Address(), Token: f.token}, usages: f.usages}
 }
 
 // close ends all of it and removes the folder.
