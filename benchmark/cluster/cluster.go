@@ -13,14 +13,12 @@ import (
 	"gannet/benchmark/process"
 )
 
-// Cluster is a gannet cluster on this machine.
+// Cluster is a gannet cluster on this machine, or a bare pipeline.
 type Cluster struct {
 	Services *Services
 	Nodes    []*Node
 
-	command  process.Command // the program, without arguments
-	dir      string
-	settings string // file
+	dir string
 }
 
 // Options say what a cluster is made of.
@@ -28,23 +26,32 @@ type Options struct {
 	Program  process.Command // that serves with the name of a role as its first argument
 	Services *Services
 	Dir      string // for settings, keys and logs
-	Each     int    // nodes of each role
 	Queues   int
 	Flags    []string // of every role that has them: pairs of --name and value
+
+	Gateways, Logics, Transfers int
 }
 
 // Start makes a cluster of its own name, and returns when all nodes are ready.
 func Start(ctx context.Context, o Options) (*Cluster, error) {
-	c := &Cluster{Services: o.Services, command: o.Program, dir: o.Dir, settings: filepath.Join(o.Dir, "gannet.toml")}
+	c := &Cluster{Services: o.Services, dir: o.Dir}
 	if err := os.MkdirAll(o.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("benchmark: %w", err)
 	}
-	if err := c.writeSettings(&o); err != nil {
+	settings, err := c.writeSettings(&o)
+	if err != nil {
 		return nil, err
 	}
-	for _, role := range []string{Logic, Transfer, Gateway} {
-		for i := range o.Each {
-			if err := c.add(role, fmt.Sprintf("%s%d", role, i+1)); err != nil {
+	for _, of := range []struct {
+		role string
+		n    int
+	}{{Logic, o.Logics}, {Transfer, o.Transfers}, {Gateway, o.Gateways}} {
+		for range of.n {
+			n, err := c.add(of.role, o.Program.With(of.role, "--config", settings))
+			if err == nil {
+				err = n.takePorts()
+			}
+			if err != nil {
 				return nil, errors.Join(err, c.Close())
 			}
 		}
@@ -57,43 +64,42 @@ func Start(ctx context.Context, o Options) (*Cluster, error) {
 	return c, nil
 }
 
-func (c *Cluster) add(role, name string) (err error) {
-	n := &Node{Role: role, Name: name, cluster: c}
+// add adds a node, which does not run yet; command is how it is started. Its name is that
+// of its role and which one of the role it is.
+func (c *Cluster) add(role string, command process.Command) (*Node, error) {
+	n := &Node{Role: role, Name: fmt.Sprintf("%s%d", role, len(c.Of(role))+1), dir: c.dir, command: command}
 	c.Nodes = append(c.Nodes, n)
-	if n.rpc, err = freePort(); err != nil {
-		return err
+	var err error
+	if n.log, err = os.OpenFile(filepath.Join(c.dir, n.Name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600); err != nil {
+		return nil, fmt.Errorf("benchmark: %w", err)
 	}
-	if role == Gateway {
-		if n.Address, err = freePort(); err != nil {
-			return err
-		}
-	}
-	n.log, err = os.OpenFile(filepath.Join(c.dir, name+".log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
-	if err != nil {
-		return fmt.Errorf("benchmark: %w", err)
-	}
-	return nil
+	n.command.Stderr = n.log
+	return n, nil
 }
 
 // writeSettings writes the file that all roles read.
-func (c *Cluster) writeSettings(o *Options) error {
+func (c *Cluster) writeSettings(o *Options) (file string, err error) {
 	var b strings.Builder
-	fmt.Fprintf(&b, "cluster = \"faults%d\"\nredis = [%q]\nrocketmq = [%q]\nclickhouse = [%q]\ndebug = \"127.0.0.1:0\"\n",
-		rand.Uint32(), o.Services.redis, o.Services.rocketmq, o.Services.clickhouse)
+	fmt.Fprintf(&b, "cluster = %q\nredis = [%q]\nrocketmq = [%q]\nclickhouse = [%q]\ndebug = \"127.0.0.1:0\"\n",
+		newName(), o.Services.Address(Redis), o.Services.Address(NameServer), o.Services.Address(ClickHouse))
 	for i := 0; i+1 < len(o.Flags); i += 2 {
 		fmt.Fprintf(&b, "%s = %q\n", strings.TrimPrefix(o.Flags[i], "--"), o.Flags[i+1])
 	}
 	fmt.Fprintf(&b, "[logic]\nqueues = %s\nkeys = %q\n", strconv.Itoa(o.Queues), c.Keys())
-	if err := os.WriteFile(c.settings, []byte(b.String()), 0o600); err != nil {
-		return fmt.Errorf("benchmark: %w", err)
+	file = filepath.Join(c.dir, "gannet.toml")
+	if err := os.WriteFile(file, []byte(b.String()), 0o600); err != nil {
+		return "", fmt.Errorf("benchmark: %w", err)
 	}
-	return nil
+	return file, nil
 }
+
+// newName gives a name that no other cluster on the same servers has.
+func newName() string { return fmt.Sprintf("bench%d", rand.Uint32()) }
 
 // Keys gives the folder of the keys that tokens are signed with.
 func (c *Cluster) Keys() string { return filepath.Join(c.dir, "keys") }
 
-// Address gives the addresses of all gateways, as the SDK takes them.
+// Address gives the addresses of all gateways, as load.Server and the SDK take them.
 func (c *Cluster) Address() string {
 	var all []string
 	for _, n := range c.Of(Gateway) {

@@ -29,25 +29,35 @@ type Node struct {
 	// Flags are beside those that every start has.
 	Flags []string
 
-	cluster *Cluster
+	dir     string           // of its cluster
+	command process.Command  // how every start of it begins
 	process *process.Process // nil: it does not run
 	log     *os.File
 	rpc     string // its own address for other nodes
 }
 
+// takePorts gives the node addresses that stay the same when it is started again.
+func (n *Node) takePorts() (err error) {
+	if n.rpc, err = freePort(); err != nil {
+		return err
+	}
+	n.command = n.command.With("--rpc-listen", n.rpc)
+	if n.Role == Gateway {
+		if n.Address, err = freePort(); err != nil {
+			return err
+		}
+		n.command = n.command.With("--listen", n.Address)
+	}
+	return nil
+}
+
 // Start starts the process and returns when it is ready.
 func (n *Node) Start(ctx context.Context) error {
-	ready := filepath.Join(n.cluster.dir, n.Name+".ready")
+	ready := filepath.Join(n.dir, n.Name+".ready")
 	if err := os.Remove(ready); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return fmt.Errorf("benchmark: %w", err)
 	}
-	args := []string{n.Role, "--config", n.cluster.settings, "--rpc-listen", n.rpc, "--ready-file", ready}
-	if n.Address != "" {
-		args = append(args, "--listen", n.Address)
-	}
-	command := n.cluster.command.With(append(args, n.Flags...)...)
-	command.Stderr = n.log
-	p, err := process.Start(ctx, command, ready)
+	p, err := process.Start(ctx, n.command.With("--ready-file", ready).With(n.Flags...), ready)
 	if err != nil {
 		return fmt.Errorf("%s: %w", n.Name, err)
 	}
@@ -92,6 +102,14 @@ func (n *Node) PID() int {
 		return 0
 	}
 	return n.process.PID
+}
+
+// Debug gives the address of its counters, "" when it does not run.
+func (n *Node) Debug() string {
+	if n.process == nil {
+		return ""
+	}
+	return n.process.Debug
 }
 
 // Proxy stands before the node's address for other nodes. They go through it once the node

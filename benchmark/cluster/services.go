@@ -1,13 +1,13 @@
 package cluster
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"syscall"
 	"time"
@@ -21,6 +21,9 @@ const (
 	ClickHouse = "clickhouse"
 )
 
+// servers are those that a cluster needs.
+var servers = []string{Redis, NameServer, Broker, ClickHouse}
+
 // scriptTimeout bounds one command of scripts/services, which has limits of its own.
 const scriptTimeout = 5 * time.Minute
 
@@ -30,52 +33,84 @@ type Services struct {
 	dir    string
 	own    bool // this process has started them
 
-	redis, rocketmq, clickhouse string // addresses
+	addresses map[string]string
 }
 
 // OpenServices takes the servers in dir, which scripts/services has started, or with an
 // empty dir starts them below temp.
 func OpenServices(ctx context.Context, script, dir, temp string) (*Services, error) {
-	s := &Services{script: script, dir: dir}
-	if dir == "" {
-		s.dir, s.own = filepath.Join(temp, "services"), true
-		if err := s.run(ctx, "up"); err != nil {
-			return nil, err
+	if dir != "" {
+		s, err := ReadServices(dir)
+		if err == nil {
+			s.script = script
 		}
+		return s, err
 	}
-	if err := s.readAddresses(); err != nil {
+	s := &Services{script: script, dir: filepath.Join(temp, "services"), own: true}
+	if err := s.run(ctx, "up"); err != nil {
+		return nil, err
+	}
+	if err := s.read(); err != nil {
 		_ = s.Close()
 		return nil, err
 	}
 	return s, nil
 }
 
-// readAddresses reads what scripts/services has written for those who use it.
-func (s *Services) readAddresses() error {
-	b, err := os.ReadFile(filepath.Join(s.dir, "env"))
-	if err != nil {
-		return fmt.Errorf("benchmark: the servers' addresses: %w", err)
+// ReadServices takes the servers in dir, which scripts/services has started, to be used and
+// left as they are.
+func ReadServices(dir string) (*Services, error) {
+	s := &Services{dir: dir}
+	if err := s.read(); err != nil {
+		return nil, err
 	}
-	for lines := bufio.NewScanner(bytes.NewReader(b)); lines.Scan(); {
-		name, value, _ := strings.Cut(strings.TrimPrefix(lines.Text(), "export "), "=")
-		switch name {
-		case "GANNET_TEST_REDIS":
-			s.redis = value
-		case "GANNET_TEST_ROCKETMQ":
-			s.rocketmq = value
-		case "GANNET_TEST_CLICKHOUSE":
-			s.clickhouse = value
+	return s, nil
+}
+
+// read reads where the servers are, and sees that each of them has been started.
+func (s *Services) read() error {
+	ports, err := os.ReadFile(filepath.Join(s.dir, "ports"))
+	if err != nil {
+		return fmt.Errorf("benchmark: %w (start servers by scripts/services up --dir DIR)", err)
+	}
+	s.addresses = map[string]string{}
+	for line := range strings.Lines(string(ports)) {
+		if f := strings.Fields(line); len(f) == 2 {
+			s.addresses[f[0]] = "127.0.0.1:" + f[1]
 		}
 	}
-	if s.redis == "" || s.rocketmq == "" || s.clickhouse == "" {
-		return fmt.Errorf("benchmark: %s does not have all of Redis, RocketMQ and ClickHouse", s.dir)
+	for _, name := range servers {
+		if s.addresses[name] == "" {
+			return fmt.Errorf("benchmark: %s has no %s", s.dir, name)
+		}
+		if _, err := s.PID(name); err != nil {
+			return err
+		}
 	}
 	return nil
 }
 
+// Address gives where a server listens.
+func (s *Services) Address(name string) string { return s.addresses[name] }
+
+// PID gives a server's process, or the last one that it had.
+func (s *Services) PID(name string) (int, error) {
+	file := filepath.Join(s.dir, name, "pid")
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return 0, fmt.Errorf("benchmark: the process of %s: %w", name, err)
+	}
+	first, _, _ := strings.Cut(strings.TrimSpace(string(b)), " ") // when that process began comes after it
+	pid, err := strconv.Atoi(first)
+	if err != nil {
+		return 0, fmt.Errorf("benchmark: %s: %w", file, err)
+	}
+	return pid, nil
+}
+
 // RedisProxy stands before Redis, for nodes that are started with the flags.
 func (s *Services) RedisProxy() (p *Proxy, flags []string, err error) {
-	if p, err = NewProxy(s.redis, nil); err != nil {
+	if p, err = NewProxy(s.Address(Redis), nil); err != nil {
 		return nil, nil, err
 	}
 	return p, []string{"--redis", p.Address()}, nil
@@ -133,7 +168,7 @@ func (s *Services) StartEmpty(ctx context.Context, name string) error {
 
 // Mend has every server run.
 func (s *Services) Mend(ctx context.Context) error {
-	for _, name := range []string{Redis, NameServer, Broker, ClickHouse} {
+	for _, name := range servers {
 		_ = s.Thaw(ctx, name) // fails where it does not run
 		if err := s.Start(ctx, name); err != nil {
 			return err

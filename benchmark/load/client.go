@@ -44,7 +44,7 @@ type sdkOutcome struct {
 // dialSDK logs the user in.
 func dialSDK(ctx context.Context, u *user, address, token string, opts ...gannet.Option) (client, error) {
 	s := &sdkClient{
-		user: u, to: gannet.User(u.check.peer), base: uint64(time.Now().UnixMicro()), early: make(map[uint64]sdkOutcome),
+		user: u, to: gannet.User(u.checks[0].peer), base: uint64(time.Now().UnixMicro()), early: make(map[uint64]sdkOutcome),
 	}
 	opts = append(opts,
 		gannet.WithDialer(u.wire.dial),

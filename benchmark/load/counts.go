@@ -11,6 +11,7 @@ type Counts struct {
 	Acked, Delivered uint64
 	In, Out          uint64 // bytes
 	Reads, Writes    uint64
+	PushAcks         uint64 // of lean users
 	Again            uint64 // messages that were refused for the moment
 	FailedConnects   uint64
 }
@@ -24,6 +25,7 @@ func (l *Load) Counts() (c Counts) {
 		c.Out += u.wire.out.Load()
 		c.Reads += u.wire.reads.Load()
 		c.Writes += u.wire.writes.Load()
+		c.PushAcks += u.pushAcks.Load()
 		c.Again += u.again.Load()
 		c.FailedConnects += u.wire.failed.Load()
 	}
@@ -34,8 +36,8 @@ func (l *Load) Counts() (c Counts) {
 func (c Counts) Minus(b Counts) Counts {
 	return Counts{
 		Acked: c.Acked - b.Acked, Delivered: c.Delivered - b.Delivered,
-		In: c.In - b.In, Out: c.Out - b.Out, Reads: c.Reads - b.Reads, Writes: c.Writes - b.Writes, Again: c.Again - b.Again,
-		FailedConnects: c.FailedConnects - b.FailedConnects,
+		In: c.In - b.In, Out: c.Out - b.Out, Reads: c.Reads - b.Reads, Writes: c.Writes - b.Writes, PushAcks: c.PushAcks - b.PushAcks,
+		Again: c.Again - b.Again, FailedConnects: c.FailedConnects - b.FailedConnects,
 	}
 }
 

@@ -12,14 +12,14 @@ import (
 	"gannet/protocol"
 )
 
-// leanClient speaks the protocol for one user who writes to one other, with as
+// leanClient speaks the protocol for one user who writes to others, with as
 // little of everything as that takes: what the load costs is taken from the
 // server, which shares the cores. It does not reconnect; a lost connection is a
 // fault. After login all of it belongs to its loop.
 type leanClient struct {
 	user  *user
 	loop  *loop
-	peer  protocol.Target
+	talks []leanTalk // as the user's checks
 	fd    int
 	index int32 // among the loop's clients
 
@@ -35,14 +35,22 @@ type leanClient struct {
 	early     map[uint64]outcome
 	again     []uint64 // messages to send again …
 	againAt   int64    // … then
-	have      uint64   // seq of the newest message that came
-	known     uint64   // seq up to which there are messages, as far as the client was told
-	goal      uint64   // seq up to which it fetches; beyond known it looks what there is
-	fetching  bool     // HISTORY is under way
-	owed      bool     // have is not acked
-	acked     int64    // when a PUSHACK was sent last
+	owing     []int    // talks whose have is not acked
+	told      []int    // those that were acked last
+	behind    bool     // some talk may have to be fetched
+	acked     int64    // when PUSHACKs were sent last
 	wrote     int64    // when anything was
 	heartbeat int64    // interval in force
+}
+
+// leanTalk is one conversation.
+type leanTalk struct {
+	peer     protocol.Target
+	have     uint64 // seq of the newest message that came
+	known    uint64 // seq up to which there are messages, as far as the client was told
+	goal     uint64 // seq up to which it fetches; beyond known it looks what there is
+	fetching bool   // HISTORY is under way
+	owed     bool   // it is among owing
 }
 
 // outcome is how a message went.
@@ -52,12 +60,14 @@ type outcome struct {
 }
 
 const (
-	// leanAckPause is how long a client waits after a PUSHACK before the next one
-	// goes along with a message; one that nothing takes along goes alone after
-	// twice as long, well before the server pushes again.
+	// leanAckPause is how long a client waits after PUSHACKs before the next ones, of all
+	// conversations that moved, go along with a message, as those of the SDK do; what
+	// nothing takes along goes alone after twice as long, well before the server pushes
+	// again.
 	leanAckPause = int64(250 * time.Millisecond)
 
-	// historyRequest marks a HISTORY; the requests of messages are below.
+	// historyRequest and the number of a talk mark a HISTORY; the requests of messages are
+	// below.
 	historyRequest = 1 << 31
 
 	// leanRetry is how soon a refused message is sent again when the server does
@@ -78,17 +88,31 @@ func (c *leanClient) send(body []byte) error {
 
 // put encodes message n.
 func (c *leanClient) put(n uint64, body []byte) {
-	c.out = protocol.Send{Target: c.peer, ClientID: c.first + n, Content: protocol.ContentText, Body: body}.
+	c.out = protocol.Send{Target: c.talks[c.user.turn(n)].peer, ClientID: c.first + n, Content: protocol.ContentText, Body: body}.
 		AppendFrame(c.out, uint32(n)&(historyRequest-1))
-	if c.owed && c.loop.now-c.acked >= leanAckPause {
+	if len(c.owing) > 0 && c.loop.now-c.acked >= leanAckPause {
 		c.ack()
 	}
 }
 
-// ack encodes a PUSHACK of all that came.
+// owe notes that a talk is to be acked.
+func (c *leanClient) owe(i int) {
+	if t := &c.talks[i]; !t.owed {
+		t.owed = true
+		c.owing = append(c.owing, i)
+	}
+}
+
+// ack encodes a PUSHACK of each talk that is owing.
 func (c *leanClient) ack() {
-	c.out = protocol.Cursor{Target: c.peer, Seq: c.have}.AppendPushAck(c.out, 0)
-	c.acked, c.owed = c.loop.now, false
+	for _, i := range c.owing {
+		t := &c.talks[i]
+		t.owed = false
+		c.out = protocol.Cursor{Target: t.peer, Seq: t.have}.AppendPushAck(c.out, 0)
+	}
+	c.user.pushAcks.Add(uint64(len(c.owing)))
+	c.owing, c.told = c.told[:0], c.owing
+	c.acked = c.loop.now
 }
 
 // flush writes what there is to write.
@@ -123,8 +147,13 @@ func (c *leanClient) tend() {
 		}
 		c.again = c.again[:0]
 	}
-	c.fetch()
-	if c.owed && now-c.acked >= 2*leanAckPause {
+	if c.behind {
+		c.behind = false
+		for i := range c.talks {
+			c.fetch(i)
+		}
+	}
+	if len(c.owing) > 0 && now-c.acked >= 2*leanAckPause {
 		c.ack()
 	}
 	if now-c.wrote >= c.heartbeat/2 {
@@ -149,7 +178,7 @@ func (c *leanClient) lose(err error) {
 
 // close is for when the loop has ended.
 func (c *leanClient) close(context.Context) error {
-	if c.owed && c.lost == nil {
+	if len(c.owing) > 0 && c.lost == nil {
 		c.ack()
 		_, _ = c.loop.write(c) // if it fits
 	}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"fmt"
 	"time"
 
 	"gannet/protocol"
@@ -47,25 +48,21 @@ func (c *leanClient) frame(f protocol.Frame) error {
 		if err := m.Decode(f.Payload); err != nil {
 			return err
 		}
-		if c.goal > c.have { // comes with what is being fetched
-			c.known = max(c.known, m.Seq)
-			c.goal = max(c.goal, c.known)
+		i, _ := c.user.with(m.Sender)          // a stranger's is a fault, of which the user tells
+		if t := &c.talks[i]; t.goal > t.have { // comes with what is being fetched
+			t.known = max(t.known, m.Seq)
+			t.goal = max(t.goal, t.known)
 			break
 		}
-		c.message(&m)
+		c.message(i, &m)
 	case protocol.TypeHint:
 		var m protocol.Cursor
 		if err := m.Decode(f.Payload); err != nil {
 			return err
 		}
-		c.known = max(c.known, m.Seq)
-		c.goal = max(c.goal, c.known)
-		if m.Target.Kind == protocol.KindNone {
-			c.goal = max(c.goal, c.have+1)
-		}
-		c.fetch()
+		c.hint(m)
 	case protocol.TypeMessages:
-		return c.page(f.Payload)
+		return c.page(int(f.Request&^historyRequest), f.Payload)
 	case protocol.TypeError:
 		return c.refused(f)
 	case protocol.TypeClose:
@@ -95,43 +92,67 @@ func (c *leanClient) finish(n uint64, o outcome) {
 }
 
 // message gives the user a message that is new.
-func (c *leanClient) message(m *protocol.Message) {
-	c.owed = true // also when the server missed a PUSHACK
-	if m.Seq <= c.have {
+func (c *leanClient) message(i int, m *protocol.Message) {
+	c.owe(i) // also when the server missed a PUSHACK
+	t := &c.talks[i]
+	if m.Seq <= t.have {
 		return
 	}
-	c.have = m.Seq
+	t.have = m.Seq
 	if m.Sender != c.user.id {
 		c.user.onMessage(m.Seq, m.Sender, m.Body)
 	}
 }
 
-// fetch asks for what did not come as a push.
-func (c *leanClient) fetch() {
-	if c.fetching || c.have >= c.goal {
+// hint takes that there is more than was pushed.
+func (c *leanClient) hint(m protocol.Cursor) {
+	if m.Target.Kind == protocol.KindNone {
+		for i := range c.talks {
+			t := &c.talks[i]
+			t.goal = max(t.goal, t.have+1)
+			c.fetch(i)
+		}
 		return
 	}
-	c.fetching = true
-	c.out = protocol.History{Target: c.peer, Direction: protocol.Forward, Seq: c.have + 1}.AppendFrame(c.out, historyRequest)
+	if i, ok := c.user.with(m.Target.ID); ok {
+		t := &c.talks[i]
+		t.known = max(t.known, m.Seq)
+		t.goal = max(t.goal, t.known)
+		c.fetch(i)
+	}
+}
+
+// fetch asks for what did not come as a push.
+func (c *leanClient) fetch(i int) {
+	t := &c.talks[i]
+	if t.fetching || t.have >= t.goal {
+		return
+	}
+	t.fetching = true
+	c.out = protocol.History{Target: t.peer, Direction: protocol.Forward, Seq: t.have + 1}.AppendFrame(c.out, historyRequest|uint32(i))
 }
 
 // page takes what was asked for.
-func (c *leanClient) page(payload []byte) error {
+func (c *leanClient) page(i int, payload []byte) error {
 	var page protocol.Messages
 	if err := page.Decode(payload); err != nil {
 		return err
 	}
-	c.fetching = false
+	if i >= len(c.talks) {
+		return fmt.Errorf("a page of request %d, which nobody made", i)
+	}
+	t := &c.talks[i]
+	t.fetching = false
 	for m := range page.All() {
-		c.message(&m)
+		c.message(i, &m)
 	}
 	if page.Last >= page.First {
-		c.have = max(c.have, page.Last)
+		t.have = max(t.have, page.Last)
 	}
-	if c.have >= page.Head {
-		c.goal = c.known
+	if t.have >= page.Head {
+		t.goal = t.known
 	}
-	c.fetch()
+	c.fetch(i)
 	return nil
 }
 
@@ -145,12 +166,16 @@ func (c *leanClient) refused(f protocol.Frame) error {
 	if m.Code == protocol.CodeRateLimited {
 		c.user.load.overLimit(failure(f.Payload))
 	}
+	talk := int(f.Request &^ historyRequest)
+	history := f.Request >= historyRequest && talk < len(c.talks)
 	switch {
 	case f.Request == 0 && retry:
-		c.owed = true
-	case f.Request == historyRequest && retry:
-		c.fetching = false // the loop's next round asks again
-	case f.Request == 0, f.Request == historyRequest:
+		for _, i := range c.told { // it does not say which
+			c.owe(i)
+		}
+	case history && retry:
+		c.talks[talk].fetching, c.behind = false, true // the loop's next round asks again
+	case f.Request == 0, history:
 		return failure(f.Payload)
 	default:
 		n := c.done + 1 + uint64((f.Request-uint32(c.done+1))&(historyRequest-1))

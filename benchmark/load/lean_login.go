@@ -37,11 +37,14 @@ func dialLean(ctx context.Context, u *user, address, token string) (client, erro
 	u.limitWindow(int(welcome.WindowBytes))
 	now := u.load.clock.now()
 	c := &leanClient{
-		user: u, peer: protocol.Target{Kind: protocol.KindDirect, ID: u.check.peer}, fd: fd,
+		user: u, talks: make([]leanTalk, len(u.checks)), fd: fd,
 		partial: rest, first: uint64(time.Now().UnixMicro()), wrote: now,
 		heartbeat: int64(welcome.Heartbeat) * int64(time.Second),
 		// Clients that begin together shall not ack together.
 		acked: now - rand.Int64N(leanAckPause),
+	}
+	for i := range c.talks {
+		c.talks[i].peer = protocol.Target{Kind: protocol.KindDirect, ID: u.checks[i].peer}
 	}
 	u.onState(true, nil)
 	return c, nil

@@ -1,5 +1,5 @@
-// Package load is what makes load and checks it: users in pairs who write to each
-// other, through the Go SDK or through lean clients that leave the machine to the
+// Package load is what makes load and checks it: users in pairs, or in a ring, who write to
+// each other, through the Go SDK or through lean clients that leave the machine to the
 // server. Every message is checked on its way: none may be lost, repeated,
 // corrupted or out of order.
 package load
@@ -43,14 +43,19 @@ const (
 
 // Config says what a load is.
 type Config struct {
-	Users  int           // every two of them are a pair
+	Users  int           // an even number
 	Window int           // messages that each has on the way, or with a Rate may have
 	Size   int           // of a body
 	Rate   uint64        // messages per second of an open loop; 0: every window is kept full
 	Pace   time.Duration // without a Rate, through the SDK: how long a user rests on average from an ack to the next message
 	Seed   uint64
-	SDK    bool // users talk through the SDK, which survives a lost connection
-	Seqs   bool // remember every ack, for CheckHistories and CheckCursors
+
+	// Conversations are how many there are of lean users who stand in a ring and write to
+	// many others in turn: a multiple of the users. 0: every two are a pair.
+	Conversations int
+
+	SDK  bool // users talk through the SDK, which survives a lost connection
+	Seqs bool // remember every ack, for CheckHistories and CheckCursors
 
 	// Listeners says that of every second pair one side only listens: what does not come
 	// to it by push stays away, for no ack of its own tells it that there is more.
@@ -80,13 +85,14 @@ func (s Server) at(i int, sdk bool) string {
 	return addresses[i%len(addresses)]
 }
 
-// Load is users in pairs who write to each other.
+// Load is users who write to each other.
 type Load struct {
 	Faults report.Faults // the promises that were seen broken
 
 	config   Config
 	run      uint64 // marks the messages of this run
 	users    []*user
+	peers    peers
 	fill     filling
 	patience time.Duration // quietPatience
 
@@ -118,7 +124,7 @@ const firstUserBits = 20
 // so that its conversations are new and begin at seq 1.
 func FirstUser() uint64 { return rand.Uint64()>>1>>firstUserBits<<firstUserBits + 1 }
 
-// New makes users in pairs, not logged in yet.
+// New makes users, not logged in yet.
 func New(c Config) (*Load, error) {
 	switch {
 	case c.Users < 2 || c.Users%2 != 0 || c.Users > 1<<firstUserBits:
@@ -129,24 +135,30 @@ func New(c Config) (*Load, error) {
 		return nil, fmt.Errorf("benchmark: a size of %d is not %d to %d", c.Size, minBody, protocol.MaxBody)
 	}
 	c.SDK = c.SDK || !HaveLean
+	peers, err := peersFor(&c)
+	if err != nil {
+		return nil, err
+	}
 	l := &Load{
-		config: c, clock: clock{time.Now()}, run: rand.Uint64(), fill: filling(c.Seed), patience: quietPatience,
+		config: c, peers: peers, clock: clock{time.Now()}, run: rand.Uint64(), fill: filling(c.Seed), patience: quietPatience,
 		ackTimes: meter.NewRecorder(), deliverTimes: meter.NewRecorder(), lag: meter.NewRecorder(),
 		// Everybody takes turns, pairs and sides of a pair mixed.
 		order: rand.New(rand.NewPCG(c.Seed, 1)).Perm(c.Users),
 	}
 	first := FirstUser()
 	for i := range c.Users {
-		id, peer := first+uint64(i), first+uint64(i^1)
 		l.users = append(l.users, &user{
-			load: l, id: id, listens: c.Listeners && i%4 == 1, slots: make([]slot, c.Window),
-			check:        checker{run: l.run, self: id, peer: peer, mixed: c.Mixed, faults: &l.Faults},
+			load: l, index: i, id: first + uint64(i), listens: c.Listeners && i%4 == 1, slots: make([]slot, c.Window),
+			checks:       make([]checker, l.peers.each()),
 			ackTimes:     l.ackTimes.Sampler(),
 			deliverTimes: l.deliverTimes.Sampler(),
 		})
 	}
 	for i, u := range l.users {
-		u.check.again = &l.users[i^1].again
+		for turn := range u.checks {
+			peer := l.users[l.peers.at(i, turn)]
+			u.checks[turn] = checker{run: l.run, self: u.id, peer: peer.id, mixed: c.Mixed, faults: &l.Faults, again: &peer.again}
+		}
 		u.wire.gate = &l.gate
 	}
 	return l, nil
@@ -282,6 +294,8 @@ func (l *Load) Verify() {
 	for i, u := range l.users {
 		u.ackTimes.Flush()
 		u.deliverTimes.Flush()
-		u.check.finish(l.users[i^1].acked.Load())
+		for turn := range u.checks {
+			u.checks[turn].finish(l.users[l.peers.at(i, turn)].ackedTo(u))
+		}
 	}
 }

@@ -24,8 +24,8 @@ func TestUsersArePairsWithConversationsOfTheirOwn(t *testing.T) {
 	}
 	seen := make(map[uint64]bool)
 	for i, u := range l.users {
-		if peer := l.users[i^1]; u.check.peer != peer.id {
-			t.Errorf("user %d writes to %d, its partner is %d", u.id, u.check.peer, peer.id)
+		if peer := l.users[i^1]; len(u.checks) != 1 || u.checks[0].peer != peer.id {
+			t.Errorf("user %d writes to %d, its partner is %d", u.id, u.checks[0].peer, peer.id)
 		}
 		if u.id == 0 || seen[u.id] {
 			t.Errorf("user %d is there twice, or 0", u.id)

@@ -61,8 +61,10 @@ func (m *Moment) Await(ctx context.Context, patience time.Duration) (time.Durati
 // Losses gives, after Verify, how many acked messages were lost and how many came again.
 func (l *Load) Losses() (lost, repeats uint64) {
 	for _, u := range l.users {
-		lost += u.check.lost
-		repeats += u.check.repeats
+		for i := range u.checks {
+			lost += u.checks[i].lost
+			repeats += u.checks[i].repeats
+		}
 	}
 	return lost, repeats
 }

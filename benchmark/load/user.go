@@ -17,6 +17,7 @@ import (
 // look at the clock for each event.
 type user struct {
 	load   *Load
+	index  int // among the load's users
 	id     uint64
 	client client
 	wire   wire
@@ -33,11 +34,12 @@ type user struct {
 	seqs    []uint64 // with Config.Seqs: that of each ended message, by counter; 0 when it was refused
 
 	// These belong to the goroutine that calls the handlers, until it has ended.
-	check    checker
-	clientID uint64 // of the last message acked
+	checks   []checker // of each conversation, in the order in which its turn comes
+	clientID uint64    // of the last message acked
 
 	acked, delivered atomic.Uint64
 	heard            atomic.Uint64 // with Config.Seqs: seq of the newest message that came
+	pushAcks         atomic.Uint64 // that a lean client sent
 	again            atomic.Uint64 // messages that had to be sent again because the server refused them for the moment
 	online           atomic.Bool
 	ackTimes         meter.Sampler // guarded by mu
@@ -74,11 +76,24 @@ func (u *user) limitWindow(bytes int) {
 func (u *user) fillWindow(now int64) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	for !u.listens && u.sent-u.ended < uint64(len(u.slots)) {
-		if !u.send(now) {
-			return
-		}
+	if !u.listens {
+		u.fill(now)
 	}
+}
+
+// fill is fillWindow for who holds mu.
+func (u *user) fill(now int64) {
+	for u.sent-u.ended < u.room() && u.send(now) {
+	}
+}
+
+// room gives how many messages may be on their way. A first message costs the server more
+// than a later one, so a user who has not yet written to everybody is slower.
+func (u *user) room() uint64 {
+	if u.sent < uint64(len(u.checks)) {
+		return uint64(min(len(u.slots), beginWindow))
+	}
+	return uint64(len(u.slots))
 }
 
 // sendDue sends a message that is due, now or as soon as there is room.
@@ -100,7 +115,7 @@ func (u *user) send(due int64) bool {
 		s.body = make([]byte, u.load.config.Size)
 	}
 	s.due = due
-	u.load.fill.write(s.body, header{Run: u.load.run, Sender: u.id, Counter: counter, Intended: due})
+	u.load.fill.write(s.body, header{Run: u.load.run, Sender: u.id, Counter: u.within(counter), Intended: due})
 	if err := u.client.send(s.body); err != nil {
 		u.load.Faults.Addf("user %d: message %d was not taken: %v", u.id, counter, err)
 		return false
@@ -109,12 +124,13 @@ func (u *user) send(due int64) bool {
 	return true
 }
 
-// sendNext sends another message in place of one that has ended, at once or after a rest.
+// sendNext sends another message in place of one that has ended, at once or after a rest;
+// more of them once everybody in a ring has been written to.
 // mu is held.
 func (u *user) sendNext(now int64) {
 	pace := u.load.config.Pace
 	if pace == 0 {
-		u.send(now)
+		u.fill(now)
 		return
 	}
 	time.AfterFunc(pace/2+rand.N(pace), func() {
@@ -124,6 +140,24 @@ func (u *user) sendNext(now int64) {
 			u.send(now)
 		}
 	})
+}
+
+// turn gives the conversation to which a message goes: they take turns.
+func (u *user) turn(counter uint64) int { return int((counter - 1) % uint64(len(u.checks))) }
+
+// within gives the number that a message has among the user's of its conversation.
+func (u *user) within(counter uint64) uint64 { return (counter-1)/uint64(len(u.checks)) + 1 }
+
+// with gives the conversation with another user, the first one if there is none.
+func (u *user) with(id uint64) (turn int, ok bool) {
+	return u.load.peers.turn(u.index, int(id-u.load.users[0].id))
+}
+
+// ackedTo gives how many messages to another one were acked.
+func (u *user) ackedTo(peer *user) uint64 {
+	turn, _ := u.with(peer.id)
+	n := uint64(len(u.checks))
+	return (u.acked.Load() + n - 1 - uint64(turn)) / n
 }
 
 // slot gives the place of a message on its way.
@@ -158,7 +192,7 @@ func (u *user) onDone(clientID, seq uint64, err error) {
 		u.load.Faults.Addf("user %d: the ack of client message id %d came after that of %d", u.id, clientID, u.clientID)
 	}
 	u.clientID = clientID
-	u.check.acked(seq)
+	u.checks[u.turn(counter)].acked(seq)
 	if due >= u.load.from.Load() {
 		u.ackTimes.Add(now - due)
 	}
@@ -168,7 +202,8 @@ func (u *user) onDone(clientID, seq uint64, err error) {
 
 // onMessage takes a message that arrived.
 func (u *user) onMessage(seq, sender uint64, body []byte) {
-	h, ok := u.check.received(seq, sender, body)
+	turn, _ := u.with(sender) // a stranger's message is a fault in any conversation
+	h, ok := u.checks[turn].received(seq, sender, body)
 	if !ok {
 		return
 	}

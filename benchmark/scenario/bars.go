@@ -23,6 +23,15 @@ type figure struct {
 	echo func(e yardstick.EchoResult) float64 // the same of an echo; nil: it has none
 }
 
+// spread gives what several runs gave.
+func (f figure) spread(of []*measurement) report.Spread {
+	var values []float64
+	for _, m := range of {
+		values = append(values, f.of(m))
+	}
+	return report.SpreadOf(values)
+}
+
 // The figures, as tables name them.
 var (
 	ackedRate = figure{"acked, messages/s",

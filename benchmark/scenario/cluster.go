@@ -7,10 +7,10 @@ import (
 	"io"
 	"runtime"
 	"slices"
-	"strings"
 	"syscall"
 	"time"
 
+	"gannet/benchmark/cluster"
 	"gannet/benchmark/load"
 	"gannet/benchmark/report"
 )
@@ -35,6 +35,11 @@ type Cluster struct {
 	Seed      uint64        `help:"Seed of what is random in the load." default:"1"`
 	JSON      bool          `name:"json" help:"Write the report as JSON."`
 
+	Scaling       bool  `help:"Instead measure what a message costs with each number of nodes and of conversations, without the pipeline; one table at the end."`
+	Window        int   `help:"With --scaling: messages that each user keeps on their way, enough to fill records; more only wait longer." default:"8"`
+	Nodes         []int `help:"With --scaling: so many nodes of each role." default:"1,2,4"`
+	Conversations []int `help:"With --scaling: so many conversations, multiples of --users. The users stand in a ring, and each writes to the nearest in turn." default:"1000,10000,100000"`
+
 	Program `kong:"-"`
 }
 
@@ -54,24 +59,21 @@ func (c *Cluster) Run(ctx context.Context, out, progress io.Writer) error {
 	if c.Runs < 1 || c.Gateways < 1 || c.Logics < 1 || c.Transfers < 1 || c.Queues < 1 {
 		return errors.New("benchmark: runs, queues and nodes of each role begin at 1")
 	}
+	var points []*point
+	if c.Scaling {
+		var err error
+		if points, err = c.points(); err != nil {
+			return err
+		}
+	}
 	for _, name := range c.Loads {
 		if !slices.ContainsFunc(clusterLoads, func(l compared) bool { return l.name == name }) {
 			return fmt.Errorf("benchmark: there is no load %q", name)
 		}
 	}
-	s, err := readServices(c.Services)
+	s, err := cluster.ReadServices(c.Services)
 	if err != nil {
 		return err
-	}
-	r := report.Comparison{
-		Command: report.Command(), Conditions: report.Here(), Beside: "bare pipeline",
-		Settings: []report.Setting{
-			report.Set("users", c.Users), report.Set("size", c.Size), report.Set("queues", c.Queues),
-			report.Set("gateways", c.Gateways), report.Set("logics", c.Logics), report.Set("transfers", c.Transfers),
-			report.Set("records of the pipeline", fmt.Sprint(c.RecordKB, " KiB")), report.Set("runs", c.Runs),
-			report.Set("JVM warmed for", c.Warm), report.Set("warmup", c.Warmup), report.Set("duration", c.Duration),
-			report.Set("seed", c.Seed), report.Set("file system", report.FileSystem(c.Services)),
-		},
 	}
 	if c.Warm > 0 {
 		line.Showf("warming the broker up for %v", c.Warm)
@@ -81,6 +83,10 @@ func (c *Cluster) Run(ctx context.Context, out, progress io.Writer) error {
 			return err
 		}
 	}
+	if c.Scaling {
+		return c.scale(ctx, points, s, line, out)
+	}
+	r := report.Comparison{Command: report.Command(), Conditions: report.Here(), Beside: "bare pipeline", Settings: c.settings()}
 	var faults report.Faults
 	for _, under := range clusterLoads {
 		if !slices.Contains(c.Loads, under.name) {
@@ -103,8 +109,22 @@ func (c *Cluster) Run(ctx context.Context, out, progress io.Writer) error {
 	return r.Finish(out, c.JSON, &faults)
 }
 
+// settings say how the measurement was asked to run.
+func (c *Cluster) settings() []report.Setting {
+	s := []report.Setting{report.Set("users", c.Users), report.Set("size", c.Size), report.Set("queues", c.Queues)}
+	if c.Scaling {
+		s = append(s, report.Set("window", c.Window))
+	} else {
+		s = append(s,
+			report.Set("gateways", c.Gateways), report.Set("logics", c.Logics), report.Set("transfers", c.Transfers),
+			report.Set("records of the pipeline", fmt.Sprint(c.RecordKB, " KiB")))
+	}
+	return append(s, report.Set("runs", c.Runs), report.Set("JVM warmed for", c.Warm), report.Set("warmup", c.Warmup),
+		report.Set("duration", c.Duration), report.Set("seed", c.Seed), report.Set("file system", report.FileSystem(c.Services)))
+}
+
 // takeTurns measures gannet and the pipeline in turn; who comes first changes.
-func (c *Cluster) takeTurns(ctx context.Context, under compared, s *services, line *report.Progress, faults *report.Faults) (gannet, bare []*measurement, err error) {
+func (c *Cluster) takeTurns(ctx context.Context, under compared, s *cluster.Services, line *report.Progress, faults *report.Faults) (gannet, bare []*measurement, err error) {
 	for round := range c.Runs {
 		for turn := range 2 {
 			isBare := (turn+round)%2 == 1
@@ -129,14 +149,7 @@ func (c *Cluster) takeTurns(ctx context.Context, under compared, s *services, li
 			line.Showf("%s: %s acked messages/s, send→deliver p50 %.2f ms, p99 %.2f ms", name,
 				report.Number(m.perSecond(m.counts.Acked)), m.Deliver.P50/1e3, m.Deliver.P99/1e3)
 			line.End()
-			count, first := m.faults.List()
-			for i := range count {
-				if i < len(first) {
-					faults.Addf("%s: %s", name, first[i])
-				} else {
-					faults.Addf("%s: one more", name)
-				}
-			}
+			count := m.tellFaults(name, faults)
 			if isBare {
 				bare = append(bare, m)
 			} else {
@@ -151,7 +164,7 @@ func (c *Cluster) takeTurns(ctx context.Context, under compared, s *services, li
 }
 
 // measure starts a cluster or a pipeline, measures it once and ends it.
-func (c *Cluster) measure(ctx context.Context, under compared, s *services, bare bool) (m *measurement, err error) {
+func (c *Cluster) measure(ctx context.Context, under compared, s *cluster.Services, bare bool) (m *measurement, err error) {
 	p := Pairs{
 		Users: c.Users, Window: under.window, Rate: under.rate, Size: c.Size, Seed: c.Seed,
 		Warmup: c.Warmup, Duration: c.Duration,
@@ -167,7 +180,7 @@ func (c *Cluster) measure(ctx context.Context, under compared, s *services, bare
 	defer func() { err = errors.Join(err, f.close()) }()
 	defer l.Close()
 	quiet := report.NewProgress(io.Discard)
-	t := &target{Server: load.Server{Address: strings.Join(f.addresses, ","), Token: f.token}, usages: f.usages}
+	t := f.target()
 	if err := l.Open(ctx, t.Server, quiet); err != nil {
 		return nil, err
 	}
@@ -185,17 +198,10 @@ func (c *Cluster) add(r *report.Comparison, under compared, gannet, bare []*meas
 		return
 	}
 	row := func(f figure, bar *report.Bar) {
-		spread := func(of []*measurement) report.Spread {
-			var values []float64
-			for _, m := range of {
-				values = append(values, f.of(m))
-			}
-			return report.SpreadOf(values)
-		}
 		if len(bare) == 0 {
 			bar = nil
 		}
-		r.Add(under.name, f.name, spread(gannet), spread(bare), report.Spread{}, bar)
+		r.Add(under.name, f.name, f.spread(gannet), f.spread(bare), report.Spread{}, bar)
 	}
 	for _, f := range under.barred {
 		row(f, &under.bar)

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"gannet/benchmark/cluster"
 	"gannet/benchmark/meter"
 )
 
@@ -27,10 +28,13 @@ func (u usages) minus(before usages) usages {
 	return d
 }
 
+// recordsFigure counts records.
+const recordsFigure = "broker sends"
+
 // counted are counters of a role's debug address: what a table calls them, and where
 // they are.
 var counted = []struct{ role, figure, group, counter string }{
-	{"logic", "broker sends", "queues_chat", "records"},
+	{"logic", recordsFigure, "queues_chat", "records"},
 	{"logic", "view scripts", "view", "scripts"},
 	{"logic", "inserts into ClickHouse", "history", "inserts"},
 	{"logic", "calls of other roles to logic", "rpc", "calls"},
@@ -44,24 +48,24 @@ var counted = []struct{ role, figure, group, counter string }{
 // usages reads them. What does not answer is left out.
 func (f *fleet) usages() usages {
 	u := usages{cpuOf + "client": micros(meter.CPU(os.Getpid()))}
-	for _, name := range serviceNames {
-		if name != "nameserver" {
-			u[cpuOf+name] = micros(meter.CPU(f.services.pid[name]))
+	for _, name := range []string{cluster.Redis, cluster.Broker, cluster.ClickHouse} { // nobody asks the name server meanwhile
+		if pid, err := f.Services.PID(name); err == nil {
+			u[cpuOf+name] = micros(meter.CPU(pid))
 		}
 	}
-	for _, m := range f.members {
-		u[cpuOf+m.role] += micros(meter.CPU(m.PID))
+	for _, n := range f.Nodes {
+		u[cpuOf+n.Role] += micros(meter.CPU(n.PID()))
 	}
 	if f.bare {
 		return u
 	}
-	for _, m := range f.members {
-		vars, err := debugVars(m.Debug)
+	for _, n := range f.Nodes {
+		vars, err := debugVars(n.Debug())
 		if err != nil {
 			continue
 		}
 		for _, c := range counted {
-			if c.role == m.role {
+			if c.role == n.Role {
 				var group map[string]any
 				if json.Unmarshal(vars[c.group], &group) == nil {
 					n, _ := group[c.counter].(float64)
@@ -90,6 +94,24 @@ func debugVars(address string) (map[string]json.RawMessage, error) {
 	return vars, nil
 }
 
+// cost gives microseconds of CPU for each message, of all processes.
+func (m *measurement) cost() (sum float64) {
+	for name := range m.used {
+		if strings.HasPrefix(name, cpuOf) {
+			sum += m.per(name, 1)
+		}
+	}
+	return sum
+}
+
+// per gives what was used for n messages.
+func (m *measurement) per(name string, n float64) float64 {
+	if m.counts.Delivered == 0 {
+		return 0
+	}
+	return n * m.used[name] / float64(m.counts.Delivered)
+}
+
 // clusterFigures gives a figure for everything that was used: CPU a message, how often
 // something happens for a thousand messages, and how many messages a record has.
 func clusterFigures(of []*measurement) []figure {
@@ -102,28 +124,15 @@ func clusterFigures(of []*measurement) []figure {
 		}
 		return false
 	}
-	per := func(m *measurement, name string, n float64) float64 {
-		if m.counts.Delivered == 0 {
-			return 0
-		}
-		return n * m.used[name] / float64(m.counts.Delivered)
-	}
-	all = append(all, figure{name: cpuOf + "all", of: func(m *measurement) (sum float64) {
-		for name := range m.used {
-			if strings.HasPrefix(name, cpuOf) {
-				sum += per(m, name, 1)
-			}
-		}
-		return sum
-	}})
+	all = append(all, figure{name: cpuOf + "all", of: (*measurement).cost})
 	for _, role := range []string{"broker", "gateway", "logic", "transfer", "redis", "clickhouse", "client"} {
 		if name := cpuOf + role; used(name) {
-			all = append(all, figure{name: name, of: func(m *measurement) float64 { return per(m, name, 1) }})
+			all = append(all, figure{name: name, of: func(m *measurement) float64 { return m.per(name, 1) }})
 		}
 	}
 	for _, c := range counted {
 		if used(c.figure) {
-			all = append(all, figure{name: c.figure + " a thousand messages", of: func(m *measurement) float64 { return per(m, c.figure, 1000) }})
+			all = append(all, figure{name: c.figure + " a thousand messages", of: func(m *measurement) float64 { return m.per(c.figure, 1000) }})
 		}
 	}
 	return all

@@ -1,8 +1,6 @@
 package scenario
 
 import (
-	"os"
-	"path/filepath"
 	"testing"
 
 	"gannet/benchmark/load"
@@ -27,32 +25,5 @@ func TestFiguresOfACluster(t *testing.T) {
 	}
 	if len(got) != 4 {
 		t.Errorf("there are figures of what was not used: %v", got)
-	}
-}
-
-func TestServicesAreRead(t *testing.T) {
-	dir := t.TempDir()
-	write := func(name, text string) {
-		t.Helper()
-		if err := os.MkdirAll(filepath.Dir(filepath.Join(dir, name)), 0o700); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	write("ports", "redis 1\nnameserver 2\nbroker 3\nclickhouse 4\nclickhouse-http 5\n")
-	for _, name := range serviceNames {
-		if _, err := readServices(dir); err == nil {
-			t.Fatalf("nobody misses the process of %s", name)
-		}
-		write(name+"/pid", "77 12@boot\n")
-	}
-	s, err := readServices(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s.pid["broker"] != 77 || s.address["broker"] != "127.0.0.1:3" {
-		t.Errorf("the broker was read as %d at %s", s.pid["broker"], s.address["broker"])
 	}
 }

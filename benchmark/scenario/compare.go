@@ -140,14 +140,7 @@ func (c *comparison) measure(ctx context.Context, under compared, round int, bar
 	for _, note := range m.notes {
 		c.Notes = append(c.Notes, fmt.Sprintf("%s, %s, run %d: %s", under.name, who, round+1, note))
 	}
-	count, first := m.faults.List()
-	for i := range count {
-		if i < len(first) {
-			c.faults.Addf("%s, %s, run %d: %s", under.name, who, round+1, first[i])
-		} else {
-			c.faults.Addf("%s, %s, run %d: one more", under.name, who, round+1)
-		}
-	}
+	m.tellFaults(fmt.Sprintf("%s, %s, run %d", under.name, who, round+1), &c.faults)
 	if len(c.Settings) == 0 && !bare {
 		c.Settings = c.pairs.compareSettings(m.settings)
 	}
@@ -182,13 +175,6 @@ func (c *comparison) add(under compared, t turns) {
 	if len(t.gannet) == 0 || len(t.bare) == 0 {
 		return
 	}
-	spread := func(f figure, of []*measurement) report.Spread {
-		var values []float64
-		for _, m := range of {
-			values = append(values, f.of(m))
-		}
-		return report.SpreadOf(values)
-	}
 	row := func(f figure, bar *report.Bar) {
 		var echo []float64
 		if f.echo != nil {
@@ -196,7 +182,7 @@ func (c *comparison) add(under compared, t turns) {
 				echo = append(echo, f.echo(e))
 			}
 		}
-		c.Add(under.name, f.name, spread(f, t.gannet), spread(f, t.bare), report.SpreadOf(echo), bar)
+		c.Add(under.name, f.name, f.spread(t.gannet), f.spread(t.bare), report.SpreadOf(echo), bar)
 	}
 	for _, f := range under.barred {
 		row(f, &under.bar)

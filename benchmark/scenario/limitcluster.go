@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"gannet/benchmark/cluster"
 	"gannet/benchmark/report"
 	"gannet/benchmark/yardstick/pipeline"
 )
@@ -16,11 +17,11 @@ var clusterMessages = []int{1, 32, 384}
 func (l *Limit) cluster(ctx context.Context, r *report.Report, line *report.Progress) error {
 	run := pipeline.LimitRun{Queues: l.Queues, Size: l.RecordSize, Duration: l.Duration}
 	if l.Services != "" {
-		s, err := readServices(l.Services)
+		s, err := cluster.ReadServices(l.Services)
 		if err != nil {
 			return err
 		}
-		run.Redis, run.Rocketmq, run.Broker = s.address["redis"], s.address["nameserver"], s.address["broker"]
+		run.Redis, run.Rocketmq, run.Broker = s.Address(cluster.Redis), s.Address(cluster.NameServer), s.Address(cluster.Broker)
 	}
 	for _, of := range []struct {
 		name, unit string

@@ -38,6 +38,19 @@ func (m *measurement) perMessage(cpu time.Duration) float64 {
 	return meter.PerMessage(cpu, m.counts.Delivered)
 }
 
+// tellFaults adds its faults to those of several, and says how many there are.
+func (m *measurement) tellFaults(name string, all *report.Faults) int {
+	count, first := m.faults.List()
+	for i := range count {
+		if i < len(first) {
+			all.Addf("%s: %s", name, first[i])
+		} else {
+			all.Addf("%s: one more", name)
+		}
+	}
+	return count
+}
+
 // timeWithPauses is time, with a PauseWatch beside it where that was asked for.
 func (p *Pairs) timeWithPauses(ctx context.Context, l *load.Load, t *target, line *report.Progress) (*measurement, error) {
 	if !p.Pauses {
@@ -70,14 +83,7 @@ func (p *Pairs) time(ctx context.Context, l *load.Load, t *target, line *report.
 	after := snapshot(l, t)
 	l.Stop() // earlier than planned when ctx is done
 	<-sent
-	return &measurement{
-		counts:    after.counts.Minus(before.counts),
-		seconds:   (after.at - before.at).Seconds(),
-		serverCPU: after.server.CPU - before.server.CPU,
-		clientCPU: after.clientCPU - before.clientCPU,
-		server:    after.server,
-		used:      after.used.minus(before.used),
-	}
+	return after.since(before)
 }
 
 // watch shows once a second how the load gets on, for d or until ctx is done.
@@ -102,6 +108,18 @@ type state struct {
 	server    meter.Usage
 	clientCPU time.Duration
 	used      usages
+}
+
+// since gives what came after an earlier moment.
+func (s state) since(before state) *measurement {
+	return &measurement{
+		counts:    s.counts.Minus(before.counts),
+		seconds:   (s.at - before.at).Seconds(),
+		serverCPU: s.server.CPU - before.server.CPU,
+		clientCPU: s.clientCPU - before.clientCPU,
+		server:    s.server,
+		used:      s.used.minus(before.used),
+	}
 }
 
 func snapshot(l *load.Load, t *target) state {

@@ -58,9 +58,6 @@ type Program struct {
 	// RaisedLimits are flags with which the server lets all clients of a benchmark in,
 	// who share an address and ask for more than people do.
 	RaisedLimits []string
-
-	// RaisedLogicLimits are those of them that logic nodes of a cluster have.
-	RaisedLogicLimits []string
 }
 
 // command gives how Executable is called with these arguments.

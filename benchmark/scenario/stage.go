@@ -106,7 +106,7 @@ func (p *stage) open(ctx context.Context) error {
 	p.clusters++
 	p.cluster, err = cluster.Start(ctx, cluster.Options{
 		Program: command, Services: p.services, Dir: filepath.Join(p.dir, fmt.Sprintf("cluster%d", p.clusters)),
-		Each: p.Each, Queues: p.Queues, Flags: p.RaisedLimits,
+		Gateways: p.Each, Logics: p.Each, Transfers: p.Each, Queues: p.Queues, Flags: p.RaisedLimits,
 	})
 	return err
 }

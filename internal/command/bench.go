@@ -161,7 +161,7 @@ func benchProgram() scenario.Program {
 		EchoCommand: []string{"bench", "echo"}, BareCommand: []string{"bench", "bare"},
 		PausesCommand: []string{"bench", "pauses"}, AttackCommand: []string{"bench", "attacker"},
 		AppCommand: []string{"bench", "app"}, PipelineCommand: []string{"bench", "pipeline"},
-		Signer: signer, RaisedLimits: RaisedLimits(), RaisedLogicLimits: raisedRates(),
+		Signer: signer, RaisedLimits: RaisedLimits(),
 	}
 }
 

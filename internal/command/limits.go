@@ -85,15 +85,10 @@ func limitDefaults() kong.Vars {
 // RaisedLimits are flags that raise the limits so far that a benchmark, which comes
 // from one address, measures the server and not them; what they cost stays.
 func RaisedLimits() []string {
-	return append(raisedRates(), "--max-connections-per-address", "1000000")
-}
-
-// raisedRates are those of RaisedLimits that gateways and logic nodes of a cluster share.
-func raisedRates() []string {
 	const high = "1G/1G"
 	return []string{
 		"--limits", "on", "--limit-sends", high, "--limit-send-bytes", high, "--limit-conversations", high, "--limit-syncs", high,
 		"--limit-histories", high, "--limit-frames", high, "--limit-connects", high, "--limit-failed-logins", high,
-		"--limit-devices", "1000000", "--limit-conversation-devices", "1000000",
+		"--limit-devices", "1000000", "--limit-conversation-devices", "1000000", "--max-connections-per-address", "1000000",
 	}
 }
