@@ -43,52 +43,40 @@ func (p *pack) place(c protocol.Conversation) {
 	p.end(at)
 }
 
-func (p *pack) device(d *ledger.Device) {
-	at := p.begin()
-	p.b = append(p.b, 'd')
-	p.b = binary.BigEndian.AppendUint64(p.b, d.User)
-	p.b = binary.BigEndian.AppendUint64(p.b, d.Device)
-	p.end(at)
-}
-
-// conversation packs fields of a conversation. message is its newest one, whole, or empty
-// where that stays as it is.
+// conversation packs a conversation. message is its newest one, whole.
 func (p *pack) conversation(c *ledger.Loaded, message []byte) error {
-	list := p.open()
+	fields := 2 + len(c.Members) + len(c.Devices)
+	if fields > maxFields {
+		return fmt.Errorf("%w: %d fields of %v", ErrLarge, fields, c.Key)
+	}
+	p.list(1 + 2*fields)
 	p.place(c.Key)
 	p.text("p")
 	at := p.begin()
 	p.b = appendProgress(p.b, &c.Progress)
 	p.end(at)
-	n := 3
-	if len(message) > 0 {
-		p.text("l")
-		at = p.begin()
-		var err error
-		if p.b, err = appendLast(p.b, message); err != nil {
-			return err
-		}
-		p.end(at)
-		n += 2
+	p.text("l")
+	at = p.begin()
+	var err error
+	if p.b, err = appendLast(p.b, message); err != nil {
+		return err
 	}
+	p.end(at)
 	for i := range c.Members {
 		at = p.begin()
-		p.b = binary.BigEndian.AppendUint64(append(p.b, 'm'), c.Members[i].User)
+		p.b = appendMemberField(p.b, &c.Members[i])
 		p.end(at)
 		at = p.begin()
 		p.b = appendMember(p.b, &c.Members[i])
 		p.end(at)
 	}
 	for i := range c.Devices {
-		p.device(&c.Devices[i])
+		at = p.begin()
+		p.b = appendDeviceField(p.b, &c.Devices[i])
+		p.end(at)
 		at = p.begin()
 		p.b = appendDevice(p.b, &c.Devices[i])
 		p.end(at)
-	}
-	n += 2 * (len(c.Members) + len(c.Devices))
-	p.close(list, n)
-	if n > 2*maxFields {
-		return fmt.Errorf("%w: %d fields of %v", ErrLarge, n/2, c.Key)
 	}
 	return nil
 }

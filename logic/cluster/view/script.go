@@ -44,16 +44,13 @@ local function draw(last, after)
 end
 `
 
-// writing puts fields into conversations. A list of conversations has for each its place,
+// writing puts whole conversations. A list of conversations has for each its place,
 // the field p and its value without the stamp, and further fields and values.
 const writing = `
-local function put(list, stamp, known, incomplete)
+local function put(list, stamp)
   for _, c in ipairs(list) do
     c[1] = base .. 'c' .. c[1]
     c[3] = c[3] .. stamp
-    if known and incomplete and redis.call('EXISTS', c[1]) == 0 then
-      redis.call('HSET', c[1], 'x', '1')
-    end
     redis.call('HSET', unpack(c))
   end
 end
@@ -65,25 +62,48 @@ local function enter(list)
 end
 `
 
-// forward takes a record in: ARGV are the mark that the writer believes, that of the
-// record, a stamp to stay above, and what changes: conversations that begin, others,
-// fields that go, and entries of inboxes.
-var forward = redis.NewScript(common + stamped + writing + `
-local v = redis.call('HMGET', key, 'a', 's', 'i')
+// forward takes a record in. ARGV are the mark that the writer believes, that of the
+// record, a stamp to stay above; how many arguments each conversation has that begins, then
+// each other one, then each of which fields go (u16 each); those arguments; and pairs of an
+// inbox and an entry. A conversation's are its key, the value of p without the stamp, that
+// of l where the length has the highest bit, and further fields and values. All keys have
+// the tag of KEYS[1].
+var forward = redis.NewScript(common + stamped + `
+local call, byte = redis.call, string.byte
+local v = call('HMGET', key, 'a', 's', 'i')
 local has, last = v[1] or beginning, number(v[2])
 if not last then return {3} end
 if has == ARGV[2] then return {2, has, v[2] or ''} end
 if has ~= ARGV[1] then return {0, has, v[2] or ''} end
 local stamp = draw(last, struct.unpack('>I8', ARGV[3]))
-local change = cmsgpack.unpack(ARGV[4])
-put(change[1], stamp, false, v[3])
-put(change[2], stamp, true, v[3])
-for _, g in ipairs(change[3]) do
-  g[1] = base .. 'c' .. g[1]
-  redis.call('HDEL', unpack(g))
+local at = 7
+for part = 4, 5 do
+  local lengths = ARGV[part]
+  local incomplete = part == 5 and v[3]
+  for i = 1, #lengths, 2 do
+    local high, low = byte(lengths, i, i + 1)
+    local to = ARGV[at]
+    local progress = ARGV[at + 1] .. stamp
+    if incomplete and call('EXISTS', to) == 0 then call('HSET', to, 'x', '1') end
+    if high >= 128 then
+      local behind = at + (high - 128) * 256 + low
+      call('HSET', to, 'p', progress, 'l', ARGV[at + 2], unpack(ARGV, at + 3, behind - 1))
+      at = behind
+    else
+      local behind = at + high * 256 + low
+      call('HSET', to, 'p', progress, unpack(ARGV, at + 2, behind - 1))
+      at = behind
+    end
+  end
 end
-enter(change[4])
-redis.call('HSET', key, 'a', ARGV[2], 's', stamp)
+for i = 1, #ARGV[6], 2 do
+  local high, low = byte(ARGV[6], i, i + 1)
+  local behind = at + high * 256 + low
+  call('HDEL', unpack(ARGV, at, behind - 1))
+  at = behind
+end
+for i = at, #ARGV, 2 do call('ZADD', ARGV[i], 0, ARGV[i + 1]) end
+call('HSET', key, 'a', ARGV[2], 's', stamp)
 return {1, ARGV[2], stamp}
 `)
 

@@ -101,6 +101,10 @@ func appendMember(dst []byte, m *ledger.Member) []byte {
 	return append(dst, 0)
 }
 
+func appendMemberField(dst []byte, m *ledger.Member) []byte {
+	return binary.BigEndian.AppendUint64(append(dst, 'm'), m.User)
+}
+
 // readMember reads a field m<user> of a conversation whose head it may not pass.
 func readMember(field, value string, p *ledger.Progress) (m ledger.Member, err error) {
 	if err := check(value, memberSize); err != nil {
@@ -118,6 +122,10 @@ func readMember(field, value string, p *ledger.Progress) (m ledger.Member, err e
 
 func appendDevice(dst []byte, d *ledger.Device) []byte {
 	return appendNumbers(dst, d.MaxID, d.Last, d.Acked, d.Changed, d.Time)
+}
+
+func appendDeviceField(dst []byte, d *ledger.Device) []byte {
+	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(append(dst, 'd'), d.User), d.Device)
 }
 
 // readDevice reads a field d<user><device>, as readMember does.

@@ -21,9 +21,10 @@ type Writer struct {
 	key   string
 	bit   int64
 
-	pack    pack
-	created []uint64 // users who get their first conversations with the record under way
-	pending redis.Call
+	arguments arguments // of the record under way
+	pack      pack      // of what is written anew
+	created   []uint64  // users who get their first conversations with either
+	pending   redis.Call
 
 	mu         sync.Mutex // guards what follows
 	mark, next chain.Mark // the last one that is in the view, and the one that is on its way
@@ -70,8 +71,9 @@ func (v *View) Writer(queue chain.Queue) (*Writer, error) {
 	if !queue.Valid() {
 		return nil, fmt.Errorf("view: %v cannot be", queue)
 	}
+	key := stateKey(v.options.Name, queue)
 	return &Writer{
-		view: v, queue: queue, key: stateKey(v.options.Name, queue), bit: maskBit(queue),
+		view: v, queue: queue, key: key, bit: maskBit(queue), arguments: arguments{base: key[:len(key)-1]},
 		mark: chain.Beginning, next: chain.Beginning,
 	}, nil
 }
@@ -125,18 +127,17 @@ func (w *Writer) Forward(ctx context.Context, next chain.Mark, change *ledger.Ch
 	if change == nil {
 		change = &ledger.Change{}
 	}
-	if err := w.encode(change); err != nil {
+	var err error
+	if w.created, err = w.arguments.record(change, w.created[:0]); err != nil {
 		return err
 	}
-	if len(w.pack.b) > maxChange {
+	if size := w.arguments.size(); size > maxChange {
 		w.view.troubles.large.Count()
-		return fmt.Errorf("%w: %d bytes", ErrLarge, len(w.pack.b))
+		return fmt.Errorf("%w: %d bytes", ErrLarge, size)
 	}
 	w.mu.Lock()
 	w.next = next
-	w.pending = redis.Call{Script: forward, Args: []any{
-		appendMark(nil, w.mark), appendMark(nil, next), number(w.stamp), w.pack.b,
-	}}
+	w.pending = redis.Call{Script: forward, Args: w.arguments.all(appendMark(nil, w.mark), appendMark(nil, next), number(w.stamp))}
 	w.mu.Unlock()
 	return w.Again(ctx)
 }
@@ -212,62 +213,4 @@ func (w *Writer) confirm(ctx context.Context, complete string) error {
 		return err
 	}
 	return w.reached(a, mark)
-}
-
-// encode packs a change for the script.
-func (w *Writer) encode(change *ledger.Change) error {
-	p := &w.pack
-	p.reset()
-	w.created = w.created[:0]
-	p.list(4)
-	for _, begins := range []bool{true, false} {
-		at, n := p.open(), 0
-		for i := range change.Conversations {
-			c := &change.Conversations[i]
-			if (c.Before.Head == 0) != begins {
-				continue
-			}
-			n++
-			if err := w.encodeConversation(change, c); err != nil {
-				return err
-			}
-			if begins {
-				w.created = append(w.created, users(c.Key)...)
-			}
-		}
-		p.close(at, n)
-	}
-	at, n := p.open(), 0
-	for i := range change.Conversations {
-		c := &change.Conversations[i]
-		if gone := change.Gone[c.Gone.Start:c.Gone.End]; len(gone) > 0 {
-			n++
-			p.list(1 + len(gone))
-			p.place(c.Key)
-			for i := range gone {
-				p.device(&gone[i])
-			}
-		}
-	}
-	p.close(at, n)
-	at, n = p.open(), 0
-	for i := range change.Conversations {
-		if c := &change.Conversations[i]; c.Before.Head == 0 {
-			n += p.enter(c.Key)
-		}
-	}
-	p.close(at, n)
-	return nil
-}
-
-func (w *Writer) encodeConversation(change *ledger.Change, c *ledger.Changed) error {
-	p := &w.pack
-	messages := change.Messages[c.Messages.Start:c.Messages.End]
-	members := change.Members[c.Members.Start:c.Members.End]
-	devices := change.Devices[c.Devices.Start:c.Devices.End]
-	var last []byte
-	if len(messages) > 0 {
-		last = messages[len(messages)-1].Payload
-	}
-	return p.conversation(&ledger.Loaded{Key: c.Key, Progress: c.After, Members: members, Devices: devices}, last)
 }
