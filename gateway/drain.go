@@ -64,7 +64,7 @@ func (l *lane) clear() (lost []*session) {
 		}
 	}
 	l.life++
-	l.waiting, l.ring, l.begun, l.surplus = nil, ring{}, false, 0
+	l.waiting, l.ring, l.begun, l.surplus, l.longest = nil, ring{}, false, 0, 0
 	l.bytes, l.frames, l.old, l.spare, l.underWay = 0, 0, 0, nil, nil
 	return lost
 }

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"sync/atomic"
 
 	"gannet/internal/hop"
@@ -148,15 +149,30 @@ func (f *filling) move(to, i int) {
 	f.parts[to] = f.parts[i]
 }
 
-// filling gives the batch at the end of the queue that has room for so many bytes
-// more. mu is held.
-func (l *lane) filling(size int) *filling {
-	room := batchBytes
+// measure says how large a batch may be, and what a frame counts as beside its bytes.
+type measure struct{ most, frame int }
+
+func newMeasure(c *Config) measure {
+	return measure{max(cmp.Or(c.BatchBytes, DefaultBatchBytes), minBatchBytes), max(c.FrameCost, 0)}
+}
+
+// of is what a frame of so many bytes counts as.
+func (m measure) of(bytes int) int { return bytes + m.frame }
+
+// with is what a filling counts as that gets a frame of so many bytes.
+func (m measure) with(f *filling, bytes int) int {
+	return len(f.batch.Frames) + f.batch.Len()*m.frame + m.of(bytes)
+}
+
+// filling gives the batch at the end of the queue that has room for a frame of so many
+// bytes. mu is held.
+func (l *lane) filling(bytes int) *filling {
+	room := l.gateway.batches.most
 	if l.surplus > 0 {
-		room -= surplusBytes
+		room -= max(room/surplusShare, l.longest)
 	}
 	if n := len(l.waiting); n > 0 {
-		if f := l.waiting[n-1]; len(f.batch.Frames)+size <= room {
+		if f := l.waiting[n-1]; l.gateway.batches.with(f, bytes) <= room {
 			return f
 		}
 	}

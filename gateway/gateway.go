@@ -42,6 +42,8 @@ type Config struct {
 	Logic          Logic
 	Binder         Binder // nil: the directory is as old as the gateway, and there is nothing to bind again
 	Lanes          int    // as many as the log has queues; default DefaultLanes()
+	BatchBytes     int    // of a batch, but for a single larger frame; default DefaultBatchBytes
+	FrameCost      int    // what each frame of a batch counts as beside its own bytes
 	QueryWorkers   int    // queries under way at once; default twice the cores
 	LoginWorkers   int    // logins likewise; default loginWorkers
 	Writers        int    // goroutines that write; default one per two cores
@@ -86,6 +88,7 @@ type Gateway struct {
 	sessions  sessions
 	wheel     wheel
 	lanes     []*lane
+	batches   measure
 	logins    *logins
 	queries   *queries
 	logouts   *logouts
@@ -172,6 +175,7 @@ func build(c Config) *Gateway {
 		clock:   c.Now,
 	}
 	g.epoch.Store(newEpoch())
+	g.batches = newMeasure(&c)
 	g.places = newPlaces(&c, &g.wheel)
 	g.memory.limit = c.OutboxMemory
 	g.sessions.byID = make(map[uint64]*session)

@@ -30,6 +30,7 @@ type lane struct {
 	ring     ring       // of what is not in the queue
 	begun    bool       // the turn of the ring's first has begun
 	surplus  int        // parts that have a surplus
+	longest  int        // what the longest frame of a surplus counts as, since there are any
 	bytes    int        // of all frames that wait
 	frames   int        // likewise
 	old      int        // frames for which Stop waits

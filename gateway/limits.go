@@ -163,16 +163,20 @@ const (
 	reserveBytes  = 4 << 20
 	reserveFrames = 20 << 10
 
-	// surplusBytes is kept in every batch, while there are any, for connections that
-	// have more than their share waiting, so that the others cannot starve them: room
-	// for the longest frame.
-	surplusBytes = batchBytes / 4
+	// surplusShare is which part of every batch is kept, while there are any, for
+	// connections that have more than their share waiting, so that the others cannot
+	// starve them; more where it takes more for their longest frame.
+	surplusShare = 4
 
-	// batchBytes bounds the frames of one batch, but for a single larger frame. A sync
+	// DefaultBatchBytes bounds a batch unless the configuration sets another size. A sync
 	// of the disk takes a millisecond and more whatever its size, so much smaller
 	// batches cost throughput; in much larger ones everybody waits for everybody, and
 	// what a batch touches leaves the cache of a core before its last step.
-	batchBytes = 512 << 10
+	DefaultBatchBytes = 512 << 10
+
+	// minBatchBytes is the smallest bound: the longest frame, and beside it what one
+	// connection may have waiting in the queue, so that neither keeps the other out.
+	minBatchBytes = 4 + protocol.MaxFrame + shareBytes
 
 	// laneSpare is how many batches a lane keeps to be filled again.
 	laneSpare = 2

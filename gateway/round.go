@@ -69,7 +69,9 @@ func newSurplus() *surplus { return surpluses.Get().(*surplus) }
 func (l *lane) dropSurplus(p *part) {
 	q := p.surplus
 	p.surplus = nil
-	l.surplus--
+	if l.surplus--; l.surplus == 0 {
+		l.longest = 0
+	}
 	if cap(q.bytes) <= surplusSpare {
 		*q = surplus{bytes: q.bytes[:0]}
 		surpluses.Put(q)
@@ -148,7 +150,7 @@ func (l *lane) fill(f *filling, p *part) bool {
 		if len(frame) > q.deficit {
 			return true
 		}
-		if have := len(f.batch.Frames); have > 0 && have+len(frame) > batchBytes {
+		if m := l.gateway.batches; f.batch.Len() > 0 && m.with(f, len(frame)) > m.most {
 			return false
 		}
 		f.add(p, frame)
@@ -208,6 +210,7 @@ func (l *lane) fits(p *part, size int) bool {
 }
 
 func (l *lane) enterSurplus(p *part, frame []byte) {
+	l.longest = max(l.longest, l.gateway.batches.of(len(frame)))
 	if p.surplus != nil {
 		p.surplus.add(frame)
 		return

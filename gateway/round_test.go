@@ -13,8 +13,12 @@ type table struct {
 	t testing.TB
 }
 
-func newTable(t testing.TB) *table {
-	g := build(Config{Logic: newLogic(), Lanes: 1})
+func newTable(t testing.TB) *table { return newTableOf(t, Config{}) }
+
+// newTableOf gives a lane whose batches have the size that a configuration says.
+func newTableOf(t testing.TB, c Config) *table {
+	c.Logic, c.Lanes = newLogic(), 1
+	g := build(c)
 	t.Cleanup(func() {
 		if err := g.Stop(t.Context()); err != nil && t.Context().Err() == nil {
 			t.Error(err)
@@ -40,6 +44,18 @@ func (l *table) put(s *session, size, n int) (taken int) {
 	return taken
 }
 
+// size is what a batch counts as.
+func (l *table) size(f *filling) int {
+	return len(f.batch.Frames) + f.batch.Len()*l.gateway.batches.frame
+}
+
+// forSizes runs a test with batches of the default size, and with such as are cut for a
+// record of a cluster.
+func forSizes(t *testing.T, test func(t *testing.T, c Config)) {
+	t.Run("default", func(t *testing.T) { test(t, Config{}) })
+	t.Run("record", func(t *testing.T) { test(t, Config{BatchBytes: 112 << 10, FrameCost: 100}) })
+}
+
 // serve takes the next batch away and gives the bytes and frames of each connection.
 func (l *table) serve() (bytes, frames map[uint64]int) {
 	l.t.Helper()
@@ -52,8 +68,8 @@ func (l *table) serve() (bytes, frames map[uint64]int) {
 	if err := f.batch.Check(); err != nil || len(f.parts) != f.batch.Len() {
 		l.t.Fatalf("a batch of %d frames has %d parts, %v", f.batch.Len(), len(f.parts), err)
 	}
-	if n := len(f.batch.Frames); n > batchBytes {
-		l.t.Fatalf("a batch of %d bytes", n)
+	if n := l.size(f); n > l.gateway.batches.most && f.batch.Len() > 1 {
+		l.t.Fatalf("a batch of %d frames counts as %d bytes", f.batch.Len(), n)
 	}
 	for i := range f.batch.Len() {
 		bytes[f.batch.Conns[i]] += len(f.batch.Bytes(i))
@@ -64,8 +80,11 @@ func (l *table) serve() (bytes, frames map[uint64]int) {
 	return bytes, frames
 }
 
-// Whatever others have waiting, one message of somebody else is in the next batch.
-func TestNeighbourIsInTheNextBatch(t *testing.T) {
+// Whatever others have waiting, one message of somebody else is in the next batch, or,
+// where batches are small, in as many as make one of the default size.
+func TestNeighbourIsInTheNextBatch(t *testing.T) { forSizes(t, testNeighbour) }
+
+func testNeighbour(t *testing.T, config Config) {
 	for _, c := range []struct {
 		name        string
 		size, peers int
@@ -76,11 +95,12 @@ func TestNeighbourIsInTheNextBatch(t *testing.T) {
 		{"some send the shortest messages", 0, 20},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			l := newTable(t)
+			l := newTableOf(t, config)
+			batches := (DefaultBatchBytes + l.gateway.batches.most - 1) / l.gateway.batches.most
 			for i := range c.peers {
 				l.put(l.sit(uint64(100+i)), c.size, min(maxWritesInFlight, windowBytes/max(c.size, 1)))
 			}
-			if l.bytes < 2*batchBytes/3 {
+			if l.bytes < 2*l.gateway.batches.most/3 {
 				t.Fatalf("only %d bytes wait", l.bytes)
 			}
 			l.serve()
@@ -88,9 +108,13 @@ func TestNeighbourIsInTheNextBatch(t *testing.T) {
 				if n := l.put(l.sit(1), 200, 1); n != 1 {
 					t.Fatalf("round %d: the neighbour is refused", round)
 				}
-				bytes, frames := l.serve()
-				if frames[1] != 1 {
-					t.Fatalf("round %d: the next batch has %d bytes of %d connections, and nothing of the neighbour", round, sum(bytes), len(bytes))
+				served := 0
+				for range batches {
+					_, frames := l.serve()
+					served += frames[1]
+				}
+				if served != 1 {
+					t.Fatalf("round %d: the next %d batches have nothing of the neighbour", round, batches)
 				}
 			}
 		})
@@ -106,32 +130,36 @@ func sum(m map[uint64]int) (n int) {
 
 // Connections that all have more than their share waiting get as many bytes each,
 // however long their frames are.
-func TestSurplusGoesRound(t *testing.T) {
-	l := newTable(t)
+func TestSurplusGoesRound(t *testing.T) { forSizes(t, testSurplusGoesRound) }
+
+func testSurplusGoesRound(t *testing.T, config Config) {
+	l := newTableOf(t, config)
+	most := l.gateway.batches.most
+	rounds := 60 * DefaultBatchBytes / most
 	sizes := map[uint64]int{1: 60 << 10, 2: 9 << 10, 3: 1 << 10, 4: 50 << 10, 5: 300}
 	total := map[uint64]int{}
 	sessions := map[uint64]*session{}
 	for user := range sizes {
 		sessions[user] = l.sit(user)
 	}
-	const rounds = 60
 	for range rounds {
 		for user, s := range sessions {
 			l.put(s, sizes[user], maxWritesInFlight)
 		}
-		bytes, _ := l.serve()
+		bytes, frames := l.serve()
 		for user, n := range bytes {
 			total[user] += n
 		}
-		if len(bytes) < 4 {
+		if most == DefaultBatchBytes && len(bytes) < 4 {
 			t.Fatalf("a batch is of %d connections, of %d that wait", len(bytes), len(sizes))
 		}
-		if n := sum(bytes); n < batchBytes-protocol.MaxFrame {
+		if n := sum(bytes) + sum(frames)*config.FrameCost; n < most-protocol.MaxFrame {
 			t.Fatalf("a batch of %d bytes, though more waits", n)
 		}
 	}
+	all := sum(total)
 	for user := range uint64(4) {
-		if got, want := total[user+1], rounds*batchBytes/5; got < want/2 || got > want*3/2 {
+		if got, want := total[user+1], all/5; got < want/2 || got > want*3/2 {
 			t.Errorf("connection %d with frames of %d bytes got %d bytes of about %d", user+1, sizes[user+1], got, want)
 		}
 	}
@@ -141,8 +169,10 @@ func TestSurplusGoesRound(t *testing.T) {
 }
 
 // Those who have little waiting, and are many, do not starve those who have much.
-func TestSurplusIsNotStarved(t *testing.T) {
-	l := newTable(t)
+func TestSurplusIsNotStarved(t *testing.T) { forSizes(t, testSurplusIsNotStarved) }
+
+func testSurplusIsNotStarved(t *testing.T, config Config) {
+	l := newTableOf(t, config)
 	greedy := l.sit(1)
 	l.put(greedy, protocol.MaxBody, 10)
 	modest := make([]*session, 100)
@@ -156,7 +186,7 @@ func TestSurplusIsNotStarved(t *testing.T) {
 				l.put(s, shareBytes/2, 1)
 			}
 		}
-		if l.bytes < batchBytes {
+		if l.bytes < l.gateway.batches.most {
 			t.Fatalf("only %d bytes wait", l.bytes)
 		}
 		_, frames := l.serve()
@@ -164,6 +194,31 @@ func TestSurplusIsNotStarved(t *testing.T) {
 	}
 	if got != 10 {
 		t.Errorf("%d of its 10 frames were carried in 40 batches", got)
+	}
+}
+
+// What is kept of each batch for a long frame of a surplus is given back with the last
+// surplus, so that batches are full again when there is another one.
+func TestRoomForALongFrameIsGivenBack(t *testing.T) {
+	const most, cost = 112 << 10, 100
+	l := newTableOf(t, Config{BatchBytes: most, FrameCost: cost})
+	user := uint64(10)
+	inQueue := func() (frames int) { // of the first batch
+		for ; len(l.waiting) < 3; user++ {
+			l.put(l.sit(user), shareBytes/2-cost, 1)
+		}
+		return l.waiting[0].batch.Len()
+	}
+	l.put(l.sit(1), protocol.MaxBody, 1)
+	if got := inQueue(); l.surplus != 1 || got > (most-protocol.MaxBody)*2/shareBytes {
+		t.Fatalf("%d connections have a surplus, and %d frames are before it in the first batch", l.surplus, got)
+	}
+	for f := l.next(); f != nil; f = l.next() {
+		l.done(f)
+	}
+	l.put(l.sit(2), shareBytes+1, 1)
+	if got, want := inQueue(), most*(surplusShare-1)/surplusShare*2/shareBytes; l.surplus != 1 || got < want {
+		t.Errorf("%d connections have a surplus, and %d frames are before it in the first batch, not %d", l.surplus, got, want)
 	}
 }
 

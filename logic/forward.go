@@ -172,8 +172,8 @@ func (f *forwarding) permit(ctx context.Context) {
 	}
 }
 
-// pushOverhead is what a PUSH frame is longer than the frame of its SEND.
-var pushOverhead = len(protocol.Message{}.AppendFrame(nil)) - len(protocol.Send{}.AppendFrame(nil, 0))
+// PushOverhead is what a PUSH frame is longer than the frame of its SEND.
+var PushOverhead = len(protocol.Message{}.AppendFrame(nil)) - len(protocol.Send{}.AppendFrame(nil, 0))
 
 // enter makes the entries and encodes their pushes, in one buffer that is
 // allocated once and in the right size.
@@ -181,7 +181,7 @@ func (f *forwarding) enter() {
 	size := 0
 	for i := range f.frames {
 		if x := &f.frames[i]; x.code == 0 && x.frame.Type == protocol.TypeSend {
-			size += len(f.in.Bytes(i)) + pushOverhead
+			size += len(f.in.Bytes(i)) + PushOverhead
 		}
 	}
 	f.batch.Queue = f.in.Queue

@@ -14,6 +14,7 @@ import (
 	"gannet/internal/operate"
 	"gannet/internal/registry"
 	"gannet/logic"
+	"gannet/logic/cluster/owner"
 )
 
 // gatewayCmd is the role that holds the connections.
@@ -57,6 +58,7 @@ func (c *gatewayCmd) start(ctx context.Context, log *slog.Logger, f *front) (*no
 	n.began("connections to logic", func(context.Context) error { logics.Close(); return nil })
 	limits, stats := c.sharedLimiter(n)
 	config.Logic, config.Binder, config.Lanes, config.Limiter, config.Log = logics, logics, len(n.plan.Chat), limits, n.log
+	config.BatchBytes, config.FrameCost = owner.Room(chain.MaxRecord) // so that an answer waits for one record
 	c.setMemory(&config)
 	c.applyTo(&config, &logic.Config{})
 	g := gateway.New(config)

@@ -102,6 +102,10 @@ type Input struct {
 	Stamp   uint64 // higher than every stamp before
 	Now     uint64 // Unix milliseconds
 	Acks    bool   // write all acks that are not written, however young they are
+
+	// Room bounds the acks of devices that the record takes along, but for those of devices
+	// that send in it; the others wait, and count as due as before. 0: there is no bound.
+	Room int
 }
 
 // Apply carries out the batches in memory, fills in the results of their entries

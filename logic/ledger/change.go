@@ -1,6 +1,8 @@
 package ledger
 
 import (
+	"math"
+
 	"gannet/internal/hop"
 	"gannet/logic"
 	"gannet/protocol"
@@ -59,14 +61,7 @@ func (c *Change) Highest() (seq uint64) {
 // collect fills the change with what the batches did.
 func (l *Ledger) collect(in Input) {
 	w := &l.work
-	l.mu.Lock()
-	for w.repaid < maxRepaid && l.due(in.Now, in.Acks, w.repaid) || in.Acks && w.repaid < len(l.owed) {
-		c := l.owed[w.repaid]
-		w.touch(c)
-		c.repaid = true
-		w.repaid++
-	}
-	l.mu.Unlock()
+	room := l.repay(in)
 	for _, c := range w.touched {
 		from := w.change.ends()
 		for i := c.first; i >= 0; i = w.steps[i].next {
@@ -80,8 +75,17 @@ func (l *Ledger) collect(in Input) {
 		// a checkpoint writes everything that they changed.
 		all := c.repaid || c.shown.Head/l.options.Checkpoint != c.next.Head/l.options.Checkpoint
 		if all {
+			left := &room
+			if c.repaid {
+				left = &c.room
+			}
 			for _, d := range c.devices {
-				if d.next != d.written && !d.gone {
+				switch {
+				case d.next == d.written || d.gone:
+				case !d.onlyAcked():
+					w.write(c, d)
+				case *left > 0:
+					*left--
 					w.write(c, d)
 				}
 			}
@@ -110,6 +114,40 @@ func (l *Ledger) collect(in Input) {
 			})
 		}
 	}
+}
+
+// repay chooses whose acks the record takes along because they are due, the oldest first,
+// and gives for how many others there is room. The acks of devices that send have their
+// room before that. Of a conversation with more than there is room for some are written, and
+// it stays the first that owes.
+func (l *Ledger) repay(in Input) (room int) {
+	w := &l.work
+	if room = in.Room; room == 0 {
+		room = math.MaxInt
+	}
+	for _, c := range w.touched {
+		for d := c.devicesChanged; d != nil; d = d.nextChanged {
+			if d.softNext && d.next.Acked != d.written.Acked && !d.onlyAcked() {
+				room--
+			}
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for w.repaid < maxRepaid && l.due(in.Now, in.Acks, w.repaid) || in.Acks && w.repaid < len(l.owed) {
+		c := l.owed[w.repaid]
+		wait := c.acks()
+		if wait > 0 && room <= 0 {
+			break
+		}
+		w.touch(c)
+		c.repaid, c.room = true, min(wait, room)
+		if room -= c.room; c.room < wait {
+			break
+		}
+		w.repaid++
+	}
+	return room
 }
 
 // ends gives how long the lists of messages, members and devices are.

@@ -59,8 +59,9 @@ type conversation struct {
 	// What the batch under way does. The writer's own.
 	touched        bool // is in work.touched
 	sends          bool // a message to it is in the batch
-	repaid         bool // all that it owes is written
-	first, last    int  // of its new messages, as a list through work.steps; -1: none
+	repaid         bool // what it owes is written: all of it, or as many acks as room says
+	room           int
+	first, last    int // of its new messages, as a list through work.steps; -1: none
 	membersChanged *member
 	devicesChanged *device
 	devicesGone    *device

@@ -20,6 +20,7 @@ type desk struct {
 	now, stamp uint64
 	change     *ledger.Change
 	batches    []*logic.Batch
+	room       int    // for acks, in each record
 	walks      int    // of the last do
 	evictions  uint64 // client ids of evict
 }
@@ -101,7 +102,7 @@ func (d *desk) tryApply(acks bool, asks ...ask) ([]logic.Entry, error) {
 	d.store.reset()
 	d.batches = []*logic.Batch{batchOf(asks)}
 	var err error
-	d.change, err = d.Apply(context.Background(), ledger.Input{Batches: d.batches, Stamp: d.stamp, Now: d.now, Acks: acks})
+	d.change, err = d.Apply(context.Background(), ledger.Input{Batches: d.batches, Stamp: d.stamp, Now: d.now, Acks: acks, Room: d.room})
 	return d.batches[0].Entries, err
 }
 

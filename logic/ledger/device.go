@@ -49,6 +49,23 @@ func (c *conversation) delivered(m Member, pick func(*device) uint64) uint64 {
 	return at
 }
 
+// onlyAcked says whether nothing but an ack of the device is not written, which may wait.
+func (d *device) onlyAcked() bool {
+	x := d.next
+	x.Acked, x.Changed = d.written.Acked, d.written.Changed
+	return d.softNext && x == d.written && d.next.Acked != d.written.Acked
+}
+
+// acks gives how many devices have an ack that may wait.
+func (c *conversation) acks() (n int) {
+	for _, d := range c.devices {
+		if !d.gone && d.onlyAcked() {
+			n++
+		}
+	}
+	return n
+}
+
 func nextAck(d *device) uint64  { return d.next.Acked }
 func shownAck(d *device) uint64 { return d.shown.Acked }
 

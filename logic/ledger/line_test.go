@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -92,6 +93,45 @@ func TestBatchesGatherWhileOneIsUnderWay(t *testing.T) {
 		if err := w.call(t, t.Context(), 7); err != nil {
 			t.Fatalf("an idle line gives %v", err)
 		}
+	})
+}
+
+// TestWhatDoesNotFitWaits has two batches written in one turn at most: those who wait for
+// them go on then, and the others come in their order.
+func TestWhatDoesNotFitWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &writes{gate: make(chan struct{})}
+		w.line.Fits = func(batches []*logic.Batch) int { return min(len(batches), 2) }
+		var callers sync.WaitGroup
+		var done [8]atomic.Bool
+		call := func(i int) {
+			callers.Go(func() {
+				if err := w.call(t, t.Context(), i); err != nil {
+					t.Errorf("batch %d: %v", i, err)
+				}
+				done[i].Store(true)
+			})
+			synctest.Wait()
+		}
+		for i := range 6 {
+			call(i)
+		}
+		w.gate <- struct{}{}
+		synctest.Wait()
+		callers.Go(func() { _ = w.line.Do(t.Context(), nil, w.write) }) // needs no room
+		synctest.Wait()
+		call(6)
+		w.gate <- struct{}{}
+		synctest.Wait()
+		w.want(t, []int{0}, []int{1, 2})
+		for i := range done {
+			if got := done[i].Load(); got != (i < 3) {
+				t.Errorf("batch %d is done: %v", i, got)
+			}
+		}
+		close(w.gate)
+		callers.Wait()
+		w.want(t, []int{0}, []int{1, 2}, []int{3, 4}, []int{5, 6})
 	})
 }
 

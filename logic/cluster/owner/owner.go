@@ -119,6 +119,7 @@ func New(o Options) (*Owner, error) {
 		if !q.name.Valid() {
 			return nil, fmt.Errorf("owner: %v cannot be", q.name)
 		}
+		q.line.Fits = func(batches []*logic.Batch) int { return fitting(batches, o.Record) }
 		w.queues = append(w.queues, q)
 	}
 	for _, q := range w.queues {

@@ -15,6 +15,12 @@ const (
 	ackRoom = 16 << 10
 )
 
+// Room says how large a batch of frames may be of which one record of so many bytes is made:
+// most bytes in all, where each frame counts as so many more than it has.
+func Room(record int) (most, frame int) {
+	return record - chain.HeadSize - ackRoom, entrySize + logic.PushOverhead
+}
+
 // part is what goes into one record: whole batches, or a piece of one that is larger.
 type part struct {
 	batches []*logic.Batch
@@ -43,7 +49,7 @@ func (p *part) fail(err error, tried bool) {
 // split makes parts of batches, in order, each as large as a record may be; one entry
 // always fits.
 func split(batches []*logic.Batch, most int) (parts []part) {
-	room := most - chain.HeadSize - ackRoom
+	room, _ := Room(most)
 	left := 0
 	for _, b := range batches {
 		size := sizeOf(b.Entries)
@@ -63,6 +69,20 @@ func split(batches []*logic.Batch, most int) (parts []part) {
 		left -= size
 	}
 	return parts
+}
+
+// fitting says how many of batches, from the first on, go into one record, or into those of
+// a first one that is larger. Those behind it have a record of their own: whose answer is
+// known does not wait for theirs.
+func fitting(batches []*logic.Batch, most int) (n int) {
+	left, _ := Room(most)
+	for _, b := range batches {
+		if left -= sizeOf(b.Entries); left < 0 && n > 0 {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 // pieces cuts a batch; the pieces share its entries and its blob.

@@ -97,3 +97,52 @@ func TestFailedParts(t *testing.T) {
 		}
 	}
 }
+
+// TestRoom: a batch of frames that is as large as it may be is one record, and of a larger
+// one two are made. What is counted of a frame is what the entry of its message takes.
+func TestRoom(t *testing.T) {
+	most, frame := Room(chain.MaxRecord)
+	send := protocol.Send{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, ClientID: 1, Content: protocol.ContentText, Body: make([]byte, 128)}
+	push := protocol.Message{Target: send.Target, Sender: 1, Device: 1, ClientID: 1, Content: send.Content, Body: send.Body}
+	b := &logic.Batch{}
+	for bytes := 0; ; {
+		if bytes += len(send.AppendFrame(nil, 7)) + frame; bytes > most {
+			break
+		}
+		start := uint32(len(b.Blob))
+		b.Blob = push.AppendFrame(b.Blob)
+		b.Entries = append(b.Entries, logic.Entry{Op: hop.OpMessage, Frame: hop.Span{Start: start, End: uint32(len(b.Blob))}})
+	}
+	if parts := split([]*logic.Batch{b}, chain.MaxRecord); len(parts) != 1 {
+		t.Errorf("of a batch of %d frames %d records are made", len(b.Entries), len(parts))
+	}
+	b.Entries = append(b.Entries, b.Entries[0])
+	if parts := split([]*logic.Batch{b}, chain.MaxRecord); len(parts) != 2 {
+		t.Errorf("of a batch with one frame too many %d records are made", len(parts))
+	}
+	r := &hop.Record{Blob: b.Blob}
+	for _, e := range b.Entries {
+		r.Entries = append(r.Entries, hop.RecordEntry{Op: e.Op, Frame: e.Frame})
+	}
+	if size := chain.HeadSize + len(r.AppendEntries(nil)); size > chain.MaxRecord-ackRoom+entrySize*4 {
+		t.Errorf("the record has %d bytes", size)
+	}
+}
+
+// TestFitting: of the batches that wait as many are written in one turn as one record has
+// room for, and a larger one is alone.
+func TestFitting(t *testing.T) {
+	most := chain.HeadSize + ackRoom + 1000
+	small, half, large := batchOf(10), batchOf(436), batchOf(600, 600)
+	for want, list := range map[int][]*logic.Batch{
+		0: nil,
+		1: {large, small},
+		2: {half, half, small},
+		3: {small, half, small, large},
+		4: {small, half, small, small},
+	} {
+		if got := fitting(list, most); got != want {
+			t.Errorf("%d of %d batches are written in one turn, want %d", got, len(list), want)
+		}
+	}
+}

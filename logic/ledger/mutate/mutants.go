@@ -51,6 +51,9 @@ var mutants = []mutant{
 	// change.go: what is written, and the record.
 	{"change.go", "all := c.repaid ||", "all :=", "acks that are due are written"},
 	{"change.go", "w.repaid < maxRepaid && ", "", "no record is slow for the sake of acks"},
+	{"change.go", "if room -= c.room; c.room < wait {", "if room -= c.room; false {", "what there is no room for waits"},
+	{"change.go", "*left--", "*left += 0", "a record has no more acks than there is room for"},
+	{"change.go", "!d.onlyAcked():", "false:", "a device that sends is written with its message"},
 	{"change.go", " || in.Acks && w.repaid < len(l.owed)", "", "at stop all acks are written"},
 	{"change.go", "!= c.next.Head/l.options.Checkpoint", "> c.next.Head/l.options.Checkpoint", "a checkpoint writes what a load does not replay"},
 	{"change.go", "if m.raised {", "if m == nil {", "READ is written with its batch"},
@@ -108,7 +111,7 @@ var mutants = []mutant{
 	{"ledger.go", "d.gone = d.fresh // as it never was", "_ = d // as it never was", "a device of an abandoned batch takes no place"},
 	{"ledger.go", "\t\t\td.gone = false\n", "\t\t\t_ = d\n", "an abandoned batch made no device leave"},
 	{"ledger.go", "if c.devicesGone != nil {\n\t\t\tc.leave()", "if c.devicesGone != nil {\n\t\t\t_ = c", "what made room is not seen any more"},
-	{"change.go", "d.next != d.written && !d.gone {", "d.next != d.written {", "what made room is not written"},
+	{"change.go", "d.next == d.written || d.gone:", "d.next == d.written:", "what made room is not written"},
 	{"change.go", "w.change.Gone = append(w.change.Gone, d.next)", "_ = d", "what made room is removed"},
 	{"change.go", "len(c.Devices)+len(c.Gone) == 0", "len(c.Devices) == 0", "a device that makes room needs a commit"},
 	{"change.go", "Op: hop.OpGone, Conversation: c.Key, User: d.User, Device: d.Device, Seq: d.Acked,", "Op: hop.OpGone, Conversation: c.Key, User: d.User, Device: d.Device,", "a record says what a device had acked that made room"},
