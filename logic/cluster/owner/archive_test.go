@@ -26,6 +26,7 @@ type archive struct {
 	fed  func(*owner.Fed) // called for each record that is taken; nil: nobody
 	left atomic.Int64     // how often it answers before it is away
 	busy atomic.Bool      // it rebuilds nothing
+	part func()           // called before each part of a rebuilding; nil: nobody
 
 	mu     sync.Mutex
 	talks  map[protocol.Conversation][]message
@@ -232,6 +233,9 @@ func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []v
 	a.mu.Unlock()
 	for len(all) > 0 {
 		n := min(len(all), 3)
+		if a.part != nil {
+			a.part()
+		}
 		if err := cmp.Or(a.there(), take(all[:n], 1, 2)); err != nil {
 			return mark, err
 		}

@@ -67,7 +67,8 @@ type Owner struct {
 	options  Options
 	queues   []*queue
 	troubles troubles
-	version  atomic.Uint64 // the newest view of the registry that was seen
+	filling  operate.Seldom // says how far views are that come back
+	version  atomic.Uint64  // the newest view of the registry that was seen
 	draining atomic.Bool
 
 	ending context.Context // ends when the Owner closes

@@ -159,8 +159,11 @@ func (t *term) start(ctx context.Context, state view.State) (mark chain.Mark, em
 	if err != nil {
 		return mark, false, err
 	}
-	if first == 0 && (end <= shortQueue || o.History == nil) {
+	switch {
+	case first == 0 && (end == 0 || o.History == nil):
 		return chain.Beginning, false, nil
+	case first == 0 && end <= shortQueue:
+		return chain.Beginning, true, nil
 	}
 	if o.History == nil {
 		return mark, false, fmt.Errorf("%w: the view of %v is empty, and nothing keeps what the queue does not have any more", chain.ErrRetention, q.name)
