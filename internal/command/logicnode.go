@@ -139,6 +139,11 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 	return n, err
 }
 
+// joinPause is for how long a logic node is there before queues of others become its own.
+// They look at the registry twice a second, and then keep no acks in memory that they would
+// lose with the queues.
+const joinPause = time.Second
+
 // migratePause is between two tries to bring the schema to the version of this program.
 const migratePause = time.Second
 

@@ -74,8 +74,24 @@ func (q *queue) ours() bool {
 	o := q.owner
 	v := o.options.Registry.View()
 	o.saw(v.Version)
-	n, ok := registry.Owner(registry.Logic, registry.Queue{Class: uint8(q.name.Class), Number: uint32(q.name.Number)}, v)
+	n, ok := registry.Owner(registry.Logic, q.registered(), v)
 	return ok && n.ID == o.options.Node
+}
+
+// leaving says whether the queue goes to another node soon: this one drains, or one joins
+// that has it once it serves. Then no acks wait in memory.
+func (q *queue) leaving() bool {
+	o := q.owner
+	if o.draining.Load() {
+		return true
+	}
+	n, ok := registry.Heir(registry.Logic, q.registered(), o.options.Registry.View())
+	return ok && n.ID != o.options.Node
+}
+
+// registered names the queue in the registry.
+func (q *queue) registered() registry.Queue {
+	return registry.Queue{Class: uint8(q.name.Class), Number: uint32(q.name.Number)}
 }
 
 // saw notes a version of the registry, which never falls here whatever the registry does.
