@@ -124,7 +124,7 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 		},
 		Unreadable:  func() any { return []any{} },
 		Connections: func() uint64 { return 0 },
-		Health:      func() error { return nil },
+		Health:      func() error { return errors.Join(a.owners[chain.Chat].Health(), a.owners[chain.System].Health()) },
 	}); err != nil {
 		return n, err
 	}

@@ -261,28 +261,6 @@ func TestEmptiedAndMoved(t *testing.T) {
 	l.whole()
 }
 
-// TestBehindRetention: a view whose mark the queue does not have any more stops the queue,
-// for nobody knows what is missing.
-func TestBehindRetention(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "no")
-	l.talk()
-	must(t, l.node.redis.Save(t.Context()).Err())
-	l.talk()
-	l.node.stop()
-	l.server.Kill()
-	l.server.Start()
-	for _, q := range queuesOf(l.queues) {
-		l.memory.Age(q, int64(len(l.memory.All(q))))
-	}
-	l.node = l.start(2)
-	for i := range l.queues {
-		l.node.waitState(i, owner.Stopped)
-	}
-	if e, err := l.list[0].try(l.node, 1000); !errors.Is(err, owner.ErrStopped) || !errors.Is(err, logic.ErrUnavailable) || e.Outcome != logic.Unknown {
-		t.Fatalf("a message to a queue that is stopped is %+v, %v", e, err)
-	}
-}
-
 // TestRetriesAfterTakeOver: what was sent to a node that died is known to the next one at
 // once, although the history has nothing of it.
 func TestRetriesAfterTakeOver(t *testing.T) {

@@ -125,7 +125,7 @@ func (t *term) takeOver(ctx context.Context) error {
 	replay := t.replay
 	t.replay, t.foreign = nil, false
 	if err != nil {
-		return err
+		return behind(err, empty)
 	}
 	last := t.chain.Last()
 	if empty {
@@ -146,6 +146,17 @@ func (t *term) takeOver(ctx context.Context) error {
 		return t.conflict(err)
 	}
 	return t.readBack(ctx, last)
+}
+
+// behind says what it means that records are gone because of their age, and what mends it.
+func behind(err error, empty bool) error {
+	switch {
+	case !errors.Is(err, chain.ErrRetention):
+		return err
+	case empty:
+		return fmt.Errorf("%w; Redis has nothing of the queue, ClickHouse has it up to that mark, and what came behind it is lost to both: give Redis a backup that is newer", err)
+	}
+	return fmt.Errorf("%w; Redis has the queue up to that mark, and the records behind it that would bring it forward are gone: run `gannet mend`, which empties what Redis has of the queue, and it is filled again from ClickHouse and the queue", err)
 }
 
 // start gives the mark to begin with. empty says that the view knows nothing of what is in
