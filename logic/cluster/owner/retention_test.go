@@ -9,9 +9,11 @@ import (
 	"sync"
 	"testing"
 
+	"gannet/internal/chain"
 	"gannet/logic"
 	"gannet/logic/cluster/owner"
 	"gannet/logic/cluster/view"
+	"gannet/protocol"
 )
 
 // TestBehindRetention: a view whose mark the queue does not have any more stops the queue,
@@ -85,4 +87,43 @@ func (l locked) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.to.Write(b)
+}
+
+// TestHistoryPassesAGap: a history that lost everything is fed from the oldest record that
+// the queue still has, and has all conversations, those too of which no record is left.
+func TestHistoryPassesAGap(t *testing.T) {
+	l := newLosing(t)
+	far := &sender{t: t, from: 300, to: 301, rng: l.list[0].rng}
+	far.run(func() []*node { return []*node{l.node} }, 3) // its records are among the first
+	l.talk()
+	l.flush()
+	l.waitFed()
+	a := l.archive
+	a.mu.Lock()
+	want := map[protocol.Conversation]uint64{}
+	for k, s := range a.states {
+		want[k] = s.Head
+	}
+	clear(a.talks)
+	clear(a.states)
+	clear(a.marks)
+	a.mu.Unlock()
+	for _, q := range queuesOf(l.queues) {
+		l.memory.Age(q, int64(len(l.memory.All(q))/2))
+		l.node.owner.FeedAgain(q, chain.Beginning)
+	}
+	l.waitFed()
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.gaps != l.queues || a.whole < len(want) {
+		t.Errorf("%d gaps of %d queues were passed, %d conversations were given, of %d", a.gaps, l.queues, a.whole, len(want))
+	}
+	for k, head := range want {
+		if s := a.states[k]; s == nil || s.Head != head {
+			t.Errorf("of %v the history has %+v; its head is %d", k, s, head)
+		}
+	}
+	if len(want) != 5 || len(a.wrong) > 0 || len(a.talks[far.key()]) > 0 {
+		t.Errorf("%d conversations, %d messages whose records are gone; %v", len(want), len(a.talks[far.key()]), a.wrong)
+	}
 }
