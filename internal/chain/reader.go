@@ -94,6 +94,40 @@ func pause(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// Oldest gives the oldest counting record that a queue still has. The mark is that of one
+// that counts. ErrRetention says that not even that one is there any more.
+func Oldest(ctx context.Context, stream Stream, queue Queue, mark Mark) (oldest Record, err error) {
+	first, _, err := stream.Bounds(ctx, queue)
+	if err != nil {
+		return oldest, err
+	}
+	// Records name only those that count, so the first that names one which is there leads
+	// to the oldest within a few steps.
+	found := false
+	for next := first; next < mark.Offset && !found; {
+		stored, err := stream.Pull(ctx, queue, next, pullLimit)
+		if err != nil {
+			return oldest, err
+		}
+		for _, s := range stored {
+			var h Head
+			if _, err := h.Decode(s.Body); err == nil && h.Queue == queue && h.Prev.Offset >= first && s.Offset <= mark.Offset {
+				mark, found = h.Prev, true
+				break
+			}
+			next = s.Offset + 1
+		}
+	}
+	err = Back(ctx, stream, queue, mark, func(r *Record) bool {
+		oldest = *r
+		return true
+	})
+	if err == nil && oldest.Writer == 0 {
+		err = fmt.Errorf("%w: %v of %v", ErrRetention, mark, queue)
+	}
+	return oldest, err
+}
+
 // Back visits counting records from the one of the mark backwards, until visit returns
 // false, the queue begins, or what is before lies behind the broker's retention.
 func Back(ctx context.Context, stream Stream, queue Queue, mark Mark, visit func(*Record) bool) error {

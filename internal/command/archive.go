@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"sync/atomic"
 
 	"gannet/internal/chain"
 	"gannet/logic/cluster/history"
@@ -17,8 +18,9 @@ type archive struct {
 	store  *history.Store
 	reader *history.Reader
 	feeder *history.Feeder
-	queues int                          // of each class
-	owners map[chain.Class]*owner.Owner // set before anything is asked
+	queues int                         // of each class
+	chat   atomic.Pointer[owner.Owner] // nil: its queues are not asked anything yet
+	system atomic.Pointer[owner.Owner]
 }
 
 // classOf gives the class of the queues that conversations of a kind are in.
@@ -27,6 +29,15 @@ func classOf(kind protocol.Kind) chain.Class {
 		return chain.System
 	}
 	return chain.Chat
+}
+
+// owner gives where the owner of the queues of a class is. An Owner works from the moment
+// in which it is made, and what it asks comes back to it before it is known here.
+func (a *archive) owner(class chain.Class) *atomic.Pointer[owner.Owner] {
+	if class == chain.System {
+		return &a.system
+	}
+	return &a.chat
 }
 
 // kindsOf gives the kinds of the conversations in the queues of a class.
@@ -39,7 +50,11 @@ func kindsOf(class chain.Class) []protocol.Kind {
 
 // Recent implements history.Tail.
 func (a *archive) Recent(ctx context.Context, c protocol.Conversation, from, to uint64) (history.Recent, error) {
-	r, err := a.owners[classOf(c.Kind)].Recent(ctx, c, from, to)
+	of := a.owner(classOf(c.Kind)).Load()
+	if of == nil {
+		return history.Recent{}, owner.ErrElsewhere
+	}
+	r, err := of.Recent(ctx, c, from, to)
 	if err != nil {
 		return history.Recent{}, err
 	}
@@ -69,7 +84,9 @@ func (a *archive) CountsAt(ctx context.Context, counts []*view.Count) error {
 
 // learn is view.Options.Learn.
 func (a *archive) learn(key protocol.Conversation, user, read, count, own uint64) {
-	a.owners[classOf(key.Kind)].Learn(key, user, read, count, own)
+	if of := a.owner(classOf(key.Kind)).Load(); of != nil {
+		of.Learn(key, user, read, count, own)
+	}
 }
 
 // Walk implements owner.History.
@@ -96,12 +113,19 @@ func (a *archive) Mark(ctx context.Context, queue chain.Queue) (chain.Mark, erro
 	return a.store.Mark(ctx, queue)
 }
 
+// behind is history.FeederOptions.Behind.
+func (a *archive) behind(queue chain.Queue, at chain.Mark) {
+	if of := a.owner(queue.Class).Load(); of != nil {
+		of.FeedAgain(queue, at)
+	}
+}
+
 // feed is owner.Feeder.
 type feed struct{ *history.Feeder }
 
 // Add implements owner.Feeder.
 func (f feed) Add(fed *owner.Fed) (at chain.Mark, taken bool) {
 	return f.Feeder.Add(&history.Fed{
-		Queue: fed.Queue, Prev: fed.Prev, Mark: fed.Mark, Version: fed.Version, Record: fed.Record, Change: fed.Change, States: fed.States,
+		Queue: fed.Queue, Prev: fed.Prev, Mark: fed.Mark, Version: fed.Version, Oldest: fed.Oldest, Record: fed.Record, Change: fed.Change, States: fed.States,
 	})
 }

@@ -101,12 +101,14 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 			return n, err
 		}
 		n.began(fmt.Sprintf("%v queues", class), own.Close)
-		a.owners[class], inbox.Owners = own, append(inbox.Owners, own)
+		a.owner(class).Store(own)
+		inbox.Owners = append(inbox.Owners, own)
 	}
+	chat, system := a.chat.Load(), a.system.Load()
 	receipts := rpc.NewReceipts(n.nodes.of(registry.Transfer, chain.Chat), n.log)
 	n.began("connections to transfer", func(context.Context) error { receipts.Close(); return nil })
 	config := logic.Config{
-		Log: a.owners[chain.Chat], History: a.reader, Inbox: inbox, Social: logic.Direct{},
+		Log: chat, History: a.reader, Inbox: inbox, Social: logic.Direct{},
 		Receipts: receipts, Directory: n.directory, Gateways: gateways, Tokens: keys,
 		Queues: len(n.plan.Chat), Server: n.plan.Server, Logger: n.log,
 	}
@@ -118,26 +120,31 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 		Vars: func() map[string]any {
 			return map[string]any{
 				"logic": rules.Stats(), "rpc": server.Stats(), "gateways": gateways.Stats(), "receipts": receipts.Stats(),
-				"queues_chat": a.owners[chain.Chat].Vars(), "queues_system": a.owners[chain.System].Vars(),
+				"queues_chat": chat.Vars(), "queues_system": system.Vars(),
 				"view": v.Vars(), "history": a.store.Vars(), "broker": troubles(stream), "limiter": limited(),
 			}
 		},
 		Unreadable:  func() any { return []any{} },
 		Connections: func() uint64 { return 0 },
-		Health:      func() error { return nil },
+		Health:      func() error { return errors.Join(chat.Health(), system.Health()) },
 	}); err != nil {
 		return n, err
 	}
 	keeper, err := n.register(ctx)
 	n.began("work for others", func(ctx context.Context) error { // first of all: others take over what is this node's
 		var errs error
-		for _, own := range a.owners {
+		for _, own := range []*owner.Owner{chat, system} {
 			errs = errors.Join(errs, own.Drain(ctx))
 		}
 		return errors.Join(errs, keeper.SetState(ctx, registry.Draining))
 	})
 	return n, err
 }
+
+// joinPause is for how long a logic node is there before queues of others become its own.
+// They look at the registry twice a second, and then keep no acks in memory that they would
+// lose with the queues.
+const joinPause = time.Second
 
 // migratePause is between two tries to bring the schema to the version of this program.
 const migratePause = time.Second
@@ -149,7 +156,7 @@ func (c *logicCmd) openArchive(n *node) (*archive, *view.View, error) {
 		return nil, nil, err
 	}
 	n.began("connection to ClickHouse", func(context.Context) error { return store.Close() })
-	a := &archive{store: store, queues: len(n.plan.Chat), owners: map[chain.Class]*owner.Owner{}}
+	a := &archive{store: store, queues: len(n.plan.Chat)}
 	a.reader = history.NewReader(store, a)
 	work, cancel := context.WithCancel(n.ctx)
 	var upkeep sync.WaitGroup
@@ -159,7 +166,7 @@ func (c *logicCmd) openArchive(n *node) (*archive, *view.View, error) {
 		c.retain(work, store)
 	})
 	n.began("upkeep of ClickHouse", func(context.Context) error { cancel(); upkeep.Wait(); return nil })
-	a.feeder = history.NewFeeder(store, history.FeederOptions{})
+	a.feeder = history.NewFeeder(store, history.FeederOptions{Behind: a.behind})
 	n.began("what goes to ClickHouse", a.feeder.Stop)
 	v, err := view.New(n.client, view.Options{Name: c.Cluster, Queues: n.plan.Queues(0), Counts: a, Learn: a.learn, Log: n.log})
 	return a, v, err

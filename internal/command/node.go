@@ -153,6 +153,9 @@ func (n *node) registration(clients string) registry.Node {
 // register keeps the node registered until it stops, and is done when it is.
 func (n *node) register(ctx context.Context) (*registry.Keeper, error) {
 	keeper := registry.NewKeeper(n.registry, n.registration(""), n.log)
+	if n.role == registry.Logic {
+		keeper.JoinFor(joinPause)
+	}
 	run, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	registered := make(chan struct{})

@@ -23,10 +23,14 @@ type Keeper struct {
 	node     Node
 	log      *slog.Logger
 	failed   operate.Trouble
+	joins    time.Duration
 
-	mu    sync.Mutex
-	now   Registration // nil: there is none yet
-	state State
+	setting sync.Mutex // one state after the other is told
+
+	mu     sync.Mutex
+	now    Registration // nil: there is none yet
+	joined bool         // it began by joining
+	state  State
 }
 
 // NewKeeper makes a Keeper; log may be nil.
@@ -37,6 +41,10 @@ func NewKeeper(r Registry, node Node, log *slog.Logger) *Keeper {
 	return &Keeper{registry: r, node: node, log: log, state: Serving}
 }
 
+// JoinFor has the node join for so long before it serves, each time that it comes to others
+// of its role: their queues are its own only then. It is called before Run.
+func (k *Keeper) JoinFor(d time.Duration) { k.joins = d }
+
 // Vars are counters for the debug address.
 func (k *Keeper) Vars() map[string]uint64 {
 	return map[string]uint64{"failed.register": k.failed.Times()}
@@ -44,13 +52,14 @@ func (k *Keeper) Vars() map[string]uint64 {
 
 // Run registers the node, and again each time that it learns that its registration has
 // ended, until ctx ends. Then it leaves. began is called with each registration, before
-// the next one.
+// the next one, and when the node has joined.
 func (k *Keeper) Run(ctx context.Context, began func(Registration)) {
 	for {
 		r := k.register(ctx)
 		if r == nil {
 			return
 		}
+		k.join(ctx, r)
 		began(r)
 		select {
 		case <-r.Ended():
@@ -66,13 +75,71 @@ func (k *Keeper) Run(ctx context.Context, began func(Registration)) {
 	}
 }
 
+// joining says whether the node comes to others that serve. One that the registry lost with
+// all others has its place still.
+func (k *Keeper) joining(ctx context.Context) bool {
+	if k.joins == 0 || k.registry.Refresh(ctx) != nil {
+		return false
+	}
+	others, own := k.serving(k.registry.View())
+	return others && !own
+}
+
+// serving says whether other nodes of the role serve in a view, and whether this one does.
+func (k *Keeper) serving(v *View) (others, own bool) {
+	for i := range v.Nodes {
+		if n := &v.Nodes[i]; n.Role == k.node.Role && n.State == Serving {
+			others, own = others || n.ID != k.node.ID, own || n.ID == k.node.ID
+		}
+	}
+	return others, own
+}
+
+// join waits while the node joins, as long as others serve, and then has it serve.
+func (k *Keeper) join(ctx context.Context, r Registration) {
+	k.mu.Lock()
+	joined := k.joined
+	k.joined = false
+	k.mu.Unlock()
+	if !joined {
+		return
+	}
+	t := time.NewTimer(k.joins)
+	defer t.Stop()
+	for waits := true; waits; {
+		view := k.registry.View()
+		if others, _ := k.serving(view); !others {
+			break
+		}
+		select {
+		case <-view.Superseded():
+		case <-t.C:
+			waits = false
+		case <-r.Ended():
+			return
+		case <-ctx.Done():
+			return
+		}
+	}
+	k.setting.Lock()
+	defer k.setting.Unlock()
+	k.mu.Lock()
+	state := k.state
+	k.mu.Unlock()
+	_ = r.SetState(ctx, state) // what is not heard the next beat says
+}
+
 // register tries until it succeeds; nil: ctx has ended.
 func (k *Keeper) register(ctx context.Context) Registration {
 	for pause := keepPause; ; pause = min(2*pause, keepPauseMost) {
-		r, err := k.registry.Register(ctx, k.node)
+		node := k.node
+		if k.joining(ctx) {
+			node.State = Joining
+		}
+		r, err := k.registry.Register(ctx, node)
 		if err == nil {
 			k.mu.Lock()
-			k.now = r
+			k.now, k.joined = r, node.State == Joining
 			state := k.state
 			k.mu.Unlock()
 			if state != Serving {
@@ -95,6 +162,8 @@ func (k *Keeper) register(ctx context.Context) Registration {
 
 // SetState tells all others, and every later registration begins with it.
 func (k *Keeper) SetState(ctx context.Context, state State) error {
+	k.setting.Lock()
+	defer k.setting.Unlock()
 	k.mu.Lock()
 	k.state = state
 	r := k.now

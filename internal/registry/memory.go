@@ -1,6 +1,7 @@
 package registry
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"math/rand/v2"
@@ -55,7 +56,7 @@ func (m *Memory) Register(_ context.Context, node Node) (Registration, error) {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	node.Epoch, node.State, node.Since = rand.Uint64()|1, Serving, time.Now()
+	node.Epoch, node.State, node.Since = rand.Uint64()|1, cmp.Or(node.State, Serving), time.Now()
 	own := &memoryRegistration{memory: m, id: node.ID, epoch: node.Epoch, ended: make(chan struct{})}
 	m.nodes[node.ID] = &memoryNode{node, own}
 	m.publish()

@@ -1,5 +1,7 @@
 package registry
 
+import "slices"
+
 // Queue names a queue: its class, as the map of queues numbers classes, and its number
 // within the class.
 type Queue struct {
@@ -15,14 +17,25 @@ type Queue struct {
 // ones the lower id. Nodes weigh the same, and a node that comes or goes moves no queue
 // but those that it gains or had.
 func Owner(role Role, queue Queue, view *View) (owner Node, ok bool) {
-	best, highest := -1, uint64(0)
+	return highest(role, queue, view, Serving)
+}
+
+// Heir gives the node that a queue belongs to once those serve that join. Where that is
+// not its owner, the owner keeps nothing back that it would lose with the queue.
+func Heir(role Role, queue Queue, view *View) (heir Node, ok bool) {
+	return highest(role, queue, view, Serving, Joining)
+}
+
+// highest gives the node with the highest weight of those in one of the states.
+func highest(role Role, queue Queue, view *View, states ...State) (owner Node, ok bool) {
+	best, most := -1, uint64(0)
 	for i := range view.Nodes {
 		n := &view.Nodes[i]
-		if n.Role != role || n.State != Serving {
+		if n.Role != role || !slices.Contains(states, n.State) {
 			continue
 		}
-		if w := Weight(n.ID, queue); best < 0 || w > highest {
-			best, highest = i, w
+		if w := Weight(n.ID, queue); best < 0 || w > most {
+			best, most = i, w
 		}
 	}
 	if best < 0 {

@@ -25,8 +25,9 @@ type Registry interface {
 	Refresh(ctx context.Context) error
 
 	// Register enters the node under an epoch that was never used before, and keeps it
-	// there. An earlier registration of the same node ends with that. ID, Role and
-	// Addresses of the node count; the rest is the registry's to fill in.
+	// there. An earlier registration of the same node ends with that. ID, Role, Addresses
+	// and State of the node count, and no State is Serving; the rest is the registry's to
+	// fill in.
 	Register(ctx context.Context, node Node) (Registration, error)
 
 	// Ended says whether the registration of an epoch has ended: then it never comes
@@ -78,6 +79,7 @@ type State string
 
 // The states.
 const (
+	Joining  State = "joining" // it owns nothing yet: the owners get ready to hand over
 	Serving  State = "serving"
 	Draining State = "draining" // it finishes what it has and owns nothing more
 )

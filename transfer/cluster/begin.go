@@ -79,7 +79,7 @@ func (q *Queue) within(ctx context.Context, name chain.Queue, mark chain.Mark) e
 		case err == nil && first > max(mark.Offset, 0):
 			q.counts.refused.Count()
 			return fmt.Errorf("%w: transfer's mark in %v is %v, and the broker has nothing before offset %d: what lies between was perhaps never pushed. "+
-				"Forget the mark, and everybody is hinted to sync and the queue goes on from its view", chain.ErrRetention, name, mark, first)
+				"Run gannet mend, which forgets the mark: everybody is hinted to sync, and the queue goes on from its view", chain.ErrRetention, name, mark, first)
 		case err == nil:
 			return nil
 		case q.counts.failedPull.Note():

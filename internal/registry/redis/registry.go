@@ -3,6 +3,7 @@
 package redis
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -174,7 +175,7 @@ func (r *Registry) Register(ctx context.Context, node registry.Node) (registry.R
 	if err := node.Check(); err != nil {
 		return nil, err
 	}
-	node.Epoch, node.State = rand.Uint64()|1, registry.Serving
+	node.Epoch, node.State = rand.Uint64()|1, cmp.Or(node.State, registry.Serving)
 	own := &registration{registry: r, node: node, ended: make(chan struct{})}
 	r.forget(node.ID)
 	r.talk.Lock()

@@ -17,7 +17,7 @@ type Fed struct {
 	Queue      chain.Queue
 	Prev, Mark chain.Mark  // of the record that counts before it, and its own
 	Version    uint64      // rises from record to record of a queue, for ever
-	Record     *hop.Record // nil: it has no entries
+	Record     *hop.Record // nil: it has no entries, or with Mark as Prev, States alone are given
 
 	// Oldest says that the queue has no older record any more. What was not inserted of
 	// those is lost to ClickHouse, and readers are told that it is not there.

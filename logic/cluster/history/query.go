@@ -23,6 +23,9 @@ const (
 	maxRows    = 8192
 )
 
+// columnsOfRow are the columns that scanRow reads.
+var columnsOfRow = "SELECT kind, a, b, seq, before, n, sender, device, client_id, time, content, size, if(size <= " + strconv.Itoa(shortBody) + ", body, '') AS short"
+
 // window is a range of a conversation's seqs, both ends included.
 type window struct {
 	conversation protocol.Conversation
@@ -92,9 +95,7 @@ func (s *Store) windows(ctx context.Context, list []window) (found, error) {
 		}
 		part := list[:n]
 		list = list[n:]
-		sql := append(make([]byte, 0, 512+len(part)*96), "SELECT kind, a, b, seq, before, n, sender, device, client_id, time, content, size, if(size <= "...)
-		sql = strconv.AppendInt(sql, shortBody, 10)
-		sql = append(sql, ", body, '') AS short FROM messages PREWHERE "...)
+		sql := append(make([]byte, 0, 512+len(part)*96), columnsOfRow+" FROM messages PREWHERE "...)
 		sql = anyOf(sql, part, func(sql []byte, w *window) []byte { return w.condition(sql) })
 		sql = append(sql, " ORDER BY kind, a, b, seq, linked DESC LIMIT 1 BY kind, a, b, seq"...)
 		if err := s.query(ctx, string(sql), func(r driver.Rows) error { return s.scanRow(r, rows) }); err != nil {

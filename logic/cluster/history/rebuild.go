@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
+
 	"gannet/internal/chain"
 	"gannet/logic/ledger"
 	"gannet/protocol"
@@ -19,11 +21,12 @@ type Rebuild struct {
 	Queues int             // of the class
 	Kinds  []protocol.Kind // of the class
 	Batch  int             // conversations at once, 0: 1,000
+	Rows   int             // of states in one step, about, 0: 50,000
 }
 
-// rebuildSteps is in how many steps the conversations of a queue are read: the server sorts
-// those of one at a time.
-const rebuildSteps = 16
+// rebuildRows is how many rows of states the server sorts at a time, about: a queue with
+// more is read in several steps. Its partitions are alike, so a step is seldom much larger.
+const rebuildRows = 50_000
 
 // Progress is how far a rebuilding has come.
 type Progress struct {
@@ -57,11 +60,11 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 	if err != nil {
 		return err
 	}
-	p := Progress{Mark: mark}
-	kinds := strconv.Itoa(int(which.Kinds[0]))
-	for _, k := range which.Kinds[1:] {
-		kinds += ", " + strconv.Itoa(int(k))
+	steps, err := s.rebuildSteps(ctx, &which)
+	if err != nil {
+		return err
 	}
+	p := Progress{Mark: mark, Whole: len(steps)}
 	limit := cmp.Or(which.Batch, 1000)
 	var batch []Whole
 	give := func() error {
@@ -73,15 +76,9 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 		batch = nil
 		return err
 	}
-	var partitions []string
-	for part := which.Queue.Number; part < protocol.Partitions; part += which.Queues {
-		partitions = append(partitions, strconv.Itoa(part))
-	}
-	steps := slices.Collect(slices.Chunk(partitions, (len(partitions)+rebuildSteps-1)/rebuildSteps))
-	p.Whole = len(steps)
 	for _, step := range steps {
-		err := s.states(ctx, fmt.Sprintf("part IN (%s) AND kind IN (%s)", strings.Join(step, ", "), kinds), func(l *ledger.Loaded) error {
-			if batch = append(batch, Whole{Loaded: l}); len(batch) < limit {
+		err := s.rebuildStep(ctx, step, func(w Whole) error {
+			if batch = append(batch, w); len(batch) < limit {
 				return nil
 			}
 			return give()
@@ -96,18 +93,108 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 			}
 		}
 	}
+	if len(steps) == 0 {
+		return give()
+	}
 	return nil
 }
 
-// last fills in the newest messages of conversations.
+// rebuildSteps gives the conditions by which the conversations of a queue are read, one
+// after the other: as few as there are rows for.
+func (s *Store) rebuildSteps(ctx context.Context, which *Rebuild) (steps []string, err error) {
+	var partitions []int
+	for part := which.Queue.Number; part < protocol.Partitions; part += which.Queues {
+		partitions = append(partitions, part)
+	}
+	is := func(parts []int) string {
+		return fmt.Sprintf("part IN (%s) AND kind IN (%s)", numbers(parts), numbers(which.Kinds))
+	}
+	where := is(partitions)
+	rows := make(map[int]int, len(partitions))
+	var tables []string
+	for _, table := range []string{"conversations", "cursors", "devices"} {
+		tables = append(tables, "SELECT part FROM "+table+" WHERE "+where)
+	}
+	err = s.query(ctx, "SELECT part, count() FROM ("+strings.Join(tables, " UNION ALL ")+") GROUP BY part", func(r driver.Rows) error {
+		var part uint8
+		var n uint64
+		err := r.Scan(&part, &n)
+		rows[int(part)] = int(n)
+		return err
+	})
+	var step []int
+	size, limit := 0, cmp.Or(which.Rows, rebuildRows)
+	for _, part := range partitions {
+		if rows[part] == 0 {
+			continue
+		}
+		if len(step) > 0 && size+rows[part] > limit {
+			steps, step, size = append(steps, is(step)), nil, 0
+		}
+		step, size = append(step, part), size+rows[part]
+	}
+	if len(step) > 0 {
+		steps = append(steps, is(step))
+	}
+	return steps, err
+}
+
+// numbers lists numbers for a statement.
+func numbers[T ~int | ~uint8](list []T) string {
+	var b []byte
+	for i, n := range list {
+		if i > 0 {
+			b = append(b, ", "...)
+		}
+		b = strconv.AppendInt(b, int64(n), 10)
+	}
+	return string(b)
+}
+
+// rebuildStep gives the conversations of which a condition is so, with their newest
+// messages, which one query beside those of the states reads in the same order.
+func (s *Store) rebuildStep(ctx context.Context, where string, each func(Whole) error) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	sql := columnsOfRow + " FROM messages PREWHERE (kind, a, b, seq) IN (SELECT kind, a, b, max(head) FROM conversations WHERE " + where +
+		" GROUP BY kind, a, b) ORDER BY kind, a, b, seq, linked DESC LIMIT 1 BY kind, a, b, seq"
+	messages, err := open(ctx, s, sql, func(rows driver.Rows, r *row, at *place) error {
+		read := make(found, 1)
+		err := s.scanRow(rows, read)
+		for c, list := range read {
+			at.kind, at.key, *r = uint8(c.Kind), c, list[0]
+		}
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	defer messages.close()
+	err = s.states(ctx, where, func(l *ledger.Loaded) error {
+		w := Whole{Loaded: l}
+		messages.upTo(place{kind: uint8(l.Key.Kind), key: l.Key}, func(r row) {
+			if r.seq == l.Head && r.whole {
+				w.Last = r.message.AppendPayload(nil)
+			}
+		})
+		return each(w)
+	})
+	if err != nil {
+		cancel() // else the rest would be read
+	}
+	return cmp.Or(err, messages.err)
+}
+
+// last fills in the newest messages that are missing: large ones, those that retention has
+// removed, and those of conversations that went on between two queries.
 func (s *Store) last(ctx context.Context, list []Whole) error {
 	var windows []window
 	for _, l := range list {
-		if l.Err == nil {
+		if l.Err == nil && l.Last == nil {
 			windows = append(windows, window{l.Key, l.Head, l.Head})
 		}
 	}
-	rows, err := s.windows(ctx, windows)
+	rows, err := s.heads(ctx, windows)
 	if err != nil {
 		return err
 	}
@@ -130,7 +217,7 @@ func (s *Store) last(ctx context.Context, list []Whole) error {
 	for i := range list {
 		found := rows[list[i].Key]
 		if len(found) == 0 {
-			found = removed[list[i].Key]
+			found = removed[list[i].Key] // of those that are missing
 		}
 		if len(found) > 0 && found[0].whole {
 			list[i].Last = found[0].message.AppendPayload(nil)
@@ -138,3 +225,31 @@ func (s *Store) last(ctx context.Context, list []Whole) error {
 	}
 	return nil
 }
+
+// heads reads the one message of each window. A set of keys is much less work for the
+// server than as many conditions.
+func (s *Store) heads(ctx context.Context, list []window) (found, error) {
+	rows := make(found, len(list))
+	for part := range slices.Chunk(list, maxHeads) {
+		sql := append(make([]byte, 0, 512+len(part)*72), columnsOfRow+" FROM messages PREWHERE (kind, a, b, seq) IN ("...)
+		for i, w := range part {
+			if i > 0 {
+				sql = append(sql, ", "...)
+			}
+			sql = strconv.AppendUint(append(sql, '('), uint64(w.conversation.Kind), 10)
+			sql = strconv.AppendUint(append(sql, ", "...), w.conversation.A, 10)
+			sql = strconv.AppendUint(append(sql, ", "...), w.conversation.B, 10)
+			sql = strconv.AppendUint(append(sql, ", "...), w.first, 10)
+			sql = append(sql, ')')
+		}
+		sql = append(sql, ") ORDER BY kind, a, b, seq, linked DESC LIMIT 1 BY kind, a, b, seq"...)
+		if err := s.query(ctx, string(sql), func(r driver.Rows) error { return s.scanRow(r, rows) }); err != nil {
+			return nil, err
+		}
+	}
+	return rows, nil
+}
+
+// maxHeads bounds the keys of one query: with each as long as it can be, it is a third of
+// what a server takes by default.
+const maxHeads = 1000

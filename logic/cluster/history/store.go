@@ -88,9 +88,9 @@ func Open(options Options) (*Store, error) {
 }
 
 // connections is as many as are ever under way, so that nothing waits for one: a page, a
-// walk, counts and the feeder have one each, a load and a rebuilding three each, and a
+// walk, counts and the feeder have one each, a load three, a rebuilding five, and a
 // migration two.
-const connections = 12
+const connections = 14
 
 func (o *Options) connect(database string) (driver.Conn, error) {
 	return clickhouse.Open(&clickhouse.Options{

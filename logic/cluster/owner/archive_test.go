@@ -26,6 +26,7 @@ type archive struct {
 	fed  func(*owner.Fed) // called for each record that is taken; nil: nobody
 	left atomic.Int64     // how often it answers before it is away
 	busy atomic.Bool      // it rebuilds nothing
+	part func()           // called before each part of a rebuilding; nil: nobody
 
 	mu     sync.Mutex
 	talks  map[protocol.Conversation][]message
@@ -34,6 +35,8 @@ type archive struct {
 	wrong  []string
 	again  int // records that were read again
 	walked int
+	whole  int // states that were given without a record
+	gaps   int // records that were the oldest of their queue
 }
 
 // message is one that was fed.
@@ -108,9 +111,20 @@ func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
 	if !ok {
 		at = chain.Beginning
 	}
-	if f.Prev != at || a.there() != nil {
+	if f.Prev != at && (!f.Oldest || f.Mark.Offset <= at.Offset) || a.there() != nil {
 		a.mu.Unlock()
 		return at, false
+	}
+	if f.Record == nil {
+		a.whole += len(f.States)
+		for _, s := range f.States {
+			a.states[s.Key] = copyOf(s)
+		}
+		a.mu.Unlock()
+		return at, true
+	}
+	if f.Oldest {
+		a.gaps++
 	}
 	if f.Version != uint64(f.Mark.Offset)+1 {
 		a.badf("record %v has version %d", f.Mark, f.Version)
@@ -148,6 +162,9 @@ func (a *archive) add(f *owner.Fed) {
 			continue
 		}
 		list := a.talks[e.Conversation]
+		for a.gaps > 0 && uint64(len(list))+1 < e.Seq { // of records that were gone
+			list = append(list, message{})
+		}
 		if e.Seq != uint64(len(list))+1 {
 			a.badf("%v has seq %d behind %d messages", e.Conversation, e.Seq, len(list))
 			continue
@@ -157,7 +174,7 @@ func (a *archive) add(f *owner.Fed) {
 				m.Previous = list[j].Seq
 			}
 		}
-		if f.Change != nil && links[e.Seq][e.Conversation] != m.Previous {
+		if f.Change != nil && links[e.Seq][e.Conversation] != m.Previous && a.gaps == 0 {
 			a.badf("seq %d of %v comes behind %d of its device, the record says %d", e.Seq, e.Conversation, m.Previous, links[e.Seq][e.Conversation])
 		}
 		a.talks[e.Conversation] = append(list, m)
@@ -232,6 +249,9 @@ func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []v
 	a.mu.Unlock()
 	for len(all) > 0 {
 		n := min(len(all), 3)
+		if a.part != nil {
+			a.part()
+		}
 		if err := cmp.Or(a.there(), take(all[:n], 1, 2)); err != nil {
 			return mark, err
 		}

@@ -49,7 +49,8 @@
 //   - One record of a queue is on its way at a time; it takes all that waits, up to the size
 //     of a record. One queue's failure is its own.
 //   - Acks of devices wait in memory for a second at most and are lost with the process. A
-//     node that drains lets none wait (Drain).
+//     node that drains lets none wait (Drain), nor does one whose queue another node has as
+//     soon as it has joined: then each is answered when it is written.
 //   - What Redis lost is brought back: records that it lacks are replayed (replay.go); where
 //     it is empty, from the history and the queue while conversations that are back, or in
 //     memory, go on (rebuild.go).

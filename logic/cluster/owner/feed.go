@@ -77,10 +77,53 @@ func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
 		}
 		reader := chain.NewReader(o.Stream, f.term.queue.name, at)
 		err := reader.ReadTo(ctx, to.Offset+1, func(c *chain.Record) (err error) {
-			at, err = f.again(ctx, c)
+			at, err = f.again(ctx, c, false)
 			return err
 		})
+		if errors.Is(err, chain.ErrRetention) {
+			at, err = f.passGap(ctx, at, to)
+		}
 		if err != nil && !errors.Is(err, errOn) {
+			return at, err
+		}
+	}
+}
+
+// passGap goes on with the oldest record that the queue still has, where the one behind the
+// mark is gone. First all conversations are fed as the view has them: a head that the
+// history did not know would be given out again if the view was lost too.
+func (f *feed) passGap(ctx context.Context, at, to chain.Mark) (chain.Mark, error) {
+	q := f.term.queue
+	oldest, err := chain.Oldest(ctx, q.owner.options.Stream, q.name, to)
+	if err != nil {
+		return at, err
+	}
+	n, on := 0, at
+	err = f.term.view.Each(ctx, func(list []*ledger.Loaded) (err error) {
+		n += len(list)
+		on, err = f.give(ctx, &Fed{Queue: q.name, Prev: at, Mark: at, Version: version(oldest.Mark), States: list})
+		return err
+	})
+	if err != nil {
+		return on, err
+	}
+	q.owner.options.Log.Warn("owner: records are gone that the history lacks; it goes on with the oldest, and has all conversations as they are",
+		"queue", q.name.String(), "behind", at.String(), "oldest", oldest.Mark.String(), "conversations", n)
+	return f.again(ctx, &oldest, true)
+}
+
+// give gives something to the feeder, which waits until there is room for it. With errOn
+// the feeder is elsewhere.
+func (f *feed) give(ctx context.Context, fed *Fed) (at chain.Mark, err error) {
+	for {
+		at, taken := f.term.queue.owner.options.Feeder.Add(fed)
+		switch {
+		case taken:
+			return at, nil
+		case fed.Oldest && at.Offset >= fed.Mark.Offset, !fed.Oldest && at != fed.Prev:
+			return at, errOn
+		}
+		if err := rest(ctx, feedPause); err != nil { // there is no room
 			return at, err
 		}
 	}
@@ -88,27 +131,16 @@ func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
 
 // again feeds a record that was read again from the queue, and gives where the feeder is
 // then: with errOn it is elsewhere than behind the record.
-func (f *feed) again(ctx context.Context, c *chain.Record) (at chain.Mark, err error) {
+func (f *feed) again(ctx context.Context, c *chain.Record, oldest bool) (at chain.Mark, err error) {
 	var r hop.Record
 	if c.Hop(&r) != nil {
 		f.term.queue.owner.troubles.damaged.Count()
 	}
-	fed := &Fed{Queue: c.Queue, Prev: c.Prev, Mark: c.Mark, Version: version(c.Mark), Record: &r}
+	fed := &Fed{Queue: c.Queue, Prev: c.Prev, Mark: c.Mark, Version: version(c.Mark), Record: &r, Oldest: oldest}
 	if fed.States, err = f.states(ctx, &r); err != nil {
 		return c.Prev, err
 	}
-	for {
-		at, taken := f.term.queue.owner.options.Feeder.Add(fed)
-		switch {
-		case taken:
-			return c.Mark, nil
-		case at != c.Prev:
-			return at, errOn
-		}
-		if err := rest(ctx, feedPause); err != nil { // there is no room
-			return at, err
-		}
-	}
+	return f.give(ctx, fed)
 }
 
 // states gives the conversations that a record touches, as they are at it or later.

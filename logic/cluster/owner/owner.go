@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -67,7 +68,8 @@ type Owner struct {
 	options  Options
 	queues   []*queue
 	troubles troubles
-	version  atomic.Uint64 // the newest view of the registry that was seen
+	filling  operate.Seldom // says how far views are that come back
+	version  atomic.Uint64  // the newest view of the registry that was seen
 	draining atomic.Bool
 
 	ending context.Context // ends when the Owner closes
@@ -244,6 +246,20 @@ func (o *Owner) Vars() map[string]uint64 {
 		vars["state."+State(q.state.Load()).String()]++
 	}
 	return vars
+}
+
+// Health says which queues are stopped, if any are.
+func (o *Owner) Health() error {
+	var stopped []string
+	for _, q := range o.queues {
+		if State(q.state.Load()) == Stopped {
+			stopped = append(stopped, q.name.String())
+		}
+	}
+	if len(stopped) == 0 {
+		return nil
+	}
+	return fmt.Errorf("stopped, the log says why: %s", strings.Join(stopped, ", "))
 }
 
 // State gives the state of a queue.

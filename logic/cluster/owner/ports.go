@@ -48,9 +48,13 @@ type Feeder interface {
 // Fed is a record that counts.
 type Fed struct {
 	Queue      chain.Queue
-	Prev, Mark chain.Mark // of the record that counts before it, and its own
-	Version    uint64     // rises from record to record of a queue, for ever
-	Record     *hop.Record
+	Prev, Mark chain.Mark  // of the record that counts before it, and its own
+	Version    uint64      // rises from record to record of a queue, for ever
+	Record     *hop.Record // nil: States alone are given, as of Mark, which is Prev too
+
+	// Oldest says that the queue has no older record any more. Before it all conversations
+	// of the queue were given as States: what its records were lost with is not lost with them.
+	Oldest bool
 
 	// Change is what the record did, worked out with Checkpoint 1. It is nil for a record
 	// that was read again from the queue: then States has the conversations that the record

@@ -38,6 +38,10 @@ const (
 	// firstPause and lastPause are for how long nobody tries again after a failure.
 	firstPause = 50 * time.Millisecond
 	lastPause  = time.Second
+
+	// mendPause is after how long it is looked again whether a queue was mended that is
+	// stopped because records are gone.
+	mendPause = 5 * time.Second
 )
 
 // queue is one queue. What has no other guard belongs to whoever has its turn.
@@ -50,7 +54,7 @@ type queue struct {
 	state atomic.Uint32
 	term  atomic.Pointer[term] // nil: not ours
 
-	stopped error         // for good
+	stopped error         // a human has to look; for good, but for records that are gone
 	failed  error         // of the last try
 	pause   time.Duration // after it
 	again   atomic.Int64  // operate.Elapsed before which nobody tries again
@@ -74,8 +78,24 @@ func (q *queue) ours() bool {
 	o := q.owner
 	v := o.options.Registry.View()
 	o.saw(v.Version)
-	n, ok := registry.Owner(registry.Logic, registry.Queue{Class: uint8(q.name.Class), Number: uint32(q.name.Number)}, v)
+	n, ok := registry.Owner(registry.Logic, q.registered(), v)
 	return ok && n.ID == o.options.Node
+}
+
+// leaving says whether the queue goes to another node soon: this one drains, or one joins
+// that has it once it serves. Then no acks wait in memory.
+func (q *queue) leaving() bool {
+	o := q.owner
+	if o.draining.Load() {
+		return true
+	}
+	n, ok := registry.Heir(registry.Logic, q.registered(), o.options.Registry.View())
+	return ok && n.ID != o.options.Node
+}
+
+// registered names the queue in the registry.
+func (q *queue) registered() registry.Queue {
+	return registry.Queue{Class: uint8(q.name.Class), Number: uint32(q.name.Number)}
 }
 
 // saw notes a version of the registry, which never falls here whatever the registry does.
@@ -94,7 +114,10 @@ func (o *Owner) saw(version uint64) uint64 {
 // ready makes the queue one into which a record can go, or says why it cannot be.
 func (q *queue) ready(ctx context.Context) (*term, error) {
 	if q.stopped != nil {
-		return nil, q.stopped
+		if !errors.Is(q.stopped, chain.ErrRetention) || operate.Elapsed() < time.Duration(q.again.Load()) {
+			return nil, q.stopped
+		}
+		q.stopped = nil // whoever was to mend it may have done so
 	}
 	t := q.term.Load()
 	if !q.ours() {
@@ -133,6 +156,7 @@ func (q *queue) tried(t *term, err error) error {
 		q.forget()
 		q.stopped = fmt.Errorf("%w: %w", ErrStopped, err)
 		q.set(Stopped)
+		q.again.Store(int64(operate.Elapsed() + mendPause))
 		if o.troubles.stopped.Note() {
 			o.options.Log.Error("owner: a queue is stopped, a human has to look", "queue", q.name.String(), "err", err.Error())
 		}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"time"
+	"slices"
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
@@ -14,19 +14,18 @@ import (
 )
 
 const (
-	// shortQueue is how many records a queue has at most that is replayed as a whole into an
-	// empty view.
+	// shortQueue is how many records a queue has at most from which an empty view is made
+	// without the history.
 	shortQueue = 2_000
 
-	// rebuildPause is after how long a rebuilding that failed begins anew.
-	rebuildPause = time.Second
-
-	// fillPart is how many conversations are brought back in one turn of the queue.
-	fillPart = 64
+	// fillPart is how many conversations are brought back in one turn of the queue. Between
+	// two of them whoever waits for the queue has a turn.
+	fillPart = 256
 )
 
 var (
-	// errReplay says that an empty view is to be made from the queue alone.
+	// errReplay says that there is no history: an empty view is made from the queue, record by
+	// record.
 	errReplay = errors.New("owner: the queue has everything")
 
 	// errShort says that something is missing that nobody has any more.
@@ -54,15 +53,9 @@ func newRebuild(t *term, at chain.Mark, skipped map[protocol.Conversation]bool) 
 	return &rebuild{term: t, at: at, skipped: skipped}
 }
 
-// bringAll begins to bring an empty view back while records go on; errReplay says that the
-// queue is short enough, or alone.
+// bringAll begins to bring an empty view back while records go on, or gives errReplay.
 func (t *term) bringAll(ctx context.Context) error {
-	o := &t.queue.owner.options
-	first, _, err := o.Stream.Bounds(ctx, t.queue.name)
-	if err != nil {
-		return err
-	}
-	if first == 0 && (t.chain.Last().Offset < shortQueue || o.History == nil) {
+	if t.queue.owner.options.History == nil {
 		return errReplay
 	}
 	if err := t.view.Adopt(ctx, chain.Beginning, true); err != nil {
@@ -82,7 +75,7 @@ func (t *term) startRebuild(at chain.Mark, skipped map[protocol.Conversation]boo
 func (r *rebuild) run() {
 	t := r.term
 	o := t.queue.owner
-	for {
+	for pause := firstPause; ; pause = min(2*pause, lastPause) {
 		o.troubles.rebuilds.Count()
 		err := t.queue.survive("bringing a view back", func() error { return r.try(t.ending) })
 		switch {
@@ -98,7 +91,7 @@ func (r *rebuild) run() {
 		default:
 			o.warn(&o.troubles.redis, "a view is not brought back yet", t.queue, err)
 		}
-		if rest(t.ending, rebuildPause) != nil {
+		if rest(t.ending, pause) != nil {
 			return
 		}
 	}
@@ -125,9 +118,13 @@ func (r *rebuild) turn(ctx context.Context, do func(ctx context.Context) error) 
 
 func (r *rebuild) try(ctx context.Context) error {
 	q, o := r.term.queue, &r.term.queue.owner.options
+	first, _, err := o.Stream.Bounds(ctx, q.name)
+	if err != nil {
+		return err
+	}
+	history := o.History != nil && (first > 0 || r.at.Offset >= shortQueue)
 	from := chain.Beginning
-	if o.History != nil {
-		var err error
+	if history {
 		if from, err = o.History.Mark(ctx, q.name); err != nil {
 			return err
 		}
@@ -135,21 +132,8 @@ func (r *rebuild) try(ctx context.Context) error {
 	if err := r.gather(ctx, from); err != nil {
 		return err
 	}
-	if o.History != nil {
-		_, err := o.History.Rebuild(ctx, q.name, func(list []view.Whole, done, parts int) error {
-			for len(list) > 0 {
-				n := min(len(list), fillPart)
-				if err := r.bring(ctx, list[:n]); err != nil {
-					return err
-				}
-				list = list[n:]
-			}
-			if q.owner.troubles.rebuilds.Note() {
-				o.Log.Info("owner: a view comes back", "queue", q.name.String(), "parts", done, "of", parts, "conversations", q.owner.troubles.rebuilt.Load())
-			}
-			return nil
-		})
-		if err != nil {
+	if history {
+		if _, err := o.History.Rebuild(ctx, q.name, r.take(ctx)); err != nil {
 			return err
 		}
 	}
@@ -176,6 +160,22 @@ func (r *rebuild) try(ctx context.Context) error {
 		r.term.rebuild = nil
 		return nil
 	})
+}
+
+// take gives what takes conversations that the history gives.
+func (r *rebuild) take(ctx context.Context) func(list []view.Whole, done, parts int) error {
+	q := r.term.queue
+	return func(list []view.Whole, done, parts int) error {
+		for part := range slices.Chunk(list, fillPart) {
+			if err := r.bring(ctx, part); err != nil {
+				return err
+			}
+		}
+		if q.owner.filling.Now() {
+			q.owner.options.Log.Info("owner: a view comes back", "queue", q.name.String(), "parts", done, "of", parts, "conversations", q.owner.troubles.rebuilt.Load())
+		}
+		return nil
+	}
 }
 
 // gather takes in what the records behind the mark did, up to the one of the view.

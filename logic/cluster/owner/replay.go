@@ -159,7 +159,7 @@ func (t *term) repair(ctx context.Context, has chain.Mark) error {
 	r := newReplayer(w, o, state.Incomplete)
 	reader := chain.NewReader(o.options.Stream, t.queue.name, has)
 	if err := reader.ReadTo(ctx, last.Offset+1, func(c *chain.Record) error { return r.take(ctx, c) }); err != nil {
-		return err
+		return behind(err, false)
 	}
 	if reader.Last() != last {
 		return fmt.Errorf("%w: from the mark %v of the view the records lead to %v and not to %v", chain.ErrLost, has, reader.Last(), last)

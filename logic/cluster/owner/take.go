@@ -125,7 +125,7 @@ func (t *term) takeOver(ctx context.Context) error {
 	replay := t.replay
 	t.replay, t.foreign = nil, false
 	if err != nil {
-		return err
+		return behind(err, empty)
 	}
 	last := t.chain.Last()
 	if empty {
@@ -148,6 +148,17 @@ func (t *term) takeOver(ctx context.Context) error {
 	return t.readBack(ctx, last)
 }
 
+// behind says what it means that records are gone because of their age, and what mends it.
+func behind(err error, empty bool) error {
+	switch {
+	case !errors.Is(err, chain.ErrRetention):
+		return err
+	case empty:
+		return fmt.Errorf("%w; Redis has nothing of the queue, ClickHouse has it up to that mark, and what came behind it is lost to both: give Redis a backup that is newer", err)
+	}
+	return fmt.Errorf("%w; Redis has the queue up to that mark, and the records behind it that would bring it forward are gone: run `gannet mend`, which empties what Redis has of the queue, and it is filled again from ClickHouse and the queue", err)
+}
+
 // start gives the mark to begin with. empty says that the view knows nothing of what is in
 // the queue: then it is brought back beside the records that come.
 func (t *term) start(ctx context.Context, state view.State) (mark chain.Mark, empty bool, err error) {
@@ -159,8 +170,11 @@ func (t *term) start(ctx context.Context, state view.State) (mark chain.Mark, em
 	if err != nil {
 		return mark, false, err
 	}
-	if first == 0 && (end <= shortQueue || o.History == nil) {
+	switch {
+	case first == 0 && (end == 0 || o.History == nil):
 		return chain.Beginning, false, nil
+	case first == 0 && end <= shortQueue:
+		return chain.Beginning, true, nil
 	}
 	if o.History == nil {
 		return mark, false, fmt.Errorf("%w: the view of %v is empty, and nothing keeps what the queue does not have any more", chain.ErrRetention, q.name)

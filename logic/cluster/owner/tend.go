@@ -51,8 +51,8 @@ func (q *queue) tend() {
 		case now-refreshed >= refreshPause:
 			refreshed = now
 			q.tendTurn(q.refresh)
-		case t.ledger.Due(q.owner.now(), q.owner.draining.Load()):
-			q.tendTurn(func(ctx context.Context) error { return q.acks(ctx, q.owner.draining.Load()) })
+		case t.ledger.Due(q.owner.now(), q.leaving()):
+			q.tendTurn(func(ctx context.Context) error { return q.acks(ctx, q.leaving()) })
 		}
 	}
 }

@@ -55,8 +55,14 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 			p.fail(err, tried)
 		}
 	}
-	if err == nil && q.owner.draining.Load() {
-		_ = q.acks(ctx, true) // those of the batches themselves; an error was said
+	if err != nil || !q.leaving() {
+		return
+	}
+	// Those of the batches themselves are taken when they are written.
+	if err := q.acks(ctx, true); err != nil {
+		for i := range parts {
+			parts[i].fail(err, true)
+		}
 	}
 }
 

@@ -1,0 +1,100 @@
+package command
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+
+	"gannet/idl/rpc"
+	"gannet/internal/chain"
+	clusterredis "gannet/internal/cluster/redis"
+	"gannet/internal/registry"
+	"gannet/logic/cluster/view"
+	transfercluster "gannet/transfer/cluster"
+)
+
+type mendCmd struct {
+	clusterFlags `embed:""`
+	queueFlags   `embed:""`
+}
+
+// Help is printed by gannet mend --help.
+func (mendCmd) Help() string {
+	return "Looks at all queues of a cluster. Where Redis has a queue only up to a record that the broker has no more, because Redis came back older than the broker keeps records, nobody can bring it forward. What Redis has of that queue is removed, and its logic node fills it again from ClickHouse and the queue, within seconds and without a restart. Where transfer stood there, its mark is removed: start the transfer nodes again, and they tell everybody to sync. Queues that are well are left alone, so it does no harm."
+}
+
+// Run mends what can be mended.
+func (c *mendCmd) Run(ctx context.Context) error { return c.mend(ctx, os.Stdout) }
+
+func (c *mendCmd) mend(ctx context.Context, out io.Writer) error {
+	l, err := c.openLive(ctx, slog.Default())
+	if err != nil {
+		return err
+	}
+	n := &node{live: l, role: "mend", id: rand.Uint64() | 1, log: slog.Default()}
+	n.began("connection to Redis", func(context.Context) error { l.close(); return nil })
+	return errors.Join(c.mendAll(ctx, n, out), n.stop())
+}
+
+func (c *mendCmd) mendAll(ctx context.Context, n *node, out io.Writer) (err error) {
+	if n.plan, err = (clusterredis.Copy{Client: n.client, Name: c.Cluster}).Load(ctx); err == nil && n.plan == nil {
+		err = errNoPlan
+	}
+	if err != nil {
+		return err
+	}
+	stream, err := c.openStream(ctx, n)
+	if err != nil {
+		return err
+	}
+	v, err := view.New(n.client, view.Options{Name: c.Cluster, Queues: n.plan.Queues(0), Counts: &archive{}, Log: n.log})
+	if err != nil {
+		return err
+	}
+	gateways := rpc.NewGateways(registry.Epochs{Registry: n.registry}, n.log)
+	defer gateways.Close()
+	mended := 0
+	for _, class := range classes {
+		transfer, err := transfercluster.New(transfercluster.Options{
+			Name: c.Cluster, Class: class, Stream: stream, Redis: n.client, Registry: n.registry, Node: n.id, Gateways: gateways, Log: n.log,
+		})
+		if err != nil {
+			return err
+		}
+		for _, queue := range n.plan.Queues(class) {
+			first, _, err := stream.Bounds(ctx, queue)
+			if err != nil {
+				return err
+			}
+			w, err := v.Writer(queue)
+			if err != nil {
+				return err
+			}
+			keys, err := w.Empty(ctx, first)
+			if err != nil {
+				return fmt.Errorf("%v: %w", queue, err)
+			}
+			if keys > 0 {
+				mended++
+				fmt.Fprintf(out, "%v: its view was behind what the broker keeps, which begins at offset %d; %d keys were removed, and it is filled again\n", queue, first, keys)
+			}
+			err = transfer.Check(ctx, queue.Number)
+			if errors.Is(err, chain.ErrRetention) {
+				mended++
+				fmt.Fprintf(out, "%v: transfer's mark was behind it too and is forgotten; start the transfer nodes again\n", queue)
+				err = transfer.Forget(ctx, queue.Number)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	if mended == 0 {
+		fmt.Fprintln(out, "no queue is behind what the broker keeps")
+	}
+	return nil
+}

@@ -1,0 +1,50 @@
+//go:build cluster
+
+package owner_test
+
+import (
+	"math/rand/v2"
+	"testing"
+
+	"gannet/logic"
+)
+
+// TestFillGoesOn: an emptied view comes back part after part, without a pause between two
+// of them, and between any two a record of the chat has its turn.
+func TestFillGoesOn(t *testing.T) {
+	const strangers = 360 // at a part a second they would take two minutes
+	l := newLosing(t)
+	l.talk()
+	var far []*sender
+	for i := range uint64(strangers) {
+		s := &sender{t: t, from: 1000 + 2*i, to: 1001 + 2*i, rng: rand.New(rand.NewPCG(i, i))}
+		s.run(func() []*node { return []*node{l.node} }, 1)
+		far = append(far, s)
+	}
+	l.flush()
+	l.aged()
+	s := l.list[0]
+	parts := 0
+	l.archive.part = func() {
+		parts++
+		if parts%16 != 1 {
+			return
+		}
+		id := uint64(len(s.seqs) + 1)
+		if e, err := s.try(l.node, id); err != nil || e.Outcome != logic.Applied {
+			t.Errorf("at part %d a message to a conversation in memory is %+v, %v", parts, e, err)
+		} else {
+			s.seqs = append(s.seqs, e.Seq)
+		}
+	}
+	l.server.Kill()
+	l.server.Start()
+	l.node.waitOwned()
+	eventually(t, "the view is taken for incomplete", func() bool { return l.node.owner.Vars()["repair.rebuilds"] > 0 })
+	eventually(t, "the view is back", func() bool { return l.shown() != nil })
+	if parts < strangers/3 {
+		t.Errorf("%d conversations came back in %d parts", strangers, parts)
+	}
+	l.list = append(l.list, far[0], far[strangers-1])
+	l.whole()
+}

@@ -1,0 +1,74 @@
+package view
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+
+	"gannet/logic/ledger"
+	"gannet/protocol"
+)
+
+// errMoved says that Redis was another one at the end than in the beginning.
+var errMoved = errors.New("view: Redis changed while all conversations were read")
+
+// Each gives all conversations of a view that is whole to take, some at a time, each as it is
+// at a moment of the call; one may come twice. It goes through all keys of Redis, so it is
+// for rare work. Any number of goroutines may call it.
+func (w *Writer) Each(ctx context.Context, take func([]*ledger.Loaded) error) error {
+	before, err := w.whole(ctx)
+	if err != nil {
+		return err
+	}
+	of := w.key[:len(w.key)-1] + "c"
+	err = w.view.client.EachKey(ctx, of, func(keys []string) error {
+		list := make([]*ledger.Loaded, 0, len(keys))
+		for _, key := range keys {
+			c, err := readPlace(key[len(of):])
+			if err != nil {
+				return err
+			}
+			list = append(list, &ledger.Loaded{Key: c})
+		}
+		if err := w.Load(ctx, list); err != nil {
+			return err
+		}
+		for _, l := range list {
+			if l.Err != nil {
+				return fmt.Errorf("%v: %w", l.Key, l.Err)
+			}
+		}
+		return take(list)
+	})
+	if err != nil {
+		return w.view.unavailable("all conversations of a queue cannot be read", err)
+	}
+	if after, err := w.whole(ctx); err != nil || !slices.Equal(before, after) {
+		return w.view.unavailable("all conversations of a queue cannot be read", errors.Join(errMoved, err))
+	}
+	return nil
+}
+
+// whole gives the runs of Redis under which the view is whole and true.
+func (w *Writer) whole(ctx context.Context) (runs []string, err error) {
+	if runs, err = w.view.client.Runs(ctx); err != nil {
+		return nil, w.view.unavailable("the masters of Redis cannot be asked", err)
+	}
+	s, err := w.State(ctx)
+	if err == nil && (!s.Confirmed || s.Incomplete) {
+		err = w.view.unavailable("all conversations of a queue cannot be read", fmt.Errorf("%w: it is not whole", ErrClosed))
+	}
+	return runs, err
+}
+
+// readPlace reads what appendPlace writes.
+func readPlace(b string) (c protocol.Conversation, err error) {
+	if len(b) != placeSize {
+		return c, fmt.Errorf("%w (a place of %d bytes)", errDamaged, len(b))
+	}
+	c.Kind = protocol.Kind(b[0])
+	c.A, c.B = binary.BigEndian.Uint64([]byte(b[1:9])), binary.BigEndian.Uint64([]byte(b[9:]))
+	return c, nil
+}
