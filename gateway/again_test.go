@@ -146,7 +146,7 @@ func TestRenewAmidALogin(t *testing.T) {
 	st.logic.does(misdeed{login: func(login *hop.Login) (hop.Welcome, error) {
 		st.logic.does(misdeed{})
 		st.Renew(77)
-		return st.logic.Login(context.Background(), login)
+		return st.logic.logIn(login)
 	}})
 	p := st.login(5)
 	p.hinted()

@@ -53,6 +53,7 @@ type counters struct {
 	droppedFrames  atomic.Uint64
 	droppedQueries atomic.Uint64
 	droppedLogins  atomic.Uint64
+	loginCalls     atomic.Uint64
 
 	droppedOffenders atomic.Uint64 // users let in before their time, to make room for others
 
@@ -190,6 +191,7 @@ func (g *Gateway) Stats() map[string]uint64 {
 		"drop.frames":       c.droppedFrames.Load(),
 		"drop.queries":      c.droppedQueries.Load(),
 		"drop.logins":       c.droppedLogins.Load(),
+		"login.calls":       c.loginCalls.Load(),
 		"drop.begun":        c.begunDropped.Load(),
 		"drop.bans":         g.places.dropped.Load() + c.droppedOffenders.Load(),
 		"drop.goodbyes":     g.leaving.dropped.Load(),

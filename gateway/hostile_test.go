@@ -130,6 +130,10 @@ func login(name string, closed protocol.Code, undone bool, counted map[string]ui
 		}}}
 }
 
+func enter(name string, closed protocol.Code, undone bool, counted map[string]uint64, do func([]hop.Binding) ([]protocol.Code, error)) misdoing {
+	return misdoing{name: "Enter: " + name, meet: meetLogin, closed: closed, undone: undone, counted: counted, misdeed: misdeed{enter: do}}
+}
+
 var misdoings = []misdoing{
 	forward("an error", unavailable, failed, func(*hop.Forward) (hop.Answers, error) { return hop.Answers{}, errHostile }),
 	forward("an error beside answers", unavailable, failed, func(b *hop.Forward) (hop.Answers, error) { return well(b, nil), errHostile }),
@@ -179,15 +183,24 @@ var misdoings = []misdoing{
 	login("an unlisted code", unlisted, false, map[string]uint64{"close.other": 1}, func(w *hop.Welcome) error { w.Code = unlisted; return nil }),
 	login("a code of requests", protocol.CodeUnavailable, false, map[string]uint64{"close.other": 1}, func(w *hop.Welcome) error { w.Code = protocol.CodeUnavailable; return nil }),
 	login("nobody", protocol.CodeLoginUnavailable, false, unanswered, func(w *hop.Welcome) error { w.User = 0; return nil }),
-	login("no frame", protocol.CodeLoginUnavailable, true, unanswered, func(w *hop.Welcome) error { w.Frame = nil; return nil }),
-	login("a frame that is no WELCOME", protocol.CodeLoginUnavailable, true, unanswered, func(w *hop.Welcome) error { w.Frame = sendAck; return nil }),
-	login("two frames", protocol.CodeLoginUnavailable, true, unanswered, func(w *hop.Welcome) error { w.Frame = append(w.Frame, w.Frame...); return nil }),
-	login("a WELCOME to another request", protocol.CodeLoginUnavailable, true, unanswered, func(w *hop.Welcome) error {
+	login("no frame", protocol.CodeLoginUnavailable, false, unanswered, func(w *hop.Welcome) error { w.Frame = nil; return nil }),
+	login("a frame that is no WELCOME", protocol.CodeLoginUnavailable, false, unanswered, func(w *hop.Welcome) error { w.Frame = sendAck; return nil }),
+	login("two frames", protocol.CodeLoginUnavailable, false, unanswered, func(w *hop.Welcome) error { w.Frame = append(w.Frame, w.Frame...); return nil }),
+	login("a WELCOME to another request", protocol.CodeLoginUnavailable, false, unanswered, func(w *hop.Welcome) error {
 		w.Frame = protocol.Welcome{User: 1}.AppendFrame(nil, 9)
 		return nil
 	}),
 	login("a heartbeat of nothing", 0, true, nil, func(w *hop.Welcome) error { w.Heartbeat = 0; return nil }),
 	login("a heartbeat of a day", 0, true, nil, func(w *hop.Welcome) error { w.Heartbeat = 65535; return nil }),
+
+	enter("an error", protocol.CodeLoginUnavailable, true, failed, func([]hop.Binding) ([]protocol.Code, error) { return []protocol.Code{0}, errHostile }),
+	enter("a panic", protocol.CodeLoginUnavailable, true, panicked, func([]hop.Binding) ([]protocol.Code, error) { panic("hostile") }),
+	enter("no answer", protocol.CodeLoginUnavailable, true, failed, func([]hop.Binding) ([]protocol.Code, error) { return nil, nil }),
+	enter("two answers", protocol.CodeLoginUnavailable, true, failed, func([]hop.Binding) ([]protocol.Code, error) { return make([]protocol.Code, 2), nil }),
+	enter("that it is not known", protocol.CodeLoginUnavailable, true, nil, func([]hop.Binding) ([]protocol.Code, error) {
+		return []protocol.Code{protocol.CodeLoginUnavailable}, nil
+	}),
+	enter("an unlisted code", unlisted, false, map[string]uint64{"close.other": 1}, func([]hop.Binding) ([]protocol.Code, error) { return []protocol.Code{unlisted}, nil }),
 
 	logout("an error", map[string]uint64{"logic.failed": logoutTries, "logic.logouts": 1}, func([]hop.Binding) error { return errHostile }),
 	logout("a panic", map[string]uint64{"logic.failed": logoutTries, "panics": logoutTries, "logic.logouts": 1}, func([]hop.Binding) error { panic("hostile") }),

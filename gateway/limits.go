@@ -190,9 +190,14 @@ const (
 	maxAgain      = 64
 
 	// loginQueue bounds the logins that wait for a worker: nearly as many as a gateway
-	// has places. loginWorkers is how many are under way at once.
+	// has places. loginWorkers is how many calls are under way at once; each takes along
+	// what waits, but no more than loginMost HELLOs, and no more of them once they have
+	// loginBytes: a signature takes up to a tenth of a millisecond to check, so that
+	// nobody waits for long for those with whom they travel.
 	loginQueue   = 16 << 10
 	loginWorkers = 4
+	loginMost    = 128
+	loginBytes   = 256 << 10
 
 	// maxLogouts bounds the ended connections of which logic was not told yet: all
 	// that a gateway may have, and once as many again.

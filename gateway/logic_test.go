@@ -21,6 +21,7 @@ type scriptedLogic struct {
 	mu        sync.Mutex
 	batches   [][]request // what Forward was given, copied
 	again     []hop.Redelivery
+	entering  [][]hop.Binding // what Enter was given
 	loggedOut []hop.Binding
 	loggedIn  chan hop.Identity
 	gate      chan struct{} // Forward waits for a token, unless nil
@@ -38,6 +39,7 @@ type misdeed struct {
 	forward   func(*hop.Forward) (hop.Answers, error)
 	query     func(*hop.Query) ([]byte, error)
 	login     func(*hop.Login) (hop.Welcome, error)
+	enter     func([]hop.Binding) ([]protocol.Code, error)
 	logout    func([]hop.Binding) error
 	redeliver func(*hop.Redelivery) ([]byte, error)
 }
@@ -67,7 +69,29 @@ func newLogic() *scriptedLogic {
 }
 
 // Login lets everybody in; the token's first byte is the user.
-func (l *scriptedLogic) Login(_ context.Context, login *hop.Login) (hop.Welcome, error) {
+func (l *scriptedLogic) Login(_ context.Context, logins []hop.Login) (list []hop.Welcome, err error) {
+	for i := range logins {
+		w, err := l.logIn(&logins[i])
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, w)
+	}
+	return list, nil
+}
+
+// Enter enters everybody.
+func (l *scriptedLogic) Enter(_ context.Context, connections []hop.Binding) ([]protocol.Code, error) {
+	l.mu.Lock()
+	l.entering = append(l.entering, slices.Clone(connections))
+	l.mu.Unlock()
+	if m := l.doing(); m.enter != nil {
+		return m.enter(connections)
+	}
+	return make([]protocol.Code, len(connections)), nil
+}
+
+func (l *scriptedLogic) logIn(login *hop.Login) (hop.Welcome, error) {
 	if m := l.doing(); m.login != nil {
 		return m.login(login)
 	}

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"bytes"
+	"errors"
 	"sync"
 
 	"gannet/internal/hop"
@@ -10,7 +11,13 @@ import (
 
 // logins carry HELLOs to logic, beside the lanes and the queries: whoever comes waits
 // for nobody's messages or pages, only for those who came before. A fixed number of
-// goroutines work on them.
+// goroutines work on them, each on all that wait when it comes: when all clients come
+// back at once, a call for each would keep them out for longer than they wait.
+//
+// A login takes two calls. The first checks it and draws its number, the second enters
+// the connection in the directory, which may close another one of its device. Between
+// the two the gateway looks whether the connection is still there: who is gone must not
+// replace who is here.
 type logins struct {
 	gateway *Gateway
 	waiting chan greeting
@@ -21,6 +28,14 @@ type logins struct {
 type greeting struct {
 	session *session
 	frame   []byte
+}
+
+// admission is a login under way.
+type admission struct {
+	session *session
+	login   hop.Login
+	welcome hop.Welcome
+	over    bool // it has been answered
 }
 
 func newLogins(g *Gateway) *logins {
@@ -36,7 +51,7 @@ func (q *logins) start(n int, stop <-chan struct{}) {
 				case <-stop:
 					return
 				case l := <-q.waiting:
-					q.do(l)
+					q.do(q.take(l))
 				}
 			}
 		})
@@ -53,53 +68,164 @@ func (q *logins) add(s *session, raw []byte) {
 	}
 }
 
-func (q *logins) do(l greeting) {
+// take gives the logins that go with one that has come: those that wait behind it.
+func (q *logins) take(l greeting) (list []*admission) {
+	for size := 0; ; {
+		size += len(l.frame)
+		if a := q.open(l); a != nil {
+			list = append(list, a)
+		}
+		if len(list) == loginMost || size >= loginBytes {
+			return list
+		}
+		select {
+		case l = <-q.waiting:
+		default:
+			return list
+		}
+	}
+}
+
+// open begins a login; nil: there is nothing to be done.
+func (q *logins) open(l greeting) *admission {
 	s, g := l.session, q.gateway
-	defer s.survive("login")
-	if s.phase.Load() == phaseClosing { // who is gone must not replace who is here
-		g.counters.droppedLogins.Add(1)
-		return
+	a := &admission{session: s}
+	if q.left(a) {
+		return nil
 	}
 	f, _, _ := protocol.Split(l.frame, protocol.MaxFrame)
-	login := hop.Login{Address: hop.Address{Gateway: g.epoch.Load(), Conn: s.id}, Request: f.Request}
-	if login.Hello.Decode(f.Payload) != nil {
+	a.login = hop.Login{Address: hop.Address{Gateway: g.epoch.Load(), Conn: s.id}, Request: f.Request}
+	if a.login.Hello.Decode(f.Payload) != nil {
 		s.close(protocol.CodeBadFrame)
+		return nil
+	}
+	return a
+}
+
+// left says whether the connection is gone.
+func (q *logins) left(a *admission) bool {
+	if a.session.phase.Load() != phaseClosing {
+		return false
+	}
+	q.gateway.counters.droppedLogins.Add(1)
+	return true
+}
+
+// do carries logins out that go together.
+func (q *logins) do(list []*admission) {
+	if len(list) == 0 {
 		return
 	}
-	w, err := q.welcome(&login)
+	q.gateway.counters.loginCalls.Add(1)
+	logins := make([]hop.Login, len(list))
+	for i, a := range list {
+		logins[i] = a.login
+	}
+	welcomes, err := q.login(logins)
+	entering := list[:0:0]
+	for i, a := range list {
+		if err == nil {
+			a.welcome = welcomes[i]
+		}
+		if a.each(func() { q.checked(a, err) }); !a.over {
+			entering = append(entering, a)
+		}
+	}
+	if len(entering) == 0 {
+		return
+	}
+	connections := make([]hop.Binding, len(entering))
+	for i, a := range entering {
+		connections[i] = a.binding()
+	}
+	codes, err := q.enter(connections)
+	for i, a := range entering {
+		a.each(func() {
+			if err != nil {
+				q.unavailable(a, err)
+			} else {
+				q.entered(a, codes[i])
+			}
+		})
+	}
+}
+
+// each does something for one of several logins: a bug that it meets ends that
+// connection alone.
+func (a *admission) each(do func()) {
+	defer a.session.survive("login")
+	do()
+}
+
+// checked takes in what the first call said of a login.
+func (q *logins) checked(a *admission, err error) {
+	s, g, w := a.session, q.gateway, &a.welcome
+	a.over = true
 	switch {
 	case err != nil:
-		g.failed("a login was not answered", err)
-		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
-	case w.Code == protocol.CodeTooManySessions:
-		s.closeAfter(w.Code, overLimitsDelay())
+		q.unavailable(a, err)
 	case w.Code != 0:
-		s.close(w.Code)
-	case w.User == 0 || !isWelcome(w.Frame, f.Request):
-		g.unanswered("logic answered a login with something else", f.Type)
+		q.refuse(a, w.Code)
+	case w.User == 0 || !isWelcome(w.Frame, a.login.Request):
+		g.unanswered("logic answered a login with something else", protocol.TypeHello)
 		s.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
-		q.undo(&login, &w)
 	case g.offenders.left(w.User, g.wheel.now()) > 0:
 		s.closeAfter(protocol.CodeOverLimits, uint32(g.offenders.left(w.User, g.wheel.now())*tick.Milliseconds()))
-		q.undo(&login, &w)
-	case !s.welcome(&w, &login):
-		q.undo(&login, &w)
-	case login.Gateway != g.epoch.Load(): // Renew came too early for it
+	case !q.left(a):
+		a.over = false
+	}
+}
+
+// entered takes in what the second call said of a login.
+func (q *logins) entered(a *admission, code protocol.Code) {
+	switch s, g := a.session, q.gateway; {
+	case code == protocol.CodeLoginUnavailable:
+		q.undo(a)
+		q.refuse(a, code)
+	case code != 0:
+		q.refuse(a, code)
+	case !s.welcome(&a.welcome, &a.login):
+		q.undo(a)
+	case a.login.Gateway != g.epoch.Load(): // Renew came too early for it
 		g.again.put(s)
 	}
 }
 
-// undo takes a device out of the directory that logic let in, and whose
-// connection is not to be used.
-func (q *logins) undo(login *hop.Login, w *hop.Welcome) {
-	if w.User == 0 {
-		return
+// refuse closes the connection with a code of logic's.
+func (q *logins) refuse(a *admission, code protocol.Code) {
+	switch code {
+	case protocol.CodeLoginUnavailable:
+		a.session.closeAfter(code, drainDelay())
+	case protocol.CodeTooManySessions:
+		a.session.closeAfter(code, overLimitsDelay())
+	default:
+		a.session.close(code)
 	}
-	q.gateway.logouts.add(hop.Binding{
-		Identity: hop.Identity{Gateway: login.Gateway, Conn: login.Conn, User: w.User, Device: login.Hello.Device},
-		Platform: login.Hello.Platform,
+}
+
+// unavailable closes a connection for which logic did not answer.
+func (q *logins) unavailable(a *admission, err error) {
+	q.gateway.failed("a login was not answered", err)
+	a.session.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
+	q.undo(a)
+}
+
+// undo takes a device out of the directory that may have been entered, and whose
+// connection is not to be used.
+func (q *logins) undo(a *admission) {
+	if a.welcome.User != 0 {
+		q.gateway.logouts.add(a.binding())
+	}
+}
+
+// binding names the connection for the directory.
+func (a *admission) binding() hop.Binding {
+	l, w := &a.login, &a.welcome
+	return hop.Binding{
+		Identity: hop.Identity{Gateway: l.Gateway, Conn: l.Conn, User: w.User, Device: l.Hello.Device},
+		Platform: l.Hello.Platform,
 		Number:   w.Number,
-	})
+	}
 }
 
 func isWelcome(b []byte, request uint32) bool {
@@ -107,8 +233,22 @@ func isWelcome(b []byte, request uint32) bool {
 	return err == nil && n > 0 && n == len(b) && f.Type == protocol.TypeWelcome && f.Request == request
 }
 
-// welcome calls logic.
-func (q *logins) welcome(login *hop.Login) (w hop.Welcome, err error) {
+// errAnswers says that logic gave another number of answers than it was asked for.
+var errAnswers = errors.New("gateway: logic's answers do not fit what it was asked")
+
+// login and enter call logic.
+func (q *logins) login(logins []hop.Login) (w []hop.Welcome, err error) {
 	defer q.gateway.surviveLogic(&err)
-	return q.gateway.logic.Login(q.gateway.ctx, login)
+	if w, err = q.gateway.logic.Login(q.gateway.ctx, logins); err == nil && len(w) != len(logins) {
+		err = errAnswers
+	}
+	return w, err
+}
+
+func (q *logins) enter(connections []hop.Binding) (codes []protocol.Code, err error) {
+	defer q.gateway.surviveLogic(&err)
+	if codes, err = q.gateway.logic.Enter(q.gateway.ctx, connections); err == nil && len(codes) != len(connections) {
+		err = errAnswers
+	}
+	return codes, err
 }

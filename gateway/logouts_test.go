@@ -5,7 +5,6 @@ import (
 	"testing"
 
 	"gannet/internal/hop"
-	"gannet/protocol"
 )
 
 // leavers logs users out of a gateway whose logic takes each Logout from calls and
@@ -103,45 +102,4 @@ func TestLogoutsAreBounded(t *testing.T) {
 	}
 	v.logic.does(misdeed{})
 	v.answers <- nil
-}
-
-// A connection that ends while logic lets it in is logged out again, under the
-// number of its login; one that ends before its turn never reaches logic, where it
-// would replace the connection that the device has meanwhile.
-func TestLoginOfAConnectionThatIsGone(t *testing.T) {
-	l := newLogic()
-	st := newStage(t, l, Config{LoginWorkers: 1})
-	asked, let := make(chan uint64, 10), make(chan struct{})
-	l.does(misdeed{login: func(in *hop.Login) (hop.Welcome, error) {
-		asked <- in.Hello.Device
-		<-let
-		user := in.Hello.Device
-		return hop.Welcome{User: user, Number: 40 + user, Frame: protocol.Welcome{User: user}.AppendFrame(nil, in.Request)}, nil
-	}})
-	during, before, after := st.dial(), st.dial(), st.dial()
-	during.send(hello(1))
-	if device := <-asked; device != 1 {
-		t.Fatalf("asked about %d", device)
-	}
-	before.send(hello(2))
-	st.eventually("it waits for its turn", func() bool { return st.stat("frames_in") == 2 })
-	during.Close()
-	before.Close()
-	st.eventually("both are gone", func() bool { return st.stat("connections") == 1 })
-	after.send(hello(3))
-	st.eventually("it waits for its turn", func() bool { return st.stat("frames_in") == 3 })
-	close(let)
-	if f := after.next(); f.Type != protocol.TypeWelcome {
-		t.Fatalf("answered %#x", f.Type)
-	}
-	if device := <-asked; device != 3 {
-		t.Errorf("asked about %d, whose connection was gone", device)
-	}
-	st.eventually("logic is told", func() bool { return len(l.over()) == 1 })
-	if n := st.stat("drop.logins"); n != 1 {
-		t.Errorf("%d dropped logins counted", n)
-	}
-	if b := l.over()[0]; b.User != 1 || b.Device != 1 || b.Number != 41 || b.Gateway != st.Epoch() {
-		t.Errorf("logged out: %+v", b)
-	}
 }

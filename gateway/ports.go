@@ -4,15 +4,24 @@ import (
 	"context"
 
 	"gannet/internal/hop"
+	"gannet/protocol"
 )
 
 // Logic is what the gateway needs of logic. All methods are safe for concurrent
 // use. An error means that logic did not answer: what was asked may or may not
 // have happened.
 type Logic interface {
-	// Login answers a HELLO: who it is, or the code with which the connection is
-	// closed. The Hello is valid until it returns.
-	Login(ctx context.Context, login *hop.Login) (hop.Welcome, error)
+	// Login answers HELLOs, in order: who it is, and the number of the login, or the
+	// code with which the connection is closed. Nobody else sees anything of it, so one
+	// that is carried out late, after its call was given up and made again, changes
+	// nothing. The Hellos are valid until it returns.
+	Login(ctx context.Context, logins []hop.Login) ([]hop.Welcome, error)
+
+	// Enter enters connections in the directory under the numbers that Login gave, and
+	// says of each 0, or the code with which it is closed. What it replaces is closed.
+	// It may be carried out late or more often than once: a connection never replaces
+	// one of a higher number.
+	Enter(ctx context.Context, connections []hop.Binding) ([]protocol.Code, error)
 
 	// Logout says that connections that were let in are over.
 	Logout(ctx context.Context, over []hop.Binding) error

@@ -194,11 +194,14 @@ func TestStopUndoesLogins(t *testing.T) {
 	l := newLogic()
 	st := newStage(t, l, Config{})
 	asked, let := make(chan struct{}), make(chan struct{})
-	l.does(misdeed{login: func(*hop.Login) (hop.Welcome, error) {
-		close(asked)
-		<-let
-		return hop.Welcome{User: 5, Number: 3, Frame: protocol.Welcome{User: 5}.AppendFrame(nil, 1)}, nil
-	}})
+	l.does(misdeed{
+		login: func(in *hop.Login) (hop.Welcome, error) { return letIn(in, 3), nil },
+		enter: func([]hop.Binding) ([]protocol.Code, error) {
+			close(asked)
+			<-let
+			return []protocol.Code{0}, nil
+		},
+	})
 	p := st.dial()
 	p.send(hello(5))
 	<-asked

@@ -40,39 +40,44 @@ service Node {
   DrainReply Drain(1: DrainRequest request) // begins to, and does not wait
 }
 
-// hop.Login
+// A list of hop.Login.
 struct LoginRequest {
-  1: i64 gateway
-  2: i64 conn
-  3: i32 request
-  4: i32 version
-  5: binary token
-  6: i64 device
-  7: i32 platform
-  8: i32 heartbeat
-  9: i64 capabilities
-  10: binary client
+  1: list<i64> gateways
+  2: list<i64> conns
+  3: list<i32> requests
+  4: list<i32> versions
+  5: list<binary> tokens
+  6: list<i64> devices
+  7: list<i32> platforms
+  8: list<i32> heartbeats
+  9: list<i64> capabilities
+  10: list<binary> clients
 }
 
-// hop.Welcome
+// A list of hop.Welcome.
 struct LoginReply {
   1: i32 status
-  2: i32 code
-  3: i64 user
-  4: i64 number
-  5: i32 heartbeat
-  6: i64 expires
-  7: binary frame
+  2: list<i32> codes
+  3: list<i64> users
+  4: list<i64> numbers
+  5: list<i32> heartbeats
+  6: list<i64> expires
+  7: list<binary> frames
 }
 
 // A list of hop.Binding.
-struct LogoutRequest {
+struct Bindings {
   1: list<i64> gateways
   2: list<i64> conns
   3: list<i64> users
   4: list<i64> devices
   5: list<i32> platforms
   6: list<i64> numbers
+}
+
+struct EnterReply {
+  1: i32 status
+  2: list<i32> codes
 }
 
 struct LogoutReply {
@@ -146,7 +151,8 @@ struct FramesReply {
 
 service Logic extends Node {
   LoginReply Login(1: LoginRequest request)
-  LogoutReply Logout(1: LogoutRequest request)
+  EnterReply Enter(1: Bindings request)
+  LogoutReply Logout(1: Bindings request)
   BindAgainReply BindAgain(1: BindAgainRequest request)
   ForwardReply Forward(1: ForwardRequest request)
   FramesReply Query(1: QueryRequest request)

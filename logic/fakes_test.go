@@ -72,16 +72,16 @@ func (silent) Receipts(context.Context, *hop.Record) error { return nil }
 // directoryFuncs is a Directory; what is nil is done by Memory.
 type directoryFuncs struct {
 	*directory.Memory
-	draw   func(ctx context.Context) (uint64, error)
+	draw   func(ctx context.Context, dst []uint64) ([]uint64, error)
 	bind   func(ctx context.Context, dst []directory.Bound) ([]directory.Bound, error)
 	unbind func() error
 }
 
-func (d *directoryFuncs) Draw(ctx context.Context, user uint64) (uint64, error) {
+func (d *directoryFuncs) Draw(ctx context.Context, users, dst []uint64) ([]uint64, error) {
 	if d.draw != nil {
-		return d.draw(ctx)
+		return d.draw(ctx, dst)
 	}
-	return d.Memory.Draw(ctx, user)
+	return d.Memory.Draw(ctx, users, dst)
 }
 
 func (d *directoryFuncs) Bind(ctx context.Context, binds []directory.Bind, dst []directory.Bound) ([]directory.Bound, error) {

@@ -26,10 +26,26 @@ func (g *taker) Kick(_ context.Context, at hop.Address, code protocol.Code) erro
 // user42 is a Tokens for one user.
 var user42 = tokensFunc(func() (uint64, error) { return 42, nil })
 
+// loginOf logs a connection in; the code is that of the half that refuses.
 func loginOf(s *logic.Service, ctx context.Context, conn uint64) (hop.Welcome, error) {
-	return s.Login(ctx, &hop.Login{
+	list, err := s.Login(ctx, []hop.Login{{
 		Address: hop.Address{Gateway: 3, Conn: conn}, Request: 5, Hello: protocol.Hello{Version: protocol.Version, Token: []byte("x"), Device: 7},
-	})
+	}})
+	if err != nil || len(list) != 1 {
+		return hop.Welcome{}, fmt.Errorf("%d answers, %w", len(list), err)
+	}
+	w := list[0]
+	if w.Code != 0 {
+		return w, nil
+	}
+	codes, err := s.Enter(ctx, []hop.Binding{entering(conn, 7, w)})
+	if err != nil || len(codes) != 1 {
+		return hop.Welcome{}, fmt.Errorf("%d answers, %w", len(codes), err)
+	}
+	if codes[0] != 0 {
+		return hop.Welcome{Code: codes[0]}, nil
+	}
+	return w, nil
 }
 
 // Whatever the directory does, a login gets an answer, it is counted and said once a
@@ -37,8 +53,10 @@ func loginOf(s *logic.Service, ctx context.Context, conn uint64) (hop.Welcome, e
 func TestHostileDirectory(t *testing.T) {
 	errNo := errors.New("no directory there")
 	for name, d := range map[string]directoryFuncs{
-		"no number for an error": {draw: func(context.Context) (uint64, error) { return 0, errNo }},
-		"number 0":               {draw: func(context.Context) (uint64, error) { return 0, nil }},
+		"no number for an error": {draw: func(context.Context, []uint64) ([]uint64, error) { return nil, errNo }},
+		"number 0":               {draw: func(_ context.Context, dst []uint64) ([]uint64, error) { return append(dst, 0), nil }},
+		"no number":              {draw: func(context.Context, []uint64) ([]uint64, error) { return nil, nil }},
+		"two numbers":            {draw: func(_ context.Context, dst []uint64) ([]uint64, error) { return append(dst, 1, 2), nil }},
 		"an error":               {bind: func(context.Context, []directory.Bound) ([]directory.Bound, error) { return nil, errNo }},
 		"an answer and an error": {bind: func(_ context.Context, dst []directory.Bound) ([]directory.Bound, error) {
 			return append(dst, directory.Bound{}), errNo
@@ -85,7 +103,7 @@ func TestDirectoryThatHangs(t *testing.T) {
 		return ctx.Err()
 	}
 	for name, d := range map[string]directoryFuncs{
-		"drawing": {draw: func(ctx context.Context) (uint64, error) { return 0, hang(ctx) }},
+		"drawing": {draw: func(ctx context.Context, _ []uint64) ([]uint64, error) { return nil, hang(ctx) }},
 		"binding": {bind: func(ctx context.Context, _ []directory.Bound) ([]directory.Bound, error) { return nil, hang(ctx) }},
 	} {
 		t.Run(name, func(t *testing.T) {

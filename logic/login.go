@@ -3,6 +3,7 @@ package logic
 import (
 	"context"
 	"errors"
+	"sync"
 	"time"
 
 	"gannet/internal/directory"
@@ -11,73 +12,86 @@ import (
 	"gannet/protocol"
 )
 
-// Login implements gateway.Logic: it checks HELLO and enters the device in the
-// directory under the gateway and connection of the login; the connection that this
-// one replaces, if any, is closed with replaced. The code is 0 when the device is
-// welcome, else it is the reason for CLOSE: bad_version, bad_device, bad_token,
-// token_expired, replaced, too_many_sessions or login_unavailable.
-func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, error) {
-	hello := &login.Hello
+// Login implements gateway.Logic: it checks HELLOs and draws their numbers. The code is 0
+// when the device may be entered, else it is the reason for CLOSE: bad_version,
+// bad_device, bad_token, token_expired or login_unavailable.
+func (s *Service) Login(ctx context.Context, logins []hop.Login) ([]hop.Welcome, error) {
+	welcomes := make([]hop.Welcome, len(logins))
+	var users []uint64
+	for i := range logins {
+		w := &welcomes[i]
+		if s.check(&logins[i].Hello, w); w.Code == 0 {
+			users = append(users, w.User)
+		}
+	}
+	if len(users) == 0 {
+		return welcomes, nil
+	}
+	numbers, err := s.Directory.Draw(ctx, users, nil)
+	if err == nil && len(numbers) != len(users) {
+		err = errors.New("it drew another number of numbers than it was asked for")
+	}
+	if err != nil {
+		s.loginFailed("directory", len(users), err)
+	}
+	for i := range welcomes {
+		w := &welcomes[i]
+		if w.Code != 0 {
+			continue
+		}
+		if err != nil {
+			*w = hop.Welcome{Code: protocol.CodeLoginUnavailable}
+			continue
+		}
+		if w.Number, numbers = numbers[0], numbers[1:]; w.Number == 0 {
+			s.loginFailed("directory", 1, errors.New("it drew no number"))
+			*w = hop.Welcome{Code: protocol.CodeLoginUnavailable}
+			continue
+		}
+		s.welcome(&logins[i], w)
+	}
+	return welcomes, nil
+}
+
+// check fills in the code, or who it is and when the login ends.
+func (s *Service) check(hello *protocol.Hello, w *hop.Welcome) {
 	switch {
 	case hello.Version != protocol.Version:
-		return hop.Welcome{Code: protocol.CodeBadVersion}, nil
+		w.Code = protocol.CodeBadVersion
+		return
 	case hello.Device == 0:
-		return hop.Welcome{Code: protocol.CodeBadDevice}, nil
+		w.Code = protocol.CodeBadDevice
+		return
 	case len(hello.Token) > protocol.MaxToken:
-		return hop.Welcome{Code: protocol.CodeBadToken}, nil
+		w.Code = protocol.CodeBadToken
+		return
 	}
 	user, expires, err := s.Tokens.Verify(hello.Token)
 	switch {
 	case errors.Is(err, token.ErrExpired):
-		return hop.Welcome{Code: protocol.CodeTokenExpired}, nil
+		w.Code = protocol.CodeTokenExpired
 	case errors.Is(err, token.ErrInvalid) || err == nil && user == 0:
-		return hop.Welcome{Code: protocol.CodeBadToken}, nil
+		w.Code = protocol.CodeBadToken
 	case err != nil:
-		return s.loginUnavailable("tokens", err), nil
-	}
-
-	number, err := s.Directory.Draw(ctx, user)
-	if err == nil && number == 0 {
-		err = errors.New("it drew no number")
-	}
-	if err != nil {
-		return s.loginUnavailable("directory", err), nil
-	}
-	bound, err := s.Directory.Bind(ctx, []directory.Bind{{
-		User: user, Device: hello.Device, Platform: hello.Platform, Number: number, At: login.Address,
-		Most: max(s.MaxSessions, 0),
-	}}, nil)
-	if err == nil && len(bound) != 1 {
-		err = errors.New("it gave another number of answers than it was asked for")
-	}
-	if err != nil {
-		return s.loginUnavailable("directory", err), nil
-	}
-	if bound[0].Full {
-		return hop.Welcome{Code: protocol.CodeTooManySessions}, nil
-	}
-	if bound[0].Lost {
-		return hop.Welcome{Code: protocol.CodeReplaced}, nil
-	}
-	if old := bound[0].Replaced; old != (hop.Address{}) && old != login.Address {
-		// Nothing is routed to the old connection any more, whether its gateway
-		// hears of this or not, and the login does not wait for one that is dead.
-		kick, cancel := context.WithTimeout(ctx, kickPatience)
-		err := s.Gateways.Kick(kick, old, protocol.CodeReplaced)
-		cancel()
-		if err != nil {
-			if s.troubles.kick.Note() {
-				s.Logger.Warn("logic: a replaced connection could not be closed", "gateway", old.Gateway, "conn", old.Conn, "error", err)
-			}
+		s.loginFailed("tokens", 1, err)
+		w.Code = protocol.CodeLoginUnavailable
+	default:
+		w.User = user
+		if !expires.IsZero() {
+			// The second in which it ends is over; a time before 1970 is not "never".
+			w.Expires = max(1, expires.Unix())
 		}
 	}
+}
 
-	heartbeat := heartbeatFor(hello.Heartbeat)
+// welcome fills in what the client is told.
+func (s *Service) welcome(login *hop.Login, w *hop.Welcome) {
+	w.Heartbeat = heartbeatFor(login.Hello.Heartbeat)
 	welcome := protocol.Welcome{
 		Version:    protocol.Version,
-		User:       user,
+		User:       w.User,
 		Time:       uint64(s.Now().UnixMilli()),
-		Heartbeat:  heartbeat,
+		Heartbeat:  w.Heartbeat,
 		MaxFrame:   protocol.MaxFrame,
 		MaxBody:    protocol.MaxBody,
 		MaxUnacked: protocol.MaxUnacked,
@@ -85,23 +99,77 @@ func (s *Service) Login(ctx context.Context, login *hop.Login) (hop.Welcome, err
 
 		WindowBytes: protocol.MaxWindowBytes,
 	}
-	w := hop.Welcome{User: user, Number: number, Heartbeat: heartbeat, Frame: welcome.AppendFrame(nil, login.Request)}
-	if !expires.IsZero() {
-		// The second in which it ends is over; a time before 1970 is not "never".
-		w.Expires = max(1, expires.Unix())
-	}
-	return w, nil
+	w.Frame = welcome.AppendFrame(nil, login.Request)
 }
 
-// kickPatience is how long a login waits until the connection is closed that it replaces.
-// Where that was the gateway's death, all of its clients log in again just then.
+// Enter implements gateway.Logic: it enters connections in the directory; one that another
+// replaces is closed with replaced. The code of each is 0 when it was entered, else the
+// reason for CLOSE: replaced, too_many_sessions or login_unavailable.
+func (s *Service) Enter(ctx context.Context, connections []hop.Binding) ([]protocol.Code, error) {
+	binds := make([]directory.Bind, len(connections))
+	for i, b := range connections {
+		binds[i] = directory.Bind{
+			User: b.User, Device: b.Device, Platform: b.Platform, Number: b.Number, At: b.Address(),
+			Most: max(s.MaxSessions, 0),
+		}
+	}
+	codes := make([]protocol.Code, len(connections))
+	bound, err := s.Directory.Bind(ctx, binds, nil)
+	if err == nil && len(bound) != len(binds) {
+		err = errors.New("it gave another number of answers than it was asked for")
+	}
+	if err != nil {
+		s.loginFailed("directory", len(binds), err)
+		for i := range codes {
+			codes[i] = protocol.CodeLoginUnavailable
+		}
+		return codes, nil
+	}
+	var replaced []hop.Address
+	for i, b := range bound {
+		switch {
+		case b.Full:
+			codes[i] = protocol.CodeTooManySessions
+		case b.Lost:
+			codes[i] = protocol.CodeReplaced
+		case b.Replaced != (hop.Address{}) && b.Replaced != connections[i].Address():
+			replaced = append(replaced, b.Replaced)
+		}
+	}
+	if len(replaced) > 0 {
+		s.closeReplaced(ctx, replaced)
+	}
+	return codes, nil
+}
+
+// closeReplaced closes connections to which nothing is routed any more, whether their
+// gateways hear of this or not. Logins do not wait for one that is dead.
+func (s *Service) closeReplaced(ctx context.Context, replaced []hop.Address) {
+	ctx, cancel := context.WithTimeout(ctx, kickPatience)
+	defer cancel()
+	if len(replaced) == 1 {
+		s.kickReplaced(ctx, replaced)
+		return
+	}
+	var all sync.WaitGroup // a call to a gateway takes along all that are there by then
+	for i := range replaced {
+		all.Go(func() { s.kickReplaced(ctx, replaced[i:i+1]) })
+	}
+	all.Wait()
+}
+
+// kickPatience is how long logins wait until the connections are closed that they replace.
+// Where that was a gateway's death, all of its clients log in again just then.
 const kickPatience = 100 * time.Millisecond
 
-func (s *Service) loginUnavailable(what string, err error) hop.Welcome {
-	if s.troubles.login.Note() {
-		s.Logger.Warn("logic: a login could not be checked", "by", what, "error", err)
+// loginFailed notes logins that could not be checked.
+func (s *Service) loginFailed(what string, logins int, err error) {
+	for range logins - 1 {
+		s.troubles.login.Count()
 	}
-	return hop.Welcome{Code: protocol.CodeLoginUnavailable}
+	if s.troubles.login.Note() {
+		s.Logger.Warn("logic: logins could not be checked", "by", what, "logins", logins, "error", err)
+	}
 }
 
 // heartbeatFor gives the interval in force, in seconds, for the one that HELLO

@@ -26,14 +26,38 @@ func (r *rig) token(user uint64) []byte {
 // login logs in on a connection of gateway 3.
 func (r *rig) login(conn uint64, hello protocol.Hello) hop.Welcome {
 	r.t.Helper()
-	w, err := r.Login(r.t.Context(), &hop.Login{Address: hop.Address{Gateway: 3, Conn: conn}, Request: 5, Hello: hello})
-	if err != nil {
-		r.t.Fatal(err)
+	w := r.check(conn, hello)
+	if w.Code != 0 {
+		if w.User != 0 || w.Number != 0 || len(w.Frame) != 0 {
+			r.t.Errorf("refused with %s, and with more than that: %+v", w.Code, w)
+		}
+		return w
 	}
-	if w.Code != 0 && (w.User != 0 || w.Number != 0 || len(w.Frame) != 0) {
-		r.t.Errorf("refused with %s, and with more than that: %+v", w.Code, w)
-	}
+	w.Code = r.enter(conn, hello.Device, w)
 	return w
+}
+
+// check is the first half of login, and enter the second.
+func (r *rig) check(conn uint64, hello protocol.Hello) hop.Welcome {
+	r.t.Helper()
+	list, err := r.Login(r.t.Context(), []hop.Login{{Address: hop.Address{Gateway: 3, Conn: conn}, Request: 5, Hello: hello}})
+	if err != nil || len(list) != 1 {
+		r.t.Fatalf("%+v, %v", list, err)
+	}
+	return list[0]
+}
+
+func (r *rig) enter(conn, device uint64, w hop.Welcome) protocol.Code {
+	r.t.Helper()
+	codes, err := r.Enter(r.t.Context(), []hop.Binding{entering(conn, device, w)})
+	if err != nil || len(codes) != 1 {
+		r.t.Fatalf("%v, %v", codes, err)
+	}
+	return codes[0]
+}
+
+func entering(conn, device uint64, w hop.Welcome) hop.Binding {
+	return hop.Binding{Identity: hop.Identity{Gateway: 3, Conn: conn, User: w.User, Device: device}, Platform: protocol.PlatformBot, Number: w.Number}
 }
 
 func (r *rig) hello(user, device uint64) protocol.Hello {
@@ -250,17 +274,17 @@ func TestOneConnectionADevice(t *testing.T) {
 // is faster.
 type later struct{ *directory.Memory }
 
-func (d later) Draw(ctx context.Context, user uint64) (uint64, error) {
-	number, err := d.Memory.Draw(ctx, user)
+func (d later) Draw(ctx context.Context, users, dst []uint64) ([]uint64, error) {
+	numbers, err := d.Memory.Draw(ctx, users, dst)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	next, err := d.Memory.Draw(ctx, user)
+	next, err := d.Memory.Draw(ctx, users[:1], nil)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	_, err = d.Memory.Bind(ctx, []directory.Bind{{User: user, Device: 7, Number: next, At: hop.Address{Gateway: 4, Conn: 44}}}, nil)
-	return number, err
+	_, err = d.Memory.Bind(ctx, []directory.Bind{{User: users[0], Device: 7, Number: next[0], At: hop.Address{Gateway: 4, Conn: 44}}}, nil)
+	return numbers, err
 }
 
 // A login that is overtaken by a later one of its device is the one that ends.

@@ -197,7 +197,7 @@ type Receipts interface {
 
 // Directory is the part of directory.Directory that logic needs.
 type Directory interface {
-	Draw(ctx context.Context, user uint64) (number uint64, err error)
+	Draw(ctx context.Context, users, dst []uint64) (numbers []uint64, err error)
 	Bind(ctx context.Context, binds []directory.Bind, dst []directory.Bound) ([]directory.Bound, error)
 	Unbind(ctx context.Context, binds []directory.Bind) error
 }

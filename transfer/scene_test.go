@@ -273,11 +273,11 @@ func newScene(t *testing.T, queues int, change func(*transfer.Config)) *scene {
 // device connects a device.
 func (s *scene) device(user, device, gateway, conn uint64) {
 	s.t.Helper()
-	number, err := s.devices.Draw(s.t.Context(), user)
+	numbers, err := s.devices.Draw(s.t.Context(), []uint64{user}, nil)
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	bind := directory.Bind{User: user, Device: device, Number: number, At: hop.Address{Gateway: gateway, Conn: conn}}
+	bind := directory.Bind{User: user, Device: device, Number: numbers[0], At: hop.Address{Gateway: gateway, Conn: conn}}
 	if _, err := s.devices.Bind(s.t.Context(), []directory.Bind{bind}, nil); err != nil {
 		s.t.Fatal(err)
 	}

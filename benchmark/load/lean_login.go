@@ -10,11 +10,29 @@ import (
 	"syscall"
 	"time"
 
+	"gannet/benchmark/meter"
 	"gannet/protocol"
 )
 
-// dialLean logs the user in and reads nothing more.
+// dialLean logs the user in. A server that says to come again is heeded, as the protocol
+// wants it, for as long as ctx lasts.
 func dialLean(ctx context.Context, u *user, address, token string) (client, error) {
+	for failures := 0; ; failures++ {
+		c, err := tryLean(ctx, u, address, token)
+		var r *refusal
+		if err == nil || !errors.As(err, &r) || r.code.Action() != protocol.ActionReconnect {
+			return c, err
+		}
+		u.load.loginsAgain.Add(1)
+		pause := rand.N(loginPause << min(failures, 6))
+		if meter.Rest(ctx, max(pause, r.retryAfter)) != nil {
+			return nil, err
+		}
+	}
+}
+
+// tryLean logs the user in once and reads nothing more.
+func tryLean(ctx context.Context, u *user, address, token string) (client, error) {
 	dialed, err := u.wire.dialer.DialContext(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("benchmark: user %d: %w", u.id, err)
@@ -96,13 +114,25 @@ func login(conn net.Conn, token string) (welcome protocol.Welcome, rest []byte, 
 	}
 }
 
-// failure is what an ERROR or CLOSE says.
+// loginPause is the longest pause after the first login that is to come again; the
+// protocol's rule.
+const loginPause = 500 * time.Millisecond
+
+// refusal is what an ERROR or CLOSE says.
+type refusal struct {
+	code       protocol.Code
+	text       string
+	retryAfter time.Duration
+}
+
+func (r *refusal) Error() string { return fmt.Sprintf("%v: %s", r.code, r.text) }
+
 func failure(payload []byte) error {
 	var m protocol.Failure
 	if err := m.Decode(payload); err != nil {
 		return err
 	}
-	return fmt.Errorf("%v: %s", m.Code, m.Text)
+	return &refusal{code: m.Code, text: string(m.Text), retryAfter: time.Duration(m.RetryAfter) * time.Millisecond}
 }
 
 // LogIn logs a user in and leaves again at once. An echo has logged somebody in when it

@@ -163,6 +163,29 @@ func TestARefusedLoginIsSaid(t *testing.T) {
 	}
 }
 
+// Whoever is told to come again does, after the time that it is told.
+func TestALoginComesAgain(t *testing.T) {
+	s := newFakeServer(t, nil)
+	var refused atomic.Int64
+	s.answer = func(f protocol.Frame) ([]byte, bool) {
+		if f.Type != protocol.TypeHello || refused.Add(1) > 3 {
+			return nil, false
+		}
+		return protocol.Failure{Code: protocol.CodeLoginUnavailable, RetryAfter: 1}.AppendClose(nil), true
+	}
+	l, err := New(Config{Users: 2, Window: 1, Size: 128, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if err := l.Open(t.Context(), s.server(), report.NewProgress(io.Discard)); err != nil {
+		t.Fatal(err)
+	}
+	if got := l.loginsAgain.Load(); got != 3 || l.online.Load() != 2 {
+		t.Errorf("%d logins came again, %d users are online", got, l.online.Load())
+	}
+}
+
 func TestALoginIsGivenUpWhenItsContextEnds(t *testing.T) {
 	l, err := New(Config{Users: 2, Window: 1, Size: 128, Seed: 1})
 	if err != nil {

@@ -101,8 +101,11 @@ type Load struct {
 	from   atomic.Int64 // latencies of what was due from here on count
 	until  atomic.Int64 // no message is due after this
 	online atomic.Int64 // users logged in now
-	gaps   *gaps        // when acks came; nil with a run that has no end of its own
-	gate   gate         // where those wait who want to connect and shall not yet
+
+	loginsAgain atomic.Int64 // logins that the server had come again
+
+	gaps *gaps // when acks came; nil with a run that has no end of its own
+	gate gate  // where those wait who want to connect and shall not yet
 
 	order []int   // in which users send on a timetable
 	loops []*loop // that serve lean clients; none with the SDK
@@ -184,7 +187,7 @@ func (l *Load) Open(ctx context.Context, s Server, line *report.Progress, opts .
 	if err != nil {
 		return err
 	}
-	line.Showf("%d users logged in in %.1f s", len(l.users), time.Since(began).Seconds())
+	line.Showf("%d users logged in in %.1f s, %d logins were put off", len(l.users), time.Since(began).Seconds(), l.loginsAgain.Load())
 	if l.config.SDK {
 		return nil
 	}

@@ -17,7 +17,7 @@ func FuzzPayload(f *testing.F) {
 	b := batchOf(3, 10)
 	f.Add(call("Forward", &gannet.ForwardRequest{Conns: signed64(b.Conns), Users: signed64(b.Users), Devices: signed64(b.Devices), Ends: signed32(b.Ends), Frames: b.Frames})[4:])
 	f.Add(call("Push", &gannet.PushRequest{Frames: pairs([]hop.Span{{Start: 0, End: 1}}), Conns: []int64{1}, Blob: []byte("x"), Everything: true})[4:])
-	f.Add(message("Login", thrift.REPLY, 1, result(&gannet.LoginReply{Frame: []byte("frame")}))[4:])
+	f.Add(message("Login", thrift.REPLY, 1, result(&gannet.LoginReply{Codes: []int32{0}, Frames: [][]byte{[]byte("frame")}}))[4:])
 	f.Add([]byte{0x80, 1, 0, 1, 0, 0, 0, 0, 0, 0, 0, 1, byte(thrift.LIST), 0, 2, byte(thrift.I64), 0x7f, 0xff, 0xff, 0xff})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		if checkPayload(b) != nil {

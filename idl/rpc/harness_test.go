@@ -105,6 +105,7 @@ func (r *registry) put(n int, node Node) {
 type script struct {
 	mu       *sync.Mutex
 	logins   []hop.Login
+	entering [][]hop.Binding
 	logouts  [][]hop.Binding
 	batches  []hop.Forward
 	queries  []hop.Query
@@ -115,7 +116,8 @@ type script struct {
 	kicked   map[uint64]protocol.Code
 	records  []hop.Record
 	forward  func(context.Context, *hop.Forward) (hop.Answers, error)
-	welcome  hop.Welcome
+	welcomes []hop.Welcome
+	codes    []protocol.Code
 	reply    []byte
 	absent   []uint64
 	err      error
@@ -147,9 +149,14 @@ func (s *script) note(f func()) error {
 	return s.err
 }
 
-func (s *script) Login(_ context.Context, l *hop.Login) (hop.Welcome, error) {
-	err := s.note(func() { s.logins = append(s.logins, *l) })
-	return s.welcome, err
+func (s *script) Login(_ context.Context, logins []hop.Login) ([]hop.Welcome, error) {
+	err := s.note(func() { s.logins = append(s.logins, logins...) })
+	return s.welcomes, err
+}
+
+func (s *script) Enter(_ context.Context, connections []hop.Binding) ([]protocol.Code, error) {
+	err := s.note(func() { s.entering = append(s.entering, connections) })
+	return s.codes, err
 }
 
 func (s *script) Logout(_ context.Context, over []hop.Binding) error {

@@ -112,13 +112,15 @@ func TestCallsThatMakeNoSense(t *testing.T) {
 		"a drain of nothing":         message("Drain", thrift.CALL, 1, no),
 		"a drain back in time":       call("Drain", &gannet.DrainRequest{Node: self, Milliseconds: -1}),
 		"a drain without end":        call("Drain", &gannet.DrainRequest{Node: self, Milliseconds: 1 << 62}),
-		"a version out of range":     call("Login", &gannet.LoginRequest{Version: 1 << 16}),
-		"a platform out of range":    call("Login", &gannet.LoginRequest{Platform: 256}),
-		"a heartbeat out of range":   call("Login", &gannet.LoginRequest{Heartbeat: -1}),
-		"capabilities out of range":  call("Login", &gannet.LoginRequest{Capabilities: 1 << 32}),
-		"a token without end":        call("Login", &gannet.LoginRequest{Token: make([]byte, 1<<20)}),
-		"bindings of nobody":         call("Logout", &gannet.LogoutRequest{Conns: []int64{1}}),
-		"a binding's platform":       call("Logout", &gannet.LogoutRequest{Gateways: []int64{1}, Conns: []int64{1}, Users: []int64{1}, Devices: []int64{1}, Platforms: []int32{-1}, Numbers: []int64{1}}),
+		"a version out of range":     call("Login", hostileLogin(func(l *gannet.LoginRequest) { l.Versions[1] = 1 << 16 })),
+		"a platform out of range":    call("Login", hostileLogin(func(l *gannet.LoginRequest) { l.Platforms[1] = 256 })),
+		"a heartbeat out of range":   call("Login", hostileLogin(func(l *gannet.LoginRequest) { l.Heartbeats[1] = -1 })),
+		"capabilities out of range":  call("Login", hostileLogin(func(l *gannet.LoginRequest) { l.Capabilities[1] = 1 << 32 })),
+		"a token without end":        call("Login", hostileLogin(func(l *gannet.LoginRequest) { l.Tokens[1] = make([]byte, 1<<20) })),
+		"logins of nobody":           call("Login", &gannet.LoginRequest{Conns: []int64{1}}),
+		"connections of nobody":      call("Enter", &gannet.Bindings{Users: []int64{1}}),
+		"bindings of nobody":         call("Logout", &gannet.Bindings{Conns: []int64{1}}),
+		"a binding's platform":       call("Logout", &gannet.Bindings{Gateways: []int64{1}, Conns: []int64{1}, Users: []int64{1}, Devices: []int64{1}, Platforms: []int32{-1}, Numbers: []int64{1}}),
 		"a binding again of nothing": message("BindAgain", thrift.CALL, 1, no),
 		"bindings again of nobody":   call("BindAgain", &gannet.BindAgainRequest{Conns: []int64{1}}),
 		"one that was nowhere":       call("BindAgain", &gannet.BindAgainRequest{Gateways: []int64{1}, Conns: []int64{1}, Users: []int64{1}, Devices: []int64{1}, Platforms: []int32{1}, Numbers: []int64{1}}),
@@ -221,4 +223,11 @@ func TestRolesThatFail(t *testing.T) {
 			t.Errorf("%v closes with %v, %v", code, gateway.kicked[uint64(code)], err)
 		}
 	}
+}
+
+// hostileLogin is two logins, of which change makes one that makes no sense.
+func hostileLogin(change func(*gannet.LoginRequest)) *gannet.LoginRequest {
+	r := loginRequest([]hop.Login{{Hello: protocol.Hello{Device: 1}}, {}})
+	change(r)
+	return r
 }

@@ -162,7 +162,8 @@ func TestBytesThatAreNoAnswer(t *testing.T) {
 func TestAnswersThatMakeNoSense(t *testing.T) {
 	batch := batchOf(2, 10)
 	forward := func(l *Logics) error { _, err := l.Forward(context.Background(), batch); return err }
-	login := func(l *Logics) error { _, err := l.Login(context.Background(), &hop.Login{}); return err }
+	login := func(l *Logics) error { _, err := l.Login(context.Background(), make([]hop.Login, 1)); return err }
+	enter := func(l *Logics) error { _, err := l.Enter(context.Background(), make([]hop.Binding, 1)); return err }
 	query := func(l *Logics) error { _, err := l.Query(context.Background(), &hop.Query{}); return err }
 	frames := []byte("frames")
 	for name, c := range map[string]struct {
@@ -184,9 +185,16 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 		"moved to no address":       {&gannet.ForwardReply{Status: gannet.MOVED, Address: "rubbish"}, forward},
 		"moved to port 0":           {&gannet.ForwardReply{Status: gannet.MOVED, Address: "127.0.0.1:0"}, forward},
 		"moved to a long name":      {&gannet.ForwardReply{Status: gannet.MOVED, Address: string(make([]byte, 1000)) + ":80"}, forward},
-		"a code out of range":       {&gannet.LoginReply{Code: 1 << 16}, login},
-		"a code below 0":            {&gannet.LoginReply{Code: -1}, login},
-		"a heartbeat out of range":  {&gannet.LoginReply{Heartbeat: 1 << 16}, login},
+		"a code out of range":       {welcoming(func(r *gannet.LoginReply) { r.Codes[0] = 1 << 16 }), login},
+		"a code below 0":            {welcoming(func(r *gannet.LoginReply) { r.Codes[0] = -1 }), login},
+		"a heartbeat out of range":  {welcoming(func(r *gannet.LoginReply) { r.Heartbeats[0] = 1 << 16 }), login},
+		"nobody welcomed":           {&gannet.LoginReply{}, login},
+		"two welcomed of one":       {loginReply(make([]hop.Welcome, 2)), login},
+		"a welcome without a frame": {welcoming(func(r *gannet.LoginReply) { r.Frames = nil }), login},
+		"nobody entered":            {&gannet.EnterReply{}, enter},
+		"two entered of one":        {&gannet.EnterReply{Codes: []int32{0, 0}}, enter},
+		"a code of entering":        {&gannet.EnterReply{Codes: []int32{1 << 16}}, enter},
+		"not entered":               {&gannet.EnterReply{Status: gannet.UNAVAILABLE, Codes: []int32{0}}, enter},
 		"a login that was refused":  {&gannet.LoginReply{Status: gannet.REFUSED}, login},
 		"a page longer than a page": {&gannet.FramesReply{Frames: make([]byte, 5+protocol.MaxFrame)}, query},
 		"an unknown status of page": {&gannet.FramesReply{Status: -5}, query},
@@ -210,15 +218,30 @@ func TestAnswersThatMakeNoSense(t *testing.T) {
 	}
 }
 
+// welcoming is the answer to a login, changed.
+func welcoming(change func(*gannet.LoginReply)) *gannet.LoginReply {
+	r := loginReply(make([]hop.Welcome, 1))
+	change(r)
+	return r
+}
+
 // A code that this process does not know says to come again.
 func TestUnknownCode(t *testing.T) {
-	node, registry := newRogue(t, replying(&gannet.LoginReply{Code: 3999})), newRegistry()
-	log, _ := newLog()
-	client := NewLogics(registry, queues, log)
-	defer client.Close()
-	registry.put(queues, Node{ID: self, Address: node.Addr().String()})
-	if w, err := client.Login(t.Context(), &hop.Login{}); err != nil || w.Code != protocol.CodeLoginUnavailable {
-		t.Errorf("the code is %v, %v", w.Code, err)
+	rogue := func(reply thrift.FastCodec) *Logics {
+		node, registry := newRogue(t, replying(reply)), newRegistry()
+		log, _ := newLog()
+		client := NewLogics(registry, queues, log)
+		t.Cleanup(client.Close)
+		registry.put(queues, Node{ID: self, Address: node.Addr().String()})
+		return client
+	}
+	w, err := rogue(welcoming(func(r *gannet.LoginReply) { r.Codes[0] = 3999 })).Login(t.Context(), make([]hop.Login, 1))
+	if err != nil || w[0].Code != protocol.CodeLoginUnavailable {
+		t.Errorf("the welcome is %v, %v", w, err)
+	}
+	codes, err := rogue(&gannet.EnterReply{Codes: []int32{3999}}).Enter(t.Context(), make([]hop.Binding, 1))
+	if err != nil || codes[0] != protocol.CodeLoginUnavailable {
+		t.Errorf("the code is %v, %v", codes, err)
 	}
 }
 

@@ -3,6 +3,7 @@ package rpc
 import (
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"gannet/internal/hop"
@@ -17,14 +18,19 @@ func TestLogics(t *testing.T) {
 	login := hop.Login{Address: someone.Address(), Request: 1<<31 | 5, Hello: protocol.Hello{
 		Version: 65535, Token: []byte("token"), Device: 1<<63 | 6, Platform: 255, Capabilities: 1<<31 | 7, Heartbeat: 65534, Name: []byte("client"),
 	}}
-	st.welcome = hop.Welcome{User: 1<<63 | 8, Number: 1<<63 | 9, Heartbeat: 65535, Expires: -10, Frame: []byte("welcome")}
-	w, err := st.client.Login(t.Context(), &login)
-	if err != nil || !reflect.DeepEqual(w, st.welcome) || !reflect.DeepEqual(st.logins, []hop.Login{login}) {
-		t.Errorf("the welcome is %+v, %v; logic saw %+v", w, err, st.logins)
+	other := hop.Login{Address: hop.Address{Gateway: 1, Conn: 2}, Hello: protocol.Hello{Token: []byte("another"), Device: 3, Name: []byte("client")}}
+	st.welcomes = []hop.Welcome{
+		{User: 1<<63 | 8, Number: 1<<63 | 9, Heartbeat: 65535, Expires: -10, Frame: []byte("welcome")}, {Code: protocol.CodeBadToken, Frame: []byte{}},
 	}
-	st.welcome = hop.Welcome{Code: protocol.CodeBadToken}
-	if w, err := st.client.Login(t.Context(), &login); err != nil || w.Code != protocol.CodeBadToken {
-		t.Errorf("a refusal is %+v, %v", w, err)
+	w, err := st.client.Login(t.Context(), []hop.Login{login, other})
+	if err != nil || !reflect.DeepEqual(w, st.welcomes) || !reflect.DeepEqual(st.logins, []hop.Login{login, other}) {
+		t.Errorf("the welcomes are %+v, %v; logic saw %+v", w, err, st.logins)
+	}
+
+	entering := []hop.Binding{{Identity: someone, Platform: 255, Number: 1<<63 | 1}, {Identity: hop.Identity{User: 9}, Number: 2}}
+	st.codes = []protocol.Code{0, protocol.CodeReplaced}
+	if codes, err := st.client.Enter(t.Context(), entering); err != nil || !slices.Equal(codes, st.codes) || !reflect.DeepEqual(st.entering, [][]hop.Binding{entering}) {
+		t.Errorf("entered: %v, %v; logic saw %+v", codes, err, st.entering)
 	}
 
 	over := []hop.Binding{{Identity: someone, Platform: 255, Number: 1<<63 | 1}, {Identity: hop.Identity{User: 9}, Number: 2}}

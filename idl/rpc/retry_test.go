@@ -167,7 +167,7 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	defer client.Close()
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := client.Login(ctx, &hop.Login{}); !errors.Is(err, errNobody) {
+	if _, err := client.Login(ctx, make([]hop.Login, 1)); !errors.Is(err, errNobody) {
 		t.Errorf("the error is %v", err)
 	}
 	if n := client.Stats()["calls"]; n != 0 {

@@ -12,7 +12,8 @@ import (
 
 // Logic is what a logic node serves; logic.Service has it.
 type Logic interface {
-	Login(ctx context.Context, login *hop.Login) (hop.Welcome, error)
+	Login(ctx context.Context, logins []hop.Login) ([]hop.Welcome, error)
+	Enter(ctx context.Context, connections []hop.Binding) ([]protocol.Code, error)
 	Logout(ctx context.Context, over []hop.Binding) error
 	BindAgain(ctx context.Context, again []hop.Rebinding) (lost []uint32, err error)
 	Forward(ctx context.Context, batch *hop.Forward) (hop.Answers, error)
@@ -31,63 +32,6 @@ type logicServer struct {
 	*Server
 	logic     Logic
 	placement Placement
-}
-
-// Login implements gannet.Logic.
-func (s *logicServer) Login(_ context.Context, r *gannet.LoginRequest) (*gannet.LoginReply, error) {
-	return answer(s.Server, "Login", func(status int32) *gannet.LoginReply { return &gannet.LoginReply{Status: status} },
-		func(ctx context.Context) (*gannet.LoginReply, error) {
-			switch {
-			case r == nil:
-				return nil, noContent
-			case !is16(r.Version) || !is16(r.Heartbeat) || !is8(r.Platform) || r.Capabilities != int64(uint32(r.Capabilities)):
-				return nil, outOfRange
-			case len(r.Token)+len(r.Client) > protocol.MaxHello:
-				return nil, refusal("it is longer than a HELLO")
-			}
-			w, err := s.logic.Login(ctx, &hop.Login{
-				Address: hop.Address{Gateway: uint64(r.Gateway), Conn: uint64(r.Conn)},
-				Request: uint32(r.Request),
-				Hello: protocol.Hello{
-					Version: uint16(r.Version), Token: r.Token, Device: uint64(r.Device), Platform: protocol.Platform(r.Platform),
-					Capabilities: uint32(r.Capabilities), Heartbeat: uint16(r.Heartbeat), Name: r.Client,
-				},
-			})
-			if err != nil {
-				return nil, err
-			}
-			return &gannet.LoginReply{
-				Code: int32(w.Code), User: int64(w.User), Number: int64(w.Number), Heartbeat: int32(w.Heartbeat), Expires: w.Expires, Frame: w.Frame,
-			}, nil
-		})
-}
-
-func is8(v int32) bool  { return v == int32(uint8(v)) }
-func is16(v int32) bool { return v == int32(uint16(v)) }
-
-// Logout implements gannet.Logic.
-func (s *logicServer) Logout(_ context.Context, r *gannet.LogoutRequest) (*gannet.LogoutReply, error) {
-	return answer(s.Server, "Logout", func(status int32) *gannet.LogoutReply { return &gannet.LogoutReply{Status: status} },
-		func(ctx context.Context) (*gannet.LogoutReply, error) {
-			if r == nil {
-				return nil, noContent
-			}
-			n := len(r.Conns)
-			if len(r.Gateways) != n || len(r.Users) != n || len(r.Devices) != n || len(r.Platforms) != n || len(r.Numbers) != n {
-				return nil, misshapen
-			}
-			over := make([]hop.Binding, n)
-			for i := range over {
-				if !is8(r.Platforms[i]) {
-					return nil, outOfRange
-				}
-				over[i] = hop.Binding{
-					Identity: identity(r.Gateways[i], r.Conns[i], r.Users[i], r.Devices[i]),
-					Platform: protocol.Platform(r.Platforms[i]), Number: uint64(r.Numbers[i]),
-				}
-			}
-			return &gannet.LogoutReply{}, s.logic.Logout(ctx, over)
-		})
 }
 
 func identity(gateway, conn, user, device int64) hop.Identity {

@@ -62,11 +62,11 @@ func TestWhere(t *testing.T) {
 	if err := l.printUser(ctx, &out, 5); err == nil || !strings.Contains(err.Error(), "user 5 is not connected") {
 		t.Errorf("of a user who is not there: %v", err)
 	}
-	number, err := l.directory.Draw(ctx, 5)
+	numbers, err := l.directory.Draw(ctx, []uint64{5}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := l.directory.Bind(ctx, []directory.Bind{{User: 5, Device: 77, Platform: protocol.PlatformBot, Number: number, At: hop.Address{Gateway: own.Epoch(), Conn: 0x99}}}, nil); err != nil {
+	if _, err := l.directory.Bind(ctx, []directory.Bind{{User: 5, Device: 77, Platform: protocol.PlatformBot, Number: numbers[0], At: hop.Address{Gateway: own.Epoch(), Conn: 0x99}}}, nil); err != nil {
 		t.Fatal(err)
 	}
 	out.Reset()

@@ -14,10 +14,11 @@ import (
 //
 // A device that is missing in it learns what it missed when it logs in.
 type Directory interface {
-	// Draw gives a login of the user its number: higher than every number drawn
-	// for the user before. A login draws once and keeps the number for as long as
-	// its connection lives.
-	Draw(ctx context.Context, user uint64) (number uint64, err error)
+	// Draw gives logins of the users their numbers and appends them, in order: each is
+	// higher than every number drawn for its user before. A login draws before it binds
+	// and keeps the number for as long as its connection lives. A number that nobody
+	// binds has no effect.
+	Draw(ctx context.Context, users, dst []uint64) (numbers []uint64, err error)
 
 	// Bind enters devices under their addresses and appends a result for each. Of
 	// several binds of one device the one with the highest number stays, whatever

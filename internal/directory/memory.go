@@ -34,11 +34,14 @@ func NewMemory() *Memory {
 func newVersion() uint64 { return rand.Uint64() | 1 }
 
 // Draw implements Directory.
-func (m *Memory) Draw(context.Context, uint64) (number uint64, err error) {
+func (m *Memory) Draw(_ context.Context, users, dst []uint64) (numbers []uint64, err error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.drawn++
-	return m.drawn, nil
+	for range users {
+		m.drawn++
+		dst = append(dst, m.drawn)
+	}
+	return dst, nil
 }
 
 // Bind implements Directory.

@@ -28,6 +28,8 @@ type link struct {
 	acked   time.Time     // when PUSHACKs went last
 	pause   time.Duration // until the next ones may go; see ackPause
 	armed   time.Time     // the read deadline, or zero when it must be set
+
+	unanswered time.Time // when the last HELLO was sent that was not answered, or zero
 }
 
 // heartbeat gives the interval in force.

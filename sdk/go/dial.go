@@ -24,6 +24,10 @@ const (
 	firstTimeout = 3 * time.Second
 	leastTimeout = 500 * time.Millisecond
 
+	// overtaken is for how long a HELLO that was not answered may still be carried out:
+	// a server under load, or one that stood still, lets logins wait.
+	overtaken = time.Minute
+
 	// A retry on the same connection waits a random time below retryMin, doubled
 	// with each try, below retryMax at last, on top of what the server asks for.
 	retryMin = 50 * time.Millisecond
@@ -108,10 +112,18 @@ func (c *Client) final(err error, badTokens int) bool {
 			return false
 		case e.Code == CodeBadToken && c.opts.refresh && c.welcomed():
 			return badTokens > 1
+		case e.Code == CodeReplaced && c.overtook():
+			return false
 		}
 		return e.Code.action() == protocol.ActionStop
 	}
 	return !c.welcomed() && !c.mayPass(err)
+}
+
+// overtook says whether a login that the client gave up a while ago may be what has
+// replaced it.
+func (c *Client) overtook() bool {
+	return !c.link.unanswered.IsZero() && time.Since(c.link.unanswered) < overtaken
 }
 
 // welcomed says whether the client has been logged in.
@@ -271,6 +283,8 @@ func (c *Client) greet(conn net.Conn, token string, patience time.Duration) (pro
 		Heartbeat: uint16((c.opts.heartbeat + time.Second - 1) / time.Second),
 		Name:      []byte(c.opts.name),
 	}
+	before := c.link.unanswered
+	c.link.unanswered = time.Now() // unless an answer comes
 	if _, err := conn.Write(hello.AppendFrame(nil, 1)); err != nil {
 		return welcome, err
 	}
@@ -286,6 +300,7 @@ func (c *Client) greet(conn net.Conn, token string, patience time.Duration) (pro
 		if n == 0 {
 			continue
 		}
+		c.link.unanswered = before
 		switch f.Type {
 		case protocol.TypeWelcome:
 			err = welcome.Decode(f.Payload)

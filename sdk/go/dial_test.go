@@ -155,6 +155,51 @@ func TestStopCodeClosesForGood(t *testing.T) {
 	}
 }
 
+// A login that the client gave up may be carried out late and close the connection that it
+// has made since: then the client comes back, and what it missed is there. A minute later
+// it is another client that has replaced it.
+func TestLoginOvertakenByAnEarlierOne(t *testing.T) {
+	s := newServer(t)
+	hellos := 0
+	s.play(func(p *peer, f protocol.Frame) bool {
+		if f.Type != protocol.TypeHello {
+			return false
+		}
+		if hellos++; hellos > 1 {
+			return false
+		}
+		p.conn.Close() // it has been read, and is carried out some day
+		return true
+	})
+	d := newDiary()
+	c := join(t, s, 1, WithHandler(d.handler()))
+	s.settled(t, c)
+	s.emit(protocol.Failure{Code: protocol.CodeReplaced}.AppendClose(nil))
+	d.until(t, "online again", func() bool { return d.count(EventConnected) == 2 })
+	if c.Err() != nil || d.count(EventEnded) != 0 {
+		t.Fatalf("state %v, error %v", c.State(), c.Err())
+	}
+	if e := d.last(EventLost); !errors.Is(e.Err, CodeReplaced) {
+		t.Errorf("lost for %v", e.Err)
+	}
+	s.say(2, User(1), "x")
+	d.expect(t, "x")
+}
+
+// What is too long ago has not replaced anybody.
+func TestReplacedLongAfterAnUnansweredLogin(t *testing.T) {
+	for ago, want := range map[time.Duration]bool{0: true, overtaken / 2: true, overtaken + time.Second: false} {
+		c := &Client{}
+		c.link.unanswered = time.Now().Add(-ago)
+		if got := c.overtook(); got != want {
+			t.Errorf("%v after a login that was not answered: %v", ago, got)
+		}
+	}
+	if new(Client).overtook() {
+		t.Error("without one")
+	}
+}
+
 func TestExpiredTokenIsAskedForAnew(t *testing.T) {
 	s := newServer(t)
 	asked := 0

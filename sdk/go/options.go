@@ -92,7 +92,8 @@ func WithUser(id uint64) Option {
 // the device's own acks ended, so that it misses nothing: a device that is new, as
 // with a new Store, gets all that the user was ever sent. A user's device has one
 // connection: a later login under the same id ends the earlier client with
-// CodeReplaced.
+// CodeReplaced. Only where the client has itself given up a login that was not answered,
+// within the last minute, that may be its own, and it connects again.
 func WithDevice(id uint64) Option {
 	return func(o *options) error {
 		if id == 0 {

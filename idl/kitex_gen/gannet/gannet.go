@@ -162,16 +162,16 @@ var fieldIDToName_DrainReply = map[int16]string{
 }
 
 type LoginRequest struct {
-	Gateway      int64  `thrift:"gateway,1" frugal:"1,default,i64" json:"gateway"`
-	Conn         int64  `thrift:"conn,2" frugal:"2,default,i64" json:"conn"`
-	Request      int32  `thrift:"request,3" frugal:"3,default,i32" json:"request"`
-	Version      int32  `thrift:"version,4" frugal:"4,default,i32" json:"version"`
-	Token        []byte `thrift:"token,5" frugal:"5,default,binary" json:"token"`
-	Device       int64  `thrift:"device,6" frugal:"6,default,i64" json:"device"`
-	Platform     int32  `thrift:"platform,7" frugal:"7,default,i32" json:"platform"`
-	Heartbeat    int32  `thrift:"heartbeat,8" frugal:"8,default,i32" json:"heartbeat"`
-	Capabilities int64  `thrift:"capabilities,9" frugal:"9,default,i64" json:"capabilities"`
-	Client       []byte `thrift:"client,10" frugal:"10,default,binary" json:"client"`
+	Gateways     []int64  `thrift:"gateways,1" frugal:"1,default,list<i64>" json:"gateways"`
+	Conns        []int64  `thrift:"conns,2" frugal:"2,default,list<i64>" json:"conns"`
+	Requests     []int32  `thrift:"requests,3" frugal:"3,default,list<i32>" json:"requests"`
+	Versions     []int32  `thrift:"versions,4" frugal:"4,default,list<i32>" json:"versions"`
+	Tokens       [][]byte `thrift:"tokens,5" frugal:"5,default,list<binary>" json:"tokens"`
+	Devices      []int64  `thrift:"devices,6" frugal:"6,default,list<i64>" json:"devices"`
+	Platforms    []int32  `thrift:"platforms,7" frugal:"7,default,list<i32>" json:"platforms"`
+	Heartbeats   []int32  `thrift:"heartbeats,8" frugal:"8,default,list<i32>" json:"heartbeats"`
+	Capabilities []int64  `thrift:"capabilities,9" frugal:"9,default,list<i64>" json:"capabilities"`
+	Clients      [][]byte `thrift:"clients,10" frugal:"10,default,list<binary>" json:"clients"`
 }
 
 func NewLoginRequest() *LoginRequest {
@@ -181,74 +181,74 @@ func NewLoginRequest() *LoginRequest {
 func (p *LoginRequest) InitDefault() {
 }
 
-func (p *LoginRequest) GetGateway() (v int64) {
-	return p.Gateway
+func (p *LoginRequest) GetGateways() (v []int64) {
+	return p.Gateways
 }
 
-func (p *LoginRequest) GetConn() (v int64) {
-	return p.Conn
+func (p *LoginRequest) GetConns() (v []int64) {
+	return p.Conns
 }
 
-func (p *LoginRequest) GetRequest() (v int32) {
-	return p.Request
+func (p *LoginRequest) GetRequests() (v []int32) {
+	return p.Requests
 }
 
-func (p *LoginRequest) GetVersion() (v int32) {
-	return p.Version
+func (p *LoginRequest) GetVersions() (v []int32) {
+	return p.Versions
 }
 
-func (p *LoginRequest) GetToken() (v []byte) {
-	return p.Token
+func (p *LoginRequest) GetTokens() (v [][]byte) {
+	return p.Tokens
 }
 
-func (p *LoginRequest) GetDevice() (v int64) {
-	return p.Device
+func (p *LoginRequest) GetDevices() (v []int64) {
+	return p.Devices
 }
 
-func (p *LoginRequest) GetPlatform() (v int32) {
-	return p.Platform
+func (p *LoginRequest) GetPlatforms() (v []int32) {
+	return p.Platforms
 }
 
-func (p *LoginRequest) GetHeartbeat() (v int32) {
-	return p.Heartbeat
+func (p *LoginRequest) GetHeartbeats() (v []int32) {
+	return p.Heartbeats
 }
 
-func (p *LoginRequest) GetCapabilities() (v int64) {
+func (p *LoginRequest) GetCapabilities() (v []int64) {
 	return p.Capabilities
 }
 
-func (p *LoginRequest) GetClient() (v []byte) {
-	return p.Client
+func (p *LoginRequest) GetClients() (v [][]byte) {
+	return p.Clients
 }
-func (p *LoginRequest) SetGateway(val int64) {
-	p.Gateway = val
+func (p *LoginRequest) SetGateways(val []int64) {
+	p.Gateways = val
 }
-func (p *LoginRequest) SetConn(val int64) {
-	p.Conn = val
+func (p *LoginRequest) SetConns(val []int64) {
+	p.Conns = val
 }
-func (p *LoginRequest) SetRequest(val int32) {
-	p.Request = val
+func (p *LoginRequest) SetRequests(val []int32) {
+	p.Requests = val
 }
-func (p *LoginRequest) SetVersion(val int32) {
-	p.Version = val
+func (p *LoginRequest) SetVersions(val []int32) {
+	p.Versions = val
 }
-func (p *LoginRequest) SetToken(val []byte) {
-	p.Token = val
+func (p *LoginRequest) SetTokens(val [][]byte) {
+	p.Tokens = val
 }
-func (p *LoginRequest) SetDevice(val int64) {
-	p.Device = val
+func (p *LoginRequest) SetDevices(val []int64) {
+	p.Devices = val
 }
-func (p *LoginRequest) SetPlatform(val int32) {
-	p.Platform = val
+func (p *LoginRequest) SetPlatforms(val []int32) {
+	p.Platforms = val
 }
-func (p *LoginRequest) SetHeartbeat(val int32) {
-	p.Heartbeat = val
+func (p *LoginRequest) SetHeartbeats(val []int32) {
+	p.Heartbeats = val
 }
-func (p *LoginRequest) SetCapabilities(val int64) {
+func (p *LoginRequest) SetCapabilities(val []int64) {
 	p.Capabilities = val
 }
-func (p *LoginRequest) SetClient(val []byte) {
-	p.Client = val
+func (p *LoginRequest) SetClients(val [][]byte) {
+	p.Clients = val
 }
 
 func (p *LoginRequest) String() string {
@@ -259,26 +259,26 @@ func (p *LoginRequest) String() string {
 }
 
 var fieldIDToName_LoginRequest = map[int16]string{
-	1:  "gateway",
-	2:  "conn",
-	3:  "request",
-	4:  "version",
-	5:  "token",
-	6:  "device",
-	7:  "platform",
-	8:  "heartbeat",
+	1:  "gateways",
+	2:  "conns",
+	3:  "requests",
+	4:  "versions",
+	5:  "tokens",
+	6:  "devices",
+	7:  "platforms",
+	8:  "heartbeats",
 	9:  "capabilities",
-	10: "client",
+	10: "clients",
 }
 
 type LoginReply struct {
-	Status    int32  `thrift:"status,1" frugal:"1,default,i32" json:"status"`
-	Code      int32  `thrift:"code,2" frugal:"2,default,i32" json:"code"`
-	User      int64  `thrift:"user,3" frugal:"3,default,i64" json:"user"`
-	Number    int64  `thrift:"number,4" frugal:"4,default,i64" json:"number"`
-	Heartbeat int32  `thrift:"heartbeat,5" frugal:"5,default,i32" json:"heartbeat"`
-	Expires   int64  `thrift:"expires,6" frugal:"6,default,i64" json:"expires"`
-	Frame     []byte `thrift:"frame,7" frugal:"7,default,binary" json:"frame"`
+	Status     int32    `thrift:"status,1" frugal:"1,default,i32" json:"status"`
+	Codes      []int32  `thrift:"codes,2" frugal:"2,default,list<i32>" json:"codes"`
+	Users      []int64  `thrift:"users,3" frugal:"3,default,list<i64>" json:"users"`
+	Numbers    []int64  `thrift:"numbers,4" frugal:"4,default,list<i64>" json:"numbers"`
+	Heartbeats []int32  `thrift:"heartbeats,5" frugal:"5,default,list<i32>" json:"heartbeats"`
+	Expires    []int64  `thrift:"expires,6" frugal:"6,default,list<i64>" json:"expires"`
+	Frames     [][]byte `thrift:"frames,7" frugal:"7,default,list<binary>" json:"frames"`
 }
 
 func NewLoginReply() *LoginReply {
@@ -292,49 +292,49 @@ func (p *LoginReply) GetStatus() (v int32) {
 	return p.Status
 }
 
-func (p *LoginReply) GetCode() (v int32) {
-	return p.Code
+func (p *LoginReply) GetCodes() (v []int32) {
+	return p.Codes
 }
 
-func (p *LoginReply) GetUser() (v int64) {
-	return p.User
+func (p *LoginReply) GetUsers() (v []int64) {
+	return p.Users
 }
 
-func (p *LoginReply) GetNumber() (v int64) {
-	return p.Number
+func (p *LoginReply) GetNumbers() (v []int64) {
+	return p.Numbers
 }
 
-func (p *LoginReply) GetHeartbeat() (v int32) {
-	return p.Heartbeat
+func (p *LoginReply) GetHeartbeats() (v []int32) {
+	return p.Heartbeats
 }
 
-func (p *LoginReply) GetExpires() (v int64) {
+func (p *LoginReply) GetExpires() (v []int64) {
 	return p.Expires
 }
 
-func (p *LoginReply) GetFrame() (v []byte) {
-	return p.Frame
+func (p *LoginReply) GetFrames() (v [][]byte) {
+	return p.Frames
 }
 func (p *LoginReply) SetStatus(val int32) {
 	p.Status = val
 }
-func (p *LoginReply) SetCode(val int32) {
-	p.Code = val
+func (p *LoginReply) SetCodes(val []int32) {
+	p.Codes = val
 }
-func (p *LoginReply) SetUser(val int64) {
-	p.User = val
+func (p *LoginReply) SetUsers(val []int64) {
+	p.Users = val
 }
-func (p *LoginReply) SetNumber(val int64) {
-	p.Number = val
+func (p *LoginReply) SetNumbers(val []int64) {
+	p.Numbers = val
 }
-func (p *LoginReply) SetHeartbeat(val int32) {
-	p.Heartbeat = val
+func (p *LoginReply) SetHeartbeats(val []int32) {
+	p.Heartbeats = val
 }
-func (p *LoginReply) SetExpires(val int64) {
+func (p *LoginReply) SetExpires(val []int64) {
 	p.Expires = val
 }
-func (p *LoginReply) SetFrame(val []byte) {
-	p.Frame = val
+func (p *LoginReply) SetFrames(val [][]byte) {
+	p.Frames = val
 }
 
 func (p *LoginReply) String() string {
@@ -346,15 +346,15 @@ func (p *LoginReply) String() string {
 
 var fieldIDToName_LoginReply = map[int16]string{
 	1: "status",
-	2: "code",
-	3: "user",
-	4: "number",
-	5: "heartbeat",
+	2: "codes",
+	3: "users",
+	4: "numbers",
+	5: "heartbeats",
 	6: "expires",
-	7: "frame",
+	7: "frames",
 }
 
-type LogoutRequest struct {
+type Bindings struct {
 	Gateways  []int64 `thrift:"gateways,1" frugal:"1,default,list<i64>" json:"gateways"`
 	Conns     []int64 `thrift:"conns,2" frugal:"2,default,list<i64>" json:"conns"`
 	Users     []int64 `thrift:"users,3" frugal:"3,default,list<i64>" json:"users"`
@@ -363,69 +363,107 @@ type LogoutRequest struct {
 	Numbers   []int64 `thrift:"numbers,6" frugal:"6,default,list<i64>" json:"numbers"`
 }
 
-func NewLogoutRequest() *LogoutRequest {
-	return &LogoutRequest{}
+func NewBindings() *Bindings {
+	return &Bindings{}
 }
 
-func (p *LogoutRequest) InitDefault() {
+func (p *Bindings) InitDefault() {
 }
 
-func (p *LogoutRequest) GetGateways() (v []int64) {
+func (p *Bindings) GetGateways() (v []int64) {
 	return p.Gateways
 }
 
-func (p *LogoutRequest) GetConns() (v []int64) {
+func (p *Bindings) GetConns() (v []int64) {
 	return p.Conns
 }
 
-func (p *LogoutRequest) GetUsers() (v []int64) {
+func (p *Bindings) GetUsers() (v []int64) {
 	return p.Users
 }
 
-func (p *LogoutRequest) GetDevices() (v []int64) {
+func (p *Bindings) GetDevices() (v []int64) {
 	return p.Devices
 }
 
-func (p *LogoutRequest) GetPlatforms() (v []int32) {
+func (p *Bindings) GetPlatforms() (v []int32) {
 	return p.Platforms
 }
 
-func (p *LogoutRequest) GetNumbers() (v []int64) {
+func (p *Bindings) GetNumbers() (v []int64) {
 	return p.Numbers
 }
-func (p *LogoutRequest) SetGateways(val []int64) {
+func (p *Bindings) SetGateways(val []int64) {
 	p.Gateways = val
 }
-func (p *LogoutRequest) SetConns(val []int64) {
+func (p *Bindings) SetConns(val []int64) {
 	p.Conns = val
 }
-func (p *LogoutRequest) SetUsers(val []int64) {
+func (p *Bindings) SetUsers(val []int64) {
 	p.Users = val
 }
-func (p *LogoutRequest) SetDevices(val []int64) {
+func (p *Bindings) SetDevices(val []int64) {
 	p.Devices = val
 }
-func (p *LogoutRequest) SetPlatforms(val []int32) {
+func (p *Bindings) SetPlatforms(val []int32) {
 	p.Platforms = val
 }
-func (p *LogoutRequest) SetNumbers(val []int64) {
+func (p *Bindings) SetNumbers(val []int64) {
 	p.Numbers = val
 }
 
-func (p *LogoutRequest) String() string {
+func (p *Bindings) String() string {
 	if p == nil {
 		return "<nil>"
 	}
-	return fmt.Sprintf("LogoutRequest(%+v)", *p)
+	return fmt.Sprintf("Bindings(%+v)", *p)
 }
 
-var fieldIDToName_LogoutRequest = map[int16]string{
+var fieldIDToName_Bindings = map[int16]string{
 	1: "gateways",
 	2: "conns",
 	3: "users",
 	4: "devices",
 	5: "platforms",
 	6: "numbers",
+}
+
+type EnterReply struct {
+	Status int32   `thrift:"status,1" frugal:"1,default,i32" json:"status"`
+	Codes  []int32 `thrift:"codes,2" frugal:"2,default,list<i32>" json:"codes"`
+}
+
+func NewEnterReply() *EnterReply {
+	return &EnterReply{}
+}
+
+func (p *EnterReply) InitDefault() {
+}
+
+func (p *EnterReply) GetStatus() (v int32) {
+	return p.Status
+}
+
+func (p *EnterReply) GetCodes() (v []int32) {
+	return p.Codes
+}
+func (p *EnterReply) SetStatus(val int32) {
+	p.Status = val
+}
+func (p *EnterReply) SetCodes(val []int32) {
+	p.Codes = val
+}
+
+func (p *EnterReply) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("EnterReply(%+v)", *p)
+}
+
+var fieldIDToName_EnterReply = map[int16]string{
+	1: "status",
+	2: "codes",
 }
 
 type LogoutReply struct {
@@ -1366,7 +1404,9 @@ type Logic interface {
 
 	Login(ctx context.Context, request *LoginRequest) (r *LoginReply, err error)
 
-	Logout(ctx context.Context, request *LogoutRequest) (r *LogoutReply, err error)
+	Enter(ctx context.Context, request *Bindings) (r *EnterReply, err error)
+
+	Logout(ctx context.Context, request *Bindings) (r *LogoutReply, err error)
 
 	BindAgain(ctx context.Context, request *BindAgainRequest) (r *BindAgainReply, err error)
 
@@ -1453,8 +1493,84 @@ var fieldIDToName_LogicLoginResult = map[int16]string{
 	0: "success",
 }
 
+type LogicEnterArgs struct {
+	Request *Bindings `thrift:"request,1" frugal:"1,default,Bindings" json:"request"`
+}
+
+func NewLogicEnterArgs() *LogicEnterArgs {
+	return &LogicEnterArgs{}
+}
+
+func (p *LogicEnterArgs) InitDefault() {
+}
+
+var LogicEnterArgs_Request_DEFAULT *Bindings
+
+func (p *LogicEnterArgs) GetRequest() (v *Bindings) {
+	if !p.IsSetRequest() {
+		return LogicEnterArgs_Request_DEFAULT
+	}
+	return p.Request
+}
+func (p *LogicEnterArgs) SetRequest(val *Bindings) {
+	p.Request = val
+}
+
+func (p *LogicEnterArgs) IsSetRequest() bool {
+	return p.Request != nil
+}
+
+func (p *LogicEnterArgs) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("LogicEnterArgs(%+v)", *p)
+}
+
+var fieldIDToName_LogicEnterArgs = map[int16]string{
+	1: "request",
+}
+
+type LogicEnterResult struct {
+	Success *EnterReply `thrift:"success,0,optional" frugal:"0,optional,EnterReply" json:"success,omitempty"`
+}
+
+func NewLogicEnterResult() *LogicEnterResult {
+	return &LogicEnterResult{}
+}
+
+func (p *LogicEnterResult) InitDefault() {
+}
+
+var LogicEnterResult_Success_DEFAULT *EnterReply
+
+func (p *LogicEnterResult) GetSuccess() (v *EnterReply) {
+	if !p.IsSetSuccess() {
+		return LogicEnterResult_Success_DEFAULT
+	}
+	return p.Success
+}
+func (p *LogicEnterResult) SetSuccess(x interface{}) {
+	p.Success = x.(*EnterReply)
+}
+
+func (p *LogicEnterResult) IsSetSuccess() bool {
+	return p.Success != nil
+}
+
+func (p *LogicEnterResult) String() string {
+	if p == nil {
+		return "<nil>"
+	}
+	return fmt.Sprintf("LogicEnterResult(%+v)", *p)
+}
+
+var fieldIDToName_LogicEnterResult = map[int16]string{
+	0: "success",
+}
+
 type LogicLogoutArgs struct {
-	Request *LogoutRequest `thrift:"request,1" frugal:"1,default,LogoutRequest" json:"request"`
+	Request *Bindings `thrift:"request,1" frugal:"1,default,Bindings" json:"request"`
 }
 
 func NewLogicLogoutArgs() *LogicLogoutArgs {
@@ -1464,15 +1580,15 @@ func NewLogicLogoutArgs() *LogicLogoutArgs {
 func (p *LogicLogoutArgs) InitDefault() {
 }
 
-var LogicLogoutArgs_Request_DEFAULT *LogoutRequest
+var LogicLogoutArgs_Request_DEFAULT *Bindings
 
-func (p *LogicLogoutArgs) GetRequest() (v *LogoutRequest) {
+func (p *LogicLogoutArgs) GetRequest() (v *Bindings) {
 	if !p.IsSetRequest() {
 		return LogicLogoutArgs_Request_DEFAULT
 	}
 	return p.Request
 }
-func (p *LogicLogoutArgs) SetRequest(val *LogoutRequest) {
+func (p *LogicLogoutArgs) SetRequest(val *Bindings) {
 	p.Request = val
 }
 

@@ -13,12 +13,12 @@ func manyAtOnce(w *world) {
 	for device := range uint64(devices) {
 		wg.Go(func() {
 			for conn := range uint64(logins) {
-				number, err := w.d.Draw(w.t.Context(), 1)
+				numbers, err := w.d.Draw(w.t.Context(), []uint64{1}, nil)
 				if err != nil {
 					w.t.Error(err)
 					return
 				}
-				b := bindOf(1, device+1, number, conn)
+				b := bindOf(1, device+1, numbers[0], conn)
 				bound, err := w.d.Bind(w.t.Context(), []directory.Bind{b}, nil)
 				if err == nil && (len(bound) != 1 || bound[0] != (directory.Bound{})) {
 					w.t.Errorf("device %d, alone: %+v", device+1, bound)
@@ -90,11 +90,12 @@ func manyLogins(w *world) {
 	var wg sync.WaitGroup
 	for conn := uint64(1); conn <= logins; conn++ {
 		wg.Go(func() {
-			number, err := w.d.Draw(w.t.Context(), 1)
+			drawn, err := w.d.Draw(w.t.Context(), []uint64{1}, nil)
 			if err != nil {
 				w.t.Error(err)
 				return
 			}
+			number := drawn[0]
 			numbers[conn] = number
 			got, err := w.d.Bind(w.t.Context(), []directory.Bind{bindOf(1, 10, number, conn)}, nil)
 			if err != nil || len(got) != 1 {

@@ -19,6 +19,7 @@ func Test(t *testing.T, open func(t *testing.T) directory.Directory) {
 		story func(*world)
 	}{
 		{"numbers of a user rise", numbersRise},
+		{"numbers for many at once", numbersForMany},
 		{"every device of every user", everyDevice},
 		{"a device has one address, that of the later login", laterLoginWins},
 		{"the order of binds does not matter", anyOrder},
@@ -59,11 +60,11 @@ func deviceOf(user, device, conn uint64) directory.Device {
 
 func (w *world) draw(user uint64) uint64 {
 	w.t.Helper()
-	number, err := w.d.Draw(w.t.Context(), user)
-	if err != nil {
-		w.t.Fatal(err)
+	numbers, err := w.d.Draw(w.t.Context(), []uint64{user}, nil)
+	if err != nil || len(numbers) != 1 {
+		w.t.Fatalf("drawn are %d, %v", numbers, err)
 	}
-	return number
+	return numbers[0]
 }
 
 func (w *world) bind(binds ...directory.Bind) []directory.Bound {
@@ -126,6 +127,34 @@ func numbersRise(w *world) {
 			w.t.Fatalf("%d was drawn after %d", n, last)
 		}
 		last = n
+	}
+}
+
+// numbersForMany: whoever is in a list twice gets two numbers, rising, and so does who
+// draws after it.
+func numbersForMany(w *world) {
+	const rounds, users = 3, 1500 // more than one pipeline takes
+	var last [users]uint64
+	for range rounds {
+		var list []uint64
+		for user := range uint64(users) {
+			list = append(list, user)
+		}
+		list = append(list, 7)
+		numbers, err := w.d.Draw(w.t.Context(), list, []uint64{4711})
+		if err != nil || len(numbers) != len(list)+1 || numbers[0] != 4711 {
+			w.t.Fatalf("%d numbers for %d users behind one: %v", len(numbers), len(list), err)
+		}
+		for i, user := range list {
+			if n := numbers[i+1]; n <= last[user] {
+				w.t.Fatalf("user %d draws %d after %d", user, n, last[user])
+			} else {
+				last[user] = n
+			}
+		}
+	}
+	if numbers, err := w.d.Draw(w.t.Context(), nil, nil); err != nil || len(numbers) != 0 {
+		w.t.Errorf("nobody draws %d, %v", numbers, err)
 	}
 }
 

@@ -51,7 +51,7 @@ func BenchmarkDirectory(b *testing.B) {
 		}
 		b.Run("Draw", func(b *testing.B) {
 			for b.Loop() {
-				if _, err := d.Draw(b.Context(), 1); err != nil {
+				if _, err := d.Draw(b.Context(), []uint64{1}, nil); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -22,6 +22,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"strconv"
 	"sync/atomic"
 
@@ -116,17 +117,28 @@ func bucketOf(user uint64) int {
 }
 
 // Draw implements directory.Directory.
-func (d *Directory) Draw(ctx context.Context, user uint64) (number uint64, err error) {
-	results, err := d.client.Run(ctx, redis.Call{Script: draw, Keys: []string{d.keys[bucketOf(user)]}})
-	if err != nil {
-		return 0, fmt.Errorf("directory: draw: %w", err)
+func (d *Directory) Draw(ctx context.Context, users, dst []uint64) (numbers []uint64, err error) {
+	numbers = dst
+	for some := range slices.Chunk(users, atOnce) {
+		calls := make([]redis.Call, len(some))
+		for i, user := range some {
+			bucket := bucketOf(user)
+			calls[i] = redis.Call{Script: draw, Keys: d.keys[bucket : bucket+1]}
+		}
+		results, err := d.client.Run(ctx, calls...)
+		if err != nil {
+			return dst, fmt.Errorf("directory: draw: %w", err)
+		}
+		for _, result := range results {
+			text, _ := result.(string)
+			n, err := strconv.ParseUint(text, 10, 64)
+			if err != nil || n == 0 {
+				return dst, fmt.Errorf("directory: draw: %v is no number", result)
+			}
+			numbers = append(numbers, n)
+		}
 	}
-	text, _ := results[0].(string)
-	number, err = strconv.ParseUint(text, 10, 64)
-	if err != nil || number == 0 {
-		return 0, fmt.Errorf("directory: draw: %v is no number", results[0])
-	}
-	return number, nil
+	return numbers, nil
 }
 
 // Devices implements directory.Directory.

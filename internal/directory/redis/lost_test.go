@@ -28,15 +28,16 @@ func version(t *testing.T, d directory.Directory, user uint64) uint64 {
 func TestKilled(t *testing.T) {
 	server := servicestest.OwnRedis(t)
 	d := open(t, server.Address)
-	number, err := d.Draw(t.Context(), 1)
+	numbers, err := d.Draw(t.Context(), []uint64{1}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
+	number := numbers[0]
 	b := bindOf(1, 10, number, 7, 100)
 	bind(t, d, b)
 	before := version(t, d, 1)
 	server.Kill()
-	if n, err := d.Draw(t.Context(), 1); err == nil {
+	if n, err := d.Draw(t.Context(), []uint64{1}, nil); err == nil || len(n) != 0 {
 		t.Errorf("a server that is not there draws %d", n)
 	}
 	if bound, err := d.Bind(t.Context(), []directory.Bind{b}, nil); err == nil || len(bound) != 0 {
@@ -53,10 +54,10 @@ func TestKilled(t *testing.T) {
 	if v := version(t, d, 1); v == before {
 		t.Errorf("emptied, the version is %d as before", v)
 	}
-	later, err := d.Draw(t.Context(), 1)
-	if err != nil || later <= number {
-		t.Fatalf("after the loss %d is drawn, %v; before it was %d", later, err, number)
+	if numbers, err = d.Draw(t.Context(), []uint64{1}, nil); err != nil || numbers[0] <= number {
+		t.Fatalf("after the loss %d is drawn, %v; before it was %d", numbers, err, number)
 	}
+	later := numbers[0]
 	// A login that is newer than the loss wins over those that are bound once more.
 	bind(t, d, bindOf(1, 10, later, 7, 101))
 	if got := bind(t, d, b)[0]; !got.Lost {

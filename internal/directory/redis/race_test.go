@@ -60,12 +60,12 @@ func TestLoginRacesSend(t *testing.T) {
 			d := openAt(t, prefix, addresses...)
 			wg.Go(func() {
 				for conn := uint64(1); conn <= logins; conn++ {
-					number, err := d.Draw(t.Context(), user)
+					numbers, err := d.Draw(t.Context(), []uint64{user}, nil)
 					if err != nil {
 						t.Error(err)
 						return
 					}
-					bound, err := d.Bind(t.Context(), []directory.Bind{bindOf(user, 1, number, 7, conn)}, nil)
+					bound, err := d.Bind(t.Context(), []directory.Bind{bindOf(user, 1, numbers[0], 7, conn)}, nil)
 					if err != nil || bound[0].Lost {
 						t.Errorf("login %d of user %d: %+v, %v", conn, user, bound, err)
 						return

@@ -86,7 +86,7 @@ var _ logic.Log = (*Owner)(nil)
 
 // troubles are what does not go as it should, each counted and seldom logged.
 type troubles struct {
-	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign operate.Trouble
+	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign, above operate.Trouble
 
 	taken, released, records, replayed, rebuilt, acks atomic.Uint64
 }
@@ -238,7 +238,7 @@ func (o *Owner) Vars() map[string]uint64 {
 		"doubt.records": t.doubts.Times(), "doubt.void": t.voids.Times(), "lost.queues": t.lost.Times(), "refused.older_view": t.older.Times(),
 		"failed.broker": t.broker.Times(), "failed.view": t.redis.Times(), "repair.views": t.repairs.Times(), "repair.rebuilds": t.rebuilds.Times(),
 		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "panics": t.panics.Times(),
-		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(),
+		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(),
 		"queues.taken": t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
 		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "records.acks": t.acks.Load(),
 	}

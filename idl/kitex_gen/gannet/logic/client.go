@@ -14,7 +14,8 @@ type Client interface {
 	Health(ctx context.Context, request *gannet.HealthRequest, callOptions ...callopt.Option) (r *gannet.HealthReply, err error)
 	Drain(ctx context.Context, request *gannet.DrainRequest, callOptions ...callopt.Option) (r *gannet.DrainReply, err error)
 	Login(ctx context.Context, request *gannet.LoginRequest, callOptions ...callopt.Option) (r *gannet.LoginReply, err error)
-	Logout(ctx context.Context, request *gannet.LogoutRequest, callOptions ...callopt.Option) (r *gannet.LogoutReply, err error)
+	Enter(ctx context.Context, request *gannet.Bindings, callOptions ...callopt.Option) (r *gannet.EnterReply, err error)
+	Logout(ctx context.Context, request *gannet.Bindings, callOptions ...callopt.Option) (r *gannet.LogoutReply, err error)
 	BindAgain(ctx context.Context, request *gannet.BindAgainRequest, callOptions ...callopt.Option) (r *gannet.BindAgainReply, err error)
 	Forward(ctx context.Context, request *gannet.ForwardRequest, callOptions ...callopt.Option) (r *gannet.ForwardReply, err error)
 	Query(ctx context.Context, request *gannet.QueryRequest, callOptions ...callopt.Option) (r *gannet.FramesReply, err error)
@@ -65,7 +66,12 @@ func (p *kLogicClient) Login(ctx context.Context, request *gannet.LoginRequest, 
 	return p.kClient.Login(ctx, request)
 }
 
-func (p *kLogicClient) Logout(ctx context.Context, request *gannet.LogoutRequest, callOptions ...callopt.Option) (r *gannet.LogoutReply, err error) {
+func (p *kLogicClient) Enter(ctx context.Context, request *gannet.Bindings, callOptions ...callopt.Option) (r *gannet.EnterReply, err error) {
+	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
+	return p.kClient.Enter(ctx, request)
+}
+
+func (p *kLogicClient) Logout(ctx context.Context, request *gannet.Bindings, callOptions ...callopt.Option) (r *gannet.LogoutReply, err error) {
 	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
 	return p.kClient.Logout(ctx, request)
 }

@@ -34,6 +34,13 @@ var serviceMethods = map[string]kitex.MethodInfo{
 		false,
 		kitex.WithStreamingMode(kitex.StreamingNone),
 	),
+	"Enter": kitex.NewMethodInfo(
+		enterHandler,
+		newLogicEnterArgs,
+		newLogicEnterResult,
+		false,
+		kitex.WithStreamingMode(kitex.StreamingNone),
+	),
 	"Logout": kitex.NewMethodInfo(
 		logoutHandler,
 		newLogicLogoutArgs,
@@ -189,6 +196,24 @@ func newLogicLoginResult() interface{} {
 	return gannet.NewLogicLoginResult()
 }
 
+func enterHandler(ctx context.Context, handler interface{}, arg, result interface{}) error {
+	realArg := arg.(*gannet.LogicEnterArgs)
+	realResult := result.(*gannet.LogicEnterResult)
+	success, err := handler.(gannet.Logic).Enter(ctx, realArg.Request)
+	if err != nil {
+		return err
+	}
+	realResult.Success = success
+	return nil
+}
+func newLogicEnterArgs() interface{} {
+	return gannet.NewLogicEnterArgs()
+}
+
+func newLogicEnterResult() interface{} {
+	return gannet.NewLogicEnterResult()
+}
+
 func logoutHandler(ctx context.Context, handler interface{}, arg, result interface{}) error {
 	realArg := arg.(*gannet.LogicLogoutArgs)
 	realResult := result.(*gannet.LogicLogoutResult)
@@ -319,7 +344,17 @@ func (p *kClient) Login(ctx context.Context, request *gannet.LoginRequest) (r *g
 	return _result.GetSuccess(), nil
 }
 
-func (p *kClient) Logout(ctx context.Context, request *gannet.LogoutRequest) (r *gannet.LogoutReply, err error) {
+func (p *kClient) Enter(ctx context.Context, request *gannet.Bindings) (r *gannet.EnterReply, err error) {
+	var _args gannet.LogicEnterArgs
+	_args.Request = request
+	var _result gannet.LogicEnterResult
+	if err = p.c.Call(ctx, "Enter", &_args, &_result); err != nil {
+		return
+	}
+	return _result.GetSuccess(), nil
+}
+
+func (p *kClient) Logout(ctx context.Context, request *gannet.Bindings) (r *gannet.LogoutReply, err error) {
 	var _args gannet.LogicLogoutArgs
 	_args.Request = request
 	var _result gannet.LogicLogoutResult
