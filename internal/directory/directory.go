@@ -22,7 +22,9 @@ type Directory interface {
 
 	// Bind enters devices under their addresses and appends a result for each. Of
 	// several binds of one device the one with the highest number stays, whatever
-	// order they come in; one with the same number and address again is no change.
+	// order they come in; one with the same number and address again is no change, and
+	// neither is one that comes late, with the address that the same number had before
+	// its last one.
 	// A device that is not bound yet is not entered where the user has Bind.Most
 	// devices already, whatever binds come at the same time.
 	Bind(ctx context.Context, binds []Bind, dst []Bound) ([]Bound, error)

@@ -21,7 +21,8 @@ type Memory struct {
 type bound struct {
 	version uint64
 	devices []Device
-	numbers []uint64 // of their logins
+	numbers []uint64      // of their logins
+	before  []hop.Address // where the last bind of each took it from
 }
 
 var _ Directory = (*Memory)(nil)
@@ -66,7 +67,7 @@ func (m *Memory) bind(b *Bind) Bound {
 		if b.Most > 0 && len(u.devices) >= b.Most {
 			return Bound{Full: true}
 		}
-		u.devices, u.numbers = append(u.devices, device), append(u.numbers, b.Number)
+		u.devices, u.numbers, u.before = append(u.devices, device), append(u.numbers, b.Number), append(u.before, hop.Address{})
 		u.version = newVersion()
 		return Bound{}
 	}
@@ -75,14 +76,16 @@ func (m *Memory) bind(b *Bind) Bound {
 	case b.Number < u.numbers[i]:
 		return Bound{Lost: true}
 	case b.Number == u.numbers[i] && old == b.At:
+		return Bound{Replaced: u.before[i]}
+	case b.Number == u.numbers[i] && u.before[i] == b.At:
 		return Bound{}
 	}
 	u.devices[i], u.numbers[i] = device, b.Number
 	u.version = newVersion()
-	if old == b.At {
-		return Bound{}
+	if u.before[i] = old; old == b.At {
+		u.before[i] = hop.Address{}
 	}
-	return Bound{Replaced: old}
+	return Bound{Replaced: u.before[i]}
 }
 
 func (u *bound) find(device uint64) int {
@@ -112,8 +115,8 @@ func (m *Memory) Unbind(_ context.Context, binds []Bind) error {
 			delete(m.users, b.User)
 			continue
 		}
-		u.devices[i], u.numbers[i] = u.devices[last], u.numbers[last]
-		u.devices, u.numbers = u.devices[:last], u.numbers[:last]
+		u.devices[i], u.numbers[i], u.before[i] = u.devices[last], u.numbers[last], u.before[last]
+		u.devices, u.numbers, u.before = u.devices[:last], u.numbers[:last], u.before[:last]
 		u.version = newVersion()
 	}
 	return nil

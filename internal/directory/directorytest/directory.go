@@ -25,6 +25,7 @@ func Test(t *testing.T, open func(t *testing.T) directory.Directory) {
 		{"the order of binds does not matter", anyOrder},
 		{"a bind that comes again is no change", bindAgain},
 		{"one gateway binds anew under another address", bindAnew},
+		{"a bind of before comes late", bindLate},
 		{"only what is there can be taken out", unbindWhatIsThere},
 		{"several in one call", severalInOneCall},
 		{"numbers of all sizes", allSizes},
@@ -229,6 +230,29 @@ func bindAnew(w *world) {
 	w.want(1, deviceOf(1, 10, 100))
 	w.unbind(later)
 	w.want(1)
+}
+
+// bindLate: of one connection that was bound under two epochs of its gateway, the bind
+// under the first may be carried out once more, after the other; so may that of a login
+// before.
+func bindLate(w *world) {
+	old := bindOf(1, 10, w.draw(1), 99)
+	first := bindOf(1, 10, w.draw(1), 100)
+	w.bind(old)
+	w.wantBound(first, directory.Bound{Replaced: old.At})
+	second := first
+	second.At.Gateway++
+	w.wantBound(second, directory.Bound{Replaced: first.At})
+	before, _ := w.lookUp(1, 0)
+	w.wantBound(first, directory.Bound{})
+	w.wantBound(old, directory.Bound{Lost: true})
+	w.wantBound(second, directory.Bound{Replaced: first.At}) // asked again, as its answer was lost
+	if after, _ := w.lookUp(1, before.Version); !after.Same {
+		w.t.Fatal("the late binds changed something")
+	}
+	third := bindOf(1, 10, w.draw(1), 100) // another login, by chance at the address of before
+	w.wantBound(third, directory.Bound{Replaced: second.At})
+	w.want(1, deviceOf(1, 10, 100))
 }
 
 func unbindWhatIsThere(w *world) {

@@ -56,6 +56,8 @@ for at = 1, #input, 53 do
       code = '\1'
     elseif string.sub(value, where + 8, where + 15) == number and old == address then
       replaced = string.sub(value, where + 33, where + 48)
+    elseif string.sub(value, where + 8, where + 15) == number and string.sub(value, where + 33, where + 48) == address then
+      -- it comes late: the connection was bound under another epoch since
     else
       if old ~= address then replaced = old end
       value = version .. string.sub(value, 9, where - 1) .. device .. number .. address .. platform .. replaced .. string.sub(value, where + size)
