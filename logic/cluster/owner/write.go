@@ -56,7 +56,7 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 		}
 	}
 	if err == nil && q.owner.draining.Load() {
-		_ = q.acks(ctx, true) // those of the batches themselves; an error was said
+		_ = q.allAcks(ctx) // those of the batches themselves; an error was said
 	}
 }
 
@@ -68,7 +68,7 @@ var errNotTried = errors.New("nothing was tried")
 // but for errNotTried.
 func (t *term) record(ctx context.Context, batches []*logic.Batch, acks bool) error {
 	o := t.queue.owner
-	in := ledger.Input{Batches: batches, Stamp: t.view.Stamp() + 1, Now: o.now(), Acks: acks}
+	in := ledger.Input{Batches: batches, Stamp: t.view.Stamp() + 1, Now: o.now(), Acks: acks, Room: acksFor(batches, o.options.Record)}
 	change, err := t.workOut(ctx, in)
 	if err != nil {
 		// Redis is away, or somebody else brought the view forward.
