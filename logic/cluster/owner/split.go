@@ -13,7 +13,24 @@ const (
 
 	// ackRoom is what records leave for acks that come along.
 	ackRoom = 16 << 10
+
+	// maxAcks bounds the acks of a record, whatever room it has for more. In a view the ack
+	// of a conversation that has nothing else is two or three fields, a message four: so no
+	// script is longer for acks than for a record full of messages, and none comes near
+	// what Lua takes of one conversation.
+	maxAcks = 1024
 )
+
+// acksFor says how many acks a record of batches takes along. Those of devices that send in
+// it come first and always, so a record of short messages of as many devices may be a quarter
+// larger than others.
+func acksFor(batches []*logic.Batch, most int) int {
+	room := most - chain.HeadSize
+	for _, b := range batches {
+		room -= sizeOf(b.Entries)
+	}
+	return min(max(room/entrySize, 1), maxAcks)
+}
 
 // Room says how large a batch of frames may be of which one record of so many bytes is made:
 // most bytes in all, where each frame counts as so many more than it has.

@@ -146,3 +146,24 @@ func TestFitting(t *testing.T) {
 		}
 	}
 }
+
+// TestAcksOfARecord: a record of acks alone takes as many as it has room for, at most
+// maxAcks, and one that is full of messages those for which room is left.
+func TestAcksOfARecord(t *testing.T) {
+	room, _ := Room(chain.MaxRecord)
+	for _, c := range []struct {
+		name    string
+		batches []*logic.Batch
+		most    int
+		want    int
+	}{
+		{"acks alone", nil, chain.MaxRecord, maxAcks},
+		{"acks alone in a short record", nil, chain.HeadSize + 10*entrySize, 10},
+		{"a full record", []*logic.Batch{batchOf(room - entrySize)}, chain.MaxRecord, ackRoom / entrySize},
+		{"a message that is longer than a record", []*logic.Batch{batchOf(5000)}, 1000, 1},
+	} {
+		if got := acksFor(c.batches, c.most); got != c.want {
+			t.Errorf("%s: there is room for %d acks, want %d", c.name, got, c.want)
+		}
+	}
+}

@@ -226,7 +226,7 @@ func (q *queue) release(ctx context.Context) error {
 	q.owner.troubles.released.Add(1)
 	ctx, cancel := context.WithTimeout(ctx, 2*patience)
 	defer cancel()
-	for range tickRecords {
+	for range drainRecords {
 		if err := t.settle(ctx); err != nil {
 			return err
 		}
@@ -238,7 +238,7 @@ func (q *queue) release(ctx context.Context) error {
 		}
 		q.owner.troubles.acks.Add(1)
 	}
-	return nil
+	return unavailable(errAcksWait)
 }
 
 // end ends a term. Who helps it ends by itself: it may wait for the turn that ends it.

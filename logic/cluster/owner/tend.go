@@ -21,9 +21,14 @@ const (
 	// old.
 	refreshPause = time.Minute
 
-	// tickRecords bounds the records of acks in one turn: four times what a ledger lets
-	// wait.
+	// tickRecords bounds the records of acks in one look at a queue, so that it is looked
+	// at again.
 	tickRecords = 64
+
+	// drainRecords bounds those at a stop, which has to end whatever readers teach the
+	// ledger meanwhile: what waits of as many conversations as a ledger lets wait, with 64
+	// devices of two users each, is half of it.
+	drainRecords = 1024
 )
 
 // tend does what a queue needs without being asked, until the Owner closes.
@@ -52,7 +57,7 @@ func (q *queue) tend() {
 			refreshed = now
 			q.tendTurn(q.refresh)
 		case t.ledger.Due(q.owner.now(), q.leaving()):
-			q.tendTurn(func(ctx context.Context) error { return q.acks(ctx, q.leaving()) })
+			q.tendAcks()
 		}
 	}
 }
@@ -64,22 +69,45 @@ func (q *queue) tendTurn(do func(ctx context.Context) error) {
 
 func (o *Owner) now() uint64 { return uint64(o.options.Now().UnixMilli()) }
 
-// acks writes the acks that are due, or all.
-func (q *queue) acks(ctx context.Context, all bool) error {
+// tendAcks writes the acks that are due, each record in a turn of its own, so that what
+// comes meanwhile waits for one.
+func (q *queue) tendAcks() {
 	for range tickRecords {
-		t, err := q.ready(ctx)
-		if err != nil {
+		more := false
+		q.tendTurn(func(ctx context.Context) (err error) {
+			more, err = q.ackRecord(ctx, q.leaving())
+			return err
+		})
+		if !more {
+			return
+		}
+	}
+}
+
+// ackRecord writes a record of acks that are due, or of any, and says whether it did.
+func (q *queue) ackRecord(ctx context.Context, all bool) (bool, error) {
+	t, err := q.ready(ctx)
+	if err != nil || !t.ledger.Due(q.owner.now(), all) {
+		return false, err
+	}
+	if err := t.record(ctx, nil, all); err != nil {
+		return false, q.tried(t, err)
+	}
+	q.owner.troubles.acks.Add(1)
+	return true, nil
+}
+
+// errAcksWait says that acks wait still.
+var errAcksWait = errors.New("not all acks were written")
+
+// allAcks writes all acks that wait, in as many records as it takes.
+func (q *queue) allAcks(ctx context.Context) error {
+	for range drainRecords {
+		if more, err := q.ackRecord(ctx, true); err != nil || !more {
 			return err
 		}
-		if !t.ledger.Due(q.owner.now(), all) {
-			return nil
-		}
-		if err := t.record(ctx, nil, all); err != nil {
-			return q.tried(t, err)
-		}
-		q.owner.troubles.acks.Add(1)
 	}
-	return nil
+	return unavailable(errAcksWait)
 }
 
 // flush writes all acks that wait, where the queue is ours.
@@ -87,7 +115,7 @@ func (q *queue) flush(ctx context.Context) error {
 	if q.term.Load() == nil {
 		return nil
 	}
-	if err := q.acks(ctx, true); !errors.Is(err, ErrElsewhere) {
+	if err := q.allAcks(ctx); !errors.Is(err, ErrElsewhere) {
 		return err
 	}
 	return nil

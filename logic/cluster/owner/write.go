@@ -59,7 +59,7 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 		return
 	}
 	// Those of the batches themselves are taken when they are written.
-	if err := q.acks(ctx, true); err != nil {
+	if err := q.allAcks(ctx); err != nil {
 		for i := range parts {
 			parts[i].fail(err, true)
 		}
@@ -74,7 +74,7 @@ var errNotTried = errors.New("nothing was tried")
 // but for errNotTried.
 func (t *term) record(ctx context.Context, batches []*logic.Batch, acks bool) error {
 	o := t.queue.owner
-	in := ledger.Input{Batches: batches, Stamp: t.view.Stamp() + 1, Now: o.now(), Acks: acks}
+	in := ledger.Input{Batches: batches, Stamp: t.view.Stamp() + 1, Now: o.now(), Acks: acks, Room: acksFor(batches, o.options.Record)}
 	change, err := t.workOut(ctx, in)
 	if err != nil {
 		// Redis is away, or somebody else brought the view forward.
