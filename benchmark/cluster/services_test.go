@@ -24,6 +24,11 @@ func TestServicesAreRead(t *testing.T) {
 		}
 		write(name+"/pid", "77 12@boot\n")
 	}
+	write("ports", "redis 1\nnameserver 2\nbroker 3\nclickhouse-http 5\n")
+	if _, err := ReadServices(dir); err == nil {
+		t.Fatal("nobody misses ClickHouse's port")
+	}
+	write("ports", "redis 1\nnameserver 2\nbroker 3\nclickhouse 4\nclickhouse-http 5\n")
 	s, err := ReadServices(dir)
 	if err != nil {
 		t.Fatal(err)
