@@ -16,11 +16,18 @@ type arguments struct {
 
 	b    []byte // all of them, one behind the other
 	ends []int  // of each
-	text []string
-	list []any // how long the parts of a record are, then pointers into text
+	cut  []argument
+	list []any // how long the parts of a record are, then pointers into cut
 
 	begins, others, gone []byte // lengths, each u16
 }
+
+// argument is one of them. A pointer to it in an interface takes no memory of its own, which
+// for a slice or a string would be more than most arguments are.
+type argument []byte
+
+// MarshalBinary gives the bytes to the client, which writes them at once.
+func (a *argument) MarshalBinary() ([]byte, error) { return *a, nil }
 
 // flagMessage in a length says that the newest message is among the values.
 const flagMessage = 0x8000
@@ -141,15 +148,15 @@ func (a *arguments) record(change *ledger.Change, created []uint64) ([]uint64, e
 // all gives the arguments as a call wants them: first, then the lengths, then the rest. They
 // are valid until the next record.
 func (a *arguments) all(first ...any) []any {
-	whole, from := string(a.b), 0
-	a.text = a.text[:0]
+	from := 0
+	a.cut = a.cut[:0]
 	for _, end := range a.ends {
-		a.text = append(a.text, whole[from:end])
+		a.cut = append(a.cut, a.b[from:end])
 		from = end
 	}
 	a.list = append(append(a.list[:0], first...), a.begins, a.others, a.gone)
-	for i := range a.text {
-		a.list = append(a.list, &a.text[i]) // a pointer takes no memory of its own
+	for i := range a.cut {
+		a.list = append(a.list, &a.cut[i])
 	}
 	return a.list
 }
