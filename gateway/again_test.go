@@ -102,7 +102,7 @@ func TestRenew(t *testing.T) {
 	if got := st.logic.batches[0][0].Gateway; got != 77 {
 		t.Errorf("a batch is of epoch %d", got)
 	}
-	for _, over := range st.logic.loggedOut {
+	for _, over := range st.logic.over() {
 		if want := map[uint64]uint64{2: before, 3: 77}[over.User]; over.Gateway != want {
 			t.Errorf("user %d is logged out of epoch %d, want %d", over.User, over.Gateway, want)
 		}
