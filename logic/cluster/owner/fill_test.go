@@ -4,6 +4,7 @@ package owner_test
 
 import (
 	"math/rand/v2"
+	"sync"
 	"testing"
 
 	"gannet/logic"
@@ -24,8 +25,11 @@ func TestFillGoesOn(t *testing.T) {
 	l.flush()
 	l.aged()
 	s := l.list[0]
+	var mu sync.Mutex // the queues come back beside each other
 	parts := 0
 	l.archive.part = func() {
+		mu.Lock()
+		defer mu.Unlock()
 		parts++
 		if parts%16 != 1 {
 			return
@@ -42,6 +46,8 @@ func TestFillGoesOn(t *testing.T) {
 	l.node.waitOwned()
 	eventually(t, "the view is taken for incomplete", func() bool { return l.node.owner.Vars()["repair.rebuilds"] > 0 })
 	eventually(t, "the view is back", func() bool { return l.shown() != nil })
+	mu.Lock()
+	defer mu.Unlock()
 	if parts < strangers/3 {
 		t.Errorf("%d conversations came back in %d parts", strangers, parts)
 	}
