@@ -33,3 +33,23 @@ func TestMemoryOfTheGateway(t *testing.T) {
 		}
 	}
 }
+
+// What goes to ClickHouse is compressed where somebody asks for it.
+func TestCompressionOfTheHistory(t *testing.T) {
+	for _, c := range []struct {
+		flags []string
+		want  bool
+	}{{nil, false}, {[]string{"--clickhouse-compress=none"}, false}, {[]string{"--clickhouse-compress=lz4"}, true}} {
+		var all cli
+		parser, err := newParser(&all)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := parser.Parse(append([]string{"logic", "--cluster=demo"}, c.flags...)); err != nil {
+			t.Fatal(err)
+		}
+		if o := all.Logic.options("demo", nil); o.Compress != c.want || o.Database != "demo" {
+			t.Errorf("%q: %+v", c.flags, o)
+		}
+	}
+}

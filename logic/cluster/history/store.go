@@ -23,6 +23,12 @@ type Options struct {
 	Database       string   // "": gannet
 	User, Password string   // "": the server's default
 
+	// Compress has what goes to the server and what comes from it compressed by LZ4. That
+	// makes an insert cost the node a third more, and spares the network a part of some 300
+	// bytes a message, about as many as go to the broker as they are: worth it where the
+	// server is not in the same network. On its disk the server compresses either way.
+	Compress bool
+
 	Timeout time.Duration // of a query, 0: 3 s; an insert has four times as long
 
 	// Margin is for how long the server may hold what it has taken without syncing it: so
@@ -93,10 +99,14 @@ func Open(options Options) (*Store, error) {
 const connections = 14
 
 func (o *Options) connect(database string) (driver.Conn, error) {
+	method := clickhouse.CompressionNone
+	if o.Compress {
+		method = clickhouse.CompressionLZ4
+	}
 	return clickhouse.Open(&clickhouse.Options{
 		Addr:         o.Addresses,
 		Auth:         clickhouse.Auth{Database: database, Username: o.User, Password: o.Password},
-		Compression:  &clickhouse.Compression{Method: clickhouse.CompressionLZ4},
+		Compression:  &clickhouse.Compression{Method: method},
 		DialTimeout:  o.Timeout,
 		ReadTimeout:  4 * o.Timeout,
 		MaxOpenConns: connections,
