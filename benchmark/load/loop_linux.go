@@ -141,10 +141,10 @@ func (o *loop) send() time.Duration {
 	case !o.begun.Load():
 		return beginPeriod
 	case o.table == nil:
-		o.finish()
 		for _, c := range o.clients {
 			c.user.fillWindow(o.now)
 		}
+		o.finish() // Send returns when messages are on their way, else AwaitQuiet could find nothing to wait for
 		return 0
 	}
 	if at := max(o.due, o.woke+int64(minWake)); o.now < at {
