@@ -94,13 +94,18 @@ func TestRenew(t *testing.T) {
 	}
 	peers[0].send(protocol.Cursor{Target: protocol.Target{Kind: protocol.KindDirect, ID: 9}, Seq: 1}.AppendPushAck(nil, 0))
 	peers[2].Close()
+	var epoch uint64
 	st.eventually("the batch and the logout", func() bool {
 		st.logic.mu.Lock()
 		defer st.logic.mu.Unlock()
-		return len(st.logic.batches) == 1 && len(st.logic.loggedOut) == 2
+		if len(st.logic.batches) != 1 || len(st.logic.loggedOut) != 2 {
+			return false
+		}
+		epoch = st.logic.batches[0][0].Gateway
+		return true
 	})
-	if got := st.logic.batches[0][0].Gateway; got != 77 {
-		t.Errorf("a batch is of epoch %d", got)
+	if epoch != 77 {
+		t.Errorf("a batch is of epoch %d", epoch)
 	}
 	for _, over := range st.logic.over() {
 		if want := map[uint64]uint64{2: before, 3: 77}[over.User]; over.Gateway != want {
