@@ -3,6 +3,7 @@ package logic
 import (
 	"context"
 	"errors"
+	"slices"
 
 	"gannet/internal/directory"
 	"gannet/internal/hop"
@@ -21,6 +22,9 @@ func (s *Service) BindAgain(ctx context.Context, again []hop.Rebinding) (lost []
 	bound, err := s.Directory.Bind(ctx, binds, nil)
 	if err == nil && len(bound) != len(binds) {
 		err = errors.New("it gave another number of answers than it was asked for")
+	}
+	if err == nil && slices.ContainsFunc(bound, func(b directory.Bound) bool { return b.Failed }) {
+		err = errors.New("a part of the directory did not answer") // all are bound again, which is safe
 	}
 	if err != nil {
 		if s.troubles.login.Note() {

@@ -128,6 +128,9 @@ func (s *Service) Enter(ctx context.Context, connections []hop.Binding) ([]proto
 	var replaced []hop.Address
 	for i, b := range bound {
 		switch {
+		case b.Failed:
+			s.loginFailed("directory", 1, errors.New("a part of it did not answer"))
+			codes[i] = protocol.CodeLoginUnavailable
 		case b.Full:
 			codes[i] = protocol.CodeTooManySessions
 		case b.Lost:

@@ -24,7 +24,7 @@ type mendCmd struct {
 
 // Help is printed by gannet mend --help.
 func (mendCmd) Help() string {
-	return "Looks at all queues of a cluster. Where Redis has a queue only up to a record that the broker has no more, because Redis came back older than the broker keeps records, nobody can bring it forward. What Redis has of that queue is removed, and its logic node fills it again from ClickHouse and the queue, within seconds and without a restart. Where transfer stood there, its mark is removed: start the transfer nodes again, and they tell everybody to sync. Queues that are well are left alone, so it does no harm."
+	return "Looks at all queues of a cluster. Where Redis has a queue only up to a record that the broker has no more, because Redis came back older than the broker keeps records, nobody can bring it forward. What Redis has of that queue is removed, and its logic node fills it again from ClickHouse and the queue, within seconds and without a restart. Where transfer stood there, its mark is removed: start the transfer nodes again, and they tell everybody to sync. Queues that are well are left alone. What ClickHouse has not got of such a queue, and the broker neither, is gone then: see that ClickHouse is up first."
 }
 
 // Run mends what can be mended.
@@ -70,6 +70,15 @@ func (c *mendCmd) mendAll(ctx context.Context, n *node, out io.Writer) (err erro
 			if err != nil {
 				return err
 			}
+			err = transfer.Check(ctx, queue.Number)
+			if errors.Is(err, chain.ErrRetention) {
+				mended++
+				fmt.Fprintf(out, "%v: transfer's mark is behind what the broker keeps and is forgotten; start the transfer nodes again\n", queue)
+				err = transfer.Forget(ctx, queue.Number)
+			}
+			if err != nil {
+				return err
+			}
 			w, err := v.Writer(queue)
 			if err != nil {
 				return err
@@ -81,15 +90,6 @@ func (c *mendCmd) mendAll(ctx context.Context, n *node, out io.Writer) (err erro
 			if keys > 0 {
 				mended++
 				fmt.Fprintf(out, "%v: its view was behind what the broker keeps, which begins at offset %d; %d keys were removed, and it is filled again\n", queue, first, keys)
-			}
-			err = transfer.Check(ctx, queue.Number)
-			if errors.Is(err, chain.ErrRetention) {
-				mended++
-				fmt.Fprintf(out, "%v: transfer's mark was behind it too and is forgotten; start the transfer nodes again\n", queue)
-				err = transfer.Forget(ctx, queue.Number)
-			}
-			if err != nil {
-				return err
 			}
 		}
 	}

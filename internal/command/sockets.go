@@ -87,6 +87,9 @@ func parseProxy(text string) (netip.Prefix, error) {
 	if err != nil {
 		return p, fmt.Errorf("%q is neither an address nor a range like 10.0.0.0/8", text)
 	}
+	if a := p.Addr(); a.Is4In6() && p.Bits() >= 96 { // connections are known by their IPv4 address
+		p = netip.PrefixFrom(a.Unmap(), p.Bits()-96)
+	}
 	return p, nil
 }
 

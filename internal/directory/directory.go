@@ -17,7 +17,8 @@ type Directory interface {
 	// Draw gives logins of the users their numbers and appends them, in order: each is
 	// higher than every number drawn for its user before. A login draws before it binds
 	// and keeps the number for as long as its connection lives. A number that nobody
-	// binds has no effect.
+	// binds has no effect. 0 says that none could be drawn for this user, while others
+	// got theirs.
 	Draw(ctx context.Context, users, dst []uint64) (numbers []uint64, err error)
 
 	// Bind enters devices under their addresses and appends a result for each. Of
@@ -56,6 +57,10 @@ type Bound struct {
 
 	// Full says that the user has as many other devices as may be: nothing was done.
 	Full bool
+
+	// Failed says that the part of the directory that has this user did not answer: the
+	// device may be entered or not, and binding again is safe.
+	Failed bool
 
 	// Replaced is the address that this bind took the device from, to be closed
 	// with replaced; zero where there was none.

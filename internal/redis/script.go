@@ -24,12 +24,24 @@ type Call struct {
 // does not know a script, which has then done nothing, is sent its source. The error is
 // that of the first call that failed; others may have been run.
 func (c *Client) Run(ctx context.Context, calls ...Call) ([]any, error) {
+	results, errs := c.Each(ctx, calls...)
+	for _, err := range errs {
+		if err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+// Each is Run with an error for each call: in a cluster one master may be away while the
+// others answer.
+func (c *Client) Each(ctx context.Context, calls ...Call) (results []any, errs []error) {
 	if len(calls) == 0 {
 		return nil, nil
 	}
 	ctx, cancel := c.Within(ctx)
 	defer cancel()
-	results := make([]any, len(calls))
+	results, errs = make([]any, len(calls)), make([]error, len(calls))
 	var unknown []int
 	pipe := c.Pipeline()
 	for i := range calls {
@@ -44,11 +56,11 @@ func (c *Client) Run(ctx context.Context, calls ...Call) ([]any, error) {
 		case goredis.HasErrorPrefix(err, "NOSCRIPT"):
 			unknown = append(unknown, i)
 		default:
-			return nil, err
+			errs[i] = err
 		}
 	}
 	if len(unknown) == 0 {
-		return results, nil
+		return results, errs
 	}
 	pipe = c.Pipeline()
 	for _, i := range unknown {
@@ -58,9 +70,10 @@ func (c *Client) Run(ctx context.Context, calls ...Call) ([]any, error) {
 	for n, command := range commands {
 		result, err := command.(*goredis.Cmd).Result()
 		if err != nil && !errors.Is(err, goredis.Nil) {
-			return nil, err
+			errs[unknown[n]] = err
+			continue
 		}
 		results[unknown[n]] = result
 	}
-	return results, nil
+	return results, errs
 }

@@ -121,9 +121,12 @@ func (c *Client) final(err error, badTokens int) bool {
 }
 
 // overtook says whether a login that the client gave up a while ago may be what has
-// replaced it.
+// replaced it. It says so once for each: what replaces the client after that is another
+// one, and two that come back for ever would keep each other out.
 func (c *Client) overtook() bool {
-	return !c.link.unanswered.IsZero() && time.Since(c.link.unanswered) < overtaken
+	maybe := !c.link.unanswered.IsZero() && time.Since(c.link.unanswered) < overtaken
+	c.link.unanswered = time.Time{}
+	return maybe
 }
 
 // welcomed says whether the client has been logged in.

@@ -194,6 +194,9 @@ func TestReplacedLongAfterAnUnansweredLogin(t *testing.T) {
 		if got := c.overtook(); got != want {
 			t.Errorf("%v after a login that was not answered: %v", ago, got)
 		}
+		if c.overtook() {
+			t.Errorf("%v after a login that was not answered it has replaced the client a second time", ago)
+		}
 	}
 	if new(Client).overtook() {
 		t.Error("without one")

@@ -60,16 +60,22 @@ func (d *Directory) bind(ctx context.Context, binds []directory.Bind, dst []dire
 		input = binary.BigEndian.AppendUint64(input, rand.Uint64()|1)
 		p.put(input)
 	}
-	results, err := d.client.Run(ctx, p.calls(d, bind)...)
-	if err != nil {
-		return dst, err
-	}
+	results, errs := d.client.Each(ctx, p.calls(d, bind)...)
 	start := len(dst)
 	dst = append(dst, make([]directory.Bound, len(binds))...)
+	failed, last := 0, error(nil)
 	for n, part := range p.list {
 		output, _ := results[n].(string)
-		if len(output) != sizeBound*len(part.of) {
-			return dst[:start], fmt.Errorf("%d bytes are no answer to %d binds", len(output), len(part.of))
+		err := errs[n]
+		if err == nil && len(output) != sizeBound*len(part.of) {
+			err = fmt.Errorf("%d bytes are no answer to %d binds", len(output), len(part.of))
+		}
+		if err != nil {
+			failed, last = failed+1, err
+			for _, of := range part.of {
+				dst[start+of].Failed = true
+			}
+			continue
 		}
 		for i, of := range part.of {
 			one := output[i*sizeBound:]
@@ -78,6 +84,9 @@ func (d *Directory) bind(ctx context.Context, binds []directory.Bind, dst []dire
 				Replaced: hop.Address{Gateway: number(one[1:]), Conn: number(one[9:])},
 			}
 		}
+	}
+	if failed == len(p.list) && failed > 0 {
+		return dst[:start], last
 	}
 	return dst, nil
 }

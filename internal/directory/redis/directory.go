@@ -125,17 +125,23 @@ func (d *Directory) Draw(ctx context.Context, users, dst []uint64) (numbers []ui
 			bucket := bucketOf(user)
 			calls[i] = redis.Call{Script: draw, Keys: d.keys[bucket : bucket+1]}
 		}
-		results, err := d.client.Run(ctx, calls...)
-		if err != nil {
-			return dst, fmt.Errorf("directory: draw: %w", err)
-		}
-		for _, result := range results {
+		results, errs := d.client.Each(ctx, calls...)
+		failed, last := 0, error(nil)
+		for i, result := range results {
 			text, _ := result.(string)
 			n, err := strconv.ParseUint(text, 10, 64)
-			if err != nil || n == 0 {
-				return dst, fmt.Errorf("directory: draw: %v is no number", result)
+			if errs[i] != nil {
+				err = errs[i]
+			} else if err != nil || n == 0 {
+				err = fmt.Errorf("%v is no number", result)
+			}
+			if err != nil {
+				failed, last, n = failed+1, err, 0
 			}
 			numbers = append(numbers, n)
+		}
+		if failed == len(some) {
+			return dst, fmt.Errorf("directory: draw: %w", last)
 		}
 	}
 	return numbers, nil

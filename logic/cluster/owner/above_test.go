@@ -27,8 +27,8 @@ func (h *lateAnswer) ProcessHook(next goredis.ProcessHook) goredis.ProcessHook {
 func (h *lateAnswer) ProcessPipelineHook(next goredis.ProcessPipelineHook) goredis.ProcessPipelineHook {
 	return func(ctx context.Context, commands []goredis.Cmder) error {
 		err := next(ctx, commands)
-		const forward = 3 + 1 + 4 // EVALSHA, digest and number of keys; one key and four arguments
-		if len(commands) == 1 && len(commands[0].Args()) == forward && h.armed.CompareAndSwap(true, false) {
+		const other = 3 + 1 + 7 // EVALSHA, digest and number of keys; a key, and more arguments than any other script has
+		if len(commands) == 1 && len(commands[0].Args()) > other && h.armed.CompareAndSwap(true, false) {
 			close(h.applied)
 			<-h.let
 		}

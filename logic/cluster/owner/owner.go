@@ -248,11 +248,11 @@ func (o *Owner) Vars() map[string]uint64 {
 	return vars
 }
 
-// Health says which queues are stopped, if any are.
+// Health says which queues of this node are stopped, if any are.
 func (o *Owner) Health() error {
 	var stopped []string
 	for _, q := range o.queues {
-		if State(q.state.Load()) == Stopped {
+		if State(q.state.Load()) == Stopped && q.ours() {
 			stopped = append(stopped, q.name.String())
 		}
 	}

@@ -15,8 +15,8 @@ import (
 
 const (
 	// shortQueue is how many records a queue has at most from which an empty view is made
-	// without the history.
-	shortQueue = 2_000
+	// without the history. They are held in memory together, without bodies: up to 120 KB each.
+	shortQueue = 200
 
 	// fillPart is how many conversations are brought back in one turn of the queue. Between
 	// two of them whoever waits for the queue has a turn.

@@ -4,6 +4,7 @@ package owner_test
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -59,8 +60,18 @@ func TestBehindRetention(t *testing.T) {
 	for i, q := range queuesOf(l.queues) {
 		w, err := v.Writer(q)
 		must(t, err)
+		// What transfer keeps beside the view, its mark and what it has parked, stays.
+		beside := []string{fmt.Sprintf("{%s.chat.%d}t", l.name, i), fmt.Sprintf("{%s.chat.%d}k", l.name, i)}
+		for _, key := range beside {
+			must(t, l.node.redis.Set(t.Context(), key, "x", 0).Err())
+		}
 		if keys, err := w.Empty(t.Context(), first[i]); err != nil || keys == 0 {
 			t.Fatalf("of a view that is behind %d keys are removed, %v", keys, err)
+		}
+		for _, key := range beside {
+			if n, err := l.node.redis.Exists(t.Context(), key).Result(); err != nil || n != 1 {
+				t.Errorf("%s went with the view, %v", key, err)
+			}
 		}
 	}
 	l.node.waitOwned()

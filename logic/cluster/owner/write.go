@@ -58,10 +58,19 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 	if err != nil || !q.leaving() {
 		return
 	}
-	// Those of the batches themselves are taken when they are written.
 	if err := q.allAcks(ctx); err != nil {
-		for i := range parts {
-			parts[i].fail(err, true)
+		unacked(batches)
+	}
+}
+
+// unacked takes back what was said of the acks in batches: they are taken when they are
+// written, and were not. Messages and read cursors were.
+func unacked(batches []*logic.Batch) {
+	for _, b := range batches {
+		for i := range b.Entries {
+			if e := &b.Entries[i]; e.Op == hop.OpAck && e.Outcome == logic.Applied {
+				e.Outcome = logic.Unknown
+			}
 		}
 	}
 }

@@ -15,9 +15,12 @@ func (w *Writer) Empty(ctx context.Context, first int64) (keys int, err error) {
 	if err != nil || s.Mark == chain.Beginning || s.Mark.Offset >= first {
 		return 0, err
 	}
-	of := w.key[:len(w.key)-1] // what all keys of the queue begin with
-	if keys, err = w.view.client.Remove(ctx, of, w.key); err != nil {
-		return keys, err
+	of := w.key[:len(w.key)-1] // what all keys of the queue begin with, those of transfer too
+	for _, kind := range []string{"c", "u"} {
+		n, err := w.view.client.Remove(ctx, of+kind, "")
+		if keys += n; err != nil {
+			return keys, err
+		}
 	}
 	// The state goes last: until then the view is behind, whatever comes between.
 	return keys + 1, w.view.client.Unlink(ctx, w.key).Err()
