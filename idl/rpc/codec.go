@@ -51,10 +51,22 @@ func (c *framedCodec) Decode(ctx context.Context, message remote.Message, in rem
 	if err := checkPayload(whole[4:]); err != nil {
 		return c.refuse(err)
 	}
-	if err := c.Codec.Decode(ctx, message, in); err != nil {
-		return err
+	err = guarded(func() error { return c.Codec.Decode(ctx, message, in) })
+	if errors.Is(err, errPayload) {
+		return c.refuse(err)
 	}
-	return nil
+	return err
+}
+
+// guarded runs a generated decoder: should one panic at what a peer sent, that is the peer's
+// fault and ends its connection alone.
+func guarded(decode func() error) (err error) {
+	defer func() {
+		if cause := recover(); cause != nil {
+			err = fmt.Errorf("%w: damaged: %v", errPayload, cause)
+		}
+	}()
+	return decode()
 }
 
 func (c *framedCodec) refuse(err error) error {
@@ -75,7 +87,7 @@ func checkPayload(b []byte) error {
 	if err != nil || len(name) > maxName {
 		return fmt.Errorf("%w: no head", errPayload)
 	}
-	size, ok := structSize(b[n:], maxDepth)
+	size, ok := structSize(b[n:], maxDepth, shapes[name])
 	if !ok || size != len(b)-n {
 		return fmt.Errorf("%w: damaged", errPayload)
 	}
@@ -83,22 +95,25 @@ func checkPayload(b []byte) error {
 }
 
 // structSize gives how long a struct is. Its lists have elements of at least four bytes,
-// so that what a decoder makes room for is at most twice what came.
-func structSize(b []byte, depth int) (size int, ok bool) {
+// so that what a decoder makes room for is at most twice what came, and of the kind that
+// the decoder believes.
+func structSize(b []byte, depth int, s shape) (size int, ok bool) {
 	for depth > 0 {
-		kind, _, n, err := thrift.Binary.ReadFieldBegin(b[size:])
+		kind, number, n, err := thrift.Binary.ReadFieldBegin(b[size:])
 		size += n
 		if err != nil || kind == thrift.STOP {
 			return size, err == nil
 		}
 		switch kind {
 		case thrift.STRUCT:
-			n, ok = structSize(b[size:], depth-1)
+			n, ok = structSize(b[size:], depth-1, s[number].inner)
 		case thrift.LIST:
-			n, ok = listSize(b[size:])
-		default:
+			n, ok = listSize(b[size:], s[number].element)
+		case thrift.BOOL, thrift.BYTE, thrift.I16, thrift.I32, thrift.I64, thrift.DOUBLE, thrift.STRING:
 			n, err = thrift.Binary.Skip(b[size:], kind)
 			ok = err == nil && n <= len(b)-size
+		default: // gannet.thrift has no others, and Skip panics at kinds that there are not
+			n, ok = 0, false
 		}
 		if size += n; !ok {
 			return size, false
@@ -107,9 +122,10 @@ func structSize(b []byte, depth int) (size int, ok bool) {
 	return size, false
 }
 
-func listSize(b []byte) (size int, ok bool) {
+// listSize gives how long a list is, whose elements are believed to be of a kind; 0: of any.
+func listSize(b []byte, believed thrift.TType) (size int, ok bool) {
 	kind, _, _, err := thrift.Binary.ReadListBegin(b)
-	if err != nil || kind != thrift.I32 && kind != thrift.I64 && kind != thrift.STRING {
+	if err != nil || believed != 0 && kind != believed || kind != thrift.I32 && kind != thrift.I64 && kind != thrift.STRING {
 		return 0, false
 	}
 	size, err = thrift.Binary.Skip(b, thrift.LIST)

@@ -92,7 +92,7 @@ func replying(reply thrift.FastCodec) func(string, int32) []byte {
 var unreadable = map[string]bool{
 	"rubbish": true, "a frame of 2 GiB": true, "a frame of nothing": true, "no framing": true, "a name of 2 GiB": true,
 	"a head alone": true, "an exception of nothing": true, "a list of 2^31": true, "structs a thousand deep": true,
-	"bytes behind the end": true, "a list of flags": true,
+	"bytes behind the end": true, "a list of flags": true, "a list of another kind": true,
 }
 
 // Whatever bytes a node sends, the call gives an error, which is counted.
@@ -115,7 +115,7 @@ func TestBytesThatAreNoAnswer(t *testing.T) {
 		"a head alone":     func(n string, s int32) []byte { return message(n, thrift.REPLY, s, nil) },
 		"another sequence": func(n string, s int32) []byte { return message(n, thrift.REPLY, s+1, result(&gannet.ForwardReply{})) },
 		"another method": func(_ string, s int32) []byte {
-			return message("Login", thrift.REPLY, s, result(&gannet.ForwardReply{}))
+			return message("Login", thrift.REPLY, s, result(&gannet.LoginReply{}))
 		},
 		"a call":                  func(n string, s int32) []byte { return message(n, thrift.CALL, s, result(&gannet.ForwardReply{})) },
 		"an unknown message":      func(n string, s int32) []byte { return message(n, 77, s, result(&gannet.ForwardReply{})) },
@@ -131,6 +131,10 @@ func TestBytesThatAreNoAnswer(t *testing.T) {
 		},
 		"a list of flags": func(n string, s int32) []byte {
 			list := append([]byte{byte(thrift.STRUCT), 0, 0, byte(thrift.LIST), 0, 2, byte(thrift.BOOL), 0, 0, 4, 0}, make([]byte, 1024)...)
+			return message(n, thrift.REPLY, s, append(list, 0, 0))
+		},
+		"a list of another kind": func(n string, s int32) []byte { // a decoder of i32 would take half of it
+			list := append([]byte{byte(thrift.STRUCT), 0, 0, byte(thrift.LIST), 0, 2, byte(thrift.I64), 0, 0, 0, 2}, make([]byte, 16)...)
 			return message(n, thrift.REPLY, s, append(list, 0, 0))
 		},
 	} {
