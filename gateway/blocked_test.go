@@ -135,7 +135,7 @@ func TestBudgetOfAllOutboxes(t *testing.T) {
 	const n, budget = 50, 200 << 10
 	l := newLogic()
 	l.silence = time.Minute
-	st := newStage(t, l, Config{OutboxMemory: budget})
+	st := newStage(t, l, Config{OutboxMemory: budget + n*kernelHolds})
 	reader := st.login(252)
 	conns := st.stopped(n)
 	st.turn(blockedGrace + tick)
@@ -152,6 +152,30 @@ func TestBudgetOfAllOutboxes(t *testing.T) {
 	st.push([]delivery{{Frame: pushFrame(251, 252, 1, 100<<9), Conns: []uint64{reader.conn}}})
 	if f := reader.next(); f.Type != protocol.TypePush {
 		t.Errorf("a client that reads got %v", f.Type)
+	}
+	st.turn(2 * pressedTimeout)
+	st.settled()
+	st.turn(goodbyeTimeout + tick)
+	st.eventually("room was made", func() bool { return !st.memory.exceeded() })
+	reader.alive()
+	if n := st.stat("close.write_timeout"); n == 0 {
+		t.Error("nobody was closed")
+	}
+}
+
+// What the kernel holds for sockets that take nothing is in the budget too: with hardly
+// a byte in their outboxes they have less time.
+func TestKernelBuffersInTheBudget(t *testing.T) {
+	const n = 50
+	l := newLogic()
+	l.silence = time.Minute
+	st := newStage(t, l, Config{OutboxMemory: n * kernelHolds})
+	reader := st.login(252)
+	st.stopped(n)
+	st.turn(blockedGrace + tick)
+	st.settled()
+	if !st.memory.exceeded() {
+		t.Fatalf("%d sockets are blocked, %d bytes wait for them, and the budget is not used up", st.stat("blocked"), st.stat("blocked_bytes"))
 	}
 	st.turn(2 * pressedTimeout)
 	st.settled()

@@ -56,7 +56,7 @@ type Config struct {
 	Frames  limiter.Rate    // of one connection; zero: no limit
 
 	// OutboxMemory is how many bytes may wait for all clients together whose sockets are
-	// blocked; default DefaultOutboxMemory, negative: none.
+	// blocked, those in the kernel included; default DefaultOutboxMemory, negative: none.
 	OutboxMemory int64
 
 	// BegunMemory is how many bytes of frames that are not whole may be held for all

@@ -112,10 +112,12 @@ const (
 	// kernelBytes is SO_SNDBUF of accepted sockets; the kernel doubles it, for its own
 	// overhead. By itself it lets each buffer grow to 4 MiB (tcp_wmem), so a few hundred
 	// readers that stop would fill the memory that it allows all TCP sockets of the
-	// machine together. So at most 128 KiB a connection, 2.3 GiB at
-	// DefaultMaxConnections if every single one is blocked. A round trip carries at least
-	// a page of history, a megabyte a second at 60 ms; on loopback nothing is slower.
+	// machine together. A round trip carries at least a page of history, a megabyte a
+	// second at 60 ms; on loopback nothing is slower. kernelHolds is what the kernel holds
+	// at most for a connection, and does for one that takes nothing: it is in the budget
+	// of DefaultOutboxMemory.
 	kernelBytes = 64 << 10
+	kernelHolds = 2 * kernelBytes
 )
 
 // Bounds of the gateway.
@@ -215,10 +217,11 @@ const (
 	busyRetry  = 100 * time.Millisecond
 	drainRetry = 2 * time.Second
 
-	// DefaultOutboxMemory bounds what waits for all blocked sockets together, unless the
-	// configuration sets another: a fourth of a small machine's memory, and all
-	// pushes that 16,000 readers which stop may keep before they get hints only.
-	DefaultOutboxMemory = 256 << 20
+	// DefaultOutboxMemory bounds what waits for all blocked sockets together, here and in
+	// the kernel, unless the configuration sets another: an eighth of a small machine's
+	// memory, and room for some 3,500 readers which stop at once, a fifth of all
+	// connections, before they are given up sooner.
+	DefaultOutboxMemory = 512 << 20
 
 	// DefaultBegunMemory bounds the frames that have begun and are not whole, of all
 	// connections together, unless the configuration sets another: a thousand of the

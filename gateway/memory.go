@@ -7,19 +7,24 @@ import (
 	"gannet/protocol"
 )
 
-// memory is the budget of what waits for blocked sockets, over all connections. What
-// waits for the others is with their writer, and gone in a moment. Beyond the budget
-// blocked sockets get no pushes but hints, room for one page at a time and for few
-// answers, and less patience; a connection that reads feels nothing of it. So what is
-// held in all is the budget, and of each connection beyond it at most the frame that
-// it was cut in and a page, and of one with TLS a record.
+// memory is the budget of what waits for blocked sockets, over all connections, in
+// outboxes, in TLS below them and in the kernel. What waits for the others is with their
+// writer, and gone in a moment. Beyond the budget blocked sockets get no pushes but
+// hints, room for one page at a time and for few answers, and less patience; a connection
+// that reads feels nothing of it. So what is held in all is the budget, and beyond it
+// what sockets hold that have been blocked for less than pressedTimeout: of each at most
+// its buffer in the kernel, the frame that it was cut in and a page, and of one with TLS
+// a record.
 type memory struct {
 	limit   int64
 	used    atomic.Int64 // bytes that outboxes of blocked sockets hold, and TLS below them
-	blocked atomic.Int64 // sockets that are blocked
+	blocked atomic.Int64 // sockets that are blocked: the kernel's buffer of each is full
 }
 
-func (m *memory) exceeded() bool { return m.used.Load() >= m.limit }
+func (m *memory) exceeded() bool { return m.held() >= m.limit }
+
+// held gives the bytes that wait for blocked sockets.
+func (m *memory) held() int64 { return m.used.Load() + m.blocked.Load()*kernelHolds }
 
 // blockage is what a session keeps while its socket is blocked; the session's mutex
 // guards it.

@@ -121,14 +121,15 @@ func failure(dst []byte, request uint32, code protocol.Code, retry time.Duration
 	if retry == 0 && code == protocol.CodeUnavailable {
 		retry = retryAfter
 	}
-	f := protocol.Failure{Code: code, RetryAfter: uint32(min(max(retry, 0), maxRetryAfter) / time.Millisecond)}
+	text := code.Meaning()
 	if code == protocol.CodeRateLimited { // logic has one limit only; the gateway has the others
-		f.Text = newConversations
+		text = newConversations
 	}
+	f := protocol.Failure{Code: code, RetryAfter: uint32(min(max(retry, 0), maxRetryAfter) / time.Millisecond), Text: []byte(text)}
 	return f.AppendError(dst, request)
 }
 
-var newConversations = []byte("over the limit of conversations begun per second of this user")
+const newConversations = "over the limit of conversations begun per second of this user"
 
 // maxRetryAfter bounds what a client is told to wait, whatever a store says.
 const maxRetryAfter = time.Minute

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"sync"
 	"syscall"
 
 	"gannet/benchmark/process"
@@ -137,12 +138,18 @@ func (n *Node) Ended() error {
 // portTries is how often a port is looked for.
 const portTries = 200
 
-// freePort gives an address of this machine with a port that nobody has. It lies below
-// those that the kernel gives to connections, else one of them could have it while its
-// node is restarted.
+// given has the ports that freePort gave, for no node has them before it starts.
+var given sync.Map
+
+// freePort gives an address of this machine with a port that nobody has, and that it did
+// not give before. It lies below those that the kernel gives to connections, else one of
+// them could have it while its node is restarted.
 func freePort() (string, error) {
 	for range portTries {
 		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(12_000)))
+		if _, twice := given.LoadOrStore(address, true); twice {
+			continue
+		}
 		if l, err := net.Listen("tcp", address); err == nil {
 			return address, l.Close()
 		}

@@ -51,7 +51,8 @@ type Config struct {
 	Seed   uint64
 
 	// Conversations are how many there are of lean users who stand in a ring and write to
-	// many others in turn: a multiple of the users. 0: every two are a pair.
+	// many others in turn: a multiple of the users. With a Rate the first messages come
+	// faster, so that all conversations have begun soon. 0: every two are a pair.
 	Conversations int
 
 	SDK  bool // users talk through the SDK, which survives a lost connection

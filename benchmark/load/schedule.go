@@ -15,16 +15,24 @@ const minWake = 500 * time.Microsecond
 // maxRest bounds one rest, so that a cancelled run ends soon.
 const maxRest = 100 * time.Millisecond
 
+// beginRate is how many messages a second begin the conversations of a ring: fewer than a
+// small cluster takes, and a hundred thousand conversations begin within a minute.
+const beginRate = 5000
+
 // schedule is the timetable of an open loop: message k, from 0, is due k/rate
 // seconds after the epoch, whatever happened to the ones before. Message k is
-// that of the user at position k modulo users.
+// that of the user at position k modulo users. The first ones may be due sooner.
 type schedule struct {
 	rate  uint64 // messages per second
 	users uint64
+	first uint64 // so many come at beginRate before the others
 }
 
 // at gives when message k is due, in nanoseconds after the epoch.
-func (s schedule) at(k uint64) int64 { return int64(k * uint64(time.Second) / s.rate) }
+func (s schedule) at(k uint64) int64 {
+	began := min(k, s.first)
+	return int64(began*uint64(time.Second)/beginRate + (k-began)*uint64(time.Second)/s.rate)
+}
 
 // share is the part of a schedule that one thread sends: the messages of the
 // users at positions index, index+of, index+2·of …

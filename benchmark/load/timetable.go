@@ -30,7 +30,8 @@ func (l *Load) share(index, of int) *share {
 		return nil
 	}
 	return &share{
-		schedule: schedule{rate: l.config.Rate, users: uint64(len(l.users))}, index: uint64(index), of: uint64(of),
+		// Both users of a conversation begin it.
+		schedule: schedule{rate: l.config.Rate, users: uint64(len(l.users)), first: 2 * uint64(l.config.Conversations)}, index: uint64(index), of: uint64(of),
 		lag: l.lag.Sampler(),
 	}
 }

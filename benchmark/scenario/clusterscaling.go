@@ -8,6 +8,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 
 	"gannet/benchmark/cluster"
@@ -98,7 +99,7 @@ func (c *Cluster) measurePoints(ctx context.Context, points []*point, s *cluster
 
 // ring gives the load of a point.
 func (c *Cluster) ring(p *point) load.Config {
-	return load.Config{Users: c.Users, Conversations: p.conversations, Window: c.Window, Size: c.Size, Seed: c.Seed}
+	return load.Config{Users: c.Users, Conversations: p.conversations, Window: c.Window, Rate: c.Rate, Size: c.Size, Seed: c.Seed}
 }
 
 // measurePoint starts a cluster, begins all conversations, measures and ends it.
@@ -120,7 +121,10 @@ func (c *Cluster) measurePoint(ctx context.Context, p *point, s *cluster.Service
 		return nil, err
 	}
 	l.Start(0, 0)
-	l.Send(ctx)
+	var sending sync.WaitGroup
+	sending.Go(func() { l.Send(ctx) })
+	defer sending.Wait()
+	defer l.Stop()
 	if err := l.AwaitBegun(ctx, line); err != nil {
 		return nil, errors.Join(err, f.Ended())
 	}
@@ -129,6 +133,7 @@ func (c *Cluster) measurePoint(ctx context.Context, p *point, s *cluster.Service
 	watch(ctx, l, c.Duration, line, "measuring")
 	m = snapshot(l, t).since(before)
 	l.Stop()
+	sending.Wait()
 	l.AwaitQuiet(context.WithoutCancel(ctx))
 	l.Close()
 	l.Verify()

@@ -36,6 +36,10 @@ func readConfiguration(r io.Reader) (kong.Resolver, error) {
 	return c, nil
 }
 
+// notInFile has the flags that are acted on while the command line is read, before there
+// is a settings file.
+var notInFile = []string{"help", "version", "config"}
+
 // Validate refuses keys that are no flag, for they are typing errors, and says which flag
 // may have been meant.
 func (c *configuration) Validate(app *kong.Application) error {
@@ -43,6 +47,9 @@ func (c *configuration) Validate(app *kong.Application) error {
 	for _, key := range sorted(c.values) {
 		table, isTable := c.values[key].(map[string]any)
 		if !isTable {
+			if slices.Contains(notInFile, key) {
+				return fmt.Errorf("the settings file sets %q, which is for the command line", key)
+			}
 			if !slices.Contains(everywhere, key) {
 				return fmt.Errorf("the settings file sets %q, which is no flag%s", key, didYouMean(key, everywhere))
 			}
@@ -58,6 +65,9 @@ func (c *configuration) Validate(app *kong.Application) error {
 		}
 		names := flagNames(app.Children[command])
 		for _, k := range sorted(table) {
+			if slices.Contains(notInFile, k) {
+				return fmt.Errorf("the settings file sets %q in the table %q, which is for the command line", k, key)
+			}
 			if !slices.Contains(names, k) {
 				return fmt.Errorf("the settings file sets %q in the table %q, which is no flag of gannet %s%s", k, key, key, didYouMean(k, names))
 			}

@@ -16,7 +16,7 @@ type frontFlags struct {
 	TLSListen    string `name:"tls-listen" placeholder:"ADDR" help:"Further address for clients, with TLS 1.3; off by default. Needs --tls-cert and --tls-key."`
 	TLSCert      string `name:"tls-cert" placeholder:"FILE" help:"Certificate chain for --tls-listen, PEM."`
 	TLSKey       string `name:"tls-key" placeholder:"FILE" help:"Private key for --tls-listen, PEM."`
-	OutboxMemory int    `default:"256" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
+	OutboxMemory int    `default:"512" placeholder:"MIB" help:"MiB that may wait in all for clients that do not read, in the kernel's buffers too. Beyond it they get hints in place of pushes and are given up sooner. 0: nothing waits."`
 	BegunMemory  int    `default:"64" placeholder:"MIB" help:"MiB that frames may hold in all that were begun and are not whole, records of TLS among them. Beyond it the ones that were begun longest ago end with busy."`
 
 	socketFlags `embed:""`

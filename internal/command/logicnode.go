@@ -28,8 +28,10 @@ import (
 
 // logicCmd is the role that carries out what clients ask for.
 type logicCmd struct {
-	Keys   string `default:"./gannet-data/keys" placeholder:"DIR" help:"Folder of the keys of tokens: the same keys for all logic nodes. Made where there is none."`
-	Queues int    `default:"16" placeholder:"N" help:"Queues of each class, which counts when the cluster is made and never after: one or two for every two cores of all its logic nodes. A message costs the less the more of them share a record, so fewer is cheaper."`
+	Keys            string        `default:"./gannet-data/keys" placeholder:"DIR" help:"Folder of the keys of tokens: the same keys for all logic nodes. Made where there is none."`
+	BrokerRetention time.Duration `default:"72h" placeholder:"DURATION" help:"For how long RocketMQ keeps records (fileReservedTime, by default 72 hours): a warning says if it removes some sooner. 0: do not look."`
+
+	Queues int `default:"16" placeholder:"N" help:"Queues of each class, which counts when the cluster is made and never after: one or two for every two cores of all its logic nodes. A message costs the less the more of them share a record, so fewer is cheaper."`
 
 	queueFlags   `embed:""`
 	historyFlags `embed:""`
@@ -62,6 +64,9 @@ func (logicCmd) Help() string {
 
 // Run starts it and stops it when ctx ends.
 func (c *logicCmd) Run(ctx context.Context) error {
+	if c.BrokerRetention < 0 || c.HistoryKeep < 0 {
+		return fmt.Errorf("--broker-retention %v and --history-keep %v: neither can be less than nothing", c.BrokerRetention, c.HistoryKeep)
+	}
 	return c.runNode(ctx, c.start,
 		func(n *node) string {
 			return fmt.Sprintf("gannet %s: logic node of cluster %s for other nodes on %s, keys in %s", version(), c.Cluster, n.address, c.Keys)
@@ -100,7 +105,7 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 	for _, class := range classes {
 		o := owner.Options{
 			Node: n.id, Registry: n.registry, Class: class, Queues: len(n.plan.Queues(class)), Stream: stream, View: v, History: a, Feeder: feed{a.feeder},
-			Devices: c.conversationDevices(), Newer: n.nodes.newer, Log: n.log,
+			Devices: c.conversationDevices(), Retention: c.BrokerRetention, Newer: n.nodes.newer, Log: n.log,
 		}
 		if limits != nil {
 			o.Admit = func(user uint64) time.Duration { return limits.Take(limiter.NewConversations, limiter.User(user), 1) }

@@ -23,6 +23,9 @@ func (o *Owner) Hold() (release func()) {
 	return func() { close(done) }
 }
 
+// LookAtRetention looks at the oldest record of a queue.
+func (o *Owner) LookAtRetention(queue int) error { return o.queues[queue].lookAtRetention() }
+
 // FlushAcks writes all acks that wait.
 func (o *Owner) FlushAcks(ctx context.Context) error { return o.each(ctx, (*queue).flush) }
 

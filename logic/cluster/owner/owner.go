@@ -47,6 +47,8 @@ type Options struct {
 	Tail          int // bytes of the newest messages in memory, if all queues are this node's, 0: 64 MiB
 	Record        int // bytes of a record, but for acks that come along, 0: chain.MaxRecord
 
+	Retention time.Duration // for how long the broker keeps records, as was said; 0: nobody said
+
 	Admit func(user uint64) time.Duration // as in ledger.Options
 	Newer func(version uint64)            // told of a newer view of the registry than this node has. nil: nobody
 	Now   func() time.Time                // nil: the time of day
@@ -86,7 +88,7 @@ var _ logic.Log = (*Owner)(nil)
 
 // troubles are what does not go as it should, each counted and seldom logged.
 type troubles struct {
-	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign, above operate.Trouble
+	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign, above, young operate.Trouble
 
 	taken, released, records, replayed, rebuilt, acks atomic.Uint64
 }
@@ -126,6 +128,9 @@ func New(o Options) (*Owner, error) {
 	}
 	for _, q := range w.queues {
 		w.tended.Go(q.tend)
+	}
+	if o.Retention > 0 {
+		w.tended.Go(w.watchRetention)
 	}
 	return w, nil
 }
@@ -238,7 +243,7 @@ func (o *Owner) Vars() map[string]uint64 {
 		"doubt.records": t.doubts.Times(), "doubt.void": t.voids.Times(), "lost.queues": t.lost.Times(), "refused.older_view": t.older.Times(),
 		"failed.broker": t.broker.Times(), "failed.view": t.redis.Times(), "repair.views": t.repairs.Times(), "repair.rebuilds": t.rebuilds.Times(),
 		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "panics": t.panics.Times(),
-		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(),
+		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(),
 		"queues.taken": t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
 		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "records.acks": t.acks.Load(),
 	}
