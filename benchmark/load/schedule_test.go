@@ -41,6 +41,18 @@ func TestAScheduleSendsEveryMessageOnceInOrderAndNeverEarly(t *testing.T) {
 	}
 }
 
+// The messages that begin a ring's conversations come fast, and then all at the rate.
+func TestAScheduleBeginsFast(t *testing.T) {
+	s := schedule{rate: 100, users: 10, first: 2 * beginRate}
+	for k, want := range map[uint64]time.Duration{
+		0: 0, beginRate: time.Second, 2 * beginRate: 2 * time.Second, 2*beginRate + 1: 2*time.Second + 10*time.Millisecond, 2*beginRate + 300: 5 * time.Second,
+	} {
+		if due := time.Duration(s.at(k)); due != want {
+			t.Errorf("message %d is due after %v, want %v", k, due, want)
+		}
+	}
+}
+
 func TestAScheduleCatchesUpAfterAStall(t *testing.T) {
 	s := share{schedule: schedule{rate: 1000, users: 3}, of: 1}
 	messages, dues, next := s.sent(int64(time.Hour), int64(time.Second))

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 )
 
@@ -30,7 +31,8 @@ type ClusterRow struct {
 
 	FaultCount int      `json:"fault_count"` // broken promises, the lost and repeated among them
 	Faults     []string `json:"faults,omitempty"`
-	Missed     []string `json:"missed,omitempty"` // bars, and whatever kept the round from its end
+	Late       []string `json:"late,omitempty"`   // bars that were missed
+	Missed     []string `json:"missed,omitempty"` // whatever kept the round from its end
 }
 
 // ClusterTime is how long it took until every user was served.
@@ -51,17 +53,25 @@ func (t ClusterTime) String() string {
 func (r *ClusterRow) Took(t ClusterTime) {
 	r.Times = append(r.Times, t)
 	if t.Bar > 0 && t.Seconds > t.Bar {
-		r.Missed = append(r.Missed, fmt.Sprintf("not every user was served %g s after %s, but %.2f s", t.Bar, t.After, t.Seconds))
+		r.Late = append(r.Late, fmt.Sprintf("not every user was served %g s after %s, but %.2f s", t.Bar, t.After, t.Seconds))
 	}
 }
 
-// Failed says whether a bar was missed or a promise broken.
-func (r *ClusterRow) Failed() bool { return len(r.Missed) > 0 || r.FaultCount > 0 }
+// Broken says whether a promise was broken, or the round did not come to its end.
+func (r *ClusterRow) Broken() bool { return len(r.Missed) > 0 || r.FaultCount > 0 }
+
+// Failed says whether that was so, or a bar missed.
+func (r *ClusterRow) Failed() bool { return len(r.Late) > 0 || r.Broken() }
 
 // Failed gives how many rounds failed.
-func (c *ClusterFaults) Failed() (n int) {
-	for _, r := range c.Rows {
-		if r.Failed() {
+func (c *ClusterFaults) Failed() int { return c.count((*ClusterRow).Failed) }
+
+// Broken gives in how many rounds more than a bar was missed.
+func (c *ClusterFaults) Broken() int { return c.count((*ClusterRow).Broken) }
+
+func (c *ClusterFaults) count(is func(*ClusterRow) bool) (n int) {
+	for i := range c.Rows {
+		if is(&c.Rows[i]) {
 			n++
 		}
 	}
@@ -112,7 +122,7 @@ func (c *ClusterFaults) Markdown() string {
 	default:
 		fmt.Fprintf(&b, "Rounds that fail: %d of %d.\n\n", n, len(c.Rows))
 		for _, r := range c.Rows {
-			for _, missed := range r.Missed {
+			for _, missed := range slices.Concat(r.Late, r.Missed) {
 				fmt.Fprintf(&b, "- %s, round %d: %s\n", r.Fault, r.Round, missed)
 			}
 			for _, fault := range r.Faults {

@@ -11,8 +11,8 @@ func TestAClusterTableSaysWhatWasMissed(t *testing.T) {
 	good.Took(ClusterTime{After: "the start", Seconds: 99})
 	slow.Took(ClusterTime{After: "the kill", Seconds: 1.1, Bar: 1})
 	c := ClusterFaults{Rows: []ClusterRow{good, slow, bad}}
-	if c.Failed() != 2 || good.Failed() {
-		t.Errorf("%d rounds fail, the good one: %t", c.Failed(), good.Failed())
+	if c.Failed() != 2 || c.Broken() != 1 || good.Failed() || slow.Broken() {
+		t.Errorf("%d rounds fail, the good one: %t; in %d more than a bar is missed, in the slow one: %t", c.Failed(), good.Failed(), c.Broken(), slow.Broken())
 	}
 	text := c.Markdown()
 	for _, want := range []string{

@@ -36,7 +36,7 @@ type Cluster struct {
 	JSON      bool          `name:"json" help:"Write the report as JSON."`
 
 	Scaling       bool   `help:"Instead measure what a message costs with each number of nodes and of conversations, without the pipeline; one table at the end."`
-	Rate          uint64 `help:"With --scaling: messages a second of all users together. More than half as many as there are conversations, and acks of several messages are one, so that few conversations cost less. 0: each user keeps --window on their way." default:"500"`
+	Rate          uint64 `help:"With --scaling: messages a second of all users together. With more than half of the smallest number of conversations several messages of one share acks and rows of the history, so that few conversations cost less. 0: each user keeps --window on their way." default:"500"`
 	Window        int    `help:"With --scaling: messages that each user has on their way, or may have with a rate." default:"32"`
 	Nodes         []int  `help:"With --scaling: so many nodes of each role." default:"1,2,4"`
 	Conversations []int  `help:"With --scaling: so many conversations, multiples of --users. The users stand in a ring, and each writes to the nearest in turn." default:"1000,10000,100000"`

@@ -20,6 +20,7 @@ import (
 const (
 	ackedFigure = "acked, messages/s"
 	batchFigure = "messages a record"
+	pushFigure  = "messages a push"
 	acksFigure  = "PUSHACKs a message"
 
 	microsSuffix = ", µs" // of costs, after the role
@@ -172,6 +173,7 @@ func scalingFigures(of []*measurement) []figure {
 	all := []figure{
 		{name: ackedFigure, of: func(m *measurement) float64 { return m.perSecond(m.counts.Acked) }},
 		{name: batchFigure, of: func(m *measurement) float64 { return float64(m.counts.Acked) / max(1, m.used[recordsFigure]) }},
+		{name: pushFigure, of: func(m *measurement) float64 { return float64(m.counts.Delivered) / max(1, m.used[pushesFigure]) }},
 		{name: acksFigure, of: func(m *measurement) float64 { return float64(m.counts.PushAcks) / float64(max(1, m.counts.Delivered)) }},
 	}
 	for _, f := range clusterFigures(of) {

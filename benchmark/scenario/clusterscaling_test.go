@@ -16,7 +16,7 @@ func TestTheTableOfAScaling(t *testing.T) {
 	run := func(broker float64) *measurement {
 		return &measurement{
 			seconds: 2, counts: load.Counts{Acked: 1000, Delivered: 1000, PushAcks: 100},
-			used: usages{cpuOf + "broker": broker, cpuOf + "client": 9000, recordsFigure: 4, "pulls": 3},
+			used: usages{cpuOf + "broker": broker, cpuOf + "client": 9000, recordsFigure: 4, pushesFigure: 5, "pulls": 3},
 		}
 	}
 	points := []*point{
@@ -26,13 +26,13 @@ func TestTheTableOfAScaling(t *testing.T) {
 	}
 	r := report.Scaling{Batch: batchFigure}
 	new(Cluster).tell(&r, points)
-	if want := []string{ackedFigure, batchFigure, acksFigure, "all, µs", "broker, µs", "client, µs"}; !slices.Equal(r.Figures, want) {
+	if want := []string{ackedFigure, batchFigure, pushFigure, acksFigure, "all, µs", "broker, µs", "client, µs"}; !slices.Equal(r.Figures, want) {
 		t.Errorf("the figures are %q, want %q", r.Figures, want)
 	}
 	if !slices.Equal(r.Costs, []string{"broker, µs"}) {
 		t.Errorf("bars have %q", r.Costs)
 	}
-	if got := r.Markdown(); !strings.Contains(got, "| 1 | 10 | 500 | 250 | 0.10 | 15 | 6 | 9 |\n| 2 | 10 | 500 | 250 | 0.10 | 17 | 8 | 9 |\n\n") ||
+	if got := r.Markdown(); !strings.Contains(got, "| 1 | 10 | 500 | 250 | 200 | 0.10 | 15 | 6 | 9 |\n| 2 | 10 | 500 | 250 | 200 | 0.10 | 17 | 8 | 9 |\n\n") ||
 		!strings.Contains(got, "| broker, µs | 6 (5–7) | 1 of each, 10: 6 (5–7) | 2 of each, 10: 8 | 1.33 | ≤ 1.25 | **no** |") {
 		t.Errorf("the tables are\n%s", got)
 	}

@@ -28,8 +28,12 @@ func (u usages) minus(before usages) usages {
 	return d
 }
 
-// recordsFigure counts records.
-const recordsFigure = "broker sends"
+// Figures that count batches: records, and what gateways are called for by others, which
+// is hardly anything but pushes.
+const (
+	recordsFigure = "broker sends"
+	pushesFigure  = "calls of other roles to gateways"
+)
 
 // counted are counters of a role's debug address: what a table calls them, and where
 // they are.
@@ -41,7 +45,7 @@ var counted = []struct{ role, figure, group, counter string }{
 	{"transfer", "pulls", "queue_chat", "pulls"},
 	{"transfer", "looks at a view's mark", "queue_chat", "view.looks"},
 	{"transfer", "look-ups", "lookups", "questions"},
-	{"gateway", "calls of other roles to gateways", "rpc", "calls"},
+	{"gateway", pushesFigure, "rpc", "calls"},
 	{"gateway", "writes to connections", "gateway", "writes"},
 }
 

@@ -92,7 +92,7 @@ func loginRace(ctx context.Context, p *stage) error {
 	p.row.FaultCount, p.row.Faults = faults.List()
 	p.row.Times = append(p.row.Times, report.ClusterTime{After: "99 % of the sends", Seconds: sum.P99 / 1e6})
 	if n := slow.Load(); n > 0 {
-		p.row.Missed = append(p.row.Missed, fmt.Sprintf("%d of %d messages took more than %v to who logged in meanwhile", n, done.Load(), raceBar))
+		p.row.Late = append(p.row.Late, fmt.Sprintf("%d of %d messages took more than %v to who logged in meanwhile", n, done.Load(), raceBar))
 	}
 	return err
 }
