@@ -1,6 +1,7 @@
 package chain_test
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"testing"
@@ -57,5 +58,29 @@ func TestOldest(t *testing.T) {
 		if err != nil || oldest.Mark.Offset != counting[0] || string(oldest.Body) != "entries" {
 			t.Fatalf("from offset %d on the oldest is %v, %v; want offset %d", first, oldest.Mark, err, counting[0])
 		}
+	}
+}
+
+// mute is a stream that has records and gives none.
+type mute struct{ *chaintest.Memory }
+
+func (mute) Pull(context.Context, chain.Queue, int64, int) ([]chain.Stored, error) { return nil, nil }
+
+// TestOldestOfABrokerThatGivesNothing: it ends with an error, in place of asking for ever.
+func TestOldestOfABrokerThatGivesNothing(t *testing.T) {
+	m, queue := chaintest.NewMemory(), chain.Queue{Class: chain.Chat}
+	var last chain.Mark
+	prev := chain.Beginning
+	for number := uint64(1); number <= 3; number++ {
+		head := chain.Head{Kind: chain.Entries, Queue: queue, Prev: prev, Writer: 1, Number: number, Time: 1}
+		offset, err := m.Append(t.Context(), queue, head.Append(nil, []byte("entries")))
+		if err != nil {
+			t.Fatal(err)
+		}
+		last = chain.Mark{Offset: offset, Writer: 1, Number: number}
+		prev = last
+	}
+	if _, err := chain.Oldest(t.Context(), mute{m}, queue, last); !errors.Is(err, chain.ErrLagging) {
+		t.Errorf("it gives %v", err)
 	}
 }

@@ -106,6 +106,9 @@ func Oldest(ctx context.Context, stream Stream, queue Queue, mark Mark) (oldest 
 	found := false
 	for next := first; next < mark.Offset && !found; {
 		stored, err := stream.Pull(ctx, queue, next, pullLimit)
+		if err == nil && len(stored) == 0 {
+			err = fmt.Errorf("%w: %v gave nothing at offset %d", ErrLagging, queue, next)
+		}
 		if err != nil {
 			return oldest, err
 		}

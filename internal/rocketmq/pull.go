@@ -74,7 +74,11 @@ func (c *Client) ask(ctx context.Context, b *broker, place Place, from int64, li
 // Pull is chain.Stream's.
 func (c *Client) Pull(ctx context.Context, queue chain.Queue, from int64, limit int) ([]chain.Stored, error) {
 	all, first, err := c.pull(ctx, queue, from, limit)
-	if err == nil && len(all) > 0 && all[0].Offset > from {
+	switch {
+	case err != nil:
+	case len(all) == 0: // the broker said that there is something
+		err = fmt.Errorf("%w: %v gave nothing at offset %d", chain.ErrLagging, queue, from)
+	case all[0].Offset > from:
 		err = c.gone(ctx, queue, from, first)
 	}
 	if err != nil {
