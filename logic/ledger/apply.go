@@ -256,8 +256,9 @@ func (l *Ledger) ack(s *step) {
 	e.Rose = e.Delivered > before
 }
 
-// read carries out a READ. The counts as of its seq are known at the head; for
-// any other they are looked up when somebody asks (Learn).
+// read carries out a READ. The counts as of its seq are known at the head, and where
+// somebody remembers the message; for any other they are looked up when somebody asks
+// (Learn).
 func (l *Ledger) read(c *conversation, e *logic.Entry) {
 	m := l.member(c, e.User)
 	before := c.delivered(m.next, nextAck)
@@ -269,6 +270,8 @@ func (l *Ledger) read(c *conversation, e *logic.Entry) {
 		m.next.Counted, m.next.Count, m.next.Own = false, 0, 0
 		if e.Seq == c.next.Head {
 			m.next.Counted, m.next.Count, m.next.Own = true, c.next.Count, m.next.Total
+		} else if l.options.Counts != nil {
+			m.next.Count, m.next.Own, m.next.Counted = l.options.Counts(c.key, e.User, e.Seq)
 		}
 		m.next.Changed, c.next.Changed = l.work.change.Stamp, l.work.change.Stamp
 		m.raised = true

@@ -117,6 +117,11 @@ type Options struct {
 	// nobody remembers anything.
 	Known func(key protocol.Conversation, user, device, id uint64) (seq, time uint64, ok bool)
 
+	// Counts is asked, for a READ below the head, how many messages count up to that seq
+	// and how many of those the user sent; without ok it gives zeros, and nobody knows
+	// yet. It looks in memory only. nil: nobody remembers.
+	Counts func(key protocol.Conversation, user, seq uint64) (count, own uint64, ok bool)
+
 	// Waiting is called when there is something for Recall to do, by the writer. nil: the
 	// caller of Recall knows by itself.
 	Waiting func()

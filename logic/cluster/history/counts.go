@@ -42,9 +42,12 @@ func (r *Reader) CountsAsOf(ctx context.Context, counts []*Count) error {
 		}
 		page := pageOf(c.Conversation, c.Seq)
 		x := &counting{Count: c, newest: &ask{page: page}}
-		if x.newest.recent, c.Err = r.tail.Recent(ctx, c.Conversation, 1, c.Seq); c.Err != nil {
-			c.Err = unavailable(c.Err)
-			continue
+		// A message that a cursor names was durable before it was read, and its counts never
+		// change: where nobody here owns the conversation the history has them, a moment
+		// later than memory.
+		var err error
+		if x.newest.recent, err = r.tail.Recent(ctx, c.Conversation, 1, c.Seq); err != nil {
+			x.newest.recent = Recent{Head: c.Seq, First: c.Seq + 1, Before: c.Seq}
 		}
 		list = append(list, x)
 		if x.newest.begin(); !x.newest.done() {

@@ -3,6 +3,7 @@
 package history
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -76,6 +77,35 @@ func TestCountsAsOf(t *testing.T) {
 		}
 		if asked := n.store.Vars()["queries"] - before; asked > 3 || keep > 8 && asked > 0 {
 			t.Errorf("keep %d: %d queries", keep, asked)
+		}
+	}
+}
+
+// elsewhere is the Tail of a node that owns nothing.
+type elsewhere struct{}
+
+func (elsewhere) Recent(context.Context, protocol.Conversation, uint64, uint64) (Recent, error) {
+	return Recent{}, errors.New("the queue is not this node's")
+}
+
+// A node that does not own a conversation counts all the same, for a SYNC goes to any: by
+// what the history has, and not by what it does not have yet.
+func TestCountsOfConversationsElsewhere(t *testing.T) {
+	n := clickHouseNode(t, 1)
+	chat(n)
+	r := NewReader(n.store, elsewhere{})
+	early := &Count{Conversation: direct(1, 2), User: 1, Seq: 8}
+	if err := r.CountsAsOf(t.Context(), []*Count{early}); err != nil || !errors.Is(early.Err, logic.ErrUnavailable) {
+		t.Errorf("of what the history does not have it says %+v, %v", early, err)
+	}
+	n.flush()
+	for seq := uint64(1); seq <= 8; seq++ {
+		for user := uint64(1); user <= 3; user++ {
+			here := &Count{Conversation: direct(1, 2), User: user, Seq: seq}
+			if err := n.reader.CountsAsOf(t.Context(), []*Count{here}); err != nil || here.Err != nil {
+				t.Fatal(err, here.Err)
+			}
+			wantCount(t, r, *here)
 		}
 	}
 }

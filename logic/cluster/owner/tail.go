@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 
@@ -28,6 +29,10 @@ const keptCost = 160
 // knownLooks is how many messages of a conversation are looked through for a repeat, so
 // that the writer of a queue does not spend its time with them.
 const knownLooks = 4096
+
+// countLooks is how many messages of a conversation are looked through for the newest one
+// of a user, likewise.
+const countLooks = 256
 
 // tail is the newest messages of a queue, as many as fit: from one on all of each
 // conversation. They are added when they are durable and in the view.
@@ -119,6 +124,31 @@ func (t *tail) known(key protocol.Conversation, user, device, id uint64) (seq, t
 		}
 	}
 	return 0, 0, false
+}
+
+// counts is ledger.Options.Counts. It says nothing of a seq whose message is not here, for
+// that may be one of the record under way.
+func (t *tail) counts(key protocol.Conversation, user, seq uint64) (count, own uint64, ok bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	x := t.talks[key]
+	if x == nil {
+		return 0, 0, false
+	}
+	at, found := slices.BinarySearchFunc(x.messages, seq, func(k Kept, seq uint64) int { return cmp.Compare(k.Seq, seq) })
+	if !found {
+		return 0, 0, false
+	}
+	count = x.messages[at].N
+	for i := at; i >= max(at-countLooks, 0); i-- {
+		if k := &x.messages[i]; k.user == user {
+			return count, k.Own, true
+		}
+	}
+	if at > countLooks || x.before > 0 {
+		return 0, 0, false // an older one may be the user's
+	}
+	return count, 0, true
 }
 
 // recent gives the messages from from to to that are there, and what is known of where

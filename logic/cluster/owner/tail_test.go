@@ -73,6 +73,46 @@ func TestTail(t *testing.T) {
 	}
 }
 
+// TestTailCounts: of a message that is in memory it is known how many count up to it, and
+// how many of them a user sent where the newest of theirs is there too.
+func TestTailCounts(t *testing.T) {
+	tail := newTail(1 << 20)
+	whole := changeOf(pair, 10, 1, 2, 4) // behind 2 there is a hole
+	whole.Messages[1] = ledger.Message{Seq: 2, Count: 1, Own: 0, Payload: said(pair, 2, 1, 2, 2, 10)}
+	whole.Messages[2] = ledger.Message{Seq: 4, Previous: 1, Count: 2, Own: 2, Payload: said(pair, 1, 1, 4, 4, 10)}
+	tail.add(whole)
+	tail.add(changeOf(other, 10, 8, 9)) // there are older ones
+	for _, x := range []struct {
+		key                protocol.Conversation
+		user, seq          uint64
+		wantCount, wantOwn uint64
+		known              bool
+	}{
+		{pair, 1, 1, 1, 1, true}, {pair, 1, 2, 1, 1, true}, {pair, 2, 2, 1, 0, true}, {pair, 1, 4, 2, 2, true},
+		{pair, 3, 4, 2, 0, true}, // never wrote
+		{pair, 1, 3, 0, 0, false}, {pair, 1, 5, 0, 0, false},
+		{other, 1, 9, 9, 9, true}, {other, 3, 9, 0, 0, false}, {other, 1, 7, 0, 0, false},
+		{protocol.Conversation{Kind: protocol.KindDirect, A: 5, B: 6}, 5, 1, 0, 0, false},
+	} {
+		count, own, known := tail.counts(x.key, x.user, x.seq)
+		if count != x.wantCount || own != x.wantOwn || known != x.known {
+			t.Errorf("up to %d of %v there are %d, %d by %d, known: %t; want %d, %d, %t", x.seq, x.key, count, own, x.user, known, x.wantCount, x.wantOwn, x.known)
+		}
+	}
+	many := make([]uint64, countLooks+10)
+	for i := range many {
+		many[i] = uint64(i + 1)
+	}
+	tail = newTail(1 << 20)
+	tail.add(changeOf(pair, 10, many...))
+	if _, _, known := tail.counts(pair, 2, uint64(len(many))); known {
+		t.Error("it looks through all of them")
+	}
+	if count, own, known := tail.counts(pair, 2, countLooks); count != countLooks || own != 0 || !known {
+		t.Errorf("of the oldest it says %d, %d, %t", count, own, known)
+	}
+}
+
 // TestTailBounded: the oldest messages go first, of whichever conversation, and what is
 // left says where it begins.
 func TestTailBounded(t *testing.T) {

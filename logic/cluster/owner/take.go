@@ -85,7 +85,7 @@ func (q *queue) begin() (*term, error) {
 	t.ledger = ledger.New(ledger.Options{
 		Queue: q.name.Number, Queues: o.Queues,
 		Conversations: o.Conversations / o.Queues, ClientIDs: o.ClientIDs / o.Queues, Checkpoint: 1,
-		Devices: o.Devices, Admit: o.Admit, Known: t.tail.known,
+		Devices: o.Devices, Admit: o.Admit, Known: t.tail.known, Counts: t.tail.counts,
 		Waiting: func() { t.signal(t.wakes) },
 	}, source{t})
 	if o.Feeder != nil {
