@@ -62,6 +62,7 @@ func openStore(t testing.TB, o Options) *Store {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.conn = recorded(t, s.conn, o.Database)
 	t.Cleanup(func() {
 		if err := s.Close(); err != nil {
 			t.Error(err)
