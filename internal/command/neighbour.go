@@ -29,8 +29,10 @@ const (
 // neighbour watches the node that follows this one in the registry, in a ring of all. It
 // holds a connection to it, whose end tells of a death at once; where new ones are then
 // refused, the process is gone, and its registration is ended before its expiry. One that
-// stands still, or cannot be reached, is for the expiry to find. A node whose registration
-// was ended though it lives makes a new one, as after any other end.
+// stands still, or cannot be reached, is for the expiry to find, and so is one that has never
+// taken a connection: what refuses there may be a wall on the way, or another address than it
+// has, and each of its registrations would be ended in turn. A node whose registration was
+// ended though it lives makes a new one, as after any other end.
 type neighbour struct {
 	registry interface {
 		registry.Registry
@@ -39,12 +41,12 @@ type neighbour struct {
 	id  uint64 // this node's
 	log *slog.Logger
 
-	buried, failed operate.Trouble
+	buried, failed, strange operate.Trouble
 }
 
 // vars gives the counters by name.
 func (n *neighbour) vars() map[string]uint64 {
-	return map[string]uint64{"buried": n.buried.Times(), "failed": n.failed.Times()}
+	return map[string]uint64{"buried": n.buried.Times(), "failed": n.failed.Times(), "strange": n.strange.Times()}
 }
 
 // next gives the node that follows in a view; ok is false when there is no other.
@@ -75,7 +77,7 @@ func (n *neighbour) run(ctx context.Context) {
 
 // watch watches a node as long as it is the one that follows.
 func (n *neighbour) watch(ctx context.Context, next registry.Node) {
-	for refused := 0; ; {
+	for refused, known := 0, false; ; {
 		view := n.registry.View()
 		if now, ok := n.next(view); !ok || now.Epoch != next.Epoch || ctx.Err() != nil {
 			return
@@ -83,11 +85,16 @@ func (n *neighbour) watch(ctx context.Context, next registry.Node) {
 		conn, err := (&net.Dialer{Timeout: neighbourDial}).DialContext(ctx, "tcp", next.Addresses[registry.RPC])
 		switch {
 		case err == nil:
-			refused = 0
+			refused, known = 0, true
 			n.hold(ctx, conn, next)
 			rest(ctx, refusalPause)
 		case !errors.Is(err, syscall.ECONNREFUSED):
 			refused = 0
+			rest(ctx, neighbourPause)
+		case !known:
+			if n.strange.Note() {
+				n.log.Warn("a node has refused all connections so far; the address that it advertises may be wrong", "other", next.Role, "address", next.Addresses[registry.RPC])
+			}
 			rest(ctx, neighbourPause)
 		case refused+1 < refusals:
 			refused++

@@ -138,6 +138,18 @@ func TestANeighbourThatHangsUpLives(t *testing.T) {
 	}
 }
 
+// One that has never taken a connection may be behind a wall: nobody ends its registration.
+func TestANeighbourThatWasNeverReachedLives(t *testing.T) {
+	stubs := map[uint64]*stub{1: newStub(t), 5: newStub(t)}
+	stubs[5].end()
+	g := &graveyard{Memory: registry.NewMemory()}
+	n := ring(t, g, stubs)
+	until(t, "it was tried often", func() bool { return n.vars()["strange"] > refusals })
+	if !lives(g, 5) || n.vars()["buried"] != 0 {
+		t.Errorf("it was buried: %v", n.vars())
+	}
+}
+
 func TestTheRingOfNeighbours(t *testing.T) {
 	at := map[string]string{registry.RPC: "127.0.0.1:1"}
 	v := registry.NewView(1, false, []registry.Node{
