@@ -57,44 +57,57 @@ func (c *mendCmd) mendAll(ctx context.Context, n *node, out io.Writer) (err erro
 	}
 	gateways := rpc.NewGateways(registry.Epochs{Registry: n.registry}, n.log)
 	defer gateways.Close()
-	mended := 0
+	m := mending{stream: stream, view: v, out: out}
+	var errs error
 	for _, class := range classes {
-		transfer, err := transfercluster.New(transfercluster.Options{
+		m.transfer, err = transfercluster.New(transfercluster.Options{
 			Name: c.Cluster, Class: class, Stream: stream, Redis: n.client, Registry: n.registry, Node: n.id, Gateways: gateways, Log: n.log,
 		})
 		if err != nil {
 			return err
 		}
-		for _, queue := range n.plan.Queues(class) {
-			first, _, err := stream.Bounds(ctx, queue)
-			if err != nil {
-				return err
-			}
-			err = transfer.Check(ctx, queue.Number)
-			if errors.Is(err, chain.ErrRetention) {
-				mended++
-				fmt.Fprintf(out, "%v: transfer's mark is behind what the broker keeps and is forgotten; start the transfer nodes again\n", queue)
-				err = transfer.Forget(ctx, queue.Number)
-			}
-			if err != nil {
-				return err
-			}
-			w, err := v.Writer(queue)
-			if err != nil {
-				return err
-			}
-			keys, err := w.Empty(ctx, first)
-			if err != nil {
-				return fmt.Errorf("%v: %w", queue, err)
-			}
-			if keys > 0 {
-				mended++
-				fmt.Fprintf(out, "%v: its view was behind what the broker keeps, which begins at offset %d; %d keys were removed, and it is filled again\n", queue, first, keys)
+		for _, queue := range n.plan.Queues(class) { // one that cannot be mended keeps no other from it
+			if err := m.mend(ctx, queue); err != nil {
+				errs = errors.Join(errs, fmt.Errorf("%v: %w", queue, err))
 			}
 		}
 	}
-	if mended == 0 {
+	if m.mended == 0 && errs == nil {
 		fmt.Fprintln(out, "no queue is behind what the broker keeps")
 	}
-	return nil
+	return errs
+}
+
+// mending is what it takes to mend queues of a class.
+type mending struct {
+	stream   chain.Stream
+	view     *view.View
+	transfer *transfercluster.Queue
+	out      io.Writer
+	mended   int // marks and views
+}
+
+// mend mends a queue: what transfer has of it, then its view.
+func (m *mending) mend(ctx context.Context, queue chain.Queue) error {
+	first, _, err := m.stream.Bounds(ctx, queue)
+	if err != nil {
+		return err
+	}
+	err = m.transfer.Check(ctx, queue.Number)
+	if errors.Is(err, chain.ErrRetention) {
+		if err = m.transfer.Forget(ctx, queue.Number); err == nil {
+			m.mended++
+			fmt.Fprintf(m.out, "%v: transfer's mark was behind what the broker keeps and is forgotten; start the transfer nodes again\n", queue)
+		}
+	}
+	w, failed := m.view.Writer(queue)
+	if failed != nil {
+		return errors.Join(err, failed)
+	}
+	keys, failed := w.Empty(ctx, first)
+	if keys > 0 {
+		m.mended++
+		fmt.Fprintf(m.out, "%v: its view was behind what the broker keeps, which begins at offset %d; %d keys were removed, and it is filled again\n", queue, first, keys)
+	}
+	return errors.Join(err, failed)
 }
