@@ -48,6 +48,7 @@ type courier struct {
 	waiting    []*parcel // behind current, oldest first
 	bytes      int       // of waiting
 	everything bool      // pushes were dropped: say so before the next one
+	owes       bool      // that was not said yet, as far as whoever follows next is told
 	current    *parcel   // under way, or to be tried again
 	over       *parcel   // the first of those that end when mu is released
 	busy       bool      // somebody pushes, or the gateway has not answered
@@ -112,12 +113,22 @@ func (c *courier) overflow(p *parcel) {
 		c.end(w)
 	}
 	c.waiting, c.bytes, c.everything = nil, 0, true
+	c.owe(true)
 	if c.current != nil && !c.underWay { // waits for its next try: the hint stands for it too
 		n += c.current.deliveries()
 		c.end(c.current)
 		c.current = nil
 	}
 	c.couriers.server.counters.everything.Add(n)
+}
+
+// owe has it kept whether the gateway is owed a hint, before the records end for which it
+// stands. mu is held.
+func (c *courier) owe(owes bool) {
+	if c.owes != owes {
+		c.owes = owes
+		c.couriers.server.owes(c.epoch, owes)
+	}
 }
 
 // run pushes what waits, one after the other, for as long as the gateway answers at
@@ -230,6 +241,9 @@ func (c *courier) conclude(absent []uint64, err error) {
 	switch {
 	case err == nil:
 		s.counters.absent.Add(min(uint64(len(absent)), c.current.deliveries()))
+		if c.current.push.Everything && !c.everything {
+			c.owe(false)
+		}
 		c.end(c.current)
 		c.current, c.pause = nil, 0
 	case errors.Is(err, ErrEnded):
@@ -240,6 +254,7 @@ func (c *courier) conclude(absent []uint64, err error) {
 			c.end(p)
 		}
 		c.current, c.waiting, c.bytes, c.everything, c.ended = nil, nil, 0, false, true
+		c.owe(false)
 		s.counters.ended.Add(n)
 	case errors.Is(err, ErrRefused) && c.current.refusals == refusedMost-1:
 		c.refused(err)
@@ -272,6 +287,7 @@ func (c *courier) refused(err error) {
 	}
 	c.end(p)
 	c.current, c.everything = nil, true
+	c.owe(true)
 	c.pause, c.since = pushPauseMost, time.Now()
 }
 

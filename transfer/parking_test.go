@@ -21,12 +21,23 @@ type parking struct {
 	mu    sync.Mutex
 	queue *queue
 	told  []string
+	owed  []string
+	each  func() // called with each that is owed; nil: nothing
 }
 
 func (p *parking) Park(queue int, mark uint64, reason string) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.told = append(p.told, fmt.Sprintf("%d/%d %s, done %d times", queue, mark, reason, p.queue.times(mark)))
+}
+
+func (p *parking) Owes(epoch uint64, owes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.owed = append(p.owed, fmt.Sprintf("%d %t", epoch, owes))
+	if p.each != nil {
+		p.each()
+	}
 }
 
 func (p *parking) was(t *testing.T, want ...string) {
@@ -176,5 +187,65 @@ func TestPushThatIsRefused(t *testing.T) {
 		s.queue.allDone(t)
 		p.was(t, "0/1 refused by a gateway, done 0 times")
 		s.stat("drop.refused", 1)
+	})
+}
+
+// A gateway is owed the hint before the records are done for which it stands, until it has
+// taken it.
+func TestHintsThatAreOwedAreKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := parkingScene(t, nil)
+		owed := func() []string {
+			p.mu.Lock()
+			defer p.mu.Unlock()
+			return slices.Clone(p.owed)
+		}
+		var hung *attempt
+		s.gateways.is(7, func(a *attempt) { hung = a })
+		for range transfer.CourierParcels + 1 {
+			s.queue.put(0, message(1, 10, 2, "lost"))
+		}
+		synctest.Wait()
+		if got := owed(); len(got) != 0 {
+			t.Fatalf("while all of it waits it is owed %q", got)
+		}
+		p.each = func() {
+			if n := s.queue.times(2); n != 0 {
+				t.Errorf("when the hint is kept a record for which it stands was done %d times", n)
+			}
+		}
+		s.queue.put(0, message(1, 10, 2, "too many"))
+		synctest.Wait()
+		if n := s.queue.times(2); n != 1 {
+			t.Errorf("a record for which the hint stands was done %d times", n)
+		}
+		p.each = nil
+		hung.ok()
+		synctest.Wait()
+		hung.ok() // the hint
+		synctest.Wait()
+		if got := owed(); !slices.Equal(got, []string{"7 true", "7 false"}) {
+			t.Errorf("it was owed %q", got)
+		}
+	})
+}
+
+// One whose epoch ends is owed nothing.
+func TestNothingIsOwedToWhoIsGone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := parkingScene(t, nil)
+		s.gateways.is(7, func(a *attempt) { a.done(nil, errNobody) })
+		for range transfer.CourierParcels + 2 {
+			s.queue.put(0, message(1, 10, 2, "lost"))
+		}
+		synctest.Wait()
+		s.gateways.is(7, func(a *attempt) { a.done(nil, transfer.ErrEnded) })
+		time.Sleep(time.Minute)
+		synctest.Wait()
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		if !slices.Equal(p.owed, []string{"7 true", "7 false"}) {
+			t.Errorf("it was owed %q", p.owed)
+		}
 	})
 }

@@ -41,6 +41,12 @@ type Parking interface {
 	// It is kept before it counts as done, and once, however often Park is called. Park
 	// does not wait.
 	Park(queue int, mark uint64, reason string)
+
+	// Owes says that the gateway of an epoch is owed a hint to sync everything, which
+	// stands for pushes of records that are done from here on; with owes false, that it
+	// took the hint or has ended. That is kept no later than the records count as done,
+	// and who follows the queues next gives the hint. Owes does not wait.
+	Owes(epoch uint64, owes bool)
 }
 
 // Directory is the part of directory.Directory that transfer needs.

@@ -147,6 +147,19 @@ func (s *Server) park(queue int, mark uint64, reason string) {
 	s.config.Parking.Park(queue, mark, reason)
 }
 
+// owes has it kept that a gateway is owed a hint, or is not any more.
+func (s *Server) owes(epoch uint64, owes bool) {
+	if s.config.Parking == nil {
+		return
+	}
+	defer func() {
+		if cause := recover(); cause != nil {
+			s.panicked("parking", cause)
+		}
+	}()
+	s.config.Parking.Owes(epoch, owes)
+}
+
 // panicked counts and logs a bug that concerns one record alone.
 func (s *Server) panicked(where string, cause any) {
 	s.counters.panics.Add(1)

@@ -22,6 +22,13 @@ func (q *Queue) begin(ctx context.Context, name chain.Queue, take take) (*follow
 		queue: q, name: name, take: take, reader: chain.NewReader(q.stream, name, mark), undone: newUndone(mark),
 		last: mark, view: mark, met: true, pause: lookPause,
 	}
+	if found {
+		epochs, err := q.state.owing(ctx, name)
+		if err != nil {
+			return nil, err
+		}
+		f.adopt(ctx, epochs)
+	}
 	if found || mark == chain.Beginning {
 		return f, nil
 	}

@@ -31,11 +31,12 @@ type take = func(ctx context.Context, record *hop.Record, done func())
 
 // follower reads one queue, on one goroutine.
 type follower struct {
-	queue  *Queue
-	name   chain.Queue
-	take   take
-	reader *chain.Reader
-	undone *undone
+	queue   *Queue
+	name    chain.Queue
+	take    take
+	reader  *chain.Reader
+	undone  *undone
+	adopted owed // hints that are not given yet
 
 	kept []chain.Record // read and not handed over
 	sure int            // how many of them are visible

@@ -158,7 +158,7 @@ func TestMarksThatTheBrokerDoesNotHave(t *testing.T) {
 	t.Run("behind retention", func(t *testing.T) {
 		old := s.open(1)
 		old.stream = aged{s.stream, w.marks[1].Offset}
-		must(t, old.state.save(t.Context(), w.queue, w.marks[0]))
+		must(t, old.state.save(t.Context(), w.queue, w.marks[0], nil))
 		err := follow(t, old, 0, doneAtOnce).over()
 		if !errors.Is(err, chain.ErrRetention) || !strings.Contains(err.Error(), "chat queue 0") {
 			t.Errorf("it ended with %v", err)
@@ -174,13 +174,13 @@ func TestMarksThatTheBrokerDoesNotHave(t *testing.T) {
 		mark := w.marks[0]
 		mark.Writer++
 		must(t, q.Forget(t.Context(), 0))
-		must(t, q.state.save(t.Context(), w.queue, mark))
+		must(t, q.state.save(t.Context(), w.queue, mark, nil))
 		if err := follow(t, q, 0, doneAtOnce).over(); !errors.Is(err, chain.ErrLost) {
 			t.Errorf("it ended with %v", err)
 		}
 	})
 	t.Run("past the end", func(t *testing.T) {
-		must(t, q.state.save(t.Context(), w.queue, chain.Mark{Offset: 1000, Writer: 1, Number: 1}))
+		must(t, q.state.save(t.Context(), w.queue, chain.Mark{Offset: 1000, Writer: 1, Number: 1}, nil))
 		if err := follow(t, q, 0, doneAtOnce).over(); !errors.Is(err, chain.ErrLost) {
 			t.Errorf("it ended with %v", err)
 		}

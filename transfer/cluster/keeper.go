@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"slices"
 	"time"
 
 	"gannet/internal/chain"
@@ -20,19 +21,22 @@ const (
 	reportEvery = 5 * time.Second
 )
 
-// keeper keeps in Redis how far a follower has come, and what is to be parked.
+// keeper keeps in Redis how far a follower has come, which gateways are owed a hint for what
+// is done, and what is to be parked.
 type keeper struct {
 	queue  *Queue
 	name   chain.Queue
 	undone *undone
+	others *owed      // that the follower adopted
 	saved  chain.Mark // as far as is known
+	owed   []uint64   // likewise
 	told   time.Time  // when the broker's tools were
 	stop   chan struct{}
 	ended  chan struct{}
 }
 
 func (q *Queue) keep(f *follower) *keeper {
-	k := &keeper{queue: q, name: f.name, undone: f.undone, saved: f.undone.done(), stop: make(chan struct{}), ended: make(chan struct{})}
+	k := &keeper{queue: q, name: f.name, undone: f.undone, others: &f.adopted, saved: f.undone.done(), owed: f.adopted.list(&owed{}), stop: make(chan struct{}), ended: make(chan struct{})}
 	go k.run()
 	return k
 }
@@ -81,14 +85,15 @@ func (k *keeper) save() bool {
 		k.undone.parked(h)
 	}
 	mark := k.undone.done()
-	if mark == k.saved {
+	owed := k.queue.owed.list(k.others) // after the mark: with what stands for records before it
+	if mark == k.saved && slices.Equal(owed, k.owed) {
 		return true
 	}
-	if err := k.queue.state.save(ctx, k.name, mark); err != nil {
+	if err := k.queue.state.save(ctx, k.name, mark, owed); err != nil {
 		k.failed(err)
 		return false
 	}
-	k.saved = mark
+	k.saved, k.owed = mark, owed
 	k.queue.counts.saves.Add(1)
 	k.tell(ctx, mark)
 	return true

@@ -67,7 +67,7 @@ func TestMarkOnlyRises(t *testing.T) {
 		queue := chain.Queue{Class: chain.System, Number: 3}
 		must(t, s.begin(t.Context(), queue))
 		for _, c := range []struct{ save, is int64 }{{5, 5}, {4, 5}, {0, 5}, {6, 6}, {6, 6}, {1 << 40, 1 << 40}, {7, 1 << 40}} {
-			must(t, s.save(t.Context(), queue, chain.Mark{Offset: c.save, Writer: uint64(c.save) + 1, Number: 1}))
+			must(t, s.save(t.Context(), queue, chain.Mark{Offset: c.save, Writer: uint64(c.save) + 1, Number: 1}, nil))
 			must(t, s.begin(t.Context(), queue)) // it is there already
 			if m, found, err := s.own(t.Context(), queue); err != nil || !found || m != (chain.Mark{Offset: c.is, Writer: uint64(c.is) + 1, Number: 1}) {
 				t.Errorf("after %d it is %v (%v, %v)", c.save, m, found, err)

@@ -40,6 +40,7 @@ type Queue struct {
 	share   share
 	hints   hints
 	parking *parked.Store
+	owed    owed
 	report  func(ctx context.Context, queue chain.Queue, next int64) error
 	log     *slog.Logger
 	counts  counts

@@ -112,8 +112,8 @@ redis.call('SET', KEYS[1], ARGV[1])
 return 1
 `)
 
-func (s *state) save(ctx context.Context, queue chain.Queue, m chain.Mark) error {
-	_, err := s.client.Run(ctx, redis.Call{Script: advance, Keys: []string{s.key(queue, "t")}, Args: []any{appendMark(nil, m)}})
+func (s *state) save(ctx context.Context, queue chain.Queue, m chain.Mark, owed []uint64) error {
+	_, err := s.client.Run(ctx, redis.Call{Script: advance, Keys: []string{s.key(queue, "t")}, Args: []any{appendOwed(appendMark(nil, m), owed)}})
 	return err
 }
 

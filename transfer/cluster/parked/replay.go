@@ -99,6 +99,10 @@ func (r *Replay) Park(queue int, mark uint64, reason string) {
 	}
 }
 
+// Owes implements transfer.Parking: a gateway that does not take all of this is one for the
+// next try.
+func (r *Replay) Owes(uint64, bool) {}
+
 // settle removes a record, or parks it again if it was parked since it had so many tries.
 func (r *Replay) settle(p *Record, tries int) {
 	r.mu.Lock()
