@@ -15,9 +15,6 @@ const (
 
 	// keepFails is how long a save that failed waits for the next try.
 	keepFails = time.Second
-
-	// reportEvery is how often the broker's own tools are told.
-	reportEvery = 5 * time.Second
 )
 
 // keeper keeps in Redis how far a follower has come, and what is to be parked.
@@ -26,7 +23,6 @@ type keeper struct {
 	name   chain.Queue
 	undone *undone
 	saved  chain.Mark // as far as is known
-	told   time.Time  // when the broker's tools were
 	stop   chan struct{}
 	ended  chan struct{}
 }
@@ -90,19 +86,7 @@ func (k *keeper) save() bool {
 	}
 	k.saved = mark
 	k.queue.counts.saves.Add(1)
-	k.tell(ctx, mark)
 	return true
-}
-
-// tell tells the broker's own tools.
-func (k *keeper) tell(ctx context.Context, mark chain.Mark) {
-	if k.queue.report == nil || time.Since(k.told) < reportEvery {
-		return
-	}
-	k.told = time.Now()
-	if err := k.queue.report(ctx, k.name, mark.Offset+1); err != nil && k.queue.counts.failedReport.Note() {
-		k.queue.log.Warn("transfer: the broker's tools cannot be told how far a queue was read", "queue", k.name, "error", err)
-	}
 }
 
 func (k *keeper) failed(err error) {
