@@ -160,22 +160,37 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 // lose with the queues.
 const joinPause = time.Second
 
-// migratePause is between two tries to bring the schema to the version of this program.
-const migratePause = time.Second
+// migratePause is between two tries to bring the schema to the version of this program, and
+// newerPause where it is of a newer one.
+const (
+	migratePause = time.Second
+	newerPause   = time.Minute
+)
 
-// openArchive connects to ClickHouse, which need not answer.
+// openArchive connects to ClickHouse, which need not answer. One that is of a newer program
+// ends the start: other nodes can use it, and this one would own queues that it cannot read.
 func (c *logicCmd) openArchive(n *node) (*archive, *view.View, error) {
 	store, err := history.Open(c.options(c.Cluster, n.log))
 	if err != nil {
 		return nil, nil, err
 	}
 	n.began("connection to ClickHouse", func(context.Context) error { return store.Close() })
+	if err := store.Check(n.ctx); err != nil {
+		return nil, nil, err
+	}
 	a := &archive{store: store, queues: len(n.plan.Chat)}
 	a.reader = history.NewReader(store, a)
 	work, cancel := context.WithCancel(n.ctx)
 	var upkeep sync.WaitGroup
 	upkeep.Go(func() {
-		for store.Migrate(work) != nil && pause(work, migratePause) {
+		for err := store.Migrate(work); err != nil; err = store.Migrate(work) {
+			wait := migratePause
+			if errors.Is(err, history.ErrNewer) {
+				wait = newerPause
+			}
+			if !pause(work, wait) {
+				return
+			}
 		}
 		c.retain(work, store)
 	})

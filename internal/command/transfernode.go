@@ -110,6 +110,6 @@ func troubles(c *rocketmq.Client) map[string]uint64 {
 	t := c.Troubles()
 	return map[string]uint64{
 		"append.unanswered": t.Unanswered.Times(), "append.refused": t.Refused.Times(),
-		"pull.given_up": t.GivenUp.Times(), "pull.overslept": t.Overslept.Times(), "broker.away": t.Away.Times(),
+		"pull.given_up": t.GivenUp.Times(), "pull.overslept": t.Overslept.Times(), "damaged.pull": t.Damaged.Times(), "broker.away": t.Away.Times(),
 	}
 }

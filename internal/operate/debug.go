@@ -56,9 +56,12 @@ func start(address string, from Sources, within times) (*Server, error) {
 		return nil, fmt.Errorf("cannot listen for the debug endpoint: %w", err)
 	}
 	own := &limits{times: within, max: maxConnections, log: cmp.Or(from.Log, slog.Default())}
+	errs := &ungathered{log: own.log}
 	vars := func() map[string]any {
 		all := maps.Clone(from.Vars())
-		all["debug"] = own.stats()
+		stats := own.stats()
+		stats["failed.metrics"] = errs.Times()
+		all["debug"] = stats
 		return all
 	}
 	mux := http.NewServeMux()
@@ -67,7 +70,7 @@ func start(address string, from Sources, within times) (*Server, error) {
 	mux.HandleFunc("GET /debug/pprof/trace", own.timed(pprof.Trace))
 	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) { reply(w, vars()) })
 	mux.HandleFunc("GET /debug/unreadable", func(w http.ResponseWriter, _ *http.Request) { reply(w, from.Unreadable()) })
-	mux.Handle("GET /metrics", metricsHandler(from.Version, vars))
+	mux.Handle("GET /metrics", metricsHandler(from.Version, vars, errs))
 	mux.HandleFunc("GET /healthz", from.tell(from.Health))
 	mux.HandleFunc("GET /readyz", from.tell(from.Ready))
 	mux.HandleFunc("GET /debug/memory", func(w http.ResponseWriter, r *http.Request) {

@@ -1,6 +1,8 @@
 package operate
 
 import (
+	"fmt"
+	"log/slog"
 	"net/http"
 	"runtime"
 	"strings"
@@ -30,6 +32,7 @@ var families = map[string]struct {
 	"push":       {name: "unsent_pushes_total", label: "reason", help: "Pushes that did not go out, or went out again."},
 	"refused":    {name: "refusals_total", label: "reason", help: "Requests that were refused."},
 	"retry":      {name: "retries_total", label: "what", help: "Calls that were made again."},
+	"state":      {name: "queues", label: "state", help: "Queues, by what this node does with them.", gauge: true},
 	"unreadable": {name: "unreadable_total", label: "what", help: "What could not be read in records."},
 }
 
@@ -62,6 +65,15 @@ var single = map[string]map[string]struct {
 	},
 }
 
+// falling names what also falls and means the same in every part that has it.
+var falling = map[string]string{
+	"connections": "Connections that are open.",
+	"nodes":       "Other nodes that are known here.",
+	"queues":      "Queues that are read here.",
+	"undone":      "Records that were handed over and are not done.",
+	"version":     "Version of the newest view of the registry that is known here.",
+}
+
 // metrics tells the counters of all parts, read when it is asked.
 type metrics struct{ vars func() map[string]any }
 
@@ -87,7 +99,12 @@ func metric(part, key string, n float64) prometheus.Metric {
 	kind := prometheus.CounterValue
 	if !labelled {
 		f, ok := single[part][key]
-		if !ok {
+		help, falls := falling[key]
+		switch {
+		case ok:
+		case falls:
+			f.name, f.help, f.gauge = key, help, true
+		default:
 			f.name, f.help = key+"_total", "Counter "+key+" of the debug endpoint."
 		}
 		if f.gauge {
@@ -105,9 +122,23 @@ func metric(part, key string, n float64) prometheus.Metric {
 	return prometheus.MustNewConstMetric(prometheus.NewDesc("gannet_"+part+"_"+f.name, f.help, []string{f.label}, nil), kind, n, rest)
 }
 
+// ungathered counts and seldom logs answers that are not whole: two metrics of one name that
+// do not go together, of which one is left out, or an asker who went away.
+type ungathered struct {
+	Trouble
+	log *slog.Logger
+}
+
+// Println implements promhttp.Logger.
+func (u *ungathered) Println(v ...any) {
+	if u.Note() {
+		u.log.Error("operate: an answer with metrics is not whole", "why", strings.ReplaceAll(strings.TrimSpace(fmt.Sprintln(v...)), "\n", "; "))
+	}
+}
+
 // metricsHandler serves the counters, what Go and the system say of the process, and the
 // version.
-func metricsHandler(version string, vars func() map[string]any) http.Handler {
+func metricsHandler(version string, vars func() map[string]any, errs *ungathered) http.Handler {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gannet_build_info", Help: "Always 1; the labels say which build this is.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
@@ -118,5 +149,5 @@ func metricsHandler(version string, vars func() map[string]any) http.Handler {
 		metrics{vars}, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
-	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError})
+	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, ErrorLog: errs})
 }

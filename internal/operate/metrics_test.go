@@ -1,6 +1,9 @@
 package operate
 
 import (
+	"bytes"
+	"fmt"
+	"log/slog"
 	"net/http"
 	"strings"
 	"testing"
@@ -48,13 +51,47 @@ func TestMetrics(t *testing.T) {
 			t.Errorf("%q is not in\n%s", line, body)
 		}
 	}
+	if problem := lint(t, body); problem != "" {
+		t.Error(problem)
+	}
+}
+
+// lint gives what is wrong with the names and helps of the product's metrics.
+func lint(t *testing.T, body string) (all string) {
+	t.Helper()
 	problems, err := promlint.New(strings.NewReader(body)).Lint()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range problems {
 		if strings.HasPrefix(p.Metric, "gannet_") {
-			t.Errorf("%s: %s", p.Metric, p.Text)
+			all += fmt.Sprintf("%s: %s\n", p.Metric, p.Text)
 		}
+	}
+	return all
+}
+
+// Metrics that do not go together are no secret.
+func TestMetricsThatCollide(t *testing.T) {
+	var said bytes.Buffer
+	s, err := Start("127.0.0.1:0", Sources{
+		Log: slog.New(slog.NewTextHandler(&said, nil)),
+		Vars: func() map[string]any {
+			return map[string]any{"part": map[string]uint64{"twice": 1, "twice.over": 2, "whole": 3}}
+		},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	a := &asked{Server: s, t: t}
+	if status, _, body := a.get("/metrics"); status != http.StatusOK || !strings.Contains(body, "gannet_part_whole_total 3") {
+		t.Errorf("%d, %s", status, body)
+	}
+	if _, _, body := a.get("/metrics"); !strings.Contains(body, `gannet_debug_failures_total{what="metrics"} 1`) {
+		t.Errorf("it is not counted:\n%s", body)
+	}
+	s.Stop()
+	if text := said.String(); strings.Count(text, "level=ERROR") != 1 || !strings.Contains(text, "gannet_part_twice_total") {
+		t.Errorf("the log says %q", text)
 	}
 }

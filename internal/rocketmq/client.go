@@ -58,6 +58,7 @@ type Troubles struct {
 	Refused    operate.Trouble // appends that the broker did not take
 	GivenUp    operate.Trouble // pulls that were under way when their broker did not answer any more
 	Overslept  operate.Trouble // pulls that a broker let wait although it had something
+	Damaged    operate.Trouble // answers to pulls whose records cannot be read
 	Away       operate.Trouble // brokers that did not answer when they were asked whether they are there
 }
 

@@ -7,8 +7,6 @@ import (
 	"strconv"
 	"time"
 
-	"github.com/apache/rocketmq-client-go/v2/primitive"
-
 	"gannet/internal/chain"
 )
 
@@ -64,8 +62,12 @@ func (c *Client) ask(ctx context.Context, b *broker, place Place, from int64, li
 		}
 	}
 	if a.Code == found {
-		for _, m := range primitive.DecodeMessage(a.body) {
-			p.all = append(p.all, chain.Stored{Offset: m.QueueOffset, Body: m.Body})
+		if p.all, err = records(a.body); err != nil {
+			err = fmt.Errorf("rocketmq: what broker %s gives of %s, queue %d, from offset %d on is damaged: %w", b.name, place.Topic, place.Queue, from, err)
+			if c.troubles.Damaged.Note() {
+				c.options.Log.Error("rocketmq: the answer to a pull is refused", "error", err)
+			}
+			return pulled{}, err
 		}
 	}
 	return p, nil

@@ -17,12 +17,10 @@ import (
 // Request codes of the broker's protocol.
 const (
 	pullMessage  = 11
-	reportOffset = 15
 	makeTopic    = 17
 	getMaxOffset = 30
 	getMinOffset = 31
 	getRoute     = 105
-	makeGroup    = 200
 )
 
 // maxReply bounds what is read of an answer.

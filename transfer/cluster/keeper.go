@@ -16,9 +16,6 @@ const (
 
 	// keepFails is how long a save that failed waits for the next try.
 	keepFails = time.Second
-
-	// reportEvery is how often the broker's own tools are told.
-	reportEvery = 5 * time.Second
 )
 
 // keeper keeps in Redis how far a follower has come, which gateways are owed a hint for what
@@ -30,7 +27,6 @@ type keeper struct {
 	others *owed      // that the follower adopted
 	saved  chain.Mark // as far as is known
 	owed   []uint64   // likewise
-	told   time.Time  // when the broker's tools were
 	stop   chan struct{}
 	ended  chan struct{}
 }
@@ -95,19 +91,7 @@ func (k *keeper) save() bool {
 	}
 	k.saved, k.owed = mark, owed
 	k.queue.counts.saves.Add(1)
-	k.tell(ctx, mark)
 	return true
-}
-
-// tell tells the broker's own tools.
-func (k *keeper) tell(ctx context.Context, mark chain.Mark) {
-	if k.queue.report == nil || time.Since(k.told) < reportEvery {
-		return
-	}
-	k.told = time.Now()
-	if err := k.queue.report(ctx, k.name, mark.Offset+1); err != nil && k.queue.counts.failedReport.Note() {
-		k.queue.log.Warn("transfer: the broker's tools cannot be told how far a queue was read", "queue", k.name, "error", err)
-	}
 }
 
 func (k *keeper) failed(err error) {

@@ -258,32 +258,3 @@ func TestDirectoryAsksOnce(t *testing.T) {
 		t.Error(err) // of no follower: asked by itself
 	}
 }
-
-// The broker's own tools are told how far a queue was read; what they do not hear of
-// holds up nothing.
-func TestReportsToTheBroker(t *testing.T) {
-	s := newScene(t, 1)
-	s.node(1)
-	o := s.options(1)
-	told := make(chan int64, 100)
-	o.Report = func(_ context.Context, queue chain.Queue, next int64) error {
-		if queue != s.writers[0].queue {
-			t.Errorf("told of %v", queue)
-		}
-		told <- next
-		return errors.New("it does not hear")
-	}
-	q, err := New(o)
-	must(t, err)
-	must(t, q.Begin(t.Context(), 0))
-	f := follow(t, q, 0, doneAtOnce)
-	s.writers[0].put(message(0, 0, "a"))
-	next := <-told
-	if end := s.writers[0].marks[0].Offset + 1; next != end && next != end-1 { // the record of the take-over is alone at first, perhaps
-		t.Errorf("told %d, the queue ends at %d", next, end)
-	}
-	eventually(t, "the record", func() bool { return len(f.got()) == 1 })
-	if n := q.Vars()["failed.report"]; n != 1 {
-		t.Errorf("counted %d times", n)
-	}
-}

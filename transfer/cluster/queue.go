@@ -16,7 +16,7 @@ import (
 	"gannet/transfer/cluster/parked"
 )
 
-// Options say what a Queue works with. All but Report and Log are required.
+// Options say what a Queue works with. All but Log are required.
 type Options struct {
 	Name     string // of the cluster, as its view has it
 	Class    chain.Class
@@ -25,11 +25,7 @@ type Options struct {
 	Registry registry.Registry
 	Node     uint64            // this one's id in the registry, where its role is transfer
 	Gateways transfer.Gateways // to hint everybody where the mark was lost
-
-	// Report tells the broker's own tools that all before an offset is done; nil: nobody.
-	Report func(ctx context.Context, queue chain.Queue, next int64) error
-
-	Log *slog.Logger
+	Log      *slog.Logger
 }
 
 // Queue is transfer's Queue, and its Parking, for the queues of one class.
@@ -41,7 +37,6 @@ type Queue struct {
 	hints   hints
 	parking *parked.Store
 	owed    owed
-	report  func(ctx context.Context, queue chain.Queue, next int64) error
 	log     *slog.Logger
 	counts  counts
 
@@ -64,7 +59,7 @@ func New(o Options) (*Queue, error) {
 		o.Log = slog.Default()
 	}
 	return &Queue{
-		class: o.Class, stream: o.Stream, report: o.Report, log: o.Log, followers: make(map[int]*follower),
+		class: o.Class, stream: o.Stream, log: o.Log, followers: make(map[int]*follower),
 		state:   state{client: o.Redis, name: o.Name},
 		share:   share{registry: o.Registry, node: o.Node},
 		hints:   hints{gateways: o.Gateways, registry: o.Registry},
@@ -155,7 +150,7 @@ type counts struct {
 	records, empty, pulls, looks, waits, saves, lost       atomic.Uint64
 	voided                                                 [reasons]atomic.Uint64
 	failedPull, failedRedis, failedSave, torn, unconfirmed operate.Trouble
-	refused, hinted, parked, dropped, failedReport         operate.Trouble
+	refused, hinted, parked, dropped                       operate.Trouble
 }
 
 // void counts the records that do not count, by how many there were before and are now.
@@ -175,7 +170,7 @@ func (q *Queue) Vars() map[string]uint64 {
 		"view.looks": c.looks.Load(), "view.waits": c.waits.Load(), "lost": c.lost.Load(),
 		"failed.pull": c.failedPull.Times(), "failed.redis": c.failedRedis.Times(), "failed.save": c.failedSave.Times(),
 		"failed.hint": q.hints.failed.Times(), "hinted": c.hinted.Times(), "unconfirmed": c.unconfirmed.Times(),
-		"failed.report": c.failedReport.Times(), "torn": c.torn.Times(), "refused.retention": c.refused.Times(),
+		"torn": c.torn.Times(), "refused.retention": c.refused.Times(),
 		"parked": c.parked.Times(), "drop.parked": c.dropped.Times(),
 	}
 	for r := chain.Stale; r <= chain.Other; r++ {

@@ -20,6 +20,9 @@ const (
 // insertRows writes a block but for its marks, one insert for each table. Senders come
 // before messages, so that whoever sees a message finds it by its sender too.
 func (s *Store) insertRows(ctx context.Context, b *block) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
 	ctx, cancel := context.WithTimeout(ctx, 4*s.options.Timeout)
 	defer cancel()
 	if len(b.seqs) > 0 {

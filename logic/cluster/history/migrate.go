@@ -24,9 +24,6 @@ type migration struct {
 	statements []string
 }
 
-// ErrNewer says that the schema is of a later version of the program.
-var ErrNewer = errors.New("history: the schema is newer than this program")
-
 const (
 	// guardLife is after how long nobody believes in a guard any more: its holder died.
 	guardLife  = 30 * time.Second
@@ -38,13 +35,19 @@ const (
 )
 
 // Migrate brings the schema to the version of this program. Any number of nodes may do so
-// at once.
+// at once. Before it has done so once, and after an ErrNewer, the Store neither reads nor
+// inserts.
 func (s *Store) Migrate(ctx context.Context) error {
 	steps, err := migrations()
 	if err == nil {
 		err = s.migrate(ctx, steps)
 	}
-	if err != nil && !errors.Is(err, ErrNewer) && ctx.Err() == nil {
+	switch {
+	case err == nil:
+		s.schema.Store(&verdict{})
+	case errors.Is(err, ErrNewer):
+		s.refuse(err)
+	case ctx.Err() == nil:
 		return s.failed(&s.faults.migrations, "the schema cannot be brought up to date", err)
 	}
 	return err
@@ -109,7 +112,7 @@ func (s *Store) step(ctx context.Context, m *migration, newest uint32) error {
 		case err != nil:
 			return err
 		case version > newest:
-			return fmt.Errorf("%w: the database %s has version %d and this gannet knows up to %d; run the newer program, or give it another database", ErrNewer, s.options.Database, version, newest)
+			return s.newer(version, newest)
 		case version >= m.version:
 			return nil
 		}
@@ -136,7 +139,7 @@ func (s *Store) step(ctx context.Context, m *migration, newest uint32) error {
 
 // breakGuard removes the guard of somebody who died.
 func (s *Store) breakGuard(ctx context.Context, guard string) error {
-	return s.read(ctx, "SELECT toUInt32(toUnixTimestamp(now())) - toUInt32(toUnixTimestamp(metadata_modification_time)) AS age FROM system.tables WHERE database = '"+
+	return s.ask(ctx, "SELECT toUInt32(toUnixTimestamp(now())) - toUInt32(toUnixTimestamp(metadata_modification_time)) AS age FROM system.tables WHERE database = '"+
 		s.options.Database+"' AND name = '"+guard+"'", func(rows driver.Rows) error {
 		var age int64
 		if err := rows.Scan(&age); err != nil {

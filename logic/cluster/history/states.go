@@ -156,6 +156,9 @@ type stream[T any] struct {
 
 // open begins a query, and stands before its first row.
 func open[T any](ctx context.Context, s *Store, sql string, scan func(driver.Rows, *T, *place) error) (*stream[T], error) {
+	if err := s.usable(); err != nil {
+		return nil, err
+	}
 	s.done.queries.Add(1)
 	rows, err := s.conn.Query(ctx, sql)
 	if err != nil {

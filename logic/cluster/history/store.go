@@ -45,6 +45,7 @@ type Store struct {
 	log     *slog.Logger
 	faults  faults
 	done    done
+	schema  atomic.Pointer[verdict] // nil: nobody has looked at it yet
 
 	guardLife time.Duration
 	rebuild   chan struct{} // has room for the one rebuilding under way
@@ -56,6 +57,7 @@ type done struct{ queries, inserts atomic.Uint64 }
 // faults are the reasons for which something does not go as it should.
 type faults struct {
 	queries, inserts, migrations operate.Trouble // the server did not do what was asked
+	newer                        operate.Trouble // what was not done since the schema is of a newer program
 	retention                    operate.Trouble // a week could not be dropped
 	rows                         operate.Trouble // a row cannot be, and was refused
 	fed                          operate.Trouble // a message of a record cannot be read
@@ -73,6 +75,7 @@ func (s *Store) Vars() map[string]uint64 {
 		"failed.query": f.queries.Times(), "failed.insert": f.inserts.Times(), "failed.migration": f.migrations.Times(),
 		"failed.retention": f.retention.Times(), "damaged.row": f.rows.Times(), "damaged.message": f.fed.Times(),
 		"refused.incomplete": f.missing.Times(), "refused.full": f.full.Times(), "restarts": f.restarts.Times(), "gaps": f.gaps.Times(),
+		"refused.newer_schema": f.newer.Times(),
 	}
 }
 
@@ -145,7 +148,15 @@ func (s *Store) query(ctx context.Context, sql string, each func(driver.Rows) er
 }
 
 // read is query for as long as ctx lasts.
-func (s *Store) read(ctx context.Context, sql string, each func(driver.Rows) error) (err error) {
+func (s *Store) read(ctx context.Context, sql string, each func(driver.Rows) error) error {
+	if err := s.usable(); err != nil {
+		return err
+	}
+	return s.ask(ctx, sql, each)
+}
+
+// ask is read whatever the schema is.
+func (s *Store) ask(ctx context.Context, sql string, each func(driver.Rows) error) (err error) {
 	s.done.queries.Add(1)
 	rows, err := s.conn.Query(ctx, sql)
 	if err != nil {

@@ -62,7 +62,7 @@ func TestJoinLosesNoAcks(t *testing.T) {
 			t.Fatal("an ack is not taken")
 		}
 	}
-	if v := old.owner.Vars(); v["records.acks"] != 0 {
+	if v := old.owner.Vars(); v["ack_records"] != 0 {
 		t.Fatalf("acks do not wait: %v", v)
 	}
 	place, err := w.registry.Register(t.Context(), registry.Node{ID: 2, Role: registry.Logic, State: registry.Joining})

@@ -245,7 +245,7 @@ func (o *Owner) Vars() map[string]uint64 {
 		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "panics": t.panics.Times(),
 		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(),
 		"queues.taken": t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
-		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "records.acks": t.acks.Load(),
+		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "ack_records": t.acks.Load(),
 	}
 	for _, q := range o.queues {
 		vars["state."+State(q.state.Load()).String()]++
