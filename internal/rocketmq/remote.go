@@ -19,6 +19,7 @@ const (
 	pullMessage  = 11
 	reportOffset = 15
 	makeTopic    = 17
+	getSettings  = 26
 	getMaxOffset = 30
 	getMinOffset = 31
 	getRoute     = 105
