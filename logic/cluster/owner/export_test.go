@@ -46,3 +46,12 @@ func (o *Owner) StoodStill() {
 
 // ViewMark gives the mark of a queue's view, as its owner knows it.
 func (o *Owner) ViewMark(queue int) chain.Mark { return o.queues[queue].term.Load().view.Mark() }
+
+// Look asks Redis how the view of a queue is.
+func (o *Owner) Look(ctx context.Context, queue int) error {
+	q := o.queues[queue]
+	return q.turn(ctx, q.check)
+}
+
+// Unable says whether it is noted that nothing can be written into a queue.
+func (o *Owner) Unable(queue int) bool { return o.queues[queue].unable.Load() != nil }
