@@ -6,6 +6,9 @@ import (
 	"gannet/internal/chain"
 )
 
+// StallTime is for how long a record is waited for that was acknowledged.
+const StallTime = stallTime
+
 // Hold has nothing written to any queue until release is called.
 func (o *Owner) Hold() (release func()) {
 	done := make(chan struct{})
