@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gannet/internal/chain"
 	"gannet/internal/operate"
@@ -16,7 +17,7 @@ import (
 	"gannet/transfer/cluster/parked"
 )
 
-// Options say what a Queue works with. All but Report and Log are required.
+// Options say what a Queue works with. All but Report, Now and Log are required.
 type Options struct {
 	Name     string // of the cluster, as its view has it
 	Class    chain.Class
@@ -29,6 +30,7 @@ type Options struct {
 	// Report tells the broker's own tools that all before an offset is done; nil: nobody.
 	Report func(ctx context.Context, queue chain.Queue, next int64) error
 
+	Now func() time.Time // nil: the time of day
 	Log *slog.Logger
 }
 
@@ -41,11 +43,13 @@ type Queue struct {
 	hints   hints
 	parking *parked.Store
 	report  func(ctx context.Context, queue chain.Queue, next int64) error
+	now     func() time.Time
 	log     *slog.Logger
 	counts  counts
 
 	mu        sync.Mutex
 	followers map[int]*follower
+	failing   map[int]failing // queues that could not be followed
 }
 
 var (
@@ -62,8 +66,11 @@ func New(o Options) (*Queue, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return &Queue{
-		class: o.Class, stream: o.Stream, report: o.Report, log: o.Log, followers: make(map[int]*follower),
+		class: o.Class, stream: o.Stream, report: o.Report, now: o.Now, log: o.Log, followers: make(map[int]*follower), failing: make(map[int]failing),
 		state:   state{client: o.Redis, name: o.Name},
 		share:   share{registry: o.Registry, node: o.Node},
 		hints:   hints{gateways: o.Gateways, registry: o.Registry},
@@ -89,6 +96,7 @@ func (q *Queue) Follow(ctx context.Context, queue int, take take) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !over:
+			q.failed(queue, err)
 			return err
 		}
 		q.counts.lost.Add(1)
