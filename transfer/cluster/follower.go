@@ -36,6 +36,7 @@ type follower struct {
 	take   take
 	reader *chain.Reader
 	undone *undone
+	saved  chain.Mark // that Redis has, when it begins
 
 	kept []chain.Record // read and not handed over
 	sure int            // how many of them are visible

@@ -32,7 +32,7 @@ type keeper struct {
 }
 
 func (q *Queue) keep(f *follower) *keeper {
-	k := &keeper{queue: q, name: f.name, undone: f.undone, saved: f.undone.done(), stop: make(chan struct{}), ended: make(chan struct{})}
+	k := &keeper{queue: q, name: f.name, undone: f.undone, saved: f.saved, stop: make(chan struct{}), ended: make(chan struct{})}
 	go k.run()
 	return k
 }
