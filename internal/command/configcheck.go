@@ -75,6 +75,9 @@ func (c *configCheckCmd) check(ctx context.Context, to io.Writer) error {
 		if err == nil {
 			err = dial(ctx, at)
 		}
+		if err == nil {
+			err = checkFlush(ctx, c.Rocketmq, name)
+		}
 		say("broker "+name, cmp.Or(at, "-"), err)
 	}
 	for _, address := range c.Clickhouse {
@@ -117,6 +120,23 @@ func askNameServer(ctx context.Context, address string) ([]string, error) {
 		err = errors.New("it knows no broker: is one running, with this name server in its settings?")
 	}
 	return names, err
+}
+
+// checkFlush says whether a broker has records on its disk when it acknowledges them.
+func checkFlush(ctx context.Context, nameServers []string, broker string) error {
+	ctx, cancel := context.WithTimeout(ctx, checkTime)
+	defer cancel()
+	return rocketmq.CheckFlush(ctx, nameServers, broker)
+}
+
+// warnOfFlush warns of brokers that do not, or do not say so. With them a node works all the
+// same: how much a power cut may take is for whoever runs it to say.
+func (f *queueFlags) warnOfFlush(ctx context.Context, brokers []string, log *slog.Logger) {
+	for _, name := range brokers {
+		if err := checkFlush(ctx, f.Rocketmq, name); err != nil {
+			log.Warn("it is not certain that what is acked survives a power cut of a broker", "broker", name, "error", err)
+		}
+	}
 }
 
 // dial says whether somebody accepts connections at an address.

@@ -96,6 +96,11 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return n, err
 	}
+	brokers := map[string]bool{}
+	for topic := range n.plan.Topics() {
+		brokers[topic.Broker] = true
+	}
+	c.warnOfFlush(ctx, sorted(brokers), n.log)
 	limits, limited := c.sharedLimiter(n)
 	a, v, err := c.openArchive(n)
 	if err != nil {

@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 
@@ -78,7 +79,7 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 		},
 		Unreadable:  func() any { return chat.Unreadable() },
 		Connections: func() uint64 { return 0 },
-		Health:      func() error { return nil },
+		Health:      func() error { return errors.Join(queues[chain.Chat].Health(), queues[chain.System].Health()) },
 	}); err != nil {
 		return n, err
 	}

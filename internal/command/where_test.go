@@ -85,6 +85,18 @@ func TestWhere(t *testing.T) {
 	}
 }
 
+// TestWarnOfFlush: a node warns of a broker that does not say how it flushes, and not of one
+// that flushes before it acknowledges.
+func TestWarnOfFlush(t *testing.T) {
+	f := queueFlags{Rocketmq: []string{servicestest.RocketMQ(t)}}
+	good, _ := servicestest.Broker(t, f.Rocketmq[0])
+	var said strings.Builder
+	f.warnOfFlush(t.Context(), []string{good, "nobody"}, slog.New(slog.NewTextHandler(&said, nil)))
+	if log := said.String(); strings.Count(log, "level=WARN") != 1 || !strings.Contains(log, "broker=nobody") {
+		t.Errorf("of two brokers, of which one is good, it says\n%s", log)
+	}
+}
+
 func TestConfigCheckSaysWhoDoesNotAnswer(t *testing.T) {
 	dead := "127.0.0.1:1"
 	all := configCheckCmd{clusterFlags: ourCluster(t), queueFlags: queueFlags{Rocketmq: []string{servicestest.RocketMQ(t)}}, historyFlags: historyFlags{Clickhouse: []string{servicestest.ClickHouse(t)}}}

@@ -18,6 +18,7 @@ import (
 const (
 	pullMessage  = 11
 	makeTopic    = 17
+	getSettings  = 26
 	getMaxOffset = 30
 	getMinOffset = 31
 	getRoute     = 105

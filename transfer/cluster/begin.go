@@ -20,13 +20,14 @@ func (q *Queue) begin(ctx context.Context, name chain.Queue, take take) (*follow
 	}
 	f := &follower{
 		queue: q, name: name, take: take, reader: chain.NewReader(q.stream, name, mark), undone: newUndone(mark),
-		last: mark, view: mark, met: true, pause: lookPause,
+		last: mark, view: mark, met: true, pause: lookPause, saved: mark,
 	}
 	if found {
 		epochs, err := q.state.owing(ctx, name)
 		if err != nil {
 			return nil, err
 		}
+		f.owed = epochs
 		f.adopt(ctx, epochs)
 	}
 	if found || mark == chain.Beginning {
@@ -36,7 +37,7 @@ func (q *Queue) begin(ctx context.Context, name chain.Queue, take take) (*follow
 	if q.counts.hinted.Note() {
 		q.log.Warn("transfer: Redis has no mark of a queue, everybody is hinted to sync", "queue", name, "begins", mark)
 	}
-	f.undone = newUndone(chain.Beginning)
+	f.undone, f.saved = newUndone(chain.Beginning), chain.Beginning
 	h := f.undone.add(&chain.Record{Mark: mark})
 	go func() {
 		if q.hints.everybody(ctx) == nil {

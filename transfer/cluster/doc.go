@@ -37,6 +37,9 @@
 // Queue is transfer's Parking: a record of which something could not be handled is kept in
 // Redis (package parked) before it counts as done, and the queue goes on meanwhile.
 //
+// A queue that cannot be followed is tried again for ever. After a minute of that Health names
+// it (health.go).
+//
 // # Keys
 //
 // P is the cluster's name, C.Q a class and a number of a queue. The tag is that of the

@@ -36,7 +36,9 @@ type follower struct {
 	take    take
 	reader  *chain.Reader
 	undone  *undone
-	adopted owed // hints that are not given yet
+	saved   chain.Mark // that Redis has, when it begins
+	owed    []uint64   // likewise
+	adopted owed       // hints that are not given yet
 
 	kept []chain.Record // read and not handed over
 	sure int            // how many of them are visible

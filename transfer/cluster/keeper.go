@@ -32,7 +32,7 @@ type keeper struct {
 }
 
 func (q *Queue) keep(f *follower) *keeper {
-	k := &keeper{queue: q, name: f.name, undone: f.undone, others: &f.adopted, saved: f.undone.done(), owed: f.adopted.list(&owed{}), stop: make(chan struct{}), ended: make(chan struct{})}
+	k := &keeper{queue: q, name: f.name, undone: f.undone, others: &f.adopted, saved: f.saved, owed: f.owed, stop: make(chan struct{}), ended: make(chan struct{})}
 	go k.run()
 	return k
 }

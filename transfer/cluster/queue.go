@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"gannet/internal/chain"
 	"gannet/internal/operate"
@@ -16,7 +17,7 @@ import (
 	"gannet/transfer/cluster/parked"
 )
 
-// Options say what a Queue works with. All but Log are required.
+// Options say what a Queue works with. All but Now and Log are required.
 type Options struct {
 	Name     string // of the cluster, as its view has it
 	Class    chain.Class
@@ -25,7 +26,9 @@ type Options struct {
 	Registry registry.Registry
 	Node     uint64            // this one's id in the registry, where its role is transfer
 	Gateways transfer.Gateways // to hint everybody where the mark was lost
-	Log      *slog.Logger
+
+	Now func() time.Time // nil: the time of day
+	Log *slog.Logger
 }
 
 // Queue is transfer's Queue, and its Parking, for the queues of one class.
@@ -37,11 +40,13 @@ type Queue struct {
 	hints   hints
 	parking *parked.Store
 	owed    owed
+	now     func() time.Time
 	log     *slog.Logger
 	counts  counts
 
 	mu        sync.Mutex
 	followers map[int]*follower
+	failing   map[int]failing // queues that could not be followed
 }
 
 var (
@@ -58,8 +63,11 @@ func New(o Options) (*Queue, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
 	return &Queue{
-		class: o.Class, stream: o.Stream, log: o.Log, followers: make(map[int]*follower),
+		class: o.Class, stream: o.Stream, now: o.Now, log: o.Log, followers: make(map[int]*follower), failing: make(map[int]failing),
 		state:   state{client: o.Redis, name: o.Name},
 		share:   share{registry: o.Registry, node: o.Node},
 		hints:   hints{gateways: o.Gateways, registry: o.Registry},
@@ -85,6 +93,7 @@ func (q *Queue) Follow(ctx context.Context, queue int, take take) error {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case !over:
+			q.failed(queue, err)
 			return err
 		}
 		q.counts.lost.Add(1)

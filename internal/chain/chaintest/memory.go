@@ -56,6 +56,13 @@ func (m *Memory) Age(queue chain.Queue, before int64) {
 	m.first[queue] = before
 }
 
+// Cut has the records from the offset on go, as if a power cut had taken them.
+func (m *Memory) Cut(queue chain.Queue, from int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.queues[queue] = slices.Clone(m.queues[queue][:from])
+}
+
 // All gives what is in a queue from its beginning on, whatever went because of its age.
 func (m *Memory) All(queue chain.Queue) [][]byte {
 	m.mu.Lock()

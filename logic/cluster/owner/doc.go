@@ -62,6 +62,7 @@
 //	owner.go     all queues of a node; ports.go: what it needs
 //	queue.go     a queue and its turns; tend.go: what is done without being asked
 //	take.go      taking a queue over, and letting it go
+//	health.go    queues that have not been writable for long
 //	write.go     from batches to the answer; split.go: as records of bounded size
 //	finish.go    a record on its way: appended, in the view, settled
 //	replay.go    records that a view lacks; rebuild.go: a view that is empty

@@ -6,6 +6,9 @@ import (
 	"gannet/internal/chain"
 )
 
+// StallTime is for how long a record is waited for that was acknowledged.
+const StallTime = stallTime
+
 // Hold has nothing written to any queue until release is called.
 func (o *Owner) Hold() (release func()) {
 	done := make(chan struct{})
@@ -46,3 +49,12 @@ func (o *Owner) StoodStill() {
 
 // ViewMark gives the mark of a queue's view, as its owner knows it.
 func (o *Owner) ViewMark(queue int) chain.Mark { return o.queues[queue].term.Load().view.Mark() }
+
+// Look asks Redis how the view of a queue is.
+func (o *Owner) Look(ctx context.Context, queue int) error {
+	q := o.queues[queue]
+	return q.turn(ctx, q.check)
+}
+
+// Unable says whether it is noted that nothing can be written into a queue.
+func (o *Owner) Unable(queue int) bool { return o.queues[queue].unable.Load() != nil }

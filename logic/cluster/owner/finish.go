@@ -162,6 +162,7 @@ func (t *term) shown(p *pending) {
 	t.tail.add(p.change)
 	t.ledger.Settle()
 	t.queue.owner.troubles.records.Add(1)
+	t.queue.able()
 	r := &t.made
 	r.Mark = uint64(p.mark.Offset) + 1
 	if t.feed != nil {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -88,7 +87,7 @@ var _ logic.Log = (*Owner)(nil)
 
 // troubles are what does not go as it should, each counted and seldom logged.
 type troubles struct {
-	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign, above, young operate.Trouble
+	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign, above, young, unable operate.Trouble
 
 	taken, released, records, replayed, rebuilt, acks atomic.Uint64
 }
@@ -243,7 +242,7 @@ func (o *Owner) Vars() map[string]uint64 {
 		"doubt.records": t.doubts.Times(), "doubt.void": t.voids.Times(), "lost.queues": t.lost.Times(), "refused.older_view": t.older.Times(),
 		"failed.broker": t.broker.Times(), "failed.view": t.redis.Times(), "repair.views": t.repairs.Times(), "repair.rebuilds": t.rebuilds.Times(),
 		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "panics": t.panics.Times(),
-		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(),
+		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(), "unable.queues": t.unable.Times(),
 		"queues.taken": t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
 		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "ack_records": t.acks.Load(),
 	}
@@ -251,20 +250,6 @@ func (o *Owner) Vars() map[string]uint64 {
 		vars["state."+State(q.state.Load()).String()]++
 	}
 	return vars
-}
-
-// Health says which queues of this node are stopped, if any are.
-func (o *Owner) Health() error {
-	var stopped []string
-	for _, q := range o.queues {
-		if State(q.state.Load()) == Stopped && q.ours() {
-			stopped = append(stopped, q.name.String())
-		}
-	}
-	if len(stopped) == 0 {
-		return nil
-	}
-	return fmt.Errorf("stopped, the log says why: %s", strings.Join(stopped, ", "))
 }
 
 // State gives the state of a queue.

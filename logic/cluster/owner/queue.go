@@ -58,6 +58,8 @@ type queue struct {
 	failed  error         // of the last try
 	pause   time.Duration // after it
 	again   atomic.Int64  // operate.Elapsed before which nobody tries again
+
+	unable atomic.Pointer[unable] // nil: records can be written, or it is not ours
 }
 
 func (q *queue) set(s State) { q.state.Store(uint32(s)) }
@@ -127,16 +129,23 @@ func (q *queue) ready(ctx context.Context) (*term, error) {
 			}
 		}
 		q.set(Unowned)
+		q.able()
 		return nil, ErrElsewhere
 	}
 	if operate.Elapsed() < time.Duration(q.again.Load()) {
 		return nil, q.failed
 	}
 	var err error
+	done := true // something, which shows that more can be
 	if t == nil {
+		q.begins()
 		t, err = q.take(ctx)
 	} else {
+		done = t.unsettled.Load()
 		err = t.settle(ctx)
+	}
+	if err == nil && done {
+		q.able()
 	}
 	return t, q.tried(t, err)
 }
@@ -160,6 +169,7 @@ func (q *queue) tried(t *term, err error) error {
 		if o.troubles.stopped.Note() {
 			o.options.Log.Error("owner: a queue is stopped, a human has to look", "queue", q.name.String(), "err", err.Error())
 		}
+		q.fails(q.stopped)
 		return q.stopped
 	case errors.As(err, &older):
 		q.forget()
@@ -182,6 +192,7 @@ func (q *queue) tried(t *term, err error) error {
 	q.pause = min(max(2*q.pause, firstPause), lastPause)
 	q.again.Store(int64(operate.Elapsed() + q.pause))
 	q.failed = unavailable(err)
+	q.fails(q.failed)
 	return q.failed
 }
 

@@ -33,6 +33,29 @@ func rest(ctx context.Context, d time.Duration) error {
 	}
 }
 
+// stallTime is for how long the next record is waited for that the broker acknowledged. One
+// that lost it never gives it.
+const stallTime = 5 * time.Second
+
+// errStalled says that the broker does not give a record.
+var errStalled = errors.New("owner: the broker has acknowledged what it does not give")
+
+// stalls gives a context that ends with errStalled where came is not called for stallTime.
+// Its caller has the turn of the queue, which nobody else has meanwhile.
+func stalls(ctx context.Context) (within context.Context, came, cancel func()) {
+	within, end := context.WithCancelCause(ctx)
+	timer := time.AfterFunc(stallTime, func() { end(errStalled) })
+	return within, func() { timer.Reset(stallTime) }, func() { timer.Stop(); end(nil) }
+}
+
+// stalled says of an error that came of the end of such a context what is missing.
+func stalled(within context.Context, err error, what string, args ...any) error {
+	if err == nil || !errors.Is(context.Cause(within), errStalled) {
+		return err
+	}
+	return fmt.Errorf("%w: "+what, append([]any{errStalled}, args...)...)
+}
+
 // mostStates is how many conversations a replay keeps in memory.
 const mostStates = 10_000
 
@@ -155,11 +178,18 @@ func (t *term) repair(ctx context.Context, has chain.Mark) error {
 			return err
 		}
 	}
-	ctx = context.WithoutCancel(ctx) // it takes as long as it takes; nobody goes on before
+	// As long as records come it takes as long as it takes; nobody goes on before.
+	ctx = context.WithoutCancel(ctx)
+	within, came, cancel := stalls(ctx)
+	defer cancel()
 	r := newReplayer(w, o, state.Incomplete)
 	reader := chain.NewReader(o.options.Stream, t.queue.name, has)
-	if err := reader.ReadTo(ctx, last.Offset+1, func(c *chain.Record) error { return r.take(ctx, c) }); err != nil {
-		return behind(err, false)
+	err = reader.ReadTo(within, last.Offset+1, func(c *chain.Record) error {
+		came()
+		return r.take(within, c)
+	})
+	if err != nil {
+		return behind(stalled(within, err, "%v from offset %d to the mark %v", t.queue.name, reader.Next(), last), false)
 	}
 	if reader.Last() != last {
 		return fmt.Errorf("%w: from the mark %v of the view the records lead to %v and not to %v", chain.ErrLost, has, reader.Last(), last)

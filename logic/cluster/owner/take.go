@@ -113,6 +113,9 @@ func (t *term) takeOver(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if err := q.finds(ctx, start); err != nil {
+		return err
+	}
 	t.chain = chain.NewWriter(chain.Options{
 		Stream: o.Stream, Queue: q.name, Now: o.Now, Most: mostRecord, Take: t.takes,
 		Registry: func() uint64 { return q.owner.saw(o.Registry.View().Version) },
@@ -146,6 +149,15 @@ func (t *term) takeOver(ctx context.Context) error {
 		return t.conflict(err)
 	}
 	return t.readBack(ctx, last)
+}
+
+// finds sees whether the broker has the record of the mark to begin with. The chain would
+// wait for it as long as a try to take the queue over has. What retention took is left to it.
+func (q *queue) finds(ctx context.Context, mark chain.Mark) error {
+	within, _, cancel := stalls(ctx)
+	defer cancel()
+	err := chain.Back(within, q.owner.options.Stream, q.name, mark, func(*chain.Record) bool { return false })
+	return stalled(within, err, "%v at the mark %v", q.name, mark)
 }
 
 // behind says what it means that records are gone because of their age, and what mends it.

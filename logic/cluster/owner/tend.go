@@ -50,6 +50,7 @@ func (q *queue) tend() {
 				q.tendTurn(func(ctx context.Context) error { _, err := q.ready(ctx); return err })
 			}
 		case t == nil:
+			q.able()
 		case now-checked >= checkPause:
 			checked = now
 			q.tendTurn(q.check)
@@ -127,7 +128,7 @@ func (q *queue) check(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return q.tried(t, t.check(ctx))
+	return q.looks(t, t.check(ctx))
 }
 
 // refresh appends an empty record if the last one grows old.
@@ -136,5 +137,13 @@ func (q *queue) refresh(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return q.tried(t, t.refresh(ctx))
+	return q.looks(t, t.refresh(ctx))
+}
+
+// looks takes in how a look at the queue ended.
+func (q *queue) looks(t *term, err error) error {
+	if err == nil {
+		q.looked()
+	}
+	return q.tried(t, err)
 }
