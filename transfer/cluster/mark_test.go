@@ -44,7 +44,9 @@ func TestMarkFollowsWhatIsDone(t *testing.T) {
 	f.dones[0]()
 	f.dones[0]() // once more does nothing
 	eventually(t, "the mark of the last", is(w.marks[3]))
-	if n := q.Vars()["saves"] - before; n != 1 {
+	saves := func() uint64 { return q.Vars()["saves"] - before } // counted a moment after Redis has the mark
+	eventually(t, "a save", func() bool { return saves() > 0 })
+	if n := saves(); n > 2 { // one more may have been under way when it began
 		t.Errorf("the mark was kept %d times", n)
 	}
 	if n := q.Vars()["undone"]; n != 0 {
