@@ -296,8 +296,9 @@ const (
 
 	// probeTicks is how often a blocked socket is tried although it did not say that it
 	// takes bytes: a kernel says so only when a third of its buffer is free, which a
-	// slow reader may take longer for than writeTimeout.
-	probeTicks = int64(5 * time.Second / tick)
+	// slow reader may take longer for than writeTimeout. It is tried twice before
+	// pressedTimeout is over.
+	probeTicks = int64(2 * time.Second / tick)
 
 	// maxExpiry is how far ahead, in seconds, the end of a token is looked at: a day, far
 	// beyond the next heartbeat.

@@ -115,21 +115,21 @@ func pageLimit(asked uint16) int {
 // notice.
 const retryAfter = 200 * time.Millisecond
 
-// failure encodes an ERROR frame at the end of dst. retry is after how long the
+// failure encodes an ERROR frame at the end of dst. It has no text where the code says it
+// all: the answers of a whole window have bounded room at the gateway. retry is after how long the
 // client may try again, 0: what the code says.
 func failure(dst []byte, request uint32, code protocol.Code, retry time.Duration) []byte {
 	if retry == 0 && code == protocol.CodeUnavailable {
 		retry = retryAfter
 	}
-	text := code.Meaning()
+	f := protocol.Failure{Code: code, RetryAfter: uint32(min(max(retry, 0), maxRetryAfter) / time.Millisecond)}
 	if code == protocol.CodeRateLimited { // logic has one limit only; the gateway has the others
-		text = newConversations
+		f.Text = newConversations
 	}
-	f := protocol.Failure{Code: code, RetryAfter: uint32(min(max(retry, 0), maxRetryAfter) / time.Millisecond), Text: []byte(text)}
 	return f.AppendError(dst, request)
 }
 
-const newConversations = "over the limit of conversations begun per second of this user"
+var newConversations = []byte("over the limit of conversations begun per second of this user")
 
 // maxRetryAfter bounds what a client is told to wait, whatever a store says.
 const maxRetryAfter = time.Minute

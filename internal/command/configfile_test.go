@@ -108,3 +108,16 @@ func firstError(errs ...error) error {
 	}
 	return nil
 }
+
+// What is acted on while the command line is read can be set nowhere else.
+func TestSwitchesOfTheCommandLineInAFile(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, settings := range []string{"version = true\n", "help = true\n", "config = \"other.toml\"\n", "[serve]\nversion = true\n"} {
+		if err := firstError(os.WriteFile("own.toml", []byte(settings), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := lanesOf(t, "--config", "own.toml"); err == nil || !strings.Contains(err.Error(), "for the command line") {
+			t.Errorf("%q gives %v", settings, err)
+		}
+	}
+}
