@@ -129,6 +129,20 @@ func TestReadersThatStop(t *testing.T) {
 	reader.alive()
 }
 
+// givesUp checks that a gateway that is pressed soon ends who takes nothing, and not one
+// that reads.
+func (st *stage) givesUp(reader *peer) {
+	st.t.Helper()
+	st.turn(2 * pressedTimeout)
+	st.settled()
+	st.turn(goodbyeTimeout + tick)
+	st.eventually("room was made", func() bool { return !st.memory.exceeded() })
+	reader.alive()
+	if n := st.stat("close.write_timeout"); n == 0 {
+		st.t.Error("nobody was closed")
+	}
+}
+
 // Beyond the budget of all outboxes clients that do not read get hints and nothing
 // else, and have less time; who reads feels nothing of it.
 func TestBudgetOfAllOutboxes(t *testing.T) {
@@ -153,14 +167,7 @@ func TestBudgetOfAllOutboxes(t *testing.T) {
 	if f := reader.next(); f.Type != protocol.TypePush {
 		t.Errorf("a client that reads got %v", f.Type)
 	}
-	st.turn(2 * pressedTimeout)
-	st.settled()
-	st.turn(goodbyeTimeout + tick)
-	st.eventually("room was made", func() bool { return !st.memory.exceeded() })
-	reader.alive()
-	if n := st.stat("close.write_timeout"); n == 0 {
-		t.Error("nobody was closed")
-	}
+	st.givesUp(reader)
 }
 
 // What the kernel holds for sockets that take nothing is in the budget too: with hardly
@@ -177,14 +184,7 @@ func TestKernelBuffersInTheBudget(t *testing.T) {
 	if !st.memory.exceeded() {
 		t.Fatalf("%d sockets are blocked, %d bytes wait for them, and the budget is not used up", st.stat("blocked"), st.stat("blocked_bytes"))
 	}
-	st.turn(2 * pressedTimeout)
-	st.settled()
-	st.turn(goodbyeTimeout + tick)
-	st.eventually("room was made", func() bool { return !st.memory.exceeded() })
-	reader.alive()
-	if n := st.stat("close.write_timeout"); n == 0 {
-		t.Error("nobody was closed")
-	}
+	st.givesUp(reader)
 }
 
 // A client that pauses for long gets the pushes that were kept, and hints that go as

@@ -116,8 +116,8 @@ func pageLimit(asked uint16) int {
 const retryAfter = 200 * time.Millisecond
 
 // failure encodes an ERROR frame at the end of dst. It has no text where the code says it
-// all: the answers of a whole window have bounded room at the gateway. retry is after how long the
-// client may try again, 0: what the code says.
+// all: the answers of a whole window have bounded room at the gateway. retry is after how
+// long the client may try again, 0: what the code says.
 func failure(dst []byte, request uint32, code protocol.Code, retry time.Duration) []byte {
 	if retry == 0 && code == protocol.CodeUnavailable {
 		retry = retryAfter
