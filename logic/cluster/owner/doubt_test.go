@@ -145,12 +145,12 @@ func TestRefresh(t *testing.T) {
 	l.talk()
 	l.flush()
 	before := l.node.owner.ViewMark(0)
-	must(t, l.node.owner.Refresh(t.Context(), 0))
+	must(t, l.node.owner.Look(t.Context(), 0))
 	if got := l.node.owner.ViewMark(0); got != before {
 		t.Fatalf("a young queue was refreshed: %v, was %v", got, before)
 	}
 	now.Add(2 * 3600_000)
-	must(t, l.node.owner.Refresh(t.Context(), 0))
+	must(t, l.node.owner.Look(t.Context(), 0))
 	if got := l.node.owner.ViewMark(0); got.Offset != before.Offset+1 || got.Writer != before.Writer {
 		t.Fatalf("an hour later the view is at %v, was at %v", got, before)
 	}

@@ -32,12 +32,6 @@ func (o *Owner) LookAtRetention(queue int) error { return o.queues[queue].lookAt
 // FlushAcks writes all acks that wait.
 func (o *Owner) FlushAcks(ctx context.Context) error { return o.each(ctx, (*queue).flush) }
 
-// Refresh appends an empty record to a queue whose last one grew old.
-func (o *Owner) Refresh(ctx context.Context, queue int) error {
-	q := o.queues[queue]
-	return q.turn(ctx, q.refresh)
-}
-
 // StoodStill makes the node one that stood still for a while.
 func (o *Owner) StoodStill() {
 	for _, q := range o.queues {
@@ -50,10 +44,10 @@ func (o *Owner) StoodStill() {
 // ViewMark gives the mark of a queue's view, as its owner knows it.
 func (o *Owner) ViewMark(queue int) chain.Mark { return o.queues[queue].term.Load().view.Mark() }
 
-// Look asks Redis how the view of a queue is.
+// Look asks Redis how the view of a queue is, and whether its last record grows old.
 func (o *Owner) Look(ctx context.Context, queue int) error {
 	q := o.queues[queue]
-	return q.turn(ctx, q.check)
+	return q.turn(ctx, func(ctx context.Context) error { return q.check(ctx, true) })
 }
 
 // Unable says whether it is noted that nothing can be written into a queue.

@@ -54,6 +54,11 @@ func TestRepairWithoutTheRecords(t *testing.T) {
 			from := a.node.owner.Vars()["failed.broker"]
 			eventually(t, "they fail", func() bool { return a.node.owner.Vars()["failed.broker"] >= from+2 })
 			a.later(61 * time.Second)
+			for q := range a.queues {
+				if a.node.owner.Look(t.Context(), q) == nil {
+					t.Errorf("queue %d is called well, and its view is behind", q)
+				}
+			}
 			a.fails(2)
 			a.named([]int{0, 1}, "does not give", "to the mark")
 			if lost > 1 {

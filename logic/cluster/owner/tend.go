@@ -53,10 +53,11 @@ func (q *queue) tend() {
 			q.able()
 		case now-checked >= checkPause:
 			checked = now
-			q.tendTurn(q.check)
-		case now-refreshed >= refreshPause:
-			refreshed = now
-			q.tendTurn(q.refresh)
+			aged := now-refreshed >= refreshPause
+			if aged {
+				refreshed = now
+			}
+			q.tendTurn(func(ctx context.Context) error { return q.check(ctx, aged) })
 		case t.ledger.Due(q.owner.now(), q.leaving()):
 			q.tendAcks()
 		}
@@ -122,26 +123,17 @@ func (q *queue) flush(ctx context.Context) error {
 	return nil
 }
 
-// check asks Redis how the view is.
-func (q *queue) check(ctx context.Context) error {
+// check asks Redis how the view is and, if it is well and aged is set, appends an empty record
+// where the last one grows old.
+func (q *queue) check(ctx context.Context, aged bool) error {
 	t, err := q.ready(ctx)
 	if err != nil {
 		return err
 	}
-	return q.looks(t, t.check(ctx))
-}
-
-// refresh appends an empty record if the last one grows old.
-func (q *queue) refresh(ctx context.Context) error {
-	t, err := q.ready(ctx)
-	if err != nil {
-		return err
+	err = t.check(ctx)
+	if err == nil && aged {
+		err = t.refresh(ctx)
 	}
-	return q.looks(t, t.refresh(ctx))
-}
-
-// looks takes in how a look at the queue ended.
-func (q *queue) looks(t *term, err error) error {
 	if err == nil {
 		q.looked()
 	}
