@@ -48,6 +48,7 @@ func (g *Gateway) admit(fd int, from netip.AddrPort, local net.Addr) (c *newcome
 	g.counters.accepted.Add(1)
 	r, wait := g.places.take(&n.place, n.proxied)
 	if r == admitted {
+		boundUnsent(fd)
 		return n
 	}
 	g.refused(r, from)

@@ -94,3 +94,10 @@ func inherit(socket int) error {
 	}
 	return nil
 }
+
+// boundUnsent bounds what a connection's socket takes beyond what its peer has room for.
+// Connections do not inherit it from the listening socket. A kernel that does not know it
+// holds up to kernelBytes.
+func boundUnsent(socket int) {
+	_ = unix.SetsockoptInt(socket, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
+}

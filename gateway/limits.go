@@ -114,10 +114,17 @@ const (
 	// readers that stop would fill the memory that it allows all TCP sockets of the
 	// machine together. A round trip carries at least a page of history, a megabyte a
 	// second at 60 ms; on loopback nothing is slower. kernelHolds is what the kernel holds
-	// at most for a connection, and does for one that takes nothing: it is in the budget
-	// of DefaultOutboxMemory.
+	// at most for a connection; for each socket that takes nothing that much is in the
+	// budget of DefaultOutboxMemory.
 	kernelBytes = 64 << 10
 	kernelHolds = 2 * kernelBytes
+
+	// unsentBytes is TCP_NOTSENT_LOWAT of accepted sockets: what the peer has no room for
+	// beyond that makes the socket a blocked one. So a socket of which nobody knows that its
+	// client has stopped to read holds little. What is on its way counts as sent, so a long
+	// way is filled as before; the socket asks for more when half of it is left, which on a
+	// link of 100 Mbit/s it is for a third of a millisecond.
+	unsentBytes = 16 << 10
 )
 
 // Bounds of the gateway.

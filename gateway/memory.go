@@ -14,8 +14,9 @@ import (
 // that reads feels nothing of it. So what is held in all is the budget, and beyond it
 // what sockets hold that have been blocked for less than pressedTimeout: of each at most
 // its buffer in the kernel, the frame that it was cut in and a page, and of one with TLS
-// a record. A socket whose bytes all fit into the kernel is not blocked, and they are in
-// no budget but that of its buffer.
+// a record. A socket whose bytes all fit into the kernel is not blocked: what it holds
+// beyond what its peer has room for is unsentBytes and a segment at most, and in no
+// budget.
 type memory struct {
 	limit   int64
 	used    atomic.Int64 // bytes that outboxes of blocked sockets hold, and TLS below them

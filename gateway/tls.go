@@ -109,10 +109,21 @@ func (t *tlsTransport) reset() {
 	t.shutdown()
 }
 
+// allow gives the write under way some time more, unless the connection is to end: then
+// it keeps what shutdown gave it, and allow says false.
+func (t *tlsTransport) allow(more time.Duration) bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if !t.ending {
+		_ = t.conn.SetWriteDeadline(time.Now().Add(more))
+	}
+	return !t.ending
+}
+
 func (t *tlsTransport) remote() string { return t.gateway.places.whose(t.peer).String() }
 
-// carry writes what is pending until the connection is to end, and then ends it. That
-// a peer takes nothing is for the wheel to see, once pending is full.
+// carry writes what is pending until the connection is to end, and then ends it. A peer
+// that takes nothing ends it too (tlsConn.Write).
 func (t *tlsTransport) carry() {
 	defer t.conn.NetConn().Close() // what TLS says at the end may be what goes wrong
 	defer t.drop()

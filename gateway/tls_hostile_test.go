@@ -56,7 +56,9 @@ func (l *pipes) dial() net.Conn {
 func withPipes(t *testing.T, c Config, f func(t *testing.T, g *Gateway, l *pipes)) {
 	cert, _ := certificate(t)
 	synctest.Test(t, func(t *testing.T) {
-		c.Logic = newLogic()
+		if c.Logic == nil {
+			c.Logic = newLogic()
+		}
 		c.Log = slog.New(slog.DiscardHandler)
 		l := newPipes()
 		var g *Gateway

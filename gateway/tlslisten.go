@@ -7,9 +7,11 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"sync/atomic"
 	"syscall"
+	"time"
 
 	"gannet/protocol"
 )
@@ -119,6 +121,9 @@ func (c *tlsConn) admitted() (in bool) {
 		_ = tcp.SetKeepAliveConfig(net.KeepAliveConfig{
 			Enable: true, Idle: keepAliveIdle, Interval: keepAliveInterval, Count: keepAliveProbes,
 		})
+		if raw, err := tcp.SyscallConn(); err == nil {
+			_ = raw.Control(func(fd uintptr) { boundUnsent(int(fd)) })
+		}
 	}
 	return true
 }
@@ -270,6 +275,34 @@ func (c *tlsConn) Read(p []byte) (n int, err error) {
 		c.shaking += n
 	}
 	return n, err
+}
+
+// Write writes what TLS makes of what is carried, and of its own. A peer that takes no
+// byte of it has as much time as a blocked socket: what is under way may be in the budget
+// of memory, and the session does not count as blocked before more waits than is pending.
+func (c *tlsConn) Write(p []byte) (n int, err error) {
+	s := c.session
+	if s == nil {
+		return c.Conn.Write(p) // the handshake has its own time
+	}
+	for since := time.Now(); ; {
+		more := s.transport.(*tlsTransport).allow(pressedTimeout)
+		k, err := c.Conn.Write(p[n:])
+		if n += k; !more || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return n, err
+		}
+		patience := writeTimeout
+		if c.gateway.memory.exceeded() {
+			patience = pressedTimeout
+		}
+		if now := time.Now(); k > 0 {
+			since = now
+		} else if now.Sub(since) >= patience {
+			s.close(protocol.CodeWriteTimeout)
+			s.breakOff()
+			return n, err
+		}
+	}
 }
 
 func (l *tlsListener) refuse() { l.Listener.Close() }
