@@ -14,6 +14,9 @@ type Attack struct {
 	Name string
 	Does string // in a few words, for tables
 
+	// Flags are of the server, for what is out of reach of few clients otherwise.
+	Flags []string
+
 	// seed fills the store with what the attack needs, before there are limits; nil:
 	// it needs nothing. Whatever it keeps is found again by play, which may run in
 	// another process against a server that was started anew.
@@ -27,33 +30,34 @@ type Attack struct {
 // All gives the attacks in the order in which they are played.
 func All() []Attack {
 	return []Attack{
-		{"nothing", "no attack at all: what the machine and its other work make of it", nil, nothing},
-		{"large-bodies", "one sender of 64 KiB bodies at full speed", nil, largeBodies},
-		{"disk", "many senders of 64 KiB bodies, as fast as these are taken", nil, disk},
-		{"silent", "sockets that connect and say nothing", nil, silent},
-		{"tls-silent", "TLS sockets that say nothing before the handshake", nil, tlsSilent},
-		{"tls-no-hello", "TLS sockets that say nothing after the handshake", nil, tlsNoHello},
-		{"connects", "connect and close, over and over", nil, connects},
-		{"bad-tokens", "logins with bad tokens", nil, badTokens},
-		{"syncs-and-reset", "3,200 SYNCs in one write, then a reset, over and over", seedConversations, syncsAndReset},
-		{"history", "HISTORY with the largest pages, all read", seedHistory, history},
-		{"history-unread", "HISTORY with the largest pages, none read", seedHistory, historyUnread},
-		{"old-ids", "old client ids in 40 conversations", seedOldIDs, oldIDs},
-		{"repeated-ids", "one client id a thousand times in one write", nil, repeatedIDs},
-		{"strangers", "PUSHACK and READ to users who never heard of the sender", nil, strangers},
-		{"acks", "PUSHACKs at full speed that nobody answers, from 16 connections of a user", nil, acks},
-		{"tls-acks", "the same over TLS", nil, tlsAcks},
-		{"padded-acks", "the same with 68 KB behind their fields", nil, paddedAcks},
-		{"devices", "5,000 devices of one user, one after the other, in one conversation", nil, devices},
-		{"deaf-readers", "2,000 readers who never read while they are written to", nil, deafReaders},
-		{"tls-deaf-readers", "1,000 of them over TLS", nil, tlsDeafReaders},
-		{"slow-readers", "readers who take a byte every 100 ms while they are written to", nil, slowReaders},
-		{"garbage", "half frames, lies about lengths, random bytes, HELLO twice", nil, garbage},
-		{"begun-frames", "2,000 clients who begin a frame of 68 KB each and never finish it", nil, begunFrames},
-		{"new-conversations", "a new conversation with every message", nil, newConversations},
-		{"pings", "PING at full speed", nil, pings},
-		{"proxy-headers", "PROXY headers from somebody who is no proxy", nil, proxyHeaders},
-		{"refused-sends", "SEND at full speed, whatever is refused", nil, refusedSends},
+		{Name: "nothing", Does: "no attack at all: what the machine and its other work make of it", play: nothing},
+		{Name: "large-bodies", Does: "one sender of 64 KiB bodies at full speed", play: largeBodies},
+		{Name: "disk", Does: "many senders of 64 KiB bodies, as fast as these are taken", play: disk},
+		{Name: "silent", Does: "sockets that connect and say nothing", play: silent},
+		{Name: "tls-silent", Does: "TLS sockets that say nothing before the handshake", play: tlsSilent},
+		{Name: "tls-no-hello", Does: "TLS sockets that say nothing after the handshake", play: tlsNoHello},
+		{Name: "connects", Does: "connect and close, over and over", play: connects},
+		{Name: "bad-tokens", Does: "logins with bad tokens", play: badTokens},
+		{Name: "syncs-and-reset", Does: "3,200 SYNCs in one write, then a reset, over and over", seed: seedConversations, play: syncsAndReset},
+		{Name: "history", Does: "HISTORY with the largest pages, all read", seed: seedHistory, play: history},
+		{Name: "history-unread", Does: "HISTORY with the largest pages, none read", seed: seedHistory, play: historyUnread},
+		{Name: "old-ids", Does: "old client ids in 40 conversations", seed: seedOldIDs, play: oldIDs},
+		{Name: "repeated-ids", Does: "one client id a thousand times in one write", play: repeatedIDs},
+		{Name: "strangers", Does: "PUSHACK and READ to users who never heard of the sender", play: strangers},
+		{Name: "acks", Does: "PUSHACKs at full speed that nobody answers, from 16 connections of a user", play: acks},
+		{Name: "tls-acks", Does: "the same over TLS", play: tlsAcks},
+		{Name: "padded-acks", Does: "the same with 68 KB behind their fields", play: paddedAcks},
+		{Name: "devices", Does: "5,000 devices of one user, one after the other, in one conversation", play: devices},
+		{Name: "deaf-readers", Does: "2,000 readers who never read while they are written to", play: deafReaders},
+		{Name: "deaf-beyond-memory", Does: "the same, with 16 MiB for all that waits for them", Flags: []string{"--outbox-memory", "16"}, play: deafReaders},
+		{Name: "tls-deaf-readers", Does: "1,000 readers who never read, over TLS", play: tlsDeafReaders},
+		{Name: "slow-readers", Does: "readers who take a byte every 100 ms while they are written to", play: slowReaders},
+		{Name: "garbage", Does: "half frames, lies about lengths, random bytes, HELLO twice", play: garbage},
+		{Name: "begun-frames", Does: "2,000 clients who begin a frame of 68 KB each and never finish it", play: begunFrames},
+		{Name: "new-conversations", Does: "a new conversation with every message", play: newConversations},
+		{Name: "pings", Does: "PING at full speed", play: pings},
+		{Name: "proxy-headers", Does: "PROXY headers from somebody who is no proxy", play: proxyHeaders},
+		{Name: "refused-sends", Does: "SEND at full speed, whatever is refused", play: refusedSends},
 	}
 }
 

@@ -22,8 +22,13 @@ const (
 	// slowPause is how long a slow reader rests after each byte.
 	slowPause = 100 * time.Millisecond
 
-	// readerWriters is how many users write to them.
-	readerWriters = 5
+	// readerWriters is how many users write to them, each a message in writePause: half of
+	// what a user may, so that no limit stands before the readers.
+	readerWriters = 24
+	writePause    = 16 * time.Millisecond
+
+	// writeWindow is how many of these may be on their way.
+	writeWindow = 64
 )
 
 // written runs n readers, over TLS or not, and those who write to them.
@@ -45,6 +50,7 @@ func written(ctx context.Context, s *Site, n int, reader client, read func(p *pe
 			return
 		}
 		body, id := make([]byte, readerBody), uint64(0)
+		each := max(1, users/readerWriters) // to so few, for the heap is to be back afterwards, and conversations stay in it
 		writer := i - n
 		for range n / readerWriters { // all of them together wait for all readers
 			select {
@@ -54,9 +60,11 @@ func written(ctx context.Context, s *Site, n int, reader client, read func(p *pe
 			}
 		}
 		s.keep(ctx, client{from: 100 + writer, user: user(writer), device: 1}, there, func(p *peer) {
-			p.pump(ctx, protocol.MaxUnacked, func(dst []byte, request uint32) []byte {
+			began, before := time.Now(), id
+			p.pump(ctx, writeWindow, func(dst []byte, request uint32) []byte {
 				id++
-				to := to(user(1000 + (int(id)*readerWriters+writer)%users))
+				_ = meter.Rest(ctx, time.Until(began.Add(time.Duration(id-before)*writePause)))
+				to := to(user(1000 + (writer+int(id)%each*readerWriters)%users))
 				return protocol.Send{Target: to, ClientID: id, Content: protocol.ContentFile, Body: body}.AppendFrame(dst, request)
 			})
 		})

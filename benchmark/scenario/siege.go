@@ -106,8 +106,8 @@ type siege struct {
 func (h *Hostile) besiege(ctx context.Context, a attack.Attack, row *report.AttackRow) (_ *siege, err error) {
 	s := &siege{hostile: h, attack: a, row: row, log: new(logLines)}
 	server := Server{ServerFlags: h.ServerFlags, limited: !a.NeedsSeed(), stderr: s.log}
-	if s.target, err = server.open(ctx, &h.Program, "--debug", "127.0.0.1:0",
-		"--tls-listen", "127.0.0.1:0", "--tls-cert", h.cert, "--tls-key", h.key); err != nil {
+	flags := append([]string{"--debug", "127.0.0.1:0", "--tls-listen", "127.0.0.1:0", "--tls-cert", h.cert, "--tls-key", h.key}, a.Flags...)
+	if s.target, err = server.open(ctx, &h.Program, flags...); err != nil {
 		return nil, err
 	}
 	defer func() {
