@@ -251,7 +251,12 @@ func (g *Gateway) fire(s *session) {
 	}
 }
 
-// drainDelay gives a retry_after that spreads those who come back.
-func drainDelay() uint32 {
-	return uint32(mathrand.Int64N(drainRetry.Milliseconds()))
+// backWithin says over what time clients come back whom a gateway sends away together.
+func backWithin(clients int) time.Duration {
+	return min(max(drainRetry, time.Duration(clients)*drainEach), maxRetry)
 }
+
+// drainDelay gives a retry_after that spreads a few who come back.
+func drainDelay() uint32 { return delayWithin(drainRetry) }
+
+func delayWithin(d time.Duration) uint32 { return uint32(mathrand.Int64N(d.Milliseconds())) }

@@ -219,10 +219,13 @@ const (
 	maxHold = time.Minute
 
 	// busyRetry is the retry_after of an answer that something is not possible for
-	// the moment, and drainRetry the longest one of a CLOSE that says draining:
-	// clients come back spread over it.
+	// the moment, and drainRetry the longest one of a CLOSE that says draining to few:
+	// clients come back spread over it. Many take drainEach for each of them, up to
+	// maxRetry: two cores let some 6,500 in a second beside their other work, and
+	// whoever takes over has its own users.
 	busyRetry  = 100 * time.Millisecond
 	drainRetry = 2 * time.Second
+	drainEach  = 200 * time.Microsecond
 
 	// DefaultOutboxMemory bounds what waits for all blocked sockets together, here and in
 	// the kernel, unless the configuration sets another: an eighth of a small machine's

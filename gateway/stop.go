@@ -32,8 +32,10 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	}
 	err := g.finish(ctx)
 	g.draining.Store(true)
-	for _, s := range g.sessions.all() {
-		s.closeAfter(protocol.CodeDraining, drainDelay())
+	all := g.sessions.all()
+	within := backWithin(len(all))
+	for _, s := range all {
+		s.closeAfter(protocol.CodeDraining, delayWithin(within))
 	}
 	if cerr := await(ctx, g.sessions.empty()); cerr != nil {
 		left := g.sessions.all()

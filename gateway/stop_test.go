@@ -241,3 +241,19 @@ func TestStopTellsLogicOfEverybody(t *testing.T) {
 		t.Errorf("%d were not logged out", len(want))
 	}
 }
+
+// Those who are sent away come back spread, many over a longer time than few.
+func TestBackWithin(t *testing.T) {
+	for clients, within := range map[int]time.Duration{0: drainRetry, 1000: drainRetry, 50_000: 10 * time.Second, 1_000_000: maxRetry} {
+		if got := backWithin(clients); got != within {
+			t.Errorf("%d clients come back within %v, want %v", clients, got, within)
+		}
+		late := uint32(0)
+		for range 200 {
+			late = max(late, delayWithin(within))
+		}
+		if got := time.Duration(late) * time.Millisecond; got < within/2 || got >= within {
+			t.Errorf("the last of 200 who are spread over %v comes after %v", within, got)
+		}
+	}
+}
