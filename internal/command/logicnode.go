@@ -29,7 +29,7 @@ import (
 // logicCmd is the role that carries out what clients ask for.
 type logicCmd struct {
 	Keys            string        `default:"./gannet-data/keys" placeholder:"DIR" help:"Folder of the keys of tokens: the same keys for all logic nodes. Made where there is none."`
-	BrokerRetention time.Duration `default:"72h" placeholder:"DURATION" help:"For how long RocketMQ keeps records (fileReservedTime, by default 72 hours): a warning says if it removes some sooner. 0: do not look."`
+	BrokerRetention time.Duration `default:"72h" placeholder:"DURATION" help:"For how long RocketMQ keeps records (fileReservedTime, by default 72 hours): a warning says if it removes some sooner, and senders are told busy while transfer is behind by nine tenths of it. 0: do not look."`
 
 	Queues int `default:"16" placeholder:"N" help:"Queues of each class, which counts when the cluster is made and never after: one or two for every two cores of all its logic nodes. A message costs the less the more of them share a record, so fewer is cheaper."`
 
@@ -111,6 +111,9 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 		o := owner.Options{
 			Node: n.id, Registry: n.registry, Class: class, Queues: len(n.plan.Queues(class)), Stream: stream, View: v, History: a, Feeder: feed{a.feeder},
 			Devices: c.conversationDevices(), Retention: c.BrokerRetention, Newer: n.nodes.newer, Log: n.log,
+			Reader: func(ctx context.Context, queue chain.Queue) (chain.Mark, error) {
+				return transfercluster.Mark(ctx, n.client, c.Cluster, queue)
+			},
 		}
 		if limits != nil {
 			o.Admit = func(user uint64) time.Duration { return limits.Take(limiter.NewConversations, limiter.User(user), 1) }

@@ -68,6 +68,12 @@ func (s *state) own(ctx context.Context, queue chain.Queue) (m chain.Mark, found
 	return m, err == nil, err
 }
 
+// Mark gives how far transfer has come with a queue, as Redis has it.
+func Mark(ctx context.Context, client *redis.Client, name string, queue chain.Queue) (chain.Mark, error) {
+	m, _, err := (&state{client: client, name: name}).own(ctx, queue)
+	return m, err
+}
+
 // viewed gives the mark of the view, whether it is confirmed or not.
 func (s *state) viewed(ctx context.Context, queue chain.Queue) (chain.Mark, error) {
 	ctx, cancel := s.client.Within(ctx)

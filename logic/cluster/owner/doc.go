@@ -63,6 +63,7 @@
 //	queue.go     a queue and its turns; tend.go: what is done without being asked
 //	take.go      taking a queue over, and letting it go
 //	health.go    queues that have not been writable for long
+//	retention.go for how long the broker keeps records; late.go: whether transfer takes them before
 //	write.go     from batches to the answer; split.go: as records of bounded size
 //	finish.go    a record on its way: appended, in the view, settled
 //	replay.go    records that a view lacks; rebuild.go: a view that is empty

@@ -29,6 +29,9 @@ func (o *Owner) Hold() (release func()) {
 // LookAtRetention looks at the oldest record of a queue.
 func (o *Owner) LookAtRetention(queue int) error { return o.queues[queue].lookAtRetention() }
 
+// LookAtReader looks how far the reader of a queue has come.
+func (o *Owner) LookAtReader(queue int) error { return o.queues[queue].lookAtReader() }
+
 // FlushAcks writes all acks that wait.
 func (o *Owner) FlushAcks(ctx context.Context) error { return o.each(ctx, (*queue).flush) }
 

@@ -71,6 +71,8 @@ func (o *Owner) Health() error {
 		case !q.ours():
 		case State(q.state.Load()) == Stopped:
 			stopped = append(stopped, q.name.String())
+		case q.late.Load():
+			all = append(all, q.lateness())
 		case u != nil && now.Sub(u.since) > unableTime:
 			err := u.err
 			if err == nil {

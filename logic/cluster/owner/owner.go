@@ -48,6 +48,10 @@ type Options struct {
 
 	Retention time.Duration // for how long the broker keeps records, as was said; 0: nobody said
 
+	// Reader gives how far what reads a queue for its receivers, transfer, has come. nil: it
+	// is not looked at, nor is it without Retention.
+	Reader func(ctx context.Context, queue chain.Queue) (chain.Mark, error)
+
 	Admit func(user uint64) time.Duration // as in ledger.Options
 	Newer func(version uint64)            // told of a newer view of the registry than this node has. nil: nobody
 	Now   func() time.Time                // nil: the time of day
@@ -87,7 +91,7 @@ var _ logic.Log = (*Owner)(nil)
 
 // troubles are what does not go as it should, each counted and seldom logged.
 type troubles struct {
-	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign, above, young, unable operate.Trouble
+	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign, above, young, late, unable operate.Trouble
 
 	taken, released, records, replayed, rebuilt, acks atomic.Uint64
 }
@@ -242,7 +246,7 @@ func (o *Owner) Vars() map[string]uint64 {
 		"doubt.records": t.doubts.Times(), "doubt.void": t.voids.Times(), "lost.queues": t.lost.Times(), "refused.older_view": t.older.Times(),
 		"failed.broker": t.broker.Times(), "failed.view": t.redis.Times(), "repair.views": t.repairs.Times(), "repair.rebuilds": t.rebuilds.Times(),
 		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "panics": t.panics.Times(),
-		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(), "unable.queues": t.unable.Times(),
+		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(), "late.looks": t.late.Times(), "unable.queues": t.unable.Times(),
 		"queues.taken": t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
 		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "ack_records": t.acks.Load(),
 	}

@@ -59,6 +59,7 @@ type queue struct {
 	pause   time.Duration // after it
 	again   atomic.Int64  // operate.Elapsed before which nobody tries again
 
+	late   atomic.Bool            // transfer is behind, and senders are told busy
 	unable atomic.Pointer[unable] // nil: records can be written, or it is not ours
 }
 

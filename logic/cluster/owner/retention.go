@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"context"
 	"time"
 
@@ -23,7 +24,7 @@ const (
 )
 
 // watchRetention looks from time to time whether the broker keeps records for as long as it
-// was said to, until the Owner closes.
+// was said to, and whether transfer takes them before, until the Owner closes.
 func (o *Owner) watchRetention() {
 	timer := time.NewTimer(retentionFirst)
 	defer timer.Stop()
@@ -36,9 +37,14 @@ func (o *Owner) watchRetention() {
 		pause := retentionPause
 		for _, q := range o.queues {
 			if q.term.Load() == nil {
+				q.late.Store(false)
 				continue
 			}
-			if err := q.survive("looking at retention", q.lookAtRetention); err != nil {
+			err := q.survive("looking at retention", q.lookAtRetention)
+			if o.options.Reader != nil {
+				err = cmp.Or(err, q.survive("looking at transfer's mark", q.lookAtReader))
+			}
+			if err != nil || q.late.Load() {
 				pause = retentionFirst
 			}
 		}

@@ -46,10 +46,10 @@ type part struct {
 }
 
 // fail answers what was not carried out. Where nothing was tried, because Redis does not
-// answer, it is busy. A batch of which the first piece failed has failed as a whole, for
+// answer or transfer is behind, it is busy. A batch of which the first piece failed has failed as a whole, for
 // the others are not tried then.
 func (p *part) fail(err error, tried bool) {
-	if !tried && errors.Is(err, errWaits) && (p.of == nil || p.begins || p.of.Err == nil) {
+	if !tried && (errors.Is(err, errWaits) || errors.Is(err, errLate)) && (p.of == nil || p.begins || p.of.Err == nil) {
 		for _, b := range p.batches {
 			refuse(b.Entries)
 		}

@@ -43,7 +43,9 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 		var t *term
 		tried := false
 		if err == nil {
-			if t, err = q.ready(ctx); err == nil {
+			if t, err = q.ready(ctx); err == nil && q.late.Load() {
+				err = errLate
+			} else if err == nil {
 				tried = true
 				if err = t.record(ctx, p.batches, false); err != nil {
 					tried = !errors.Is(err, errNotTried)
