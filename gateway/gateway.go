@@ -98,6 +98,7 @@ type Gateway struct {
 	memory    memory
 	begun     *begun
 	blocked   *blocked
+	shakes    chan struct{} // has a token for each TLS handshake that computes
 	clock     func() time.Time
 
 	ctx      context.Context
@@ -185,6 +186,7 @@ func build(c Config) *Gateway {
 		g.wg.Go(func() { w.run(g.stop) })
 	}
 	g.blocked = newBlocked(g)
+	g.shakes = make(chan struct{}, max(1, runtime.GOMAXPROCS(0)/2))
 	g.wg.Go(g.blocked.run)
 	g.begun = newBegun(g, c.BegunMemory)
 	g.wg.Go(func() { g.begun.run(g.stop) })

@@ -108,6 +108,7 @@ func (s *session) frames(p []byte) (taken int, ok bool) {
 // frame handles one frame of the client, whose bytes are raw.
 func (s *session) frame(f protocol.Frame, raw []byte) {
 	g := s.gateway
+	s.taken++
 	g.counters.framesIn.Add(1)
 	// What comes together with HELLO was sent before WELCOME, however quick logic is.
 	if s.phase.Load() != phaseOnline || s.greeted == s.inputs {

@@ -113,18 +113,20 @@ const (
 	// overhead. By itself it lets each buffer grow to 4 MiB (tcp_wmem), so a few hundred
 	// readers that stop would fill the memory that it allows all TCP sockets of the
 	// machine together. A round trip carries at least a page of history, a megabyte a
-	// second at 60 ms; on loopback nothing is slower. kernelHolds is what the kernel holds
-	// at most for a connection; for each socket that takes nothing that much is in the
-	// budget of DefaultOutboxMemory.
+	// second at 60 ms; on loopback nothing is slower.
 	kernelBytes = 64 << 10
-	kernelHolds = 2 * kernelBytes
 
 	// unsentBytes is TCP_NOTSENT_LOWAT of accepted sockets: what the peer has no room for
 	// beyond that makes the socket a blocked one. So a socket of which nobody knows that its
 	// client has stopped to read holds little. What is on its way counts as sent, so a long
 	// way is filled as before; the socket asks for more when half of it is left, which on a
-	// link of 100 Mbit/s it is for a third of a millisecond.
+	// link of 100 Mbit/s it is for a third of a millisecond. kernelHolds is what the kernel
+	// then has for a socket that takes nothing, a last segment of 32 KiB and its own overhead
+	// included: it is in the budget of DefaultOutboxMemory. What is on its way to a client
+	// that does not acknowledge it, up to thrice kernelBytes, is in no budget, and gone with
+	// its heartbeat.
 	unsentBytes = 16 << 10
+	kernelHolds = 64 << 10
 )
 
 // Bounds of the gateway.
@@ -229,7 +231,7 @@ const (
 
 	// DefaultOutboxMemory bounds what waits for all blocked sockets together, here and in
 	// the kernel, unless the configuration sets another: an eighth of a small machine's
-	// memory, and room for some 3,500 readers which stop at once, a fifth of all
+	// memory, and room for some 6,500 readers which stop at once, a third of all
 	// connections, before they are given up sooner.
 	DefaultOutboxMemory = 512 << 20
 
@@ -248,7 +250,7 @@ const (
 // long heartbeat, and finds a dead peer where the heartbeat is longest: after four
 // minutes, its interval being up to five. There is no TCP_USER_TIMEOUT: it would end
 // the wait for a peer that takes bytes slowly, for which writeTimeout is there, and
-// what lies unacked in the kernel of a peer that is gone costs nothing but its
+// what lies unacked in the kernel of a peer that is gone goes with its
 // connection, which the heartbeat ends.
 const (
 	keepAliveIdle     = 2 * time.Minute

@@ -11,12 +11,12 @@ import (
 // outboxes, in TLS below them and in the kernel. What waits for the others is with their
 // writer, and gone in a moment. Beyond the budget blocked sockets get no pushes but
 // hints, room for one page at a time and for few answers, and less patience; a connection
-// that reads feels nothing of it. So what is held in all is the budget, and beyond it
+// that reads as fast as it is written to feels nothing of it. So what is held in all is the budget, and beyond it
 // what sockets hold that have been blocked for less than pressedTimeout: of each at most
 // its buffer in the kernel, the frame that it was cut in and a page, and of one with TLS
 // a record. A socket whose bytes all fit into the kernel is not blocked: what it holds
 // beyond what its peer has room for is unsentBytes and a segment at most, and in no
-// budget.
+// budget; nor is what is on its way to a peer that acknowledges nothing any more.
 type memory struct {
 	limit   int64
 	used    atomic.Int64 // bytes that outboxes of blocked sockets hold, and TLS below them

@@ -73,6 +73,8 @@ type session struct {
 	begunBytes  atomic.Int64 // memory that partial holds, and a record of TLS below it; input writes it
 	begunAt     atomic.Int64 // tick at which the first of it came; input writes it
 	inputs      uint64       // calls of input; input only
+	taken       int64        // frames; input only
+	early       int64        // records of TLS that brought nothing before the login; input only
 	greeted     uint64       // the one that brought HELLO; input only
 	busyUntil   int64        // tick up to which a client that was refused should wait; input only
 	busyTicks   int64        // how long that wait was, about; input only

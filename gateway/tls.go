@@ -29,6 +29,7 @@ const tlsGoodbye = time.Second
 // connections TLS ends in front of the gateway.
 type tlsTransport struct {
 	conn    *tls.Conn
+	below   *tlsConn
 	gateway *Gateway
 	peer    *place
 
@@ -92,7 +93,9 @@ func (t *tlsTransport) shutdown() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.ending {
-		_ = t.conn.SetWriteDeadline(time.Now().Add(tlsGoodbye)) // of the write under way; an error of it ends carry
+		by := time.Now().Add(tlsGoodbye) // of the write under way too; an error of it ends carry
+		t.below.goodbye.Store(by.UnixNano())
+		_ = t.below.SetWriteDeadline(by)
 	}
 	t.ending = true
 	t.changed.Signal()
@@ -115,7 +118,7 @@ func (t *tlsTransport) allow(more time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.ending {
-		_ = t.conn.SetWriteDeadline(time.Now().Add(more))
+		_ = t.below.SetWriteDeadline(time.Now().Add(more))
 	}
 	return !t.ending
 }
@@ -171,9 +174,6 @@ func (t *tlsTransport) next(spare []byte) (out []byte, waiting *session, over bo
 	t.under, t.pending = t.pending, spare[:0]
 	t.charge()
 	waiting, t.waiting = t.waiting, nil
-	if t.ending {
-		_ = t.conn.SetWriteDeadline(time.Now().Add(tlsGoodbye))
-	}
 	return t.under, waiting, t.ending && len(t.under) == 0
 }
 

@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"errors"
@@ -91,9 +92,14 @@ type tlsConn struct {
 	gave    atomic.Bool // way, and is counted
 	read    []byte
 	record  record
-	session *session // nil before the end of the handshake
-	shaking int      // bytes that came before it
-	told    bool     // CLOSE was said without TLS
+	session *session        // nil before the end of the handshake
+	shaking int             // bytes that came before it
+	brought int64           // bytes that records brought after it
+	charged int64           // records that brought nothing and are paid for, and those of the handshake
+	turn    bool            // it has one of the turns of handshakes
+	ending  context.Context // of the handshake
+	goodbye atomic.Int64    // Unix nanoseconds by which everything is to be written; 0: not yet
+	told    bool            // CLOSE was said without TLS
 }
 
 // admitted gets the connection its place; false: it has to leave.
@@ -155,10 +161,10 @@ func (c *tlsConn) serve(config *tls.Config) {
 		c.leave()
 		return
 	}
-	t := &tlsTransport{conn: conn, gateway: g, peer: &c.place}
+	t := &tlsTransport{conn: conn, below: c, gateway: g, peer: &c.place}
 	t.changed.L = &t.mu
 	s := &session{gateway: g, transport: t, place: &c.place}
-	c.session = s
+	c.session, c.charged = s, c.record.over
 	defer s.end()
 	g.begin(s)
 	var carrying sync.WaitGroup
@@ -168,6 +174,7 @@ func (c *tlsConn) serve(config *tls.Config) {
 	buf := make([]byte, 4<<10)
 	for {
 		n, err := conn.Read(buf)
+		c.brought += int64(n)
 		s.input(buf[:n])
 		if err != nil {
 			return
@@ -184,7 +191,9 @@ func (c *tlsConn) shakeHands(conn *tls.Conn) bool {
 	if c.proxied && !c.heading(ctx) {
 		return false
 	}
+	c.ending = ctx
 	err := conn.HandshakeContext(ctx)
+	c.giveTurn()
 	if err == nil {
 		return true
 	}
@@ -259,10 +268,17 @@ func (c *tlsConn) SetLinger(seconds int) error {
 
 // Read reads what is below TLS. It is called on the goroutine that brings input.
 func (c *tlsConn) Read(p []byte) (n int, err error) {
-	if c.session != nil {
-		c.session.chargeRecord(c.record.holds(p))
-	} else if c.shaking > handshakeBytes {
+	s := c.session
+	switch {
+	case s == nil && c.shaking > handshakeBytes:
 		return 0, errLongHandshake
+	case s == nil:
+		c.giveTurn()
+	case !c.fair(): // what it goes on with is no more looked at, while it is told CLOSE
+		_, err := io.Copy(io.Discard, c.Conn)
+		return 0, cmp.Or(err, errManyRecords)
+	default:
+		s.chargeRecord(c.record.holds(p))
 	}
 	if len(c.read) > 0 {
 		n = copy(p, c.read)
@@ -271,10 +287,40 @@ func (c *tlsConn) Read(p []byte) (n int, err error) {
 		n, err = c.Conn.Read(p)
 	}
 	c.record.pass(p[:n])
-	if c.session == nil {
+	if s == nil {
 		c.shaking += n
+		err = cmp.Or(err, c.takeTurn())
 	}
 	return n, err
+}
+
+// takeTurn waits until the handshake may compute: what has come is a signature or a few
+// exchanges of keys, and very many that come at once would leave the others no core.
+func (c *tlsConn) takeTurn() error {
+	select {
+	case c.gateway.shakes <- struct{}{}:
+		c.turn = true
+		return nil
+	case <-c.ending.Done():
+		return c.ending.Err()
+	}
+}
+
+// giveTurn ends what takeTurn began, before the handshake waits for its peer.
+func (c *tlsConn) giveTurn() {
+	if c.turn {
+		<-c.gateway.shakes
+		c.turn = false
+	}
+}
+
+// SetWriteDeadline is that of net.Conn, but for a connection that is to end: crypto/tls
+// itself would give it 5 s for its last words.
+func (c *tlsConn) SetWriteDeadline(t time.Time) error {
+	if by := c.goodbye.Load(); by != 0 && (t.IsZero() || t.UnixNano() > by) {
+		t = time.Unix(0, by)
+	}
+	return c.Conn.SetWriteDeadline(t)
 }
 
 // Write writes what TLS makes of what is carried, and of its own. A peer that takes no
@@ -282,8 +328,9 @@ func (c *tlsConn) Read(p []byte) (n int, err error) {
 // of memory, and the session does not count as blocked before more waits than is pending.
 func (c *tlsConn) Write(p []byte) (n int, err error) {
 	s := c.session
-	if s == nil {
-		return c.Conn.Write(p) // the handshake has its own time
+	if s == nil { // the handshake has its own time
+		c.giveTurn()
+		return c.Conn.Write(p)
 	}
 	for since := time.Now(); ; {
 		more := s.transport.(*tlsTransport).allow(pressedTimeout)
