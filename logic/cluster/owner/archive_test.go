@@ -234,7 +234,7 @@ func (a *archive) Walk(_ context.Context, walks []*ledger.Walk) error {
 
 // Rebuild implements owner.History, three conversations at a time. It gives those of all
 // queues, of which the owner has to take its own.
-func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []view.Whole, done, parts int) error) (chain.Mark, error) {
+func (a *archive) Rebuild(ctx context.Context, q chain.Queue, only []protocol.Conversation, take func(list []view.Whole, done, parts int) error) (chain.Mark, error) {
 	mark, err := a.Mark(ctx, q)
 	if err != nil || a.busy.Load() {
 		return mark, cmp.Or(err, errShaky)
@@ -242,6 +242,9 @@ func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []v
 	a.mu.Lock()
 	var all []view.Whole
 	for k, l := range a.states {
+		if only != nil && !slices.Contains(only, k) {
+			continue
+		}
 		if list := a.talks[k]; len(list) > 0 {
 			all = append(all, view.Whole{Loaded: copyOf(l), Last: list[len(list)-1].Payload})
 		}

@@ -3,6 +3,7 @@ package view
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 
 	"gannet/internal/redis"
@@ -209,6 +210,9 @@ func (f *found) read(q *logic.InboxQuery) (err error) {
 		return err
 	}
 	c := &f.loaded
+	if c.Head == 0 {
+		return fmt.Errorf("%w (nothing is there)", errDamaged)
+	}
 	f.own = member(c, q.User)
 	f.state = protocol.State{Target: f.target, Head: c.Head, Delivered: f.own.Delivered, Read: f.own.Read}
 	for i := range c.Devices {
