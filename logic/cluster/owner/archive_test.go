@@ -182,7 +182,9 @@ func (a *archive) add(f *owner.Fed) {
 	if f.Change == nil {
 		a.again++
 		for _, s := range f.States {
-			a.states[s.Key] = copyOf(s)
+			if s.Head > 0 { // else nothing is known of it
+				a.states[s.Key] = copyOf(s)
+			}
 		}
 		return
 	}
