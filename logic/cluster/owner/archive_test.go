@@ -37,6 +37,8 @@ type archive struct {
 	walked int
 	whole  int // states that were given without a record
 	gaps   int // records that were the oldest of their queue
+
+	bad map[protocol.Conversation]bool // of which it has what cannot be
 }
 
 // message is one that was fed.
@@ -247,7 +249,9 @@ func (a *archive) Rebuild(ctx context.Context, q chain.Queue, only []protocol.Co
 		if only != nil && !slices.Contains(only, k) {
 			continue
 		}
-		if list := a.talks[k]; len(list) > 0 {
+		if list := a.talks[k]; a.bad[k] {
+			all = append(all, view.Whole{Loaded: &ledger.Loaded{Key: k, Err: errShaky}})
+		} else if len(list) > 0 {
 			all = append(all, view.Whole{Loaded: copyOf(l), Last: list[len(list)-1].Payload})
 		}
 	}

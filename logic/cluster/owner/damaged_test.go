@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
-	"slices"
 	"testing"
 
 	"gannet/internal/chain"
@@ -207,6 +206,74 @@ func TestDamagedForGood(t *testing.T) {
 		t.Errorf("the history is told that the head is %d, want 20", state.Head)
 	}
 	l.node = l.start(4)
-	l.list = slices.Delete(l.list, 0, 2)
+	l.node.waitOwned()
+	l.check([]*node{l.node}, l.list[2:])
+}
+
+// TestDamagedInBoth: what the history has of a conversation may be damaged as well. Then it
+// stays unavailable, and never begins anew; it is back when the history has it again.
+func TestDamagedInBoth(t *testing.T) {
+	l := newLosing(t, "--save", "", "--appendonly", "no")
+	l.talk()
+	l.flush()
+	l.aged()
+	before := l.shown()
+	s := l.list[0]
+	l.bad(s, true)
+	l.node.stop()
+	must(t, damages["another type"](l, l.talkKey(s)))
+	l.node = l.start(2)
+	l.node.waitOwned()
+	l.unavailable()
+	eventually(t, "it is given up", func() bool { return l.node.owner.Vars()["repair.short"] > 0 })
+	l.unavailable()
+	l.node.stop()
+	l.bad(s, false)
+	l.node = l.start(3)
+	l.node.waitOwned()
+	eventually(t, "it is back", func() bool { return reflect.DeepEqual(l.firstTwo(), before[:2]) })
+	l.whole()
+}
+
+// firstTwo gives what the first two senders are shown, after somebody has asked for messages
+// of theirs, so that the owner notices.
+func (l *losing) firstTwo() [][]protocol.State {
+	_, _ = l.node.owner.Recent(l.t.Context(), l.list[0].key(), 0, 100)
+	all := l.shown()
+	if all == nil {
+		return nil
+	}
+	return all[:2]
+}
+
+// bad has the history have something that cannot be of a conversation, or no longer.
+func (l *losing) bad(s *sender, is bool) {
+	l.waitFed()
+	l.archive.mu.Lock()
+	defer l.archive.mu.Unlock()
+	l.archive.bad = map[protocol.Conversation]bool{s.key(): is}
+}
+
+// TestEmptiedWithDamage: a view that is brought back anew is not taken for whole without a
+// conversation of which the history has what cannot be: it would begin with seq 1 again.
+func TestEmptiedWithDamage(t *testing.T) {
+	l := newLosing(t)
+	l.talk()
+	l.flush()
+	l.aged()
+	before := l.shown()
+	s := l.list[0]
+	l.bad(s, true)
+	l.node.stop()
+	l.server.Kill()
+	l.server.Start()
+	l.node = l.start(2)
+	l.node.waitOwned()
+	eventually(t, "the view is not whole", func() bool { return l.node.owner.Vars()["repair.short"] > 0 })
+	if e, err := s.try(l.node, uint64(len(s.seqs)+1)); err != nil || e.Outcome == logic.Applied {
+		t.Fatalf("a conversation of which nobody knows enough takes a message: %+v, %v", e, err)
+	}
+	l.bad(s, false)
+	l.back(before)
 	l.whole()
 }
