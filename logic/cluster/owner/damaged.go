@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -108,15 +109,39 @@ func (d *damaged) bar(list []*ledger.Loaded) {
 	}
 }
 
-// waits gives the error of a conversation that was loaded, but for one that is given up:
-// whoever has to go on without it waits until it is, or is back.
-func (d *damaged) waits(l *ledger.Loaded) error {
+// without gives the error of a conversation that was loaded, but for one that is given up:
+// whoever feeds the history waits until it is, or is back, and goes on without it then. From
+// there on the history lacks something of it for good, and whoever made it anew from that would
+// take what is left for all there was. So Redis keeps that it is forsaken.
+func (d *damaged) without(ctx context.Context, l *ledger.Loaded) error {
+	wait := fmt.Errorf("%v: %w", l.Key, l.Err)
+	switch h, noted := d.hope(l.Key); {
+	case l.Err == nil, noted && h.last:
+		return nil
+	case !noted || h.why == nil:
+		return wait
+	}
+	return d.term.queue.turn(ctx, func(ctx context.Context) error {
+		h, noted := d.hope(l.Key)
+		if !noted || d.term.queue.term.Load() != d.term {
+			return wait
+		}
+		if err := d.term.view.Forsake(ctx, []protocol.Conversation{l.Key}); err != nil {
+			return err
+		}
+		h.last = true
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		d.talks[l.Key] = h
+		return nil
+	})
+}
+
+func (d *damaged) hope(key protocol.Conversation) (h hope, noted bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if h, noted := d.talks[l.Key]; l.Err == nil || noted && h.why != nil {
-		return nil
-	}
-	return fmt.Errorf("%v: %w", l.Key, l.Err)
+	h, noted = d.talks[key]
+	return h, noted
 }
 
 // back notes that conversations were written anew.
@@ -203,44 +228,30 @@ func (d *damaged) try(ctx context.Context, keys map[protocol.Conversation]bool) 
 	if err == nil {
 		err = r.try(ctx)
 	}
-	gone := errors.Is(err, chain.ErrRetention)
-	if err != nil && !gone {
+	if err != nil && !errors.Is(err, chain.ErrRetention) {
 		return err
 	}
-	return r.turn(ctx, func(ctx context.Context) error { return d.giveUp(ctx, r, err) })
+	d.giveUp(r, err)
+	return nil
 }
 
-// giveUp notes what is missing of those that did not come back. What the queue lost between
-// the history and what it has is lost for good: the history goes on behind it, and a later try
-// would take what is left for all there is. So Redis keeps that.
-func (d *damaged) giveUp(ctx context.Context, r *rebuild, gone error) error {
-	t := d.term
-	o := t.queue.owner
+// giveUp notes what is missing of those that did not come back, where it is not the queue that
+// lacks records.
+func (d *damaged) giveUp(r *rebuild, gone error) {
+	o := d.term.queue.owner
 	d.mu.Lock()
-	left := slices.DeleteFunc(slices.Collect(maps.Keys(r.skipped)), func(k protocol.Conversation) bool { _, found := d.talks[k]; return !found })
-	d.mu.Unlock()
-	if len(left) == 0 {
-		return nil
-	}
-	if gone != nil {
-		if err := t.view.Forsake(ctx, left); err != nil {
-			return err
+	defer d.mu.Unlock()
+	for k := range r.skipped {
+		h, noted := d.talks[k]
+		if !noted || h.last {
+			continue
 		}
-	}
-	for _, k := range left {
-		why := gone
-		if why == nil {
-			why = r.lacking[k]
+		if h.why = cmp.Or(gone, r.lacking[k]); h.why == nil {
+			h.why = fmt.Errorf("%w: %v", errShort, k)
 		}
-		if why == nil {
-			why = fmt.Errorf("%w: %v", errShort, k)
-		}
-		d.mu.Lock()
-		d.talks[k] = hope{why: why, last: gone != nil}
-		d.mu.Unlock()
+		d.talks[k] = h
 		if o.troubles.short.Note() {
-			o.options.Log.Error("owner: a conversation stays damaged and unavailable", "conversation", k, "queue", t.queue.name.String(), "err", why.Error())
+			o.options.Log.Error("owner: a conversation stays damaged and unavailable", "conversation", k, "queue", d.term.queue.name.String(), "err", h.why.Error())
 		}
 	}
-	return nil
 }

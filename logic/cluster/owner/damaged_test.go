@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"reflect"
+	"slices"
 	"testing"
 
 	"gannet/internal/chain"
@@ -233,6 +234,43 @@ func TestDamagedInBoth(t *testing.T) {
 	l.node.waitOwned()
 	eventually(t, "it is back", func() bool { return reflect.DeepEqual(l.firstTwo(), before[:2]) })
 	l.whole()
+}
+
+// TestDamagedAndForsaken: once the history went on without a conversation it does not come
+// back, although the history has it again: what that lacks nobody knows.
+func TestDamagedAndForsaken(t *testing.T) {
+	l := newLosing(t, "--save", "", "--appendonly", "no")
+	l.talk()
+	l.flush()
+	l.aged()
+	l.bad(l.list[0], true)
+	l.archive.left.Store(0)
+	l.talk()
+	l.flush()
+	l.node.stop()
+	s := l.list[0]
+	must(t, damages["garbage"](l, l.talkKey(s)))
+	l.archive.left.Store(ever)
+	l.node = l.start(2)
+	l.node.waitOwned()
+	l.waitFed()
+	l.unavailable()
+	l.node.stop()
+	l.bad(s, false)
+	// Another one of the queue is brought back, and with it all that may be.
+	i := slices.IndexFunc(l.list[2:], func(x *sender) bool { return x.key().Partition()%l.queues == s.key().Partition()%l.queues })
+	must(t, damages["garbage"](l, l.talkKey(l.list[2+i])))
+	l.node = l.start(3)
+	l.node.waitOwned()
+	for _, x := range []*sender{s, l.list[2+i]} {
+		if _, err := l.node.owner.Recent(t.Context(), x.key(), 0, 100); !errors.Is(err, logic.ErrUnavailable) {
+			t.Fatalf("a damaged conversation is read: %v", err)
+		}
+	}
+	eventually(t, "the other is back", func() bool { return len(l.shown()[2+i]) == 1 })
+	if all, v := l.shown(), l.node.owner.Vars(); len(all[0])+len(all[1]) != 0 || v["unavailable.conversations"] != 1 || v["repair.conversations"] != 1 {
+		t.Errorf("of a conversation that lacks something there is %+v; the counters say %v", all[:2], v)
+	}
 }
 
 // firstTwo gives what the first two senders are shown, after somebody has asked for messages

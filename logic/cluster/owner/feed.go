@@ -103,7 +103,7 @@ func (f *feed) passGap(ctx context.Context, at, to chain.Mark) (chain.Mark, erro
 		n += len(list)
 		f.term.damaged.bar(list)
 		for _, l := range list {
-			if err := f.term.damaged.waits(l); err != nil {
+			if err := f.term.damaged.without(ctx, l); err != nil {
 				return err
 			}
 			if l.Err != nil {
@@ -164,7 +164,7 @@ func (f *feed) states(ctx context.Context, r *hop.Record) (list []*ledger.Loaded
 		return nil, err
 	}
 	for i, l := range list {
-		if err := f.term.damaged.waits(l); err != nil {
+		if err := f.term.damaged.without(ctx, l); err != nil {
 			return nil, err
 		}
 		if l.Err == nil {

@@ -277,7 +277,12 @@ func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
 			continue
 		}
 		if h != nil {
-			if err := (ledger.States{w.Key: w.Loaded}).Replay(&h.record, r.term.view.Stamp(), &change); err != nil {
+			err := (ledger.States{w.Key: w.Loaded}).Replay(&h.record, r.term.view.Stamp(), &change)
+			if err != nil && r.alone {
+				r.lacking[w.Key] = err
+				continue
+			}
+			if err != nil {
 				return err
 			}
 			if h.seq == w.Head {
