@@ -124,6 +124,11 @@ func TestDamagedIsShown(t *testing.T) {
 			l.aged()
 			before := l.others()
 			s := l.list[0]
+			l.archive.part = func() {
+				if e, err := s.try(l.node, 12); err != nil || e.Outcome == logic.Applied {
+					t.Errorf("while it is brought back a message gets %+v, %v", e, err)
+				}
+			}
 			must(t, damage(l, l.talkKey(s)))
 			e, err := s.try(l.node, uint64(len(s.seqs)+1))
 			if must(t, err); e.Outcome != logic.Applied || e.Seq != 11 {
