@@ -38,7 +38,7 @@ const (
 // count works out what the user has not read of what others sent. It asks for counts that
 // nobody has worked out yet; where they are not to be had, what is said is the most that it
 // can be: whoever waits for the history to have a list may wait for ever.
-func (v *View) count(ctx context.Context, user uint64, list []*found) {
+func (v *View) count(ctx context.Context, user uint64, list []*found, told map[int]bool) {
 	var open []*found
 	var counts []*Count
 	for _, f := range list {
@@ -46,7 +46,7 @@ func (v *View) count(ctx context.Context, user uint64, list []*found) {
 			open = append(open, f)
 			counts = append(counts, &Count{Conversation: f.loaded.Key, User: user, Seq: f.own.Read})
 		} else if err := f.unread(f.own.Count, f.own.Own); err != nil {
-			v.damaged(ctx, user, f, "what is unread cannot be counted", err)
+			v.damaged(ctx, user, f, told, "what is unread cannot be counted", err)
 		}
 	}
 	if len(open) == 0 {

@@ -161,6 +161,7 @@ func merge(queues []int, parts []answer) (list []*found, horizon protocol.Target
 // fillPage makes the states of a page, as many as fit.
 func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.InboxPage, list []*found) {
 	room := q.Room
+	told := make(map[int]bool)
 	taken := list[:0]
 	for _, f := range list {
 		if len(taken) == q.Limit {
@@ -168,11 +169,11 @@ func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.In
 			break
 		}
 		if err := f.read(q); err != nil {
-			v.damaged(ctx, q.User, f, "a conversation is left out of an inbox", err)
+			v.damaged(ctx, q.User, f, told, "a conversation is left out of an inbox", err)
 			continue
 		}
 		if err := f.preview(); err != nil {
-			v.damaged(ctx, q.User, f, "a newest message cannot be read", err)
+			v.damaged(ctx, q.User, f, told, "a newest message cannot be read", err)
 		}
 		if room -= stateSize + len(f.state.Last); room < 0 && len(taken) > 0 {
 			page.More = true
@@ -180,7 +181,7 @@ func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.In
 		}
 		taken = append(taken, f)
 	}
-	v.count(ctx, q.User, taken)
+	v.count(ctx, q.User, taken, told)
 	for _, f := range taken {
 		page.States = append(page.States, f.state)
 		page.After = f.target
@@ -188,13 +189,17 @@ func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.In
 }
 
 // damaged counts and says that a conversation of an inbox cannot be read, and leaves word for
-// the owner of its queue, who looks once a second. The inbox is answered without what cannot
+// the owner of its queue, who looks once a second; told are those who have one by this page. The inbox is answered without what cannot
 // be read: once it is back it has a new stamp, so whoever asks what changed is told.
-func (v *View) damaged(ctx context.Context, user uint64, f *found, what string, err error) {
+func (v *View) damaged(ctx context.Context, user uint64, f *found, told map[int]bool, what string, err error) {
 	key := f.target.Conversation(user)
 	if v.troubles.damaged.Note() {
 		v.options.Log.Error("view: "+what, "user", user, "conversation", key, "err", err.Error())
 	}
+	if told[f.queue] {
+		return
+	}
+	told[f.queue] = true
 	ctx, cancel := v.client.Within(ctx)
 	defer cancel()
 	// An error leaves it to the next who asks.
