@@ -176,24 +176,20 @@ func (d *damaged) open() (keys map[protocol.Conversation]bool, fresh bool) {
 func (d *damaged) run() {
 	t := d.term
 	o := t.queue.owner
-	tried := operate.Elapsed()
-	for pause := firstPause; ; {
-		keys, fresh := d.open()
-		switch {
-		case len(keys) == 0:
-			pause = firstPause
-		case fresh, operate.Elapsed()-tried >= hopePause:
+	tried, pause := operate.Elapsed(), firstPause
+	for t.ending.Err() == nil {
+		if keys, fresh := d.open(); len(keys) > 0 && (fresh || operate.Elapsed()-tried >= hopePause) {
 			tried = operate.Elapsed()
 			err := t.queue.survive("bringing conversations back", func() error { return d.try(t.ending, keys) })
-			if err != nil && t.ending.Err() == nil {
-				o.warn(&o.troubles.redis, "damaged conversations are not brought back yet", t.queue, err)
-				if rest(t.ending, pause) != nil {
-					return
-				}
-				pause = min(2*pause, lastPause)
+			if err == nil {
+				pause = firstPause
 				continue
 			}
-			pause = firstPause
+			if t.ending.Err() == nil {
+				o.warn(&o.troubles.redis, "damaged conversations are not brought back yet", t.queue, err)
+			}
+			_ = rest(t.ending, pause)
+			pause = min(2*pause, lastPause)
 			continue
 		}
 		wait, cancel := context.WithTimeout(t.ending, hopePause)
@@ -202,9 +198,6 @@ func (d *damaged) run() {
 		case <-wait.Done():
 		}
 		cancel()
-		if t.ending.Err() != nil {
-			return
-		}
 	}
 }
 
@@ -228,7 +221,7 @@ func (d *damaged) try(ctx context.Context, keys map[protocol.Conversation]bool) 
 	if err == nil {
 		err = r.try(ctx)
 	}
-	if err != nil && !errors.Is(err, chain.ErrRetention) {
+	if err != nil && (!errors.Is(err, chain.ErrRetention) || errors.Is(err, ErrStopped)) {
 		return err
 	}
 	d.giveUp(r, err)
