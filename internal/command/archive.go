@@ -77,7 +77,7 @@ func (a *archive) CountsAt(ctx context.Context, counts []*view.Count) error {
 		return err
 	}
 	for i, c := range counts {
-		c.Count, c.Own, c.Err = asked[i].Count, asked[i].Own, asked[i].Err
+		c.Count, c.Own, c.Bounds, c.Err = asked[i].Count, asked[i].Own, asked[i].Bounds, asked[i].Err
 	}
 	return nil
 }
@@ -95,8 +95,8 @@ func (a *archive) Walk(ctx context.Context, walks []*ledger.Walk) error {
 }
 
 // Rebuild implements owner.History.
-func (a *archive) Rebuild(ctx context.Context, queue chain.Queue, take func(list []view.Whole, done, parts int) error) (mark chain.Mark, err error) {
-	which := history.Rebuild{Queue: queue, Queues: a.queues, Kinds: kindsOf(queue.Class)}
+func (a *archive) Rebuild(ctx context.Context, queue chain.Queue, only []protocol.Conversation, take func(list []view.Whole, done, parts int) error) (mark chain.Mark, err error) {
+	which := history.Rebuild{Queue: queue, Queues: a.queues, Kinds: kindsOf(queue.Class), Only: only}
 	err = a.store.Rebuild(ctx, which, func(list []history.Whole, p history.Progress) error {
 		mark = p.Mark
 		whole := make([]view.Whole, len(list))

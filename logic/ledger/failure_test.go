@@ -8,6 +8,7 @@ import (
 	"gannet/internal/hop"
 	"gannet/logic"
 	"gannet/logic/ledger"
+	"gannet/protocol"
 )
 
 func TestConversationThatCannotBeReadHindersNoOther(t *testing.T) {
@@ -180,4 +181,24 @@ func TestReaderThatLoadsStaysBehindABatch(t *testing.T) {
 	}
 	d.Settle()
 	d.want(ann, state{head: 2, delivered: 2, read: 2, counted: true})
+}
+
+// What is dropped is loaded again as it was written, and nothing else is.
+func TestDrop(t *testing.T) {
+	d := newDesk(t, 64, 64)
+	other := ann.in(key{Kind: 2, A: 5})
+	d.do(ann.send(1), other.send(1), bob.ack(1), other.ack(1))
+	d.writeAcks()
+	d.do(ann.send(2), bob.ack(2)) // which waits
+	d.Drop([]protocol.Conversation{pair})
+	if d.Due(d.now, true) {
+		t.Error("an ack waits of what was dropped")
+	}
+	d.store.failTalks = map[key]bool{pair: true, other.key: true}
+	e := d.do(ann.send(3), other.send(2))
+	d.wantOutcome(e[0], logic.Unknown)
+	d.wantNew(e[1], 2)
+	d.store.failTalks = nil
+	d.want(bob, state{head: 2, delivered: 1, acked: 1, unread: 2, counted: true})
+	d.wantNew(d.do(ann.send(3))[0], 3)
 }

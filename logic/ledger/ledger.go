@@ -57,7 +57,7 @@ const (
 	minClientIDs = 4 * (windowSize + windowCost)
 )
 
-// Ledger holds the conversations of one queue. Apply, Settle, Abandon and Forget
+// Ledger holds the conversations of one queue. Apply, Settle, Abandon, Forget and Drop
 // belong to the queue's one writer, Recall to one caller beside it; View, Learn and Due
 // may be called by anybody.
 type Ledger struct {
@@ -157,6 +157,21 @@ func (l *Ledger) Forget() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.clear()
+}
+
+// Drop has conversations loaded anew when they are next asked for. Acks of theirs that are not
+// written are lost. Nothing is under way.
+func (l *Ledger) Drop(keys []protocol.Conversation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, k := range keys {
+		delete(l.young, k)
+		delete(l.old, k)
+		if l.owing[k] != nil {
+			delete(l.owing, k)
+			l.owed = slices.DeleteFunc(l.owed, func(c *conversation) bool { return c.key == k })
+		}
+	}
 }
 
 // Due says whether acks have waited for long enough, or all that wait are asked

@@ -17,6 +17,7 @@ type Count struct {
 	User, Seq    uint64
 
 	Count, Own uint64
+	Bounds     bool // messages are missing: at least Count of them count, and User sent at most Own
 	Err        error
 }
 
@@ -28,6 +29,8 @@ type counting struct {
 	lower  uint64 // it is this one, or this one was removed with all before it
 	torn   bool   // what lies between is not known to be complete
 	err    error
+
+	atLeast, atMost uint64 // bounds, where messages are missing
 }
 
 // CountsAsOf fills in each count, or its Err. Those of all callers that wait are a handful
@@ -36,7 +39,7 @@ func (r *Reader) CountsAsOf(ctx context.Context, counts []*Count) error {
 	list := make([]*counting, 0, len(counts))
 	var far []*ask
 	for _, c := range counts {
-		c.Count, c.Own, c.Err = 0, 0, nil
+		c.Count, c.Own, c.Bounds, c.Err = 0, 0, false, nil
 		if c.Seq == 0 {
 			continue
 		}
@@ -61,9 +64,15 @@ func (r *Reader) CountsAsOf(ctx context.Context, counts []*Count) error {
 			open = append(open, x)
 		}
 	}
-	if len(open) == 0 {
-		return nil
+	if len(open) > 0 {
+		r.countOwn(ctx, open)
 	}
+	r.bound(ctx, list)
+	return nil
+}
+
+// countOwn finds out what users sent.
+func (r *Reader) countOwn(ctx context.Context, open []*counting) {
 	err := r.counts.do(ctx, open, func(waiting [][]*counting) {
 		for part := range slices.Chunk(slices.Concat(waiting...), maxWindows/4) {
 			err := r.ownOf(context.WithoutCancel(ctx), part)
@@ -82,7 +91,6 @@ func (r *Reader) CountsAsOf(ctx context.Context, counts []*Count) error {
 			x.Err = r.missing(x.Conversation, x.lower+1, x.upper)
 		}
 	}
-	return nil
 }
 
 // recently counts as far as that does without what users sent: it says whether memory has

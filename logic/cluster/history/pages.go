@@ -45,6 +45,7 @@ type Reader struct {
 	pages  line[[]*ask]
 	walks  line[[]*walk]
 	counts line[[]*counting]
+	bounds line[[]*counting]
 	loads  line[[]*ledger.Loaded]
 }
 

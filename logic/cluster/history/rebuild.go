@@ -22,6 +22,8 @@ type Rebuild struct {
 	Kinds  []protocol.Kind // of the class
 	Batch  int             // conversations at once, 0: 1,000
 	Rows   int             // of states in one step, about, 0: 50,000
+
+	Only []protocol.Conversation // nil: all
 }
 
 // rebuildRows is how many rows of states the server sorts at a time, about: a queue with
@@ -102,6 +104,15 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 // rebuildSteps gives the conditions by which the conversations of a queue are read, one
 // after the other: as few as there are rows for.
 func (s *Store) rebuildSteps(ctx context.Context, which *Rebuild) (steps []string, err error) {
+	for part := range slices.Chunk(which.Only, maxWindows) {
+		steps = append(steps, string(anyOf(nil, part, func(sql []byte, c *protocol.Conversation) []byte {
+			sql = strconv.AppendInt(append(sql, "(part = "...), int64(c.Partition()), 10)
+			return append(conversationIs(append(sql, " AND "...), *c), ')')
+		})))
+	}
+	if which.Only != nil {
+		return steps, nil
+	}
 	var partitions []int
 	for part := which.Queue.Number; part < protocol.Partitions; part += which.Queues {
 		partitions = append(partitions, part)
@@ -156,8 +167,8 @@ func numbers[T ~int | ~uint8](list []T) string {
 func (s *Store) rebuildStep(ctx context.Context, where string, each func(Whole) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	sql := columnsOfRow + " FROM messages PREWHERE (kind, a, b, seq) IN (SELECT kind, a, b, max(head) FROM conversations WHERE " + where +
-		" GROUP BY kind, a, b) ORDER BY kind, a, b, seq, linked DESC LIMIT 1 BY kind, a, b, seq"
+	sql := columnsOfRow + " FROM messages PREWHERE (kind, a, b, seq) IN (SELECT kind, a, b, max(head) FROM conversations WHERE (" + where +
+		") GROUP BY kind, a, b) ORDER BY kind, a, b, seq, linked DESC LIMIT 1 BY kind, a, b, seq"
 	messages, err := open(ctx, s, sql, func(rows driver.Rows, r *row, at *place) error {
 		read := make(found, 1)
 		err := s.scanRow(rows, read)

@@ -103,6 +103,35 @@ func TestRebuild(t *testing.T) {
 	}
 }
 
+// Some conversations are given alone, as they are with all others.
+func TestRebuildSome(t *testing.T) {
+	n := clickHouseNode(t, 1)
+	chat(n)
+	n.batch(1, 1, 4, 1, "and another")
+	n.flush()
+	var want []Whole
+	for _, w := range all(t, n.store, 1) {
+		if w.Key != direct(1, 3) {
+			want = append(want, w)
+		}
+	}
+	if len(want) != 2 {
+		t.Fatalf("there are %d others", len(want))
+	}
+	var got []Whole
+	which := Rebuild{
+		Queue: n.queues[0].name, Queues: 1, Kinds: []protocol.Kind{protocol.KindDirect},
+		Only: []protocol.Conversation{direct(1, 4), direct(7, 8), direct(1, 2)},
+	}
+	for _, only := range [][]protocol.Conversation{which.Only, {}} {
+		which.Only = only
+		if err := n.store.Rebuild(t.Context(), which, func(list []Whole, _ Progress) error { got = append(got, list...); return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	same(t, got, want)
+}
+
 // An emptied view that is filled from ClickHouse, while records after the mark go on to it,
 // ends as one that took in all records.
 func TestRebuildFillsAView(t *testing.T) {

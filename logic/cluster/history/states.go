@@ -43,7 +43,7 @@ func (r *Reader) load(ctx context.Context, conversations []*ledger.Loaded) error
 		sql = strconv.AppendInt(append(sql, "(part = "...), int64((*l).Key.Partition()), 10)
 		return append(conversationIs(append(sql, " AND "...), (*l).Key), ')')
 	})
-	return r.store.states(ctx, "("+string(sql)+")", func(found *ledger.Loaded) error {
+	return r.store.states(ctx, string(sql), func(found *ledger.Loaded) error {
 		for _, l := range wanted[found.Key] {
 			*l = ledger.Loaded{Key: found.Key, Err: found.Err, Progress: found.Progress, Members: slices.Clone(found.Members), Devices: slices.Clone(found.Devices)}
 		}
@@ -59,8 +59,8 @@ func (s *Store) states(ctx context.Context, where string, each func(*ledger.Load
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	// Cursors come first: what is newer than a cursor does no harm.
-	cursors, err := open(ctx, s, "SELECT part, kind, a, b, user, delivered, read, counted, n, own, total, changed FROM cursors WHERE "+where+
-		" ORDER BY kind, a, b, user, version DESC LIMIT 1 BY kind, a, b, user", func(rows driver.Rows, m *ledger.Member, at *place) error {
+	cursors, err := open(ctx, s, "SELECT part, kind, a, b, user, delivered, read, counted, n, own, total, changed FROM cursors WHERE ("+where+
+		") ORDER BY kind, a, b, user, version DESC LIMIT 1 BY kind, a, b, user", func(rows driver.Rows, m *ledger.Member, at *place) error {
 		var counted uint8
 		err := rows.Scan(&at.part, &at.kind, &at.key.A, &at.key.B, &m.User, &m.Delivered, &m.Read, &counted, &m.Count, &m.Own, &m.Total, &m.Changed)
 		m.Counted = counted != 0
@@ -70,8 +70,8 @@ func (s *Store) states(ctx context.Context, where string, each func(*ledger.Load
 		return err
 	}
 	defer cursors.close()
-	devices, err := open(ctx, s, "SELECT part, kind, a, b, user, device, client_id, last, acked, time, changed, gone FROM devices WHERE "+where+
-		" ORDER BY kind, a, b, user, device, version DESC LIMIT 1 BY kind, a, b, user, device", func(rows driver.Rows, d *knownDevice, at *place) error {
+	devices, err := open(ctx, s, "SELECT part, kind, a, b, user, device, client_id, last, acked, time, changed, gone FROM devices WHERE ("+where+
+		") ORDER BY kind, a, b, user, device, version DESC LIMIT 1 BY kind, a, b, user, device", func(rows driver.Rows, d *knownDevice, at *place) error {
 		var gone uint8
 		err := rows.Scan(&at.part, &at.kind, &at.key.A, &at.key.B, &d.User, &d.Device.Device, &d.MaxID, &d.Last, &d.Acked, &d.Time, &d.Changed, &gone)
 		d.gone = gone != 0
@@ -81,8 +81,8 @@ func (s *Store) states(ctx context.Context, where string, each func(*ledger.Load
 		return err
 	}
 	defer devices.close()
-	conversations, err := open(ctx, s, "SELECT part, kind, a, b, head, time, n, changed FROM conversations WHERE "+where+
-		" ORDER BY kind, a, b, version DESC LIMIT 1 BY kind, a, b", func(rows driver.Rows, p *ledger.Progress, at *place) error {
+	conversations, err := open(ctx, s, "SELECT part, kind, a, b, head, time, n, changed FROM conversations WHERE ("+where+
+		") ORDER BY kind, a, b, version DESC LIMIT 1 BY kind, a, b", func(rows driver.Rows, p *ledger.Progress, at *place) error {
 		return rows.Scan(&at.part, &at.kind, &at.key.A, &at.key.B, &p.Head, &p.Time, &p.Count, &p.Changed)
 	})
 	if err != nil {

@@ -97,9 +97,9 @@ func Open(options Options) (*Store, error) {
 }
 
 // connections is as many as are ever under way, so that nothing waits for one: a page, a
-// walk, counts and the feeder have one each, a load three, a rebuilding five, and a
+// walk, counts, their bounds and the feeder have one each, a load three, a rebuilding five, and a
 // migration two.
-const connections = 14
+const connections = 15
 
 func (o *Options) connect(database string) (driver.Conn, error) {
 	method := clickhouse.CompressionNone

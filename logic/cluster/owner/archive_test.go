@@ -37,6 +37,8 @@ type archive struct {
 	walked int
 	whole  int // states that were given without a record
 	gaps   int // records that were the oldest of their queue
+
+	bad map[protocol.Conversation]bool // of which it has what cannot be
 }
 
 // message is one that was fed.
@@ -182,7 +184,9 @@ func (a *archive) add(f *owner.Fed) {
 	if f.Change == nil {
 		a.again++
 		for _, s := range f.States {
-			a.states[s.Key] = copyOf(s)
+			if s.Head > 0 { // else nothing is known of it
+				a.states[s.Key] = copyOf(s)
+			}
 		}
 		return
 	}
@@ -234,7 +238,7 @@ func (a *archive) Walk(_ context.Context, walks []*ledger.Walk) error {
 
 // Rebuild implements owner.History, three conversations at a time. It gives those of all
 // queues, of which the owner has to take its own.
-func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []view.Whole, done, parts int) error) (chain.Mark, error) {
+func (a *archive) Rebuild(ctx context.Context, q chain.Queue, only []protocol.Conversation, take func(list []view.Whole, done, parts int) error) (chain.Mark, error) {
 	mark, err := a.Mark(ctx, q)
 	if err != nil || a.busy.Load() {
 		return mark, cmp.Or(err, errShaky)
@@ -242,7 +246,12 @@ func (a *archive) Rebuild(ctx context.Context, q chain.Queue, take func(list []v
 	a.mu.Lock()
 	var all []view.Whole
 	for k, l := range a.states {
-		if list := a.talks[k]; len(list) > 0 {
+		if only != nil && !slices.Contains(only, k) {
+			continue
+		}
+		if list := a.talks[k]; a.bad[k] {
+			all = append(all, view.Whole{Loaded: &ledger.Loaded{Key: k, Err: errShaky}})
+		} else if len(list) > 0 {
 			all = append(all, view.Whole{Loaded: copyOf(l), Last: list[len(list)-1].Payload})
 		}
 	}

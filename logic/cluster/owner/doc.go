@@ -54,6 +54,9 @@
 //   - What Redis lost is brought back: records that it lacks are replayed (replay.go); where
 //     it is empty, from the history and the queue while conversations that are back, or in
 //     memory, go on (rebuild.go).
+//   - A conversation that Redis does not give back as it was written holds nobody else up: it
+//     is left out of a replay, and of what the history is fed if it is lost for good, nothing
+//     reads or writes it, and it is brought back alone, by the same means (damaged.go).
 //   - A node that stood still does not answer readers from its memory before it has seen
 //     that the queue is still its own.
 //
@@ -67,6 +70,7 @@
 //	write.go     from batches to the answer; split.go: as records of bounded size
 //	finish.go    a record on its way: appended, in the view, settled
 //	replay.go    records that a view lacks; rebuild.go: a view that is empty
+//	damaged.go   conversations that a view does not give back
 //	tail.go      the newest messages; recent.go: as readers see them; back.go: read back
 //	feed.go      records on their way to the history
 //	inbox.go     acks that wait, laid over what the view says

@@ -3,13 +3,13 @@ package owner
 import (
 	"context"
 	"errors"
-	"fmt"
 	"sync/atomic"
 	"time"
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
 	"gannet/logic/ledger"
+	"gannet/protocol"
 )
 
 // feedPause is for how long nobody tries again to feed what was not taken.
@@ -101,6 +101,15 @@ func (f *feed) passGap(ctx context.Context, at, to chain.Mark) (chain.Mark, erro
 	n, on := 0, at
 	err = f.term.view.Each(ctx, func(list []*ledger.Loaded) (err error) {
 		n += len(list)
+		f.term.damaged.bar(list)
+		for _, l := range list {
+			if err := f.term.damaged.without(ctx, l); err != nil {
+				return err
+			}
+			if l.Err != nil {
+				l.Err, l.Members, l.Devices = nil, nil, nil // its head may be known, and must be
+			}
+		}
 		on, err = f.give(ctx, &Fed{Queue: q.name, Prev: at, Mark: at, Version: version(oldest.Mark), States: list})
 		return err
 	})
@@ -151,13 +160,34 @@ func (f *feed) states(ctx context.Context, r *hop.Record) (list []*ledger.Loaded
 	if len(list) == 0 {
 		return nil, nil
 	}
-	if err := f.term.view.Load(ctx, list); err != nil {
+	if err := f.term.damaged.load(ctx, list); err != nil {
 		return nil, err
 	}
-	for _, l := range list {
-		if l.Err != nil {
-			return nil, fmt.Errorf("%v: %w", l.Key, l.Err)
+	for i, l := range list {
+		if err := f.term.damaged.without(ctx, l); err != nil {
+			return nil, err
+		}
+		if l.Err == nil {
+			continue
+		}
+		if list[i], err = progressIn(r, l.Key); err != nil {
+			return nil, err
 		}
 	}
 	return list, nil
+}
+
+// progressIn gives what a record alone says of a conversation: how far it had come. Somebody who
+// makes it anew must not give seqs out again.
+func progressIn(r *hop.Record, key protocol.Conversation) (*ledger.Loaded, error) {
+	one := hop.Record{Time: r.Time, Blob: r.Blob}
+	for i := range r.Entries {
+		if r.Entries[i].Conversation == key {
+			one.Entries = append(one.Entries, r.Entries[i])
+		}
+	}
+	l := &ledger.Loaded{Key: key}
+	err := (ledger.States{key: l}).Replay(&one, 1, &ledger.Change{})
+	l.Members, l.Devices = nil, nil
+	return l, err
 }

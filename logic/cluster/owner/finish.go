@@ -189,6 +189,10 @@ func (t *term) check(ctx context.Context) error {
 			return nil // the next check confirms
 		}
 	}
+	if s.Suspect != nil {
+		// What cannot be read is noted by the load. An error is for the next look.
+		_ = t.damaged.load(ctx, []*ledger.Loaded{{Key: *s.Suspect}})
+	}
 	t.owns()
 	if !s.Confirmed {
 		if err := t.view.Confirm(ctx); err != nil {

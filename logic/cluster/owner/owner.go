@@ -91,9 +91,9 @@ var _ logic.Log = (*Owner)(nil)
 
 // troubles are what does not go as it should, each counted and seldom logged.
 type troubles struct {
-	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, foreign, above, young, late, unable operate.Trouble
+	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, talks, foreign, above, young, late, unable operate.Trouble
 
-	taken, released, records, replayed, rebuilt, acks atomic.Uint64
+	taken, released, records, replayed, rebuilt, mended, acks atomic.Uint64
 }
 
 // New makes an Owner, which takes over what the registry says is this node's.
@@ -246,12 +246,16 @@ func (o *Owner) Vars() map[string]uint64 {
 		"doubt.records": t.doubts.Times(), "doubt.void": t.voids.Times(), "lost.queues": t.lost.Times(), "refused.older_view": t.older.Times(),
 		"failed.broker": t.broker.Times(), "failed.view": t.redis.Times(), "repair.views": t.repairs.Times(), "repair.rebuilds": t.rebuilds.Times(),
 		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "panics": t.panics.Times(),
-		"damaged.records": t.damaged.Times(), "refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(), "late.looks": t.late.Times(), "unable.queues": t.unable.Times(),
+		"damaged.records": t.damaged.Times(), "damaged.conversations": t.talks.Times(), "repair.conversations": t.mended.Load(),
+		"refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(), "late.looks": t.late.Times(), "unable.queues": t.unable.Times(),
 		"queues.taken": t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
-		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "ack_records": t.acks.Load(),
+		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "unavailable.conversations": 0, "ack_records": t.acks.Load(),
 	}
 	for _, q := range o.queues {
 		vars["state."+State(q.state.Load()).String()]++
+		if t := q.term.Load(); t != nil {
+			vars["unavailable.conversations"] += t.damaged.number()
+		}
 	}
 	return vars
 }

@@ -8,6 +8,7 @@ import (
 	"gannet/internal/registry"
 	"gannet/logic/cluster/view"
 	"gannet/logic/ledger"
+	"gannet/protocol"
 )
 
 // Registry is the part of registry.Registry that an Owner needs.
@@ -22,10 +23,10 @@ type History interface {
 	// Walk is that of ledger.Source.
 	Walk(ctx context.Context, walks []*ledger.Walk) error
 
-	// Rebuild gives to take all conversations of a queue, some at a time, each with its
-	// newest message. Everything up to the mark is in what is given; some may be newer.
+	// Rebuild gives to take all conversations of a queue, or only some, some at a time, each
+	// with its newest message, or with an Err. Everything up to the mark is in what is given; some may be newer.
 	// done of parts are given when take has returned.
-	Rebuild(ctx context.Context, queue chain.Queue, take func(list []view.Whole, done, parts int) error) (chain.Mark, error)
+	Rebuild(ctx context.Context, queue chain.Queue, only []protocol.Conversation, take func(list []view.Whole, done, parts int) error) (chain.Mark, error)
 
 	// Mark is the one that Rebuild would begin with.
 	Mark(ctx context.Context, queue chain.Queue) (chain.Mark, error)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 
 	"gannet/internal/chain"
@@ -39,6 +40,11 @@ type rebuild struct {
 	at      chain.Mark                     // the view was complete as far as its records go, but for what lay before this
 	skipped map[protocol.Conversation]bool // what the view has of them may be older than that
 	held    map[protocol.Conversation]*held
+
+	// alone says that only those that were skipped are brought back, into a view that is
+	// whole; lacking has those of which something is missing, and why.
+	alone   bool
+	lacking map[protocol.Conversation]error
 }
 
 // held is what records that the history may lack did to a conversation.
@@ -103,17 +109,33 @@ var errOther = errors.New("owner: another rebuilding has begun")
 // turn does something in the turn of the queue, as long as this is its rebuilding.
 func (r *rebuild) turn(ctx context.Context, do func(ctx context.Context) error) error {
 	return r.term.queue.turn(ctx, func(ctx context.Context) error {
-		if r.term.queue.term.Load() != r.term || r.term.rebuild != r {
+		if !r.goesOn() {
 			return errOther
 		}
 		if _, err := r.term.queue.ready(ctx); err != nil {
 			return err
 		}
-		if r.term.queue.term.Load() != r.term || r.term.rebuild != r {
+		if !r.goesOn() {
 			return errOther
 		}
 		return do(ctx)
 	})
+}
+
+func (r *rebuild) goesOn() bool {
+	t := r.term
+	return t.queue.term.Load() == t && (t.rebuild == r || r.alone && t.rebuild == nil)
+}
+
+// lacks says that something of a conversation is missing. The whole view waits for it, and one
+// that is brought back alone for itself.
+func (r *rebuild) lacks(k protocol.Conversation, what string) error {
+	err := fmt.Errorf("%w: %s%v", errShort, what, k)
+	if !r.alone {
+		return err
+	}
+	r.lacking[k] = err
+	return nil
 }
 
 func (r *rebuild) try(ctx context.Context) error {
@@ -133,7 +155,11 @@ func (r *rebuild) try(ctx context.Context) error {
 		return err
 	}
 	if history {
-		if _, err := o.History.Rebuild(ctx, q.name, r.take(ctx)); err != nil {
+		var only []protocol.Conversation
+		if r.alone {
+			only = slices.Collect(maps.Keys(r.skipped))
+		}
+		if _, err := o.History.Rebuild(ctx, q.name, only, r.take(ctx)); err != nil {
 			return err
 		}
 	}
@@ -141,7 +167,10 @@ func (r *rebuild) try(ctx context.Context) error {
 	var rest []view.Whole
 	for k, h := range r.held {
 		if h.first > 1 || h.first == 0 {
-			return fmt.Errorf("%w: %v", errShort, k)
+			if err := r.lacks(k, ""); err != nil {
+				return err
+			}
+			continue
 		}
 		if rest = append(rest, view.Whole{Loaded: &ledger.Loaded{Key: k}}); len(rest) == fillPart {
 			if err := r.bring(ctx, rest); err != nil {
@@ -150,7 +179,7 @@ func (r *rebuild) try(ctx context.Context) error {
 			rest = nil
 		}
 	}
-	if err := r.bring(ctx, rest); err != nil {
+	if err := r.bring(ctx, rest); err != nil || r.alone {
 		return err
 	}
 	return r.turn(ctx, func(ctx context.Context) error {
@@ -193,7 +222,9 @@ func (r *rebuild) gather(ctx context.Context, from chain.Mark) error {
 			return nil
 		}
 		for i := range record.Entries {
-			r.hold(&record, i)
+			if !r.alone || r.skipped[record.Entries[i].Conversation] {
+				r.hold(&record, i)
+			}
 		}
 		return nil
 	})
@@ -234,10 +265,24 @@ func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
 			q.owner.troubles.foreign.Count() // elsewhere it would be there twice
 			continue
 		}
+		if r.alone && !r.skipped[w.Key] {
+			continue
+		}
 		h := r.held[w.Key]
 		delete(r.held, w.Key)
+		if w.Err != nil { // it is not one that nobody wrote to
+			if err := r.lacks(w.Key, "what the history has of "); err != nil {
+				return err
+			}
+			continue
+		}
 		if h != nil {
-			if err := (ledger.States{w.Key: w.Loaded}).Replay(&h.record, r.term.view.Stamp(), &change); err != nil {
+			err := (ledger.States{w.Key: w.Loaded}).Replay(&h.record, r.term.view.Stamp(), &change)
+			if err != nil && r.alone {
+				r.lacking[w.Key] = err
+				continue
+			}
+			if err != nil {
 				return err
 			}
 			if h.seq == w.Head {
@@ -247,7 +292,9 @@ func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
 		switch {
 		case w.Head == 0: // nobody wrote there; cursors make no conversation
 		case len(w.Last) == 0:
-			return fmt.Errorf("%w: the newest message of %v", errShort, w.Key)
+			if err := r.lacks(w.Key, "the newest message of "); err != nil {
+				return err
+			}
 		case r.skipped[w.Key]:
 			replace = append(replace, w)
 		default:
@@ -262,7 +309,13 @@ func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
 			return err
 		}
 		// Nothing is taken in that is not back, so they are as of the view's mark too.
-		return r.term.view.Restore(ctx, r.term.view.Mark(), replace)
+		if err := r.term.view.Restore(ctx, r.term.view.Mark(), replace); err != nil {
+			return err
+		}
+		if r.alone {
+			r.term.damaged.back(replace)
+		}
+		return nil
 	})
 	if err == nil {
 		r.term.queue.owner.troubles.rebuilt.Add(uint64(len(fill) + len(replace)))

@@ -68,7 +68,7 @@ type replayer struct {
 	states     ledger.States
 	change     ledger.Change
 	record     hop.Record
-	skipped    map[protocol.Conversation]bool // not back, and in a record that was replayed
+	skipped    map[protocol.Conversation]bool // not back, or damaged, and in a record that was replayed
 }
 
 func newReplayer(w *view.Writer, o *Owner, incomplete bool) *replayer {
@@ -112,7 +112,8 @@ func forward(ctx context.Context, w *view.Writer, mark chain.Mark, change *ledge
 }
 
 // load reads the conversations of the record that are not in memory. Those that an
-// incomplete view does not have are left out: they are brought back later, whole.
+// incomplete view does not have, and damaged ones, are left out: they are brought back later,
+// whole. One that nobody has all of stays as it is.
 func (r *replayer) load(ctx context.Context) error {
 	if len(r.states) > mostStates {
 		clear(r.states)
@@ -129,9 +130,11 @@ func (r *replayer) load(ctx context.Context) error {
 	left := false
 	for _, l := range list {
 		switch {
+		case r.skipped[l.Key], errors.Is(l.Err, view.ErrForsaken):
+			left = true
 		case l.Err == nil:
 			r.states[l.Key] = l
-		case r.incomplete && errors.Is(l.Err, view.ErrClosed):
+		case view.Damaged(l.Err), r.incomplete && errors.Is(l.Err, view.ErrClosed):
 			r.skipped[l.Key], left = true, true
 		default:
 			return waits(l.Err)
@@ -202,6 +205,8 @@ func (t *term) repair(ctx context.Context, has chain.Mark) error {
 	t.view.Believe(last, w.Stamp())
 	if state.Incomplete {
 		t.startRebuild(last, r.skipped)
+	} else {
+		t.damaged.skipped(r.skipped)
 	}
 	return waits(t.view.Confirm(ctx))
 }

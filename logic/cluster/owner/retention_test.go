@@ -100,6 +100,40 @@ func (l locked) Write(b []byte) (int, error) {
 	return l.to.Write(b)
 }
 
+// TestHistoryPassesAGapWithDamage: so it is where a conversation is damaged, of which nobody
+// has everything then, ever: what the history gets of it is how far it has come.
+func TestHistoryPassesAGapWithDamage(t *testing.T) {
+	l := newLosing(t)
+	l.talk()
+	l.flush()
+	l.waitFed()
+	s, a := l.list[0], l.archive
+	a.mu.Lock()
+	clear(a.talks)
+	clear(a.states)
+	clear(a.marks)
+	a.mu.Unlock()
+	must(t, damages["a member"](l, l.talkKey(s)))
+	for _, q := range queuesOf(l.queues) {
+		l.memory.Age(q, int64(len(l.memory.All(q))-1))
+		l.node.owner.FeedAgain(q, chain.Beginning)
+	}
+	l.waitFed()
+	l.unavailable()
+	a.mu.Lock()
+	if state := a.states[s.key()]; state == nil || state.Head != 10 || len(state.Members) != 0 {
+		t.Errorf("of a damaged conversation the history has %+v", state)
+	}
+	if state := a.states[l.list[2].key()]; state == nil || state.Head < 10 || len(state.Members) != 2 {
+		t.Errorf("of another the history has %+v", state)
+	}
+	a.mu.Unlock()
+	l.node.stop()
+	l.node = l.start(2) // which has a history that knows the head of it, and not all
+	l.node.waitOwned()
+	l.unavailable()
+}
+
 // TestHistoryPassesAGap: a history that lost everything is fed from the oldest record that
 // the queue still has, and has all conversations, those too of which no record is left.
 func TestHistoryPassesAGap(t *testing.T) {

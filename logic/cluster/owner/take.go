@@ -24,6 +24,8 @@ type term struct {
 	tail   *tail
 	feed   *feed // nil: nobody takes records to the history
 
+	damaged *damaged
+
 	// Of whoever has the turn of the queue.
 	pending *pending
 	made    hop.Record
@@ -63,6 +65,7 @@ func (q *queue) take(ctx context.Context) (*term, error) {
 	t.owns()
 	q.term.Store(t)
 	t.queue.owner.helped.Go(t.recall)
+	t.queue.owner.helped.Go(t.damaged.run)
 	if t.feed != nil {
 		t.queue.owner.helped.Go(t.feed.run)
 	}
@@ -82,6 +85,7 @@ func (q *queue) begin() (*term, error) {
 	}
 	t := &term{queue: q, view: w, tail: newTail(o.Tail / o.Queues), wakes: make(chan struct{}, 1)}
 	t.ending, t.cancel = context.WithCancel(context.Background())
+	t.damaged = newDamaged(t)
 	t.ledger = ledger.New(ledger.Options{
 		Queue: q.name.Number, Queues: o.Queues,
 		Conversations: o.Conversations / o.Queues, ClientIDs: o.ClientIDs / o.Queues, Checkpoint: 1,
@@ -143,6 +147,8 @@ func (t *term) takeOver(ctx context.Context) error {
 		}
 		if state.Incomplete {
 			t.rebuild = newRebuild(t, last, replay.skipped)
+		} else {
+			t.damaged.skipped(replay.skipped)
 		}
 	}
 	if err := t.view.Confirm(ctx); err != nil {
@@ -295,7 +301,9 @@ func (t *term) recall() {
 type source struct{ *term }
 
 // Load implements ledger.Source.
-func (s source) Load(ctx context.Context, list []*ledger.Loaded) error { return s.view.Load(ctx, list) }
+func (s source) Load(ctx context.Context, list []*ledger.Loaded) error {
+	return s.damaged.load(ctx, list)
+}
 
 // Walk implements ledger.Source.
 func (s source) Walk(ctx context.Context, walks []*ledger.Walk) error {

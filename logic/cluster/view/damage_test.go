@@ -4,6 +4,8 @@ package view_test
 
 import (
 	"errors"
+	"fmt"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -12,12 +14,13 @@ import (
 	"gannet/internal/chain"
 	"gannet/internal/redis/redistest"
 	"gannet/logic"
+	"gannet/logic/cluster/view"
 	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
-// TestDamagedView: whatever lies in Redis, who asks is told that it is unavailable, it is
-// counted, and other conversations are loaded.
+// TestDamagedView: whatever lies in Redis, what it is about is unavailable, it is counted and
+// its owner is told, and other conversations are loaded and listed.
 func TestDamagedView(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addresses []string) {
 		name := redistest.Prefix(t, addresses...)
@@ -28,24 +31,52 @@ func TestDamagedView(t *testing.T) {
 		state := "{" + name + ".chat.0}v"
 		base := strings.TrimSuffix(state, "v")
 		talk := base + "c\x01" + u64(1) + u64(2)
+		pair := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
+		// damaged checks what is said while something of the pair is damaged.
+		damaged := func(what string, listed int) {
+			t.Helper()
+			before := v.Vars()["damaged.view"]
+			page, err := v.Changed(ctx, logic.InboxQuery{User: 1, Device: 5, Limit: 10, Room: 1 << 20})
+			if err != nil || len(page.States) != listed || page.States[listed-1].Target.ID != 3 || page.More || page.After.ID != 3 {
+				t.Fatalf("with %s the inbox is %+v, %v", what, page, err)
+			}
+			if listed == 2 && (page.States[0].Head != 1 || len(page.States[0].Last) > 0 || page.States[0].LastSize > 0) {
+				t.Fatalf("with %s the pair is shown as %+v", what, page.States[0])
+			}
+			if v.Vars()["damaged.view"] != before+1 {
+				t.Fatalf("with %s nothing was counted", what)
+			}
+			for _, want := range []*protocol.Conversation{&pair, nil} { // it is said once
+				if s, err := w.State(ctx); err != nil || !reflect.DeepEqual(s.Suspect, want) {
+					t.Fatalf("with %s the owner is told of %v, %v, want %v", what, s.Suspect, err, want)
+				}
+			}
+			list := []*ledger.Loaded{{Key: pair}, {Key: protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 3}}}
+			must(t, w.Load(ctx, list))
+			if view.Damaged(list[0].Err) != (listed == 1) || list[1].Err != nil || list[1].Head != 1 {
+				t.Fatalf("with %s there was loaded %+v and %+v", what, list[0], list[1])
+			}
+			n := 0
+			err = w.Each(ctx, func(list []*ledger.Loaded) error { n += len(list); return nil })
+			if err != nil || n != 2 {
+				t.Fatalf("with %s %d conversations were given, %v", what, n, err)
+			}
+		}
 		one := []string{"p", "l", "m" + u64(1), "d" + u64(1) + u64(5)}
 		for _, field := range one {
 			was, err := client.HGet(ctx, talk, field).Result()
 			must(t, err)
 			for _, bad := range []string{"", "\x01", "\x02" + was[1:], was[:len(was)-1], strings.Repeat("\xff", len(was)), "\x01" + strings.Repeat("\xff", len(was)-1)} {
 				must(t, client.HSet(ctx, talk, field, bad).Err())
-				before := v.Vars()["damaged.view"]
-				if _, err := v.Changed(ctx, logic.InboxQuery{User: 1, Device: 5, Limit: 10, Room: 1 << 20}); !errors.Is(err, logic.ErrUnavailable) {
-					t.Fatalf("with field %q as %q the inbox is answered: %v", field, bad, err)
+				listed := 1
+				if field == "l" {
+					listed = 2
 				}
-				if v.Vars()["damaged.view"] != before+1 {
-					t.Fatalf("with field %q as %q nothing was counted", field, bad)
-				}
-				list := []*ledger.Loaded{{Key: protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}}, {Key: protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 3}}}
-				must(t, w.Load(ctx, list))
-				if damaged := list[0].Err != nil; damaged != (field != "l") || list[1].Err != nil || list[1].Head != 1 {
-					t.Fatalf("with field %q as %q there was loaded %+v and %+v", field, bad, list[0], list[1])
-				}
+				damaged(fmt.Sprintf("field %q as %q", field, bad), listed)
+			}
+			if field == "p" {
+				must(t, client.HDel(ctx, talk, field).Err())
+				damaged("no progress", 1)
 			}
 			must(t, client.HSet(ctx, talk, field, was).Err())
 			must(t, client.HSet(ctx, talk, "later", "of another program").Err())
@@ -53,6 +84,10 @@ func TestDamagedView(t *testing.T) {
 				t.Fatalf("repaired there is %+v", got)
 			}
 		}
+		must(t, client.Rename(ctx, talk, talk+"whole").Err()) // which is the key of no conversation
+		must(t, client.Set(ctx, talk, "a string", 0).Err())
+		damaged("a string in place of the hash", 1)
+		must(t, client.Rename(ctx, talk+"whole", talk).Err())
 		must(t, client.ZAdd(ctx, base+"u"+u64(1), goredis.Z{Member: "short"}).Err())
 		if _, err := v.Changed(ctx, logic.InboxQuery{User: 1, Device: 5, Limit: 10, Room: 1 << 20}); !errors.Is(err, logic.ErrUnavailable) {
 			t.Fatalf("a damaged slice is answered: %v", err)
@@ -77,37 +112,60 @@ func TestDamagedView(t *testing.T) {
 	})
 }
 
-// TestCountsAreAsked: what a read cursor leaves unread is asked for where nobody knows, and
-// told to who keeps it; an error of it is the inbox's.
-func TestCountsAreAsked(t *testing.T) {
+// TestOtherTypes: a record goes into the view though keys that it concerns are of another
+// type, and everybody else has it. What was written anew is whole, and told of as changed.
+func TestOtherTypes(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addresses []string) {
-		o := options{addresses: addresses, name: redistest.Prefix(t, addresses...), queues: 2, cache: 100}
-		l := &lossy{store: openStore(t, o, newMemory())}
-		t.Cleanup(l.stop)
-		l.sent(2, 2, 2, 2, 2)
-		key := protocol.Target{Kind: protocol.KindDirect, ID: 2}.Conversation(1)
-		b := &logic.Batch{Queue: key.Partition() % 2, Entries: []logic.Entry{{Op: 2, Conversation: key, User: 2, Device: 1, Seq: 3}}}
-		must(t, l.Apply(t.Context(), []*logic.Batch{b}))
-		for asked := range 3 {
-			page, err := l.Changed(t.Context(), logic.InboxQuery{User: 2, Device: 1, Limit: 10, Room: 1 << 20})
-			if err != nil || len(page.States) != 1 || page.States[0].Unread != 2 || page.States[0].Read != 3 {
-				t.Fatalf("%+v, %v", page, err)
-			}
-			if want := 1; l.memory.counted != want {
-				t.Fatalf("look %d: it was asked %d times, want %d", asked, l.memory.counted, want)
-			}
+		name := redistest.Prefix(t, addresses...)
+		v, w := newWriter(t, addresses, name)
+		ctx, client := t.Context(), newClient(t, addresses)
+		must(t, w.Confirm(ctx))
+		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
+		base := "{" + name + ".chat.0}"
+		pair := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
+		whole := []view.Whole{{Loaded: &ledger.Loaded{Key: pair}}}
+		must(t, w.Load(ctx, []*ledger.Loaded{whole[0].Loaded}))
+		whole[0].Last = states(t, v, 1, 0)[0].Last
+		for _, key := range []string{base + "c\x01" + u64(1) + u64(2), base + "u" + u64(4), name + ":m" + u64(5)} {
+			must(t, client.Del(ctx, key).Err())
+			must(t, client.RPush(ctx, key, "a list").Err())
 		}
-		l.check()
-		b = &logic.Batch{Queue: b.Queue, Entries: []logic.Entry{{Op: 2, Conversation: key, User: 2, Device: 1, Seq: 4}}}
-		must(t, l.Apply(t.Context(), []*logic.Batch{b}))
-		l.memory.failing = true
-		if _, err := l.Changed(t.Context(), logic.InboxQuery{User: 2, Device: 1, Limit: 10, Room: 1 << 20}); !errors.Is(err, logic.ErrUnavailable) || l.view.Vars()["failed.counts"] != 1 {
-			t.Fatalf("without counts: %v, %v", err, l.view.Vars())
+		must(t, w.Forward(ctx, markOf(1, 2), said(2, "two", 2, 3)))
+		must(t, w.Forward(ctx, markOf(1, 3), said(1, "other", 4, 5)))
+		if s, err := w.State(ctx); err != nil || s.Suspect == nil || *s.Suspect != pair {
+			t.Fatalf("the owner is told of %v, %v", s.Suspect, err)
 		}
-		if got := states(t, l.view, 1, 0); got[0].PeerRead != 4 || got[0].Unread != 0 {
-			t.Fatalf("the other sees %+v", got)
+		got, _ := since(t, v, 0)
+		if len(got) != 3 || got[0].Target.ID != 3 || got[0].Head != 2 || got[1].Target.ID != 4 || got[2].Target.ID != 5 {
+			t.Fatalf("of the others there is %+v", got)
+		}
+		if got := states(t, v, 5, 0); len(got) != 1 {
+			t.Fatalf("whose mask was none has %+v", got)
+		}
+		if _, err := v.Changed(ctx, logic.InboxQuery{User: 4, Device: 5, Limit: 10, Room: 1 << 20}); !errors.Is(err, logic.ErrUnavailable) {
+			t.Fatalf("whose slice is none is answered: %v", err)
+		}
+		must(t, w.Forsake(ctx, []protocol.Conversation{pair}))
+		lost := &ledger.Loaded{Key: pair}
+		must(t, w.Load(ctx, []*ledger.Loaded{lost}))
+		if !errors.Is(lost.Err, view.ErrForsaken) || !view.Damaged(lost.Err) {
+			t.Fatalf("what was forsaken is loaded: %v", lost.Err)
+		}
+		fresh, _ := newWriter(t, addresses, name) // who has asked nobody yet for the next stamp
+		_, next := since(t, fresh, 0)
+		must(t, w.Restore(ctx, w.Mark(), whole))
+		if got, _ := since(t, fresh, next); len(got) != 1 || got[0].Target.ID != 2 || got[0].Head != 1 {
+			t.Fatalf("written anew there changed %+v", got)
 		}
 	})
+}
+
+// since gives what user 1 is told to have changed, and the next since.
+func since(t *testing.T, v *view.View, at uint64) ([]protocol.State, uint64) {
+	t.Helper()
+	page, err := v.Changed(t.Context(), logic.InboxQuery{User: 1, Device: 5, Since: at, Limit: 10, Room: 1 << 20})
+	must(t, err)
+	return page.States, page.Next
 }
 
 // TestClosed: a view that nobody has confirmed is not believed.

@@ -18,12 +18,15 @@
 //	                r  the run id of the Redis under which its owner confirmed it
 //	                g  a digest of the run ids of all masters at that time, 8 bytes
 //	                i  there while not everything is back
+//	                d  the key of a conversation that somebody could not read; its owner
+//	                   takes it out
 //	{P.C.Q}c<key> hash, a conversation; key is kind u8, a u64, b u64:
 //	                p  progress: head, time, count; then the stamp of the last change
 //	                l  the newest message with its body cut, and the size of the whole
 //	                m<user>          a member's cursors and counts
 //	                d<user><device>  a device's ids and ack
 //	                x  there while what else was known of it is not back
+//	                g  there when it is damaged and nobody has all of it any more
 //	{P.C.Q}u<user> sorted set without scores: the targets (kind u8, id u64) under which
 //	              the user has conversations of this queue. It grows with the first
 //	              message and with none after it
@@ -32,7 +35,9 @@
 //
 // Integers are big-endian. A value begins with a version, u8; what is added later stands
 // at its end, and a reader of an older program ignores it. What Redis gives is input: a
-// value that has not this form is counted and answered as unavailable.
+// value that has not this form is counted, and what it is about is unavailable and nothing
+// else. A conversation of which that is so is left out of lists, and the owner of its queue
+// told, in d; one that is of another type is written around.
 //
 // # What is certain
 //

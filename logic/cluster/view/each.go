@@ -15,7 +15,7 @@ import (
 var errMoved = errors.New("view: Redis changed while all conversations were read")
 
 // Each gives all conversations of a view that is whole to take, some at a time, each as it is
-// at a moment of the call; one may come twice. It goes through all keys of Redis, so it is
+// at a moment of the call; one may come twice, and one that is Damaged comes as Load gives it. It goes through all keys of Redis, so it is
 // for rare work. Any number of goroutines may call it.
 func (w *Writer) Each(ctx context.Context, take func([]*ledger.Loaded) error) error {
 	before, err := w.whole(ctx)
@@ -28,7 +28,8 @@ func (w *Writer) Each(ctx context.Context, take func([]*ledger.Loaded) error) er
 		for _, key := range keys {
 			c, err := readPlace(key[len(of):])
 			if err != nil {
-				return err
+				w.view.troubles.damaged.Count()
+				continue // no record of a conversation has that key
 			}
 			list = append(list, &ledger.Loaded{Key: c})
 		}
@@ -36,7 +37,7 @@ func (w *Writer) Each(ctx context.Context, take func([]*ledger.Loaded) error) er
 			return err
 		}
 		for _, l := range list {
-			if l.Err != nil {
+			if l.Err != nil && !Damaged(l.Err) {
 				return fmt.Errorf("%v: %w", l.Key, l.Err)
 			}
 		}

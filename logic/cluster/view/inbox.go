@@ -27,12 +27,13 @@ var stateSize = len(protocol.State{}.Append(nil))
 
 // found is a conversation of a page.
 type found struct {
-	target  protocol.Target
-	fields  answer
-	state   protocol.State
-	loaded  ledger.Loaded
-	count   *Count // what has to be counted first
-	counted ledger.Member
+	queue  int // as in Options.Queues
+	target protocol.Target
+	fields answer
+	state  protocol.State
+	loaded ledger.Loaded
+	last   string        // the newest message as it is kept
+	own    ledger.Member // of the user
 }
 
 // Changed implements logic.Inbox.
@@ -65,13 +66,11 @@ func (v *View) changed(ctx context.Context, q *logic.InboxQuery) (page logic.Inb
 	if !mask.whole && q.After == (protocol.Target{}) {
 		v.note(ctx, q.User, mask, parts)
 	}
-	list, horizon, more, err := merge(parts)
+	list, horizon, more, err := merge(mask.queues, parts)
 	if err != nil {
 		return page, err
 	}
-	if err := v.fillPage(ctx, q, &page, list); err != nil {
-		return page, err
-	}
+	v.fillPage(ctx, q, &page, list)
 	if !page.More {
 		if !zero(horizon) {
 			page.After = horizon
@@ -125,7 +124,7 @@ func (v *View) note(ctx context.Context, user uint64, m masked, answers []answer
 // merge gives the conversations that lie before the point up to which every slice was
 // looked through, in order, and that point: the last that was looked at where no slice
 // goes on.
-func merge(parts []answer) (list []*found, horizon protocol.Target, more bool, err error) {
+func merge(queues []int, parts []answer) (list []*found, horizon protocol.Target, more bool, err error) {
 	var last protocol.Target
 	for _, a := range parts {
 		var upto protocol.Target
@@ -144,9 +143,9 @@ func merge(parts []answer) (list []*found, horizon protocol.Target, more bool, e
 	if !more {
 		horizon = last
 	}
-	for _, a := range parts {
+	for i, a := range parts {
 		for j := 4; j < len(a); j++ {
-			f := &found{fields: a.list(j).list(1)}
+			f := &found{queue: queues[i], fields: a.list(j).list(1)}
 			if f.target, err = readTarget(a.list(j).text(0)); err != nil {
 				return nil, horizon, false, err
 			}
@@ -160,8 +159,9 @@ func merge(parts []answer) (list []*found, horizon protocol.Target, more bool, e
 }
 
 // fillPage makes the states of a page, as many as fit.
-func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.InboxPage, list []*found) error {
+func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.InboxPage, list []*found) {
 	room := q.Room
+	told := make(map[int]bool)
 	taken := list[:0]
 	for _, f := range list {
 		if len(taken) == q.Limit {
@@ -169,7 +169,11 @@ func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.In
 			break
 		}
 		if err := f.read(q); err != nil {
-			return fmt.Errorf("%v of user %d: %w", f.target, q.User, err)
+			v.damaged(ctx, q.User, f, told, "a conversation is left out of an inbox", err)
+			continue
+		}
+		if err := f.preview(); err != nil {
+			v.damaged(ctx, q.User, f, told, "a newest message cannot be read", err)
 		}
 		if room -= stateSize + len(f.state.Last); room < 0 && len(taken) > 0 {
 			page.More = true
@@ -177,28 +181,45 @@ func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.In
 		}
 		taken = append(taken, f)
 	}
-	if err := v.count(ctx, taken); err != nil {
-		return err
-	}
+	v.count(ctx, q.User, taken, told)
 	for _, f := range taken {
 		page.States = append(page.States, f.state)
 		page.After = f.target
 	}
-	return nil
 }
 
-// read makes the state of a conversation as the user sees it, but for what has to be
-// counted.
-func (f *found) read(q *logic.InboxQuery) error {
+// damaged counts and says that a conversation of an inbox cannot be read, and leaves word for
+// the owner of its queue, who looks once a second; told are those who have one by this page. The inbox is answered without what cannot
+// be read: once it is back it has a new stamp, so whoever asks what changed is told.
+func (v *View) damaged(ctx context.Context, user uint64, f *found, told map[int]bool, what string, err error) {
+	key := f.target.Conversation(user)
+	if v.troubles.damaged.Note() {
+		v.options.Log.Error("view: "+what, "user", user, "conversation", key, "err", err.Error())
+	}
+	if told[f.queue] {
+		return
+	}
+	told[f.queue] = true
+	ctx, cancel := v.client.Within(ctx)
+	defer cancel()
+	// An error leaves it to the next who asks.
+	_ = v.client.HSet(ctx, v.keys[f.queue], "d", appendPlace(nil, key)).Err()
+}
+
+// read makes the state of a conversation as the user sees it, but for its newest message and
+// what is unread.
+func (f *found) read(q *logic.InboxQuery) (err error) {
 	key := f.target.Conversation(q.User)
 	f.loaded.Key = key
-	last, err := readConversation(f.fields, &f.loaded, false)
-	if err != nil {
+	if f.last, err = readConversation(f.fields, &f.loaded, false); err != nil {
 		return err
 	}
 	c := &f.loaded
-	own := member(c, q.User)
-	f.state = protocol.State{Target: f.target, Head: c.Head, Delivered: own.Delivered, Read: own.Read}
+	if c.Head == 0 {
+		return fmt.Errorf("%w (nothing is there)", errDamaged)
+	}
+	f.own = member(c, q.User)
+	f.state = protocol.State{Target: f.target, Head: c.Head, Delivered: f.own.Delivered, Read: f.own.Read}
 	for i := range c.Devices {
 		if d := &c.Devices[i]; d.User == q.User && d.Device == q.Device {
 			f.state.Acked = d.Acked
@@ -208,15 +229,12 @@ func (f *found) read(q *logic.InboxQuery) error {
 		peer := member(c, f.target.ID)
 		f.state.PeerDelivered, f.state.PeerRead = peer.Delivered, peer.Read
 	}
-	if f.state.Last, f.state.LastSize, err = readLast(last, &c.Progress); err != nil {
-		return err
-	}
-	f.counted = own
-	if own.Read > 0 && !own.Counted {
-		f.count = &Count{Conversation: key, User: q.User, Seq: own.Read}
-		return nil
-	}
-	return f.unread()
+	return nil
+}
+
+func (f *found) preview() (err error) {
+	f.state.Last, f.state.LastSize, err = readLast(f.last, &f.loaded.Progress)
+	return err
 }
 
 // member gives the cursors of a user; what the user's devices have acked is delivered.
@@ -233,55 +251,6 @@ func member(c *ledger.Loaded, user uint64) ledger.Member {
 		}
 	}
 	return m
-}
-
-// unread works out what the user has not read of what others sent.
-func (f *found) unread() error {
-	own := &f.counted
-	count, total := f.loaded.Count, own.Total
-	if own.Read > 0 {
-		count, total = count-own.Count, total-own.Own
-	}
-	if count < total || own.Count > f.loaded.Count || own.Own > own.Total {
-		return fmt.Errorf("%w (counts)", errDamaged)
-	}
-	f.state.Unread = count - total
-	return nil
-}
-
-// count asks for what nobody has counted yet.
-func (v *View) count(ctx context.Context, list []*found) error {
-	var counts []*Count
-	for _, f := range list {
-		if f.count != nil {
-			counts = append(counts, f.count)
-		}
-	}
-	if len(counts) == 0 {
-		return nil
-	}
-	if err := v.options.Counts.CountsAt(ctx, counts); err != nil {
-		v.troubles.counts.Count()
-		return fmt.Errorf("counts: %w", err)
-	}
-	for _, f := range list {
-		c := f.count
-		if c == nil {
-			continue
-		}
-		if c.Err != nil {
-			v.troubles.counts.Count()
-			return fmt.Errorf("counts of %v: %w", f.target, c.Err)
-		}
-		f.counted.Counted, f.counted.Count, f.counted.Own = true, c.Count, c.Own
-		if err := f.unread(); err != nil {
-			return err
-		}
-		if v.options.Learn != nil {
-			v.options.Learn(c.Conversation, c.User, c.Seq, c.Count, c.Own)
-		}
-	}
-	return nil
 }
 
 var _ logic.Inbox = (*View)(nil)

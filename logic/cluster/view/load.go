@@ -19,8 +19,9 @@ const loadScript = 128
 // errMark says that a load found the view at a mark that it should not have.
 var errMark = errors.New("view: the view of a queue is not at the mark that its owner knows")
 
-// Load is that of ledger.Source: each conversation as it is at one moment. While the view
-// is incomplete, one that is not back has an Err. Nothing is read from a view that is at
+// Load is that of ledger.Source: each conversation as it is at one moment. One that is
+// Damaged has an Err and, where that much can be read, its Progress; so has one that is not
+// back while the view is incomplete. Nothing is read from a view that is at
 // another mark than the writer knows.
 func (w *Writer) Load(ctx context.Context, conversations []*ledger.Loaded) error {
 	var calls []redis.Call
@@ -54,8 +55,9 @@ func (w *Writer) Load(ctx context.Context, conversations []*ledger.Loaded) error
 		for i := range min(loadScript, len(conversations)-n) {
 			c := conversations[n]
 			n++
-			_, c.Err = readConversation(a.list(3+i), c, incomplete)
-			c.Err = w.view.unavailable("a conversation cannot be read", c.Err)
+			if _, err := readConversation(a.list(3+i), c, incomplete); err != nil {
+				c.Err = w.view.unavailable("a conversation cannot be read", fmt.Errorf("%v of %v: %w", c.Key, w.queue, err))
+			}
 		}
 	}
 	return nil
@@ -81,6 +83,9 @@ func readConversation(fields answer, c *ledger.Loaded, incomplete bool) (last st
 		}
 		return "", nil
 	}
+	if len(fields)%2 != 0 {
+		return "", fmt.Errorf("%w (it is no hash)", errDamaged)
+	}
 	value := func(name string) string {
 		for i := 0; i+1 < len(fields); i += 2 {
 			if fields.text(i) == name {
@@ -89,10 +94,18 @@ func readConversation(fields answer, c *ledger.Loaded, incomplete bool) (last st
 		}
 		return ""
 	}
-	if value("x") != "" {
+	switch {
+	case value("x") == "":
+	case incomplete:
 		return "", fmt.Errorf("%w: a conversation is not back", ErrClosed)
+	default:
+		return "", fmt.Errorf("%w (it was not brought back)", errDamaged)
 	}
-	if c.Progress, err = readProgress(value("p")); err != nil {
+	c.Progress, err = readProgress(value("p"))
+	if value("g") != "" {
+		return "", ErrForsaken
+	}
+	if err != nil {
 		return "", err
 	}
 	for i := 0; i+1 < len(fields); i += 2 {

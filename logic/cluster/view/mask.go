@@ -3,6 +3,7 @@ package view
 import (
 	"context"
 	"slices"
+	"strings"
 
 	"gannet/internal/redis"
 )
@@ -54,7 +55,7 @@ func (v *View) complete(ctx context.Context, user uint64, m masked, masters stri
 	}
 }
 
-// setMasks sets the bit of a queue for users.
+// setMasks sets the bit of a queue for users. A key that is no mask is one that was lost.
 func setMasks(ctx context.Context, client *redis.Client, name string, bit int64, users []uint64) error {
 	if len(users) == 0 {
 		return nil
@@ -65,6 +66,21 @@ func setMasks(ctx context.Context, client *redis.Client, name string, bit int64,
 	for _, u := range users {
 		pipe.SetBit(ctx, maskKey(name, u), bit, 1)
 	}
-	_, err := pipe.Exec(ctx)
+	results, err := pipe.Exec(ctx)
+	if err == nil {
+		return nil
+	}
+	again := client.Pipeline()
+	for i, r := range results {
+		switch {
+		case r.Err() == nil:
+		case !strings.HasPrefix(r.Err().Error(), "WRONGTYPE"):
+			return err
+		default:
+			again.Del(ctx, maskKey(name, users[i]))
+			again.SetBit(ctx, maskKey(name, users[i]), bit, 1)
+		}
+	}
+	_, err = again.Exec(ctx)
 	return err
 }

@@ -23,9 +23,11 @@ type memory struct {
 	talks map[protocol.Conversation][]kept
 	told  map[protocol.Conversation]*told
 
-	counted int  // how often it was asked for counts
-	failing bool // it is not answered
-	gone    int  // devices that made room
+	counted int           // how often it was asked for counts
+	failing bool          // it is not answered
+	bounds  *view.Count   // the answer; nil: what is so
+	waits   chan struct{} // the answer comes once it is closed; nil: at once
+	gone    int           // devices that made room
 }
 
 // told is all that changes have said of a conversation.
@@ -131,6 +133,9 @@ func (m *memory) Walk(_ context.Context, walks []*ledger.Walk) error {
 
 // CountsAt implements view.Counts.
 func (m *memory) CountsAt(_ context.Context, counts []*view.Count) error {
+	if m.waits != nil {
+		<-m.waits
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.failing {
@@ -138,6 +143,10 @@ func (m *memory) CountsAt(_ context.Context, counts []*view.Count) error {
 	}
 	for _, c := range counts {
 		m.counted++
+		if b := m.bounds; b != nil {
+			c.Count, c.Own, c.Bounds = b.Count, b.Own, b.Bounds
+			continue
+		}
 		for _, k := range m.talks[c.Conversation][:c.Seq] {
 			c.Count = k.Count
 			if k.decoded.Sender == c.User {

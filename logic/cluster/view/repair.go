@@ -7,6 +7,7 @@ import (
 	"gannet/internal/chain"
 	"gannet/internal/redis"
 	"gannet/logic/ledger"
+	"gannet/protocol"
 )
 
 // What the owner does when Redis is not what it was depends on the mark that it finds
@@ -115,6 +116,17 @@ func (w *Writer) Adopt(ctx context.Context, from chain.Mark, incomplete bool) er
 		return err
 	}
 	return w.reached(a, mark)
+}
+
+// Forsake notes that nobody has all of conversations which are damaged: their ErrForsaken
+// says so until somebody writes them anew.
+func (w *Writer) Forsake(ctx context.Context, list []protocol.Conversation) error {
+	var places []byte
+	for _, c := range list {
+		places = appendPlace(places, c)
+	}
+	_, err := w.call(ctx, redis.Call{Script: forsake, Args: []any{places}})
+	return err
 }
 
 // Complete says that everything is back, and confirms the view.

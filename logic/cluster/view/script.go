@@ -36,6 +36,20 @@ local function number(s)
 end
 `
 
+// bearing calls what meets a key of another type than it has to be: then nothing is done,
+// for the others' sake, and of a conversation the owner of the queue is told in d.
+const bearing = `
+local function wrong(answer)
+  if type(answer) ~= 'table' or not answer.err then return false end
+  if not string.find(answer.err, 'WRONGTYPE', 1, true) then error(answer.err) end
+  return true
+end
+
+local function bear(to, answer)
+  if wrong(answer) then redis.call('HSET', key, 'd', string.sub(to, #base + 2)) end
+end
+`
+
 // stamped draws the stamp of a change, above all that were given and above one that the
 // owner knows.
 const stamped = `
@@ -57,7 +71,7 @@ end
 
 local function enter(list)
   for _, u in ipairs(list) do
-    redis.call('ZADD', base .. 'u' .. u[1], 0, u[2])
+    wrong(redis.pcall('ZADD', base .. 'u' .. u[1], 0, u[2]))
   end
 end
 `
@@ -68,8 +82,8 @@ end
 // inbox and an entry. A conversation's are its key, the value of p without the stamp, that
 // of l where the length has the highest bit, and further fields and values. All keys have
 // the tag of KEYS[1].
-var forward = redis.NewScript(common + stamped + `
-local call, byte = redis.call, string.byte
+var forward = redis.NewScript(common + stamped + bearing + `
+local call, try, byte = redis.call, redis.pcall, string.byte
 local v = call('HMGET', key, 'a', 's', 'i')
 local has, last = v[1] or beginning, number(v[2])
 if not last then return {3} end
@@ -87,11 +101,11 @@ for part = 4, 5 do
     if incomplete and call('EXISTS', to) == 0 then call('HSET', to, 'x', '1') end
     if high >= 128 then
       local behind = at + (high - 128) * 256 + low
-      call('HSET', to, 'p', progress, 'l', ARGV[at + 2], unpack(ARGV, at + 3, behind - 1))
+      bear(to, try('HSET', to, 'p', progress, 'l', ARGV[at + 2], unpack(ARGV, at + 3, behind - 1)))
       at = behind
     else
       local behind = at + high * 256 + low
-      call('HSET', to, 'p', progress, unpack(ARGV, at + 2, behind - 1))
+      bear(to, try('HSET', to, 'p', progress, unpack(ARGV, at + 2, behind - 1)))
       at = behind
     end
   end
@@ -99,20 +113,36 @@ end
 for i = 1, #ARGV[6], 2 do
   local high, low = byte(ARGV[6], i, i + 1)
   local behind = at + high * 256 + low
-  call('HDEL', unpack(ARGV, at, behind - 1))
+  bear(ARGV[at], try('HDEL', unpack(ARGV, at, behind - 1)))
   at = behind
 end
-for i = at, #ARGV, 2 do call('ZADD', ARGV[i], 0, ARGV[i + 1]) end
+for i = at, #ARGV, 2 do wrong(try('ZADD', ARGV[i], 0, ARGV[i + 1])) end
 call('HSET', key, 'a', ARGV[2], 's', stamp)
 return {1, ARGV[2], stamp}
 `)
 
 // look gives the state: mark, stamp, whether it is confirmed under this run and the
-// masters whose digest is ARGV[1], and whether it is incomplete.
+// masters whose digest is ARGV[1], whether it is incomplete, and which conversation somebody
+// could not read.
 var look = redis.NewScript(common + `
-local v = redis.call('HMGET', key, 'a', 's', 'r', 'g', 'i')
+local v = redis.call('HMGET', key, 'a', 's', 'r', 'g', 'i', 'd')
 if not number(v[2]) then return {3} end
-return {1, v[1] or beginning, v[2] or '', (v[3] == run() and v[4] == ARGV[1]) and 1 or 0, v[5] and 1 or 0}
+if v[6] then redis.call('HDEL', key, 'd') end
+return {1, v[1] or beginning, v[2] or '', (v[3] == run() and v[4] == ARGV[1]) and 1 or 0, v[5] and 1 or 0, v[6] or ''}
+`)
+
+// forsake notes of the conversations whose places are in ARGV[1] that nobody has all of them
+// any more.
+var forsake = redis.NewScript(common + bearing + `
+for i = 1, #ARGV[1], 17 do
+  local to = base .. 'c' .. string.sub(ARGV[1], i, i + 16)
+  if wrong(redis.pcall('HSET', to, 'g', '1')) then
+    redis.call('DEL', to)
+    redis.call('HSET', to, 'g', '1')
+  end
+end
+local v = redis.call('HMGET', key, 'a', 's')
+return {1, v[1] or beginning, v[2] or ''}
 `)
 
 // confirm says under this run that the view is true at the mark ARGV[1]. ARGV[2] is a
@@ -151,7 +181,7 @@ return {1, ARGV[2], stamp}
 
 // replace writes whole conversations anew while the view is at the mark ARGV[1]. ARGV[2]
 // is a stamp to stay above, ARGV[3] the conversations and entries of inboxes.
-var replace = redis.NewScript(common + stamped + writing + `
+var replace = redis.NewScript(common + stamped + bearing + writing + `
 local v = redis.call('HMGET', key, 'a', 's')
 local has, last = v[1] or beginning, number(v[2])
 if not last then return {3} end
@@ -167,7 +197,7 @@ return {1, has, stamp}
 
 // fill is replace for an incomplete view that goes on meanwhile: what records have
 // brought is newer and stays.
-var fill = redis.NewScript(common + stamped + writing + `
+var fill = redis.NewScript(common + stamped + bearing + writing + `
 local v = redis.call('HMGET', key, 'a', 's', 'i')
 local has, last = v[1] or beginning, number(v[2])
 if not last then return {3} end
@@ -179,7 +209,7 @@ for _, c in ipairs(change[1]) do
   local to = base .. 'c' .. c[1]
   if redis.call('EXISTS', to) == 0 then
     absent[#absent + 1] = c
-  elseif redis.call('HDEL', to, 'x') == 1 then
+  elseif redis.pcall('HDEL', to, 'x') == 1 then
     for i = 2, #c, 2 do redis.call('HSETNX', to, c[i], c[i + 1]) end
   end
 end
@@ -190,12 +220,13 @@ return {1, has, stamp}
 `)
 
 // load gives the mark, whether the view is incomplete, and of each conversation whose
-// place is in ARGV[1] all fields.
-var load = redis.NewScript(common + `
+// place is in ARGV[1] all fields; one field alone is of a key that has none.
+var load = redis.NewScript(common + bearing + `
 local v = redis.call('HMGET', key, 'a', 'i')
 local out = {1, v[1] or beginning, v[2] and 1 or 0}
 for i = 1, #ARGV[1], 17 do
-  out[#out + 1] = redis.call('HGETALL', base .. 'c' .. string.sub(ARGV[1], i, i + 16))
+  local c = redis.pcall('HGETALL', base .. 'c' .. string.sub(ARGV[1], i, i + 16))
+  out[#out + 1] = wrong(c) and {''} or c
 end
 return out
 `)
@@ -213,13 +244,15 @@ return {1, struct.pack('>I8', last + 1)}
 
 // mask gives a mask, KEYS[1], and the run under which it is read.
 var mask = redis.NewScript(`
-return {redis.call('GET', KEYS[1]) or '', string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')}
+local bits = redis.pcall('GET', KEYS[1])
+return {type(bits) == 'string' and bits or '', string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')}
 `)
 
 // whole notes that a mask has all bits under the run ARGV[1], if it still is that; ARGV[2]
 // is what begins it, and the others are bits to be set.
 var whole = redis.NewScript(`
 if string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[1] then return 0 end
+if redis.call('TYPE', KEYS[1]).ok ~= 'string' then redis.call('DEL', KEYS[1]) end
 redis.call('SETRANGE', KEYS[1], 0, ARGV[2])
 for i = 3, #ARGV do redis.call('SETBIT', KEYS[1], ARGV[i], 1) end
 return 1
@@ -229,8 +262,8 @@ return 1
 // as a bound of ZRANGEBYLEX; how many conversations are looked at and given at most; the
 // stamp since which they changed; the device, and 1 if only those that it has not acked.
 // The answer has the digest of the masters, up to where the slice was looked through,
-// whether it goes on, and for each conversation its target and all fields.
-var slice = redis.NewScript(common + `
+// whether it goes on, and for each conversation its target and all fields, as load gives them.
+var slice = redis.NewScript(common + bearing + `
 local v = redis.call('HMGET', key, 'r', 'g', 'i')
 if v[1] ~= run() or v[3] then return {4} end
 local user, looks, want, since = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -253,10 +286,12 @@ for n, t in ipairs(list) do
     place = string.sub(t, 1, 1) .. id .. user
   end
   local to = base .. 'c' .. place
-  local p = redis.call('HGET', to, 'p')
-  if p then
+  local p = redis.pcall('HGET', to, 'p')
+  if wrong(p) then
+    out[#out + 1] = {t, {''}}
+  elseif p or redis.call('EXISTS', to) == 1 then
     local takes = true
-    if #p >= 33 then
+    if p and #p >= 33 then
       takes = struct.unpack('>I8', p, 26) >= since
       if takes and ARGV[7] == '1' then
         local d = redis.call('HGET', to, 'd' .. user .. ARGV[6])

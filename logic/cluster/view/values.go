@@ -11,10 +11,17 @@ import (
 )
 
 // errDamaged says that Redis gave a value that nobody wrote.
-var errDamaged = errors.New("view: a value in Redis is damaged: repair the view of its queue")
+var errDamaged = errors.New("view: a value in Redis is damaged")
 
 // errLater says that a value is of a version that this program does not know.
-var errLater = errors.New("view: a value in Redis is of a later version of gannet")
+var errLater = errors.New("view: a value in Redis is damaged, or of a later version of gannet")
+
+// ErrForsaken says of a damaged conversation that nobody has all of it any more.
+var ErrForsaken = fmt.Errorf("%w (a conversation of which history and queue do not have everything)", errDamaged)
+
+// Damaged says of the Err of a conversation that it is the fault of what Redis has of it,
+// and of nothing else.
+func Damaged(err error) bool { return errors.Is(err, errDamaged) || errors.Is(err, errLater) }
 
 const (
 	version = 1

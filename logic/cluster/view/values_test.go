@@ -112,7 +112,7 @@ func TestAnswers(t *testing.T) {
 			_, _, _ = readLast(last, &c.Progress)
 			t.Fatalf("noise became %+v", c)
 		}
-		if list, _, _, err := merge([]answer{l, l}); err == nil {
+		if list, _, _, err := merge([]int{0, 1}, []answer{l, l}); err == nil {
 			for _, f := range list {
 				if err := f.read(&logic.InboxQuery{User: 1}); err == nil {
 					t.Fatalf("noise became %+v", f.state)
@@ -144,7 +144,7 @@ func TestMerge(t *testing.T) {
 		{[]answer{part(1, 30, 10), part(1, 15, 12)}, []uint64{10, 12}, 15, true},
 		{[]answer{part(0, 30, 10), part(0, 90, 40, 90)}, []uint64{10, 40, 90}, 90, false},
 	} {
-		list, horizon, more, err := merge(c.parts)
+		list, horizon, more, err := merge([]int{0, 1}, c.parts)
 		var got []uint64
 		for _, f := range list {
 			got = append(got, f.target.ID)

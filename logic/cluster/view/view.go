@@ -31,21 +31,6 @@ type Options struct {
 	Learn func(key protocol.Conversation, user, read, count, own uint64)
 }
 
-// Counts knows how many messages of a conversation count.
-type Counts interface {
-	// CountsAt fills in each count, or its Err. An error means that none was found out.
-	CountsAt(ctx context.Context, counts []*Count) error
-}
-
-// Count asks how many messages up to Seq count as unread, and how many of them User sent.
-type Count struct {
-	Conversation protocol.Conversation
-	User, Seq    uint64
-
-	Count, Own uint64
-	Err        error
-}
-
 // View reads the conversations of users. It is logic.Inbox.
 type View struct {
 	client   *redis.Client
@@ -57,6 +42,8 @@ type View struct {
 	nexts []uint64   // of each queue, 0: not known yet
 	next  uint64     // the lowest of them
 	asked time.Duration
+
+	unasked atomic.Int64 // operate.Elapsed until which nobody is asked for counts
 }
 
 // troubles are what does not go as it should, each counted and seldom logged.

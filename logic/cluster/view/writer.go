@@ -10,6 +10,7 @@ import (
 	"gannet/internal/chain"
 	"gannet/internal/redis"
 	"gannet/logic/ledger"
+	"gannet/protocol"
 )
 
 // Writer brings the view of one queue forward. Its owner calls one method at a time, but
@@ -48,6 +49,9 @@ type State struct {
 	Stamp      uint64     // the last one given
 	Confirmed  bool       // under the run of Redis that answered and all present masters
 	Incomplete bool
+
+	// Suspect is a conversation, if any, that somebody could not read since the last State.
+	Suspect *protocol.Conversation
 }
 
 // ErrLarge says that a change is too large for one script.
@@ -117,6 +121,11 @@ func (w *Writer) State(ctx context.Context) (s State, err error) {
 		s.Stamp, err = readStamp(a.text(2))
 	}
 	s.Confirmed, s.Incomplete = a.number(3) == 1, a.number(4) == 1
+	if place := a.text(5); place != "" {
+		if c, wrong := readPlace(place); wrong == nil {
+			s.Suspect = &c
+		}
+	}
 	return s, w.view.unavailable("the state of a view", err)
 }
 
