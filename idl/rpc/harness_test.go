@@ -272,7 +272,7 @@ const self = 7
 // config is that of a server under test.
 func config() Config {
 	log, _ := newLog()
-	return Config{Node: func() uint64 { return self }, Log: log}
+	return Config{Epoch: func() uint64 { return self }, Log: log}
 }
 
 // stopping stops a server at the end of the test.
