@@ -30,6 +30,40 @@ func TestTwoOwners(t *testing.T) {
 	t.Run("Inbox", func(t *testing.T) { conformance.Inbox(t, open) })
 }
 
+// An ack that waits at the node that has the queue comes to readers at the other when it is
+// written, as a change since what they read before.
+func TestAckIsSeenAtTheOtherOwner(t *testing.T) {
+	w := newWorld(t, chaintest.NewMemory(), []string{servicestest.Redis(t)}, 4)
+	p := w.pair(1)
+	for i, n := range p.nodes {
+		s := &sender{t: t, from: 1, to: 2}
+		for p.of(s.key().Partition()%w.queues) != n {
+			s.to++
+		}
+		for id := uint64(1); id <= 3; id++ {
+			_, err := s.try(n, id)
+			must(t, err)
+		}
+		reader := p.nodes[1-i].inbox
+		changed := func(since uint64) logic.InboxPage {
+			page, err := reader.Changed(t.Context(), logic.InboxQuery{User: s.to, Device: 20, Since: since, Limit: 10, Room: 1 << 20})
+			must(t, err)
+			return page
+		}
+		before := changed(0)
+		if len(before.States) != 1 || before.States[0].Head != 3 || before.States[0].Acked != 0 {
+			t.Fatalf("before the ack there is %+v", before.States)
+		}
+		if !s.ack(n, 20) {
+			t.Fatal("the ack is not taken")
+		}
+		eventually(t, "the ack is seen at the other node", func() bool {
+			page := changed(before.Next)
+			return len(page.States) == 1 && page.States[0].Acked == 1 && page.States[0].Delivered == 1
+		})
+	}
+}
+
 // pair is two nodes of which each has a share of the queues.
 type pair struct {
 	world *world
