@@ -73,6 +73,7 @@ type pushing struct {
 type outcome struct {
 	absent []uint64
 	err    error
+	within bool // before Push returned
 }
 
 // begin begins a push; its outcome comes.
@@ -81,11 +82,13 @@ func (w *pushing) begin(epoch uint64, push *hop.Push) <-chan outcome {
 	w.mu.Lock()
 	w.calls = append(w.calls, calls)
 	w.mu.Unlock()
+	var returned atomic.Bool
 	w.Gateways.Push(w.t.Context(), epoch, push, func(absent []uint64, err error) {
 		if calls.Add(1) == 1 {
-			came <- outcome{slices.Clone(absent), err}
+			came <- outcome{slices.Clone(absent), err, !returned.Load()}
 		}
 	})
+	returned.Store(true)
 	return came
 }
 
