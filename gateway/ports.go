@@ -7,6 +7,9 @@ import (
 	"gannet/protocol"
 )
 
+// This file has what the gateway needs from elsewhere. Each port states its guarantee; the
+// suite in gateway/conformance holds every adapter to it.
+
 // Logic is what the gateway needs of logic. All methods are safe for concurrent
 // use. An error means that logic did not answer: what was asked may or may not
 // have happened.

@@ -16,30 +16,6 @@ const i32 REFUSED = 2     // it cannot be asked that; nothing was done
 const i32 MOVED = 3       // another node has the queue; nothing was done
 const i32 OTHER = 4       // the call is for another life of a node than this; nothing was done
 
-struct HealthRequest {}
-
-struct HealthReply {
-  1: i64 node     // names one life of one process; of a gateway its epoch
-  2: bool ready
-  3: string why   // not ready
-}
-
-struct DrainRequest {
-  1: i64 node          // that is to drain
-  2: i64 milliseconds  // that it may take
-}
-
-struct DrainReply {
-  1: i32 status
-  2: string why // REFUSED, UNAVAILABLE
-}
-
-// What every node answers.
-service Node {
-  HealthReply Health(1: HealthRequest request)
-  DrainReply Drain(1: DrainRequest request) // begins to, and does not wait
-}
-
 // A list of hop.Login.
 struct LoginRequest {
   1: list<i64> gateways
@@ -149,7 +125,7 @@ struct FramesReply {
   2: binary frames
 }
 
-service Logic extends Node {
+service Logic {
   LoginReply Login(1: LoginRequest request)
   EnterReply Enter(1: Bindings request)
   LogoutReply Logout(1: Bindings request)
@@ -184,7 +160,7 @@ struct KickReply {
   1: i32 status
 }
 
-service Gateway extends Node {
+service Gateway {
   PushReply Push(1: PushRequest request)
   KickReply Kick(1: KickRequest request)
 }
@@ -199,6 +175,6 @@ struct ReceiptsReply {
   1: i32 status
 }
 
-service Transfer extends Node {
+service Transfer {
   ReceiptsReply Receipts(1: ReceiptsRequest request)
 }

@@ -89,8 +89,9 @@ type Log interface {
 	//     was acked is lost and was given up, the next seq is above all that may have been
 	//     given out, and the record announces what lies between (hop.OpHole).
 	//   - OpAck raises how far the device has acked, and with it the user's delivered
-	//     cursor. It is visible at once, but may be forgotten for up to a second's worth
-	//     when the process dies: acks are written at most once a second.
+	//     cursor. It is visible at once to readers at the node that has the queue, and to
+	//     those at others when it is written, at most once a second; up to a second's
+	//     worth may be forgotten when the process dies.
 	//   - A message whose seq is its device's ack plus one, or comes right behind it over
 	//     such a hole, raises that ack, and with it the user's delivered cursor. Sending
 	//     moves nothing else.
@@ -98,7 +99,7 @@ type Log interface {
 	//     durable.
 	//   - Cursors and acks only rise and never pass the durable head.
 	//   - But for acks, nothing that is not durable is visible through History or
-	//     Inbox; everything is once Apply has returned.
+	//     Inbox; everything else is once Apply has returned, at all nodes.
 	//   - Once durable, what was applied goes to the Queue that transfer follows as
 	//     one record, in order. The adapter owns Blob from the call on; Entries
 	//     are the caller's again afterwards.

@@ -58,8 +58,8 @@ type Directory interface {
 // there any more, and its devices log in elsewhere.
 var ErrEnded = errors.New("transfer: the gateway's epoch has ended")
 
-// ErrRefused says that the gateway was reached and does not take this push: nothing of it
-// was done, and the next try will hardly go better.
+// ErrRefused says that a push is not taken, by its gateway or because its lists do not fit
+// together: nothing of it was done, and the next try will hardly go better.
 var ErrRefused = errors.New("transfer: the gateway refuses the push")
 
 // Gateways takes pushes to the gateways.
@@ -68,8 +68,8 @@ type Gateways interface {
 	// it. done is called exactly once, from any goroutine, perhaps before Push
 	// returns. With err nil every frame is in an outbox or a hint stands for it,
 	// and absent are connections that are not there any more. ErrEnded gives the
-	// epoch up, ErrRefused this push after some tries. After any other error nobody knows what arrived; pushing the same
-	// again is safe. The push is valid and must not change until done is called.
+	// epoch up, ErrRefused this push after some tries. After any other error nobody knows
+	// what arrived; pushing the same again is safe. The push is valid and must not change until done is called.
 	// The caller has one push under way for each epoch.
 	Push(ctx context.Context, epoch uint64, push *hop.Push, done func(absent []uint64, err error))
 }

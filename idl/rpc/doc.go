@@ -5,7 +5,6 @@
 //	transfer → gateway  Gateways    ServeGateway    pushes
 //	logic → gateway     Gateways    ServeGateway    connections to be closed
 //	logic → transfer    Receipts    ServeTransfer   receipts, past the queue
-//	anybody → anybody   Probes      every server    health, drain
 //
 // What travels is the flat lists and the blob of package hop. Lists are looked at as
 // those of generated code without a copy (lists.go); a blob is copied once on each side,

@@ -70,7 +70,8 @@ func (g *Gateways) push(ctx context.Context, epoch uint64, push *hop.Push) (abse
 		return nil, err
 	}
 	if err := push.Check(); err != nil {
-		return nil, err // one's own mistake; generated code would send it
+		// One's own mistake, which generated code would send and the gateway refuse.
+		return nil, fmt.Errorf("%w: %w", transfer.ErrRefused, err)
 	}
 	ends := time.Now().Add(tryTimeout)
 	for part := range parts(push, pushBytes) {

@@ -129,15 +129,10 @@ func TestParts(t *testing.T) {
 // known, is pushed to again.
 func TestPushToWhom(t *testing.T) {
 	st := newGatewayStage(t)
-	st.registry.change(func(r *registry) {
-		r.at[8], r.gone[9] = r.at[self], true
-	})
+	st.registry.change(func(r *registry) { r.at[8] = r.at[self] })
 	push := &hop.Push{Everything: true}
 	if _, err := st.push(t, 8, push); !errors.Is(err, errOther) || errors.Is(err, transfer.ErrEnded) {
 		t.Errorf("another life: %v", err)
-	}
-	if _, err := st.push(t, 9, push); !errors.Is(err, transfer.ErrEnded) {
-		t.Errorf("an epoch that has ended: %v", err)
 	}
 	if _, err := st.push(t, 10, push); !errors.Is(err, errUnknown) {
 		t.Errorf("an epoch that nobody knows: %v", err)
@@ -148,22 +143,6 @@ func TestPushToWhom(t *testing.T) {
 	st.registry.change(func(r *registry) { r.at[11] = "127.0.0.1:1" })
 	if _, err := st.push(t, 11, push); err == nil || errors.Is(err, transfer.ErrEnded) {
 		t.Errorf("a gateway that does not answer: %v", err)
-	}
-}
-
-func TestKick(t *testing.T) {
-	st := newGatewayStage(t)
-	for conn, code := range map[uint64]protocol.Code{5: protocol.CodeReplaced, 1<<63 | 6: protocol.CodeOverLimits} {
-		if err := st.client.Kick(t.Context(), hop.Address{Gateway: self, Conn: conn}, code); err != nil {
-			t.Fatal(err)
-		}
-		if st.kicked[conn] != code {
-			t.Errorf("%d was closed with %v", conn, st.kicked[conn])
-		}
-	}
-	st.registry.change(func(r *registry) { r.gone[9] = true })
-	if err := st.client.Kick(t.Context(), hop.Address{Gateway: 9, Conn: 5}, protocol.CodeReplaced); err != nil {
-		t.Errorf("a gateway that is gone has no connection: %v", err)
 	}
 }
 

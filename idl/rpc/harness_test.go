@@ -43,15 +43,14 @@ func TestMain(m *testing.M) {
 type registry struct {
 	mu      sync.Mutex
 	version uint64
-	of      map[int]Node    // nodes by queue
-	gone    map[uint64]bool // epochs that have ended
+	of      map[int]Node // nodes by queue
 	at      map[uint64]string
 	newest  uint64 // that Newer was told
 	away    *Node  // who has the queues elsewhere; nil: this node has them
 }
 
 func newRegistry() *registry {
-	return &registry{version: 1, of: map[int]Node{}, gone: map[uint64]bool{}, at: map[uint64]string{}}
+	return &registry{version: 1, of: map[int]Node{}, at: map[uint64]string{}}
 }
 
 func (r *registry) Of(queue int) (Node, uint64, bool) {
@@ -70,7 +69,7 @@ func (r *registry) Newer(version uint64) {
 func (r *registry) Gateway(epoch uint64) (string, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.at[epoch], r.gone[epoch]
+	return r.at[epoch], false
 }
 
 func (r *registry) Elsewhere(int) (Node, uint64, bool) {
@@ -272,7 +271,7 @@ const self = 7
 // config is that of a server under test.
 func config() Config {
 	log, _ := newLog()
-	return Config{Node: func() uint64 { return self }, Log: log}
+	return Config{Epoch: func() uint64 { return self }, Log: log}
 }
 
 // stopping stops a server at the end of the test.

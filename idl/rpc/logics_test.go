@@ -124,25 +124,6 @@ func TestWhoIsAsked(t *testing.T) {
 	}
 }
 
-// The answers belong to the caller: a later call does not change them.
-func TestAnswersStay(t *testing.T) {
-	st := newLogicStage(t)
-	a, err := st.client.Forward(t.Context(), batchOf(50, 2000))
-	if err != nil {
-		t.Fatal(err)
-	}
-	was := string(a.Frames)
-	st.reply = make([]byte, protocol.MaxFrame)
-	for range 20 {
-		if _, err := st.client.Query(t.Context(), &hop.Query{Identity: someone}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	if string(a.Frames) != was {
-		t.Error("the answers of a Forward were written over")
-	}
-}
-
 // Which connections are lost is believed only where it can be.
 func TestBindAgainAnswersNonsense(t *testing.T) {
 	st := newLogicStage(t)

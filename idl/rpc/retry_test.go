@@ -3,7 +3,6 @@ package rpc
 import (
 	"context"
 	"errors"
-	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -172,19 +171,6 @@ func TestCallsEndWithTheirContext(t *testing.T) {
 	}
 	if n := client.Stats()["calls"]; n != 0 {
 		t.Errorf("%d tries", n)
-	}
-}
-
-// A refused connection can be told from a node that does not answer.
-func TestRefusedConnection(t *testing.T) {
-	ln := listen(t)
-	address := ln.Addr().String()
-	ln.Close()
-	log, _ := newLog()
-	probes := NewProbes(log)
-	defer probes.Close()
-	if _, err := probes.Health(t.Context(), address); !errors.Is(err, syscall.ECONNREFUSED) {
-		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -10,8 +10,7 @@ import (
 	"gannet/protocol"
 )
 
-// Gateway is what a gateway serves; gateway.Gateway has it. The node of its Config is its
-// epoch.
+// Gateway is what a gateway serves; gateway.Gateway has it. Its Config needs the epoch.
 type Gateway interface {
 	Push(ctx context.Context, push *hop.Push) (absent []uint64)
 	Kick(conn uint64, code protocol.Code)

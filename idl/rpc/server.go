@@ -22,15 +22,9 @@ const exitPatience = 2 * time.Second
 
 // Config says what a server tells of its node.
 type Config struct {
-	// Node names this life of this process; of a gateway it is the epoch.
-	Node func() uint64
-
-	// Ready says why this node should get no work; nil: it always may.
-	Ready func() error
-
-	// Drain begins to drain, as a signal would, and does not wait; nil: nobody but the
-	// operator of the process may do that.
-	Drain func(within time.Duration) error
+	// Epoch is that of a gateway, whose calls name the one that they are for. Other roles
+	// have none.
+	Epoch func() uint64
 
 	Log *slog.Logger // default slog.Default()
 }
@@ -172,51 +166,11 @@ const (
 	misshapen  = refusal("its lists do not fit together")
 )
 
-// mine says whether a call is for this life of this node.
-func (s *Server) mine(node int64) bool {
-	if uint64(node) == s.config.Node() {
+// mine says whether a call is for this life of this gateway.
+func (s *Server) mine(epoch int64) bool {
+	if uint64(epoch) == s.config.Epoch() {
 		return true
 	}
 	s.other.Add(1)
 	return false
 }
-
-// Health answers for the node.
-func (s *Server) Health(context.Context, *gannet.HealthRequest) (*gannet.HealthReply, error) {
-	return answer(s, "Health", func(int32) *gannet.HealthReply { return &gannet.HealthReply{Why: "it does not know"} },
-		func(context.Context) (*gannet.HealthReply, error) {
-			reply := &gannet.HealthReply{Node: int64(s.config.Node()), Ready: true}
-			if s.config.Ready != nil {
-				if err := s.config.Ready(); err != nil {
-					reply.Ready, reply.Why = false, err.Error()
-				}
-			}
-			return reply, nil
-		})
-}
-
-// Drain begins to drain the node.
-func (s *Server) Drain(_ context.Context, request *gannet.DrainRequest) (*gannet.DrainReply, error) {
-	return answer(s, "Drain", func(status int32) *gannet.DrainReply { return &gannet.DrainReply{Status: status} },
-		func(context.Context) (*gannet.DrainReply, error) {
-			within := time.Duration(0)
-			switch {
-			case request == nil:
-				return nil, noContent
-			case request.Milliseconds < 0 || request.Milliseconds > maxDrain.Milliseconds():
-				return nil, outOfRange
-			case !s.mine(request.Node):
-				return &gannet.DrainReply{Status: gannet.OTHER}, nil
-			case s.config.Drain == nil:
-				return &gannet.DrainReply{Status: gannet.REFUSED, Why: "it drains by a signal only"}, nil
-			}
-			within = time.Duration(request.Milliseconds) * time.Millisecond
-			if err := s.config.Drain(within); err != nil {
-				return &gannet.DrainReply{Status: gannet.UNAVAILABLE, Why: err.Error()}, nil
-			}
-			return &gannet.DrainReply{}, nil
-		})
-}
-
-// maxDrain bounds the time that a node may be told to take.
-const maxDrain = 24 * time.Hour

@@ -90,14 +90,12 @@ func TestStopThatIsCutOff(t *testing.T) {
 func TestAccept(t *testing.T) {
 	inner := &failing{Listener: listen(t), failures: make(chan error, 1)}
 	inner.failures <- errors.New("too many open files")
-	server := stopping(t, ServeLogic(inner, newScript(), newRegistry(), config()))
-	log, _ := newLog()
-	probes := NewProbes(log)
-	defer probes.Close()
-	eventually(t, "it is there", func() bool {
-		h, err := probes.Health(t.Context(), server.Address())
-		return err == nil && h.Node == self && h.Err == nil
-	})
+	st := newLogicStage(t)
+	server := stopping(t, ServeLogic(inner, st.script, st.registry, config()))
+	st.registry.put(queues, Node{ID: self, Address: server.Address()})
+	if a, err := st.client.Forward(t.Context(), batchOf(1, 1)); err != nil || a.Len() != 1 {
+		t.Fatalf("%d answers, %v", a.Len(), err)
+	}
 	if n := server.Stats()["failed.accept"]; n != 1 {
 		t.Errorf("%d failures", n)
 	}
@@ -125,52 +123,6 @@ func (l *failing) Accept() (net.Conn, error) {
 		return nil, err
 	default:
 		return l.Listener.Accept()
-	}
-}
-
-func TestHealthAndDrain(t *testing.T) {
-	log, _ := newLog()
-	probes := NewProbes(log)
-	defer probes.Close()
-	mu := &probes.calls.peers.mu // held before and after each call, as by a script
-	c := config()
-	var ready error
-	var drained time.Duration
-	refuses := errors.New("not yet")
-	c.Ready = func() error {
-		mu.Lock()
-		defer mu.Unlock()
-		return ready
-	}
-	c.Drain = func(within time.Duration) error {
-		mu.Lock()
-		defer mu.Unlock()
-		drained = within
-		return refuses
-	}
-	server := stopping(t, ServeGateway(listen(t), newScript(), c))
-	plain := stopping(t, ServeTransfer(listen(t), newScript(), config()))
-	if h, err := probes.Health(t.Context(), server.Address()); err != nil || h.Err != nil || h.Node != self {
-		t.Errorf("%+v, %v", h, err)
-	}
-	ready = errors.New("starting")
-	if h, err := probes.Health(t.Context(), server.Address()); err != nil || h.Err == nil {
-		t.Errorf("while it starts: %+v, %v", h, err)
-	}
-	at := Node{ID: self, Address: server.Address()}
-	if err := probes.Drain(t.Context(), at, time.Minute); !errors.Is(err, errStatus) || drained != time.Minute {
-		t.Errorf("a drain that fails: %v, within %v", err, drained)
-	}
-	refuses = nil
-	if err := probes.Drain(t.Context(), at, time.Second); err != nil || drained != time.Second {
-		t.Errorf("drain: %v, within %v", err, drained)
-	}
-	drained = 0
-	if err := probes.Drain(t.Context(), Node{ID: 8, Address: server.Address()}, time.Second); !errors.Is(err, errOther) || drained != 0 {
-		t.Errorf("a drain of another life: %v", err)
-	}
-	if err := probes.Drain(t.Context(), Node{ID: self, Address: plain.Address()}, time.Second); !errors.Is(err, errRefused) {
-		t.Errorf("a drain of a node that drains by signals: %v", err)
 	}
 }
 

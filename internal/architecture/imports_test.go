@@ -90,7 +90,7 @@ var importRules = []struct {
 
 	{"gannet/idl", []string{
 		"gannet/idl/kitex_gen/gannet", "gannet/idl/kitex_gen/gannet/gateway", "gannet/idl/kitex_gen/gannet/logic",
-		"gannet/idl/kitex_gen/gannet/node", "gannet/idl/kitex_gen/gannet/transfer",
+		"gannet/idl/kitex_gen/gannet/transfer",
 		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/transfer", kitex, thrift,
 	}},
 	{"gannet/idl/kitex_gen", []string{kitex, thrift}},

@@ -6,13 +6,16 @@ import (
 	"fmt"
 )
 
-// Copy is a place where the plan is kept.
+// Copy is a place where the plan is kept. The suite in internal/cluster/conformance holds
+// every adapter to its guarantee.
 type Copy interface {
 	// Load gives the plan, nil if there is none. An error says that nobody knows.
 	Load(ctx context.Context) (*Plan, error)
 
-	// Save keeps a plan where there is none, and gives the one that is kept: of several
-	// that save at once one wins.
+	// Save keeps a plan where there is none, and gives the one that is kept. Of different
+	// ones that are saved at once one is left. A copy that decides gives just that one to
+	// all who save; with another, one of them may be given its own, which another that was
+	// made in the same second displaces a moment later.
 	Save(ctx context.Context, plan *Plan) (*Plan, error)
 }
 
@@ -23,9 +26,10 @@ var ErrNone = errors.New("cluster: it was never made")
 var ErrDiffer = errors.New("cluster: Redis and ClickHouse hold the plans of different clusters")
 
 // Agree gives the plan of the cluster and mends the copy that lacks it. near is where
-// nodes look first, far may be away: then near alone is believed. A plan is made only
-// where both say that there is none, by make; nil: that is ErrNone. Where near has none and
-// far is away, nobody knows whether near was emptied, and that is an error.
+// nodes look first, and decides between those that start at once; far may be away: then
+// near alone is believed. A plan is made only where both say that there is none, by make;
+// nil: that is ErrNone. Where near has none and far is away, nobody knows whether near was
+// emptied, and that is an error.
 func Agree(ctx context.Context, near, far Copy, make func() (*Plan, error)) (*Plan, error) {
 	plan, err := near.Load(ctx)
 	if err != nil {

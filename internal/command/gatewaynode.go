@@ -62,7 +62,7 @@ func (c *gatewayCmd) start(ctx context.Context, log *slog.Logger, f *front) (*no
 	c.setMemory(&config)
 	c.applyTo(&config, &logic.Config{})
 	g := gateway.New(config)
-	server := rpc.ServeGateway(n.listener, g, n.rpcConfig(g.Epoch))
+	server := rpc.ServeGateway(n.listener, g, rpc.Config{Epoch: g.Epoch, Log: n.log})
 	n.began("calls of other nodes", server.Stop)
 	if err := n.watch(&c.processFlags, operate.Sources{
 		Vars: func() map[string]any {

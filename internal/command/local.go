@@ -2,6 +2,7 @@ package command
 
 import (
 	"context"
+	"fmt"
 	"sync/atomic"
 
 	"gannet/gateway"
@@ -37,6 +38,10 @@ func (l *localGateway) Push(ctx context.Context, epoch uint64, push *hop.Push, d
 	g := l.of(epoch)
 	if g == nil {
 		done(nil, transfer.ErrEnded)
+		return
+	}
+	if err := push.Check(); err != nil {
+		done(nil, fmt.Errorf("%w: %w", transfer.ErrRefused, err))
 		return
 	}
 	done(g.Push(ctx, push), nil)

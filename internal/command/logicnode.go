@@ -136,7 +136,7 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 	}
 	c.applyTo(&gateway.Config{}, &config)
 	rules := logic.New(config)
-	server := rpc.ServeLogic(n.listener, rules, placement{n.nodes.of(registry.Logic, chain.Chat), n.id}, n.rpcConfig(func() uint64 { return n.id }))
+	server := rpc.ServeLogic(n.listener, rules, placement{n.nodes.of(registry.Logic, chain.Chat), n.id}, rpc.Config{Log: n.log})
 	n.began("calls of other nodes", server.Stop)
 	if err := n.watch(&c.processFlags, operate.Sources{
 		Vars: func() map[string]any {

@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"gannet/idl/rpc"
 	"gannet/internal/cluster"
 	clusterredis "gannet/internal/cluster/redis"
 	"gannet/internal/operate"
@@ -46,14 +45,12 @@ type node struct {
 	ctx       context.Context // ends with the node
 
 	serving atomic.Bool
-	drain   chan struct{} // closed when another node, or its operator, had it drain
-	once    sync.Once
 }
 
 // open connects a node to what all roles need. What it has begun by then is stopped by the
 // caller, with an error too.
 func (f *nodeFlags) open(ctx context.Context, role registry.Role, log *slog.Logger) (n *node, err error) {
-	n = &node{role: role, id: rand.Uint64() | 1, log: log.With("role", string(role)), drain: make(chan struct{})}
+	n = &node{role: role, id: rand.Uint64() | 1, log: log.With("role", string(role))}
 	if err := f.checkDebug(); err != nil {
 		return n, err
 	}
@@ -170,14 +167,6 @@ func (n *node) register(ctx context.Context) (*registry.Keeper, error) {
 	}
 }
 
-// rpcConfig says how the node serves others.
-func (n *node) rpcConfig(id func() uint64) rpc.Config {
-	return rpc.Config{Node: id, Ready: n.ready, Log: n.log, Drain: func(time.Duration) error {
-		n.once.Do(func() { close(n.drain) })
-		return nil
-	}}
-}
-
 // ready says why this node should get no work, if so.
 func (n *node) ready() error {
 	switch {
@@ -229,10 +218,7 @@ func (f *nodeFlags) runNode(ctx context.Context, start func(context.Context, *sl
 			return err
 		}
 	}
-	select {
-	case <-ctx.Done():
-	case <-n.drain:
-	}
+	<-ctx.Done()
 	fmt.Println("stopping")
 	if f.ReadyFile != "" {
 		_ = os.Remove(f.ReadyFile) // nobody shall take this node for one that is ready

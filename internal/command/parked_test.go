@@ -91,7 +91,7 @@ func TestParked(t *testing.T) {
 		t.Fatal(err)
 	}
 	g := &pushedTo{}
-	server := rpc.ServeGateway(ln, g, rpc.Config{Node: own.Epoch})
+	server := rpc.ServeGateway(ln, g, rpc.Config{Epoch: own.Epoch})
 	defer server.Stop(ctx)
 	bind := directory.Bind{User: 2, Device: 20, Number: 1, At: hop.Address{Gateway: own.Epoch(), Conn: 3}}
 	if _, err := directoryredis.New(client, directoryredis.Options{Prefix: name}).Bind(ctx, []directory.Bind{bind}, nil); err != nil {

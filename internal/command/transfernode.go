@@ -67,7 +67,7 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 		servers[class], queues[class] = s, q
 	}
 	chat := servers[chain.Chat]
-	server := rpc.ServeTransfer(n.listener, chat, n.rpcConfig(func() uint64 { return n.id }))
+	server := rpc.ServeTransfer(n.listener, chat, rpc.Config{Log: n.log})
 	n.began("calls of other nodes", server.Stop)
 	if err := n.watch(&c.processFlags, operate.Sources{
 		Vars: func() map[string]any {

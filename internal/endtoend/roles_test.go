@@ -73,8 +73,6 @@ func (v *view) change(f func(*view)) {
 
 const roleQueues = 4
 
-func nodeID() uint64 { return 1 }
-
 func loopback(t testing.TB, address string) net.Listener {
 	t.Helper()
 	ln, err := net.Listen("tcp", address)
@@ -108,7 +106,7 @@ func startRoles(t testing.TB) *roles {
 	r.pusher = transfer.Start(transfer.Config{Queue: queue, Directory: devices, Gateways: r.pushes, Queues: []int{0, 1, 2, 3}, Log: log})
 	t.Cleanup(r.pusher.Stop)
 	routers := &view{}
-	r.stop(rpc.ServeTransfer(loopback(t, "127.0.0.1:0"), r.pusher, rpc.Config{Node: nodeID, Log: log}), func(s *rpc.Server) {
+	r.stop(rpc.ServeTransfer(loopback(t, "127.0.0.1:0"), r.pusher, rpc.Config{Log: log}), func(s *rpc.Server) {
 		routers.node = rpc.Node{ID: 1, Address: s.Address()}
 	})
 	r.receipts = rpc.NewReceipts(routers, log)
@@ -143,7 +141,7 @@ func (r *roles) stop(s *rpc.Server, use func(*rpc.Server)) {
 // serveLogic has logic answer at an address.
 func (r *roles) serveLogic(address string) {
 	ln := loopback(r.t, address)
-	r.logic = rpc.ServeLogic(ln, r.service, &r.view, rpc.Config{Node: nodeID, Log: slog.New(slog.DiscardHandler)})
+	r.logic = rpc.ServeLogic(ln, r.service, &r.view, rpc.Config{Log: slog.New(slog.DiscardHandler)})
 	r.view.change(func(v *view) { v.node = rpc.Node{ID: 1, Address: ln.Addr().String()} })
 }
 
@@ -159,7 +157,7 @@ func (r *roles) startGateway(log *slog.Logger) *roleGateway {
 		r.t.Fatal(err)
 	}
 	g.address = listeners[0].Addr().String()
-	r.stop(rpc.ServeGateway(loopback(r.t, "127.0.0.1:0"), g.Gateway, rpc.Config{Node: g.Epoch, Log: log}), func(s *rpc.Server) { g.server = s })
+	r.stop(rpc.ServeGateway(loopback(r.t, "127.0.0.1:0"), g.Gateway, rpc.Config{Epoch: g.Epoch, Log: log}), func(s *rpc.Server) { g.server = s })
 	r.view.change(func(v *view) { v.gateways[g.Epoch()] = g.server.Address() })
 	r.t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)

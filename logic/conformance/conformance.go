@@ -9,6 +9,9 @@
 //	inbox.go    pages of conversations; since.go: what changed; unread.go: counts
 //	history.go  pages of messages
 //	social.go   rights
+//
+// Gateways and Receipts, which lead to other roles and to no store, have suites of their
+// own: kick.go and receipt.go.
 package conformance
 
 import (

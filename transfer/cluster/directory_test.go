@@ -9,8 +9,27 @@ import (
 	"testing"
 
 	"gannet/internal/directory"
+	"gannet/internal/directory/directorytest"
 	"gannet/internal/hop"
 )
+
+// through is a directory that is looked up by the one under test.
+type through struct {
+	directory.Directory
+	of *Directory
+}
+
+func (d through) Devices(ctx context.Context, lookups []directory.Lookup, answers []directory.Answer, devices []directory.Device) ([]directory.Answer, []directory.Device, error) {
+	return d.of.Devices(ctx, lookups, answers, devices)
+}
+
+// Look-ups outside of records that were handed over together are those of the directory.
+func TestDirectory(t *testing.T) {
+	directorytest.Test(t, func(*testing.T) directory.Directory {
+		d := directory.NewMemory()
+		return through{d, NewDirectory(d)}
+	})
+}
 
 // asked is a directory that counts questions. User 2 has two devices, user 1 the sending
 // one.

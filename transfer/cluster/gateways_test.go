@@ -69,7 +69,7 @@ func serve(t *testing.T, r registry.Registry, id uint64) *served {
 	g.reg, err = r.Register(t.Context(), registry.Node{ID: id, Role: registry.Gateway, Addresses: map[string]string{registry.RPC: ln.Addr().String()}})
 	must(t, err)
 	g.epoch = g.reg.Epoch()
-	server := rpc.ServeGateway(ln, g, rpc.Config{Node: func() uint64 { return g.epoch }, Log: slog.New(slog.DiscardHandler)})
+	server := rpc.ServeGateway(ln, g, rpc.Config{Epoch: func() uint64 { return g.epoch }, Log: slog.New(slog.DiscardHandler)})
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), patience)
 		defer cancel()

@@ -13,6 +13,7 @@ import (
 	"gannet/internal/chain"
 	"gannet/internal/chain/chaintest"
 	"gannet/internal/hop"
+	"gannet/internal/redis"
 	"gannet/internal/redis/redistest"
 	"gannet/internal/registry"
 	"gannet/internal/rocketmq"
@@ -61,28 +62,34 @@ func broker(t testing.TB, queues int) *rocketmq.Client {
 
 func suites(t *testing.T, addresses []string, queues, cache, tail int, stream func(testing.TB) chain.Stream) {
 	open := func(t *testing.T, setup conformance.Setup) conformance.Stores {
-		w := newWorld(t, stream(t), addresses, queues)
-		gates := &gates{gate: make(map[int]*gate)}
+		w, gates := newSuiteWorld(t, setup, addresses, queues, stream(t))
 		w.tune = func(o *owner.Options) { o.Conversations, o.Tail, o.Now = cache*queues, tail*queues, setup.Now }
-		w.archive.fed = func(f *owner.Fed) {
-			if f.Change == nil || !slices.ContainsFunc(f.Record.Entries, func(e hop.RecordEntry) bool { return e.Frame.Len() > 0 }) {
-				return
-			}
-			setup.Publish(f.Record)
-			gates.pass(f.Queue.Number)
-		}
-		t.Cleanup(func() {
-			w.archive.mu.Lock()
-			defer w.archive.mu.Unlock()
-			for _, wrong := range w.archive.wrong {
-				t.Error(wrong)
-			}
-		})
 		return w.stores(t, 1, gates)
 	}
 	t.Run("Log", func(t *testing.T) { conformance.Log(t, open) })
 	t.Run("History", func(t *testing.T) { conformance.History(t, open) })
 	t.Run("Inbox", func(t *testing.T) { conformance.Inbox(t, open) })
+}
+
+// newSuiteWorld makes a world whose records are published as the suites want it.
+func newSuiteWorld(t *testing.T, setup conformance.Setup, addresses []string, queues int, stream chain.Stream) (*world, *gates) {
+	w := newWorld(t, stream, addresses, queues)
+	gates := &gates{gate: make(map[int]*gate)}
+	w.archive.fed = func(f *owner.Fed) {
+		if f.Change == nil || !slices.ContainsFunc(f.Record.Entries, func(e hop.RecordEntry) bool { return e.Frame.Len() > 0 }) {
+			return
+		}
+		setup.Publish(f.Record)
+		gates.pass(f.Queue.Number)
+	}
+	t.Cleanup(func() {
+		w.archive.mu.Lock()
+		defer w.archive.mu.Unlock()
+		for _, wrong := range w.archive.wrong {
+			t.Error(wrong)
+		}
+	})
+	return w, gates
 }
 
 // stores starts a node and gives it as the suites want it.
@@ -97,14 +104,21 @@ func (w *world) stores(t *testing.T, id uint64, gates *gates) conformance.Stores
 	}
 	s.Survivor = func() conformance.Stores {
 		release := n.owner.Hold()
-		left := *w
-		left.name, left.registry, left.archive = w.copyKeys(n.redis), registry.NewMemory(), w.archive.clone()
-		left.stream = w.copyStream()
-		raise(t, left.registry, w.registry.View().Version)
+		left := w.copy(n.redis)
 		release()
 		return left.stores(t, 1, gates)
 	}
 	return s
+}
+
+// copy gives a world that has what this one has, but for its nodes, while nothing is
+// written.
+func (w *world) copy(client *redis.Client) *world {
+	left := *w
+	left.name, left.registry, left.archive = w.copyKeys(client), registry.NewMemory(), w.archive.clone()
+	left.stream = w.copyStream()
+	raise(w.t, left.registry, w.registry.View().Version)
+	return &left
 }
 
 // raise raises the version of a registry: those that stand in queues must not be newer.

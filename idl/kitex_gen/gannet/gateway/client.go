@@ -11,8 +11,6 @@ import (
 
 // Client is designed to provide IDL-compatible methods with call-option parameter for kitex framework.
 type Client interface {
-	Health(ctx context.Context, request *gannet.HealthRequest, callOptions ...callopt.Option) (r *gannet.HealthReply, err error)
-	Drain(ctx context.Context, request *gannet.DrainRequest, callOptions ...callopt.Option) (r *gannet.DrainReply, err error)
 	Push(ctx context.Context, request *gannet.PushRequest, callOptions ...callopt.Option) (r *gannet.PushReply, err error)
 	Kick(ctx context.Context, request *gannet.KickRequest, callOptions ...callopt.Option) (r *gannet.KickReply, err error)
 }
@@ -44,16 +42,6 @@ func MustNewClient(destService string, opts ...client.Option) Client {
 
 type kGatewayClient struct {
 	*kClient
-}
-
-func (p *kGatewayClient) Health(ctx context.Context, request *gannet.HealthRequest, callOptions ...callopt.Option) (r *gannet.HealthReply, err error) {
-	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
-	return p.kClient.Health(ctx, request)
-}
-
-func (p *kGatewayClient) Drain(ctx context.Context, request *gannet.DrainRequest, callOptions ...callopt.Option) (r *gannet.DrainReply, err error) {
-	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
-	return p.kClient.Drain(ctx, request)
 }
 
 func (p *kGatewayClient) Push(ctx context.Context, request *gannet.PushRequest, callOptions ...callopt.Option) (r *gannet.PushReply, err error) {

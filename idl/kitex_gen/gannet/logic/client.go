@@ -11,8 +11,6 @@ import (
 
 // Client is designed to provide IDL-compatible methods with call-option parameter for kitex framework.
 type Client interface {
-	Health(ctx context.Context, request *gannet.HealthRequest, callOptions ...callopt.Option) (r *gannet.HealthReply, err error)
-	Drain(ctx context.Context, request *gannet.DrainRequest, callOptions ...callopt.Option) (r *gannet.DrainReply, err error)
 	Login(ctx context.Context, request *gannet.LoginRequest, callOptions ...callopt.Option) (r *gannet.LoginReply, err error)
 	Enter(ctx context.Context, request *gannet.Bindings, callOptions ...callopt.Option) (r *gannet.EnterReply, err error)
 	Logout(ctx context.Context, request *gannet.Bindings, callOptions ...callopt.Option) (r *gannet.LogoutReply, err error)
@@ -49,16 +47,6 @@ func MustNewClient(destService string, opts ...client.Option) Client {
 
 type kLogicClient struct {
 	*kClient
-}
-
-func (p *kLogicClient) Health(ctx context.Context, request *gannet.HealthRequest, callOptions ...callopt.Option) (r *gannet.HealthReply, err error) {
-	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
-	return p.kClient.Health(ctx, request)
-}
-
-func (p *kLogicClient) Drain(ctx context.Context, request *gannet.DrainRequest, callOptions ...callopt.Option) (r *gannet.DrainReply, err error) {
-	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
-	return p.kClient.Drain(ctx, request)
 }
 
 func (p *kLogicClient) Login(ctx context.Context, request *gannet.LoginRequest, callOptions ...callopt.Option) (r *gannet.LoginReply, err error) {

@@ -11,8 +11,6 @@ import (
 
 // Client is designed to provide IDL-compatible methods with call-option parameter for kitex framework.
 type Client interface {
-	Health(ctx context.Context, request *gannet.HealthRequest, callOptions ...callopt.Option) (r *gannet.HealthReply, err error)
-	Drain(ctx context.Context, request *gannet.DrainRequest, callOptions ...callopt.Option) (r *gannet.DrainReply, err error)
 	Receipts(ctx context.Context, request *gannet.ReceiptsRequest, callOptions ...callopt.Option) (r *gannet.ReceiptsReply, err error)
 }
 
@@ -43,16 +41,6 @@ func MustNewClient(destService string, opts ...client.Option) Client {
 
 type kTransferClient struct {
 	*kClient
-}
-
-func (p *kTransferClient) Health(ctx context.Context, request *gannet.HealthRequest, callOptions ...callopt.Option) (r *gannet.HealthReply, err error) {
-	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
-	return p.kClient.Health(ctx, request)
-}
-
-func (p *kTransferClient) Drain(ctx context.Context, request *gannet.DrainRequest, callOptions ...callopt.Option) (r *gannet.DrainReply, err error) {
-	ctx = client.NewCtxWithCallOptions(ctx, callOptions)
-	return p.kClient.Drain(ctx, request)
 }
 
 func (p *kTransferClient) Receipts(ctx context.Context, request *gannet.ReceiptsRequest, callOptions ...callopt.Option) (r *gannet.ReceiptsReply, err error) {

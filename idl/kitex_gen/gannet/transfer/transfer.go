@@ -13,20 +13,6 @@ import (
 var errInvalidMessageType = errors.New("invalid message type for service method handler")
 
 var serviceMethods = map[string]kitex.MethodInfo{
-	"Health": kitex.NewMethodInfo(
-		healthHandler,
-		newNodeHealthArgs,
-		newNodeHealthResult,
-		false,
-		kitex.WithStreamingMode(kitex.StreamingNone),
-	),
-	"Drain": kitex.NewMethodInfo(
-		drainHandler,
-		newNodeDrainArgs,
-		newNodeDrainResult,
-		false,
-		kitex.WithStreamingMode(kitex.StreamingNone),
-	),
 	"Receipts": kitex.NewMethodInfo(
 		receiptsHandler,
 		newTransferReceiptsArgs,
@@ -100,42 +86,6 @@ func newServiceInfo(hasStreaming bool, keepStreamingMethods bool, keepNonStreami
 	return svcInfo
 }
 
-func healthHandler(ctx context.Context, handler interface{}, arg, result interface{}) error {
-	realArg := arg.(*gannet.NodeHealthArgs)
-	realResult := result.(*gannet.NodeHealthResult)
-	success, err := handler.(gannet.Node).Health(ctx, realArg.Request)
-	if err != nil {
-		return err
-	}
-	realResult.Success = success
-	return nil
-}
-func newNodeHealthArgs() interface{} {
-	return gannet.NewNodeHealthArgs()
-}
-
-func newNodeHealthResult() interface{} {
-	return gannet.NewNodeHealthResult()
-}
-
-func drainHandler(ctx context.Context, handler interface{}, arg, result interface{}) error {
-	realArg := arg.(*gannet.NodeDrainArgs)
-	realResult := result.(*gannet.NodeDrainResult)
-	success, err := handler.(gannet.Node).Drain(ctx, realArg.Request)
-	if err != nil {
-		return err
-	}
-	realResult.Success = success
-	return nil
-}
-func newNodeDrainArgs() interface{} {
-	return gannet.NewNodeDrainArgs()
-}
-
-func newNodeDrainResult() interface{} {
-	return gannet.NewNodeDrainResult()
-}
-
 func receiptsHandler(ctx context.Context, handler interface{}, arg, result interface{}) error {
 	realArg := arg.(*gannet.TransferReceiptsArgs)
 	realResult := result.(*gannet.TransferReceiptsResult)
@@ -162,26 +112,6 @@ func newServiceClient(c client.Client) *kClient {
 	return &kClient{
 		c: c,
 	}
-}
-
-func (p *kClient) Health(ctx context.Context, request *gannet.HealthRequest) (r *gannet.HealthReply, err error) {
-	var _args gannet.NodeHealthArgs
-	_args.Request = request
-	var _result gannet.NodeHealthResult
-	if err = p.c.Call(ctx, "Health", &_args, &_result); err != nil {
-		return
-	}
-	return _result.GetSuccess(), nil
-}
-
-func (p *kClient) Drain(ctx context.Context, request *gannet.DrainRequest) (r *gannet.DrainReply, err error) {
-	var _args gannet.NodeDrainArgs
-	_args.Request = request
-	var _result gannet.NodeDrainResult
-	if err = p.c.Call(ctx, "Drain", &_args, &_result); err != nil {
-		return
-	}
-	return _result.GetSuccess(), nil
 }
 
 func (p *kClient) Receipts(ctx context.Context, request *gannet.ReceiptsRequest) (r *gannet.ReceiptsReply, err error) {
