@@ -36,6 +36,8 @@ func All() []Attack {
 		{Name: "silent", Does: "sockets that connect and say nothing", play: silent},
 		{Name: "tls-silent", Does: "TLS sockets that say nothing before the handshake", play: tlsSilent},
 		{Name: "tls-no-hello", Does: "TLS sockets that say nothing after the handshake", play: tlsNoHello},
+		{Name: "tls-hellos", Does: "1,700 TLS handshakes that begin at once and go no further", play: tlsHellos},
+		{Name: "tls-records", Does: "long frames over TLS, each byte a record of its own", play: tlsRecords},
 		{Name: "connects", Does: "connect and close, over and over", play: connects},
 		{Name: "bad-tokens", Does: "logins with bad tokens", play: badTokens},
 		{Name: "syncs-and-reset", Does: "3,200 SYNCs in one write, then a reset, over and over", seed: seedConversations, play: syncsAndReset},

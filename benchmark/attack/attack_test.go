@@ -57,7 +57,7 @@ func TestEveryAttackSaysWhatItSays(t *testing.T) {
 		"large-bodies": protocol.TypeSend, "disk": protocol.TypeSend, "syncs-and-reset": protocol.TypeHello, "history": protocol.TypeHistory,
 		"history-unread": protocol.TypeHello, "old-ids": protocol.TypeSend, "repeated-ids": protocol.TypeSend,
 		"strangers": protocol.TypeRead, "devices": protocol.TypePushAck, "deaf-readers": protocol.TypeSend, "deaf-beyond-memory": protocol.TypeSend,
-		"slow-readers": protocol.TypeSend, "tls-deaf-readers": protocol.TypeSend, "begun-frames": protocol.TypeHello, "garbage": protocol.TypeHello, "new-conversations": protocol.TypeSend,
+		"slow-readers": protocol.TypeSend, "tls-deaf-readers": protocol.TypeSend, "tls-records": protocol.TypeHello, "begun-frames": protocol.TypeHello, "garbage": protocol.TypeHello, "new-conversations": protocol.TypeSend,
 		"pings": protocol.TypePing, "refused-sends": protocol.TypeSend,
 	}
 	address := echo(t)
