@@ -182,8 +182,8 @@ func (r *Reader) round(ctx context.Context, asks []*ask) error {
 }
 
 // look finds out why pages got nowhere: because retention removed what they ask for, or a
-// hole lies there, which the next row up proves. Those stay where they are of which neither
-// is so.
+// hole lies there, which the next row up proves, or what was lost and given up. Those stay
+// where they are of which none is so.
 func (r *Reader) look(ctx context.Context, asks []*ask) error {
 	if len(asks) == 0 {
 		return nil
@@ -206,11 +206,19 @@ func (r *Reader) look(ctx context.Context, asks []*ask) error {
 	if err != nil {
 		return err
 	}
-	var going []*ask
-	for _, a := range asks {
+	var still []*ask
+	for _, a := range standing {
 		if up, found := above[a]; found && a.jump(up) {
 			a.skip(gone[a.page.Conversation])
+		} else {
+			still = append(still, a)
 		}
+	}
+	if err := r.passLost(ctx, still, above); err != nil {
+		return err
+	}
+	var going []*ask
+	for _, a := range asks {
 		if !a.done() {
 			going = append(going, a)
 		}

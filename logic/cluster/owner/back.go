@@ -43,6 +43,10 @@ func (t *term) readBack(ctx context.Context, mark chain.Mark) error {
 				return fmt.Errorf("%w: the mark %v of %v is not there", chain.ErrLost, mark, t.queue.name)
 			}
 			c.Mark = mark
+			if c.Kind == chain.Loss { // of what lies before it there may be more than the queue has
+				mark = chain.Beginning
+				break
+			}
 			if r := new(hop.Record); c.Kind == chain.Entries && c.Hop(r) == nil {
 				records = append(records, r)
 				bytes += len(c.Body)

@@ -77,7 +77,11 @@ func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
 		}
 		reader := chain.NewReader(o.Stream, f.term.queue.name, at)
 		err := reader.ReadTo(ctx, to.Offset+1, func(c *chain.Record) (err error) {
-			at, err = f.again(ctx, c, false)
+			if c.Kind == chain.Loss {
+				at, err = f.passLoss(ctx, at, c)
+			} else {
+				at, err = f.again(ctx, c, false)
+			}
 			return err
 		})
 		if errors.Is(err, chain.ErrRetention) {
@@ -98,18 +102,46 @@ func (f *feed) passGap(ctx context.Context, at, to chain.Mark) (chain.Mark, erro
 	if err != nil {
 		return at, err
 	}
-	n, on := 0, at
-	err = f.term.view.Each(ctx, func(list []*ledger.Loaded) (err error) {
-		n += len(list)
-		on, err = f.give(ctx, &Fed{Queue: q.name, Prev: at, Mark: at, Version: version(oldest.Mark), States: list})
-		return err
-	})
+	n, on, err := f.all(ctx, at, oldest.Mark, false)
 	if err != nil {
 		return on, err
 	}
 	q.owner.options.Log.Warn("owner: records are gone that the history lacks; it goes on with the oldest, and has all conversations as they are",
 		"queue", q.name.String(), "behind", at.String(), "oldest", oldest.Mark.String(), "conversations", n)
 	return f.again(ctx, &oldest, true)
+}
+
+// all feeds all conversations as the view has them, in place of what is missing between the
+// mark and a record. lost says that it is lost for good, and so are messages that are in no
+// record from there on.
+func (f *feed) all(ctx context.Context, at, before chain.Mark, lost bool) (n int, on chain.Mark, err error) {
+	on = at
+	err = f.term.view.Each(ctx, func(list []*ledger.Loaded) (err error) {
+		n += len(list)
+		fed := &Fed{Queue: f.term.queue.name, Prev: at, Mark: at, Version: version(before), States: list}
+		if lost {
+			fed.Lost = f.term.view.Newest()
+		}
+		on, err = f.give(ctx, fed)
+		return err
+	})
+	return n, on, err
+}
+
+// passLoss goes on behind records that were given up. There is one at each offset of what is
+// lost; the last of them is fed.
+func (f *feed) passLoss(ctx context.Context, at chain.Mark, c *chain.Record) (chain.Mark, error) {
+	if c.Mark.Offset < c.Through {
+		return at, nil
+	}
+	q := f.term.queue
+	n, on, err := f.all(ctx, at, c.Mark, true)
+	if err != nil {
+		return on, err
+	}
+	q.owner.options.Log.Warn("owner: records were given up that the broker lost; the history goes on behind them, and has all conversations as they are",
+		"queue", q.name.String(), "behind", at.String(), "through", c.Mark.String(), "conversations", n)
+	return f.give(ctx, &Fed{Queue: c.Queue, Prev: at, Mark: c.Mark, Version: version(c.Mark), Record: &hop.Record{}})
 }
 
 // give gives something to the feeder, which waits until there is room for it. With errOn

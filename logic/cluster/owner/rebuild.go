@@ -39,6 +39,7 @@ type rebuild struct {
 	at      chain.Mark                     // the view was complete as far as its records go, but for what lay before this
 	skipped map[protocol.Conversation]bool // what the view has of them may be older than that
 	held    map[protocol.Conversation]*held
+	losses  bool // the queue alone does not have everything: records were given up
 }
 
 // held is what records that the history may lack did to a conversation.
@@ -122,7 +123,7 @@ func (r *rebuild) try(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	history := o.History != nil && (first > 0 || r.at.Offset >= shortQueue)
+	history := o.History != nil && (first > 0 || r.at.Offset >= shortQueue || r.losses)
 	from := chain.Beginning
 	if history {
 		if from, err = o.History.Mark(ctx, q.name); err != nil {
@@ -131,6 +132,9 @@ func (r *rebuild) try(ctx context.Context) error {
 	}
 	if err := r.gather(ctx, from); err != nil {
 		return err
+	}
+	if r.losses && !history {
+		return fmt.Errorf("%w: records were given up", errShort)
 	}
 	if history {
 		if _, err := o.History.Rebuild(ctx, q.name, r.take(ctx)); err != nil {
@@ -188,6 +192,10 @@ func (r *rebuild) gather(ctx context.Context, from chain.Mark) error {
 	reader := chain.NewReader(o.options.Stream, r.term.queue.name, from)
 	err := reader.ReadTo(ctx, r.at.Offset+1, func(c *chain.Record) error {
 		var record hop.Record
+		if c.Kind == chain.Loss {
+			r.losses = true
+			return nil
+		}
 		if c.Hop(&record) != nil {
 			o.troubles.damaged.Count()
 			return nil
