@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"sync"
 	"time"
 )
@@ -26,7 +27,7 @@ func (h *Head) covers(queue Queue, mark Mark) bool {
 // first record is written: the view of the queue is set to Given by then.
 type GivenUp struct {
 	Queue    Queue
-	Writer   uint64 // random and never 0
+	Writer   uint64 // random, even and never 0
 	Registry uint64 // version of the registry's view
 	Time     uint64 // Unix milliseconds
 	Through  int64  // above every mark that anybody has
@@ -34,6 +35,15 @@ type GivenUp struct {
 	at    int // records on their way at once, 0: fillers
 	pause func(ctx context.Context, d time.Duration) error
 }
+
+// NewGivenUp gives up everything before an offset. The writer's id is even, which those of a
+// Writer are not.
+func NewGivenUp(queue Queue, registry uint64, now time.Time, through int64) *GivenUp {
+	return &GivenUp{Queue: queue, Writer: max(rand.Uint64()&^1, 2), Registry: registry, Time: uint64(now.UnixMilli()), Through: through}
+}
+
+// Given says whether the mark is that of a GivenUp.
+func (m Mark) Given() bool { return m.Offset >= 0 && m.Writer&1 == 0 }
 
 // Mark is that of the record at Through.
 func (g *GivenUp) Mark() Mark { return Mark{Offset: g.Through, Writer: g.Writer, Number: 1} }

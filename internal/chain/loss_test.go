@@ -184,3 +184,13 @@ func TestRefilledInDoubt(t *testing.T) {
 		t.Errorf("a take-over where the last record is another one says %v", err)
 	}
 }
+
+// TestLostWhileTakenOver: what is lost between the look at the mark and the append is noticed.
+func TestLostWhileTakenOver(t *testing.T) {
+	s, w := losing(t, 0)
+	next := s.writer(w.Last())
+	s.before = func(queue Queue, _ []byte) error { s.cut(queue, 4); s.before = nil; return nil }
+	if _, err := next.TakeOver(t.Context()); !errors.Is(err, ErrLost) {
+		t.Errorf("a take-over at the place of its own mark says %v", err)
+	}
+}

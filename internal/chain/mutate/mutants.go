@@ -61,7 +61,6 @@ var mutants = []mutant{
 	{"takeover.go", "case first > max(mark.Offset, 0):", "case first > max(mark.Offset, 0)+100:", "a mark behind retention refuses"},
 	{"takeover.go", "if next := w.reader.Next(); offset < next {", "if next := w.reader.Next(); offset < 0 && offset < next {", "a take-over notices that the broker lost something"},
 	{"takeover.go", "w.registry > 0 {\n\t\t//", "w.registry > 1<<60 {\n\t\t//", "a take-over in doubt sees that its last record is there yet"},
-	{"takeover.go", "if r.Mark == mark { // else", "if found { // else", "a writer whose mark is lost reads the loss"},
 	{"takeover.go", "return false\n\t})\n", "return w.number == 0\n\t})\n", "a take-over looks at its mark alone"},
 
 	// reader.go: reading.

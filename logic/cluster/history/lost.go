@@ -56,6 +56,38 @@ func (s *Store) GiveUp(ctx context.Context, queue chain.Queue, through int64, st
 	return s.failed(&s.faults.inserts, "what is given up cannot be noted", s.insertRows(ctx, b))
 }
 
+// Newest gives the seq of the newest message of each conversation that is there, or was before
+// retention removed it.
+func (s *Store) Newest(ctx context.Context, list []protocol.Conversation) (map[protocol.Conversation]uint64, error) {
+	seqs := make(map[protocol.Conversation]uint64, len(list))
+	for part := range slices.Chunk(list, maxHeads) {
+		for _, table := range []string{"messages", "removed"} {
+			sql := []byte("SELECT kind, a, b, max(seq) FROM " + table + " WHERE (kind, a, b) IN (")
+			for i, c := range part {
+				if i > 0 {
+					sql = append(sql, ", "...)
+				}
+				sql = strconv.AppendUint(append(sql, '('), uint64(c.Kind), 10)
+				sql = strconv.AppendUint(append(sql, ", "...), c.A, 10)
+				sql = append(strconv.AppendUint(append(sql, ", "...), c.B, 10), ')')
+			}
+			err := s.query(ctx, string(append(sql, ") GROUP BY kind, a, b"...)), func(rows driver.Rows) error {
+				var kind uint8
+				var c protocol.Conversation
+				var seq uint64
+				err := rows.Scan(&kind, &c.A, &c.B, &seq)
+				c.Kind = protocol.Kind(kind)
+				seqs[c] = max(seqs[c], seq)
+				return err
+			})
+			if err != nil {
+				return nil, err
+			}
+		}
+	}
+	return seqs, nil
+}
+
 // lost gives the seq up to which what is not there of a conversation is lost for good, for
 // those of which that was said and is certain: all that the queue had is there.
 func (s *Store) lost(ctx context.Context, list []protocol.Conversation) (map[protocol.Conversation]uint64, error) {
