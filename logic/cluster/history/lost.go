@@ -53,7 +53,10 @@ func (s *Store) GiveUp(ctx context.Context, queue chain.Queue, through int64, st
 		b.addState(l, uint64(through)+1)
 	}
 	b.addLost(queue, chain.Mark{Offset: through}, states)
-	return s.failed(&s.faults.inserts, "what is given up cannot be noted", s.insertRows(ctx, b))
+	if err := s.insertRows(ctx, b); err != nil {
+		return s.failed(&s.faults.inserts, "what is given up cannot be noted", err)
+	}
+	return nil
 }
 
 // Newest gives the seq of the newest message of each conversation that is there, or was before
