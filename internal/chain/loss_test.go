@@ -30,6 +30,8 @@ func TestLossInTheRule(t *testing.T) {
 		"from its end":         {Mark{2, 99, 1}, 2, [][]byte{lossRecord(2), lossRecord(2), record(Mark{2, 99, 1}, 2, 1)}, []Reason{Known, Stale, Counts}, nil},
 		"late":                 {Beginning, 0, [][]byte{record(Beginning, 1, 1), record(Mark{0, 1, 1}, 1, 2), lossRecord(1), record(Mark{1, 1, 2}, 1, 3)}, []Reason{Counts, Counts, Stale, Counts}, nil},
 		"what built on it":     {Beginning, 0, [][]byte{record(Beginning, 1, 1), lossRecord(1), record(Mark{0, 1, 1}, 1, 2)}, []Reason{Counts, Counts, Stale}, nil},
+		"on what is lost":      {Mark{1, 5, 5}, 1, [][]byte{lossRecord(2), record(Mark{1, 5, 5}, 5, 6), lossRecord(2), record(Mark{3, 99, 1}, 2, 1)}, []Reason{Counts, Stale, Counts, Counts}, nil},
+		"on it from the loss":  {Mark{1, 99, 1}, 1, [][]byte{lossRecord(3), record(Mark{1, 5, 5}, 5, 6), lossRecord(3)}, []Reason{Known, Stale, Counts}, nil},
 		"of another queue":     {Beginning, 0, [][]byte{record(Beginning, 1, 1), elsewhere.Append(nil, nil)}, []Reason{Counts, Other}, nil},
 		"not for a mark above": {Mark{2, 5, 5}, 2, [][]byte{lossRecord(2)}, nil, ErrLost},
 		"elsewhere for a mark": {Mark{2, 5, 5}, 2, [][]byte{elsewhere.Append(nil, nil)}, nil, ErrLost},

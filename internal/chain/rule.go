@@ -46,7 +46,8 @@ type Follower struct {
 	queue     Queue
 	last      Mark
 	next      int64
-	confirmed bool // the record of the first mark was seen
+	confirmed bool  // the record of the first mark was seen
+	through   int64 // of the last Loss: what names a record before it may build on what is lost
 	seen      [reasons]uint64
 }
 
@@ -100,6 +101,7 @@ func (f *Follower) judge(offset int64, h *Head, broken bool) (why Reason, err er
 	switch {
 	case !f.confirmed && !broken && own == f.last && h.Queue == f.queue:
 		f.confirmed, why = true, Known
+		f.through = h.Through
 	case !f.confirmed && !loss:
 		return 0, fmt.Errorf("%w: the mark %v of %v is not there", ErrLost, f.last, f.queue)
 	case broken:
@@ -108,11 +110,12 @@ func (f *Follower) judge(offset int64, h *Head, broken bool) (why Reason, err er
 		why = Other
 	case loss:
 		f.confirmed, why, f.last = true, Counts, own
+		f.through = h.Through
 	case h.Kind == Loss:
 		why = Stale
 	case h.Prev == f.last:
 		why, f.last = Counts, own
-	case h.Prev.Offset < f.last.Offset:
+	case h.Prev.Offset < f.last.Offset, h.Prev.Offset < f.through:
 		why = Stale
 	default:
 		why = Foreign

@@ -16,6 +16,8 @@ var mutants = []mutant{
 	{"rule.go", "case !f.confirmed && !loss:", "case !f.confirmed && !loss && own.Offset < 0:", "a mark that is not there is noticed"},
 	{"rule.go", "f.confirmed, why, f.last = true, Counts, own", "f.confirmed, why = true, Counts", "what counts behind a loss names it"},
 	{"rule.go", "case h.Kind == Loss:\n\t\twhy = Stale", "case h.Kind == Loss:\n\t\twhy, f.last = Counts, own", "a loss that comes late, or twice, does not count"},
+	{"rule.go", ", h.Prev.Offset < f.through:", ":", "what builds on what is lost does not stop others"},
+	{"rule.go", "f.confirmed, why = true, Known\n\t\tf.through = h.Through", "f.confirmed, why = true, Known", "nor those who begin at a loss"},
 
 	// loss.go: what is given up.
 	{"loss.go", "mark.Offset < h.Through", "mark.Offset <= h.Through", "a loss ends at its last record"},

@@ -37,6 +37,7 @@ type archive struct {
 	walked int
 	whole  int // states that were given without a record
 	gaps   int // records that were the oldest of their queue
+	lost   int // messages that were given up
 }
 
 // message is one that was fed.
@@ -119,6 +120,10 @@ func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
 		a.whole += len(f.States)
 		for _, s := range f.States {
 			a.states[s.Key] = copyOf(s)
+			for f.Lost != (chain.Mark{}) && uint64(len(a.talks[s.Key])) < s.Head {
+				a.talks[s.Key] = append(a.talks[s.Key], message{})
+				a.lost++
+			}
 		}
 		a.mu.Unlock()
 		return at, true
@@ -174,7 +179,7 @@ func (a *archive) add(f *owner.Fed) {
 				m.Previous = list[j].Seq
 			}
 		}
-		if f.Change != nil && links[e.Seq][e.Conversation] != m.Previous && a.gaps == 0 {
+		if f.Change != nil && links[e.Seq][e.Conversation] != m.Previous && a.gaps+a.lost == 0 {
 			a.badf("seq %d of %v comes behind %d of its device, the record says %d", e.Seq, e.Conversation, m.Previous, links[e.Seq][e.Conversation])
 		}
 		a.talks[e.Conversation] = append(list, m)

@@ -66,6 +66,10 @@ func (f *feed) run() {
 // errOn says that the feeder is somewhere else than who reads for it.
 var errOn = errors.New("the feeder is elsewhere")
 
+// errNoEnd says that what was given up goes on behind what a term knows of its queue: somebody
+// else has it by then.
+var errNoEnd = errors.New("records were given up, and the queue goes on behind what is known of it")
+
 // catchUp feeds the records from the mark up to what the view has: what a view does not
 // have may not be durable. It gives the mark from which to go on.
 func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
@@ -86,6 +90,9 @@ func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
 		})
 		if errors.Is(err, chain.ErrRetention) {
 			at, err = f.passGap(ctx, at, to)
+		}
+		if err == nil && at.Offset < to.Offset && reader.Last() != at {
+			err = errNoEnd
 		}
 		if err != nil && !errors.Is(err, errOn) {
 			return at, err

@@ -134,7 +134,10 @@ func (r *rebuild) try(ctx context.Context) error {
 		return err
 	}
 	if r.losses && !history {
-		return fmt.Errorf("%w: records were given up", errShort)
+		if o.History == nil {
+			return fmt.Errorf("%w: records were given up", errShort)
+		}
+		return r.try(ctx) // with the history
 	}
 	if history {
 		if _, err := o.History.Rebuild(ctx, q.name, r.take(ctx)); err != nil {
