@@ -206,17 +206,23 @@ func (r *Reader) look(ctx context.Context, asks []*ask) error {
 	if err != nil {
 		return err
 	}
-	var still []*ask
-	for _, a := range standing {
-		if up, found := above[a]; found && a.jump(up) {
+	for a, up := range above {
+		if a.jump(up) {
 			a.skip(gone[a.page.Conversation])
-		} else {
-			still = append(still, a)
 		}
 	}
-	if err := r.passLost(ctx, still, above); err != nil {
+	if err := r.goOn(ctx, asks); err != nil {
 		return err
 	}
+	standing = slices.DeleteFunc(standing, func(a *ask) bool { return !a.stands() })
+	if err := r.passLost(ctx, standing, above); err != nil {
+		return err
+	}
+	return r.goOn(ctx, standing)
+}
+
+// goOn reads the next window of those pages that can be longer.
+func (r *Reader) goOn(ctx context.Context, asks []*ask) error {
 	var going []*ask
 	for _, a := range asks {
 		if !a.done() {

@@ -38,6 +38,8 @@ type archive struct {
 	whole  int // states that were given without a record
 	gaps   int // records that were the oldest of their queue
 	lost   int // messages that were given up
+
+	given map[protocol.Conversation]uint64 // up to where what is not there was given up
 }
 
 // message is one that was fed.
@@ -47,7 +49,7 @@ type message struct {
 }
 
 func newArchive() *archive {
-	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}}
+	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}, given: map[protocol.Conversation]uint64{}}
 	a.left.Store(ever)
 	return a
 }
@@ -120,9 +122,8 @@ func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
 		a.whole += len(f.States)
 		for _, s := range f.States {
 			a.states[s.Key] = copyOf(s)
-			for f.Lost != (chain.Mark{}) && uint64(len(a.talks[s.Key])) < s.Head {
-				a.talks[s.Key] = append(a.talks[s.Key], message{})
-				a.lost++
+			if f.Lost != (chain.Mark{}) {
+				a.given[s.Key] = max(a.given[s.Key], s.Head)
 			}
 		}
 		a.mu.Unlock()
@@ -167,8 +168,11 @@ func (a *archive) add(f *owner.Fed) {
 			continue
 		}
 		list := a.talks[e.Conversation]
-		for a.gaps > 0 && uint64(len(list))+1 < e.Seq { // of records that were gone
+		for (a.gaps > 0 || a.given[e.Conversation]+1 >= e.Seq) && uint64(len(list))+1 < e.Seq { // of records that were gone
 			list = append(list, message{})
+			if a.gaps == 0 {
+				a.lost++
+			}
 		}
 		if e.Seq != uint64(len(list))+1 {
 			a.badf("%v has seq %d behind %d messages", e.Conversation, e.Seq, len(list))

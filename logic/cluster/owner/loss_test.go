@@ -126,11 +126,12 @@ func TestGivenUp(t *testing.T) {
 	b.waitFed()
 	b.archive.mu.Lock()
 	defer b.archive.mu.Unlock()
-	if b.archive.lost != lost || len(b.archive.wrong) > 0 {
+	// What a node had in memory of what is lost comes to the history all the same.
+	if b.archive.lost == 0 || b.archive.lost > lost || len(b.archive.wrong) > 0 {
 		t.Errorf("of %d messages that are lost %d were given up; %v", lost, b.archive.lost, b.archive.wrong)
 	}
 	for _, s := range b.list {
-		if l := b.archive.states[s.key()]; l == nil || l.Head != b.heads()[s.key()] {
+		if l := b.archive.states[s.key()]; l == nil || l.Head != b.heads()[s.key()] || l.Head != uint64(len(b.archive.talks[s.key()])) {
 			t.Errorf("of %v the history has %+v", s.key(), l)
 		}
 	}
