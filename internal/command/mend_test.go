@@ -3,22 +3,35 @@
 package command
 
 import (
+	"context"
+	"crypto/rand"
+	"errors"
 	"log/slog"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/ClickHouse/clickhouse-go/v2"
+
 	"gannet/idl/rpc"
 	"gannet/internal/chain"
 	"gannet/internal/chain/chaintest"
 	"gannet/internal/registry"
+	"gannet/internal/services/servicestest"
+	"gannet/logic/cluster/history"
 	"gannet/logic/cluster/view"
 	transfercluster "gannet/transfer/cluster"
 )
 
+// place is where the keys of a cluster of a test are.
+type place struct {
+	*live
+	name string
+}
+
 // mended gives what mends the chat queues 0 and 1 of a cluster of this test, on a broker in
 // memory, and the writers of their views. ClickHouse does not answer.
-func mended(t *testing.T) (m *mending, broker *chaintest.Memory, writers []*view.Writer, said *strings.Builder) {
+func mended(t *testing.T) (m *mending, broker *chaintest.Memory, writers []*view.Writer, said *strings.Builder, at place) {
 	t.Helper()
 	f := ourCluster(t)
 	l, err := f.openLive(t.Context(), slog.Default())
@@ -63,7 +76,7 @@ func mended(t *testing.T) (m *mending, broker *chaintest.Memory, writers []*view
 		}
 		writers = append(writers, w)
 	}
-	return m, broker, writers, said
+	return m, broker, writers, said, place{l, f.Cluster}
 }
 
 // state gives what Redis says of a view.
@@ -79,7 +92,7 @@ func state(t *testing.T, w *view.Writer) view.State {
 // A view and a mark of transfer that lie behind what the broker keeps are removed; those of
 // another queue are left alone, and so are all when it is run again.
 func TestMendBehindRetention(t *testing.T) {
-	m, broker, writers, said := mended(t)
+	m, broker, writers, said, _ := mended(t)
 	broker.Age(chain.Queue{Class: chain.Chat, Number: 0}, 5)
 	well := state(t, writers[1])
 	for run := range 2 {
@@ -116,7 +129,7 @@ func TestMendBehindRetention(t *testing.T) {
 // A queue that is well, with void records and none, has lost nothing, and one that has is
 // named and left as it is.
 func TestMendNamesALoss(t *testing.T) {
-	m, broker, writers, said := mended(t)
+	m, broker, writers, said, _ := mended(t)
 	lost := chain.Queue{Class: chain.Chat, Number: 1}
 	m.mended = 0
 	broker.Put(chain.Queue{Class: chain.Chat}, []byte("no record"))
@@ -141,7 +154,7 @@ func TestMendNamesALoss(t *testing.T) {
 // A view that is older than what was given up is emptied, whether its own record is there or
 // lost; one that has come to the end of the loss is left alone.
 func TestMendBehindALoss(t *testing.T) {
-	m, broker, writers, _ := mended(t)
+	m, broker, writers, _, _ := mended(t)
 	for number, from := range []int64{5, 0} {
 		queue := chain.Queue{Class: chain.Chat, Number: number}
 		broker.Cut(queue, from)
@@ -173,7 +186,7 @@ func TestMendBehindALoss(t *testing.T) {
 
 // What transfer has had and nobody else knows of is no loss that can be given up.
 func TestMendRefusesWhatNobodyKnows(t *testing.T) {
-	m, broker, writers, _ := mended(t)
+	m, broker, writers, _, _ := mended(t)
 	l := &loss{
 		queue: chain.Queue{Class: chain.Chat}, writer: writers[0], transfer: m.transfer, state: state(t, writers[0]),
 		pushed: chain.Mark{Offset: 9, Writer: 1, Number: 1}, most: chain.Beginning, certain: chain.Beginning,
@@ -187,5 +200,71 @@ func TestMendRefusesWhatNobodyKnows(t *testing.T) {
 	}
 	if s := state(t, writers[0]); s.Mark.Given() || len(broker.All(l.queue)) != 10 {
 		t.Errorf("the view is at %v", s.Mark)
+	}
+}
+
+// dropDatabase removes what a test made in ClickHouse.
+func dropDatabase(t *testing.T, name string) {
+	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{servicestest.ClickHouse(t)}})
+	if err == nil {
+		err = errors.Join(conn.Exec(context.Background(), "DROP DATABASE "+name), conn.Close())
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+// Where ClickHouse has had more of a queue than Redis, which came back older, what Redis has is
+// removed, and the view is to be filled from ClickHouse behind what is given up.
+func TestMendFromTheHistory(t *testing.T) {
+	m, broker, writers, said, at := mended(t)
+	queue := chain.Queue{Class: chain.Chat, Number: 0}
+	database := "test_" + strings.ToLower(rand.Text())
+	store, err := history.Open(history.Options{Addresses: []string{servicestest.ClickHouse(t)}, Database: database})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer store.Close()
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	defer dropDatabase(t, database)
+	if err := store.SetMark(t.Context(), queue, chain.Mark{Offset: 9, Writer: 5, Number: 10}); err != nil {
+		t.Fatal(err)
+	}
+	m.history, m.away, m.accept = store, nil, true
+	broker.Cut(queue, 5)
+	key := "{" + at.name + ".chat.0}cx"
+	if err := at.client.Set(t.Context(), key, "of a conversation", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.mend(t.Context(), queue); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.giveUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := state(t, writers[0])
+	if !s.Mark.Given() || !s.Incomplete || s.Mark.Offset < 10 {
+		t.Errorf("the view is %+v", s)
+	}
+	if n := at.client.Exists(t.Context(), key).Val(); n != 0 {
+		t.Error("what Redis had is there yet")
+	}
+	for _, from := range []chain.Mark{chain.Beginning, {Offset: 9, Writer: 5, Number: 10}, s.Mark} {
+		r := chain.NewReader(broker, queue, from)
+		if err := r.ReadTo(t.Context(), int64(len(broker.All(queue))), func(*chain.Record) error { return nil }); err != nil || r.Last() != s.Mark {
+			t.Errorf("from %v a reader comes to %v, %v", from, r.Last(), err)
+		}
+	}
+	if got := said.String(); !strings.Contains(got, "is filled again from ClickHouse") || !strings.Contains(got, "ClickHouse up to 9") {
+		t.Errorf("it says %q", got)
+	}
+	m.losses = nil
+	if err := m.mend(t.Context(), queue); err != nil || len(m.losses) != 0 {
+		t.Errorf("run again it finds %d losses, %v", len(m.losses), err)
+	}
+	if again := state(t, writers[0]); again != s {
+		t.Errorf("run again it changes the view to %+v", again)
 	}
 }

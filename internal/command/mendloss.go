@@ -258,6 +258,7 @@ func (m *mending) goOn(ctx context.Context, l *loss) error {
 		if _, err := l.writer.Clear(ctx); err != nil {
 			return err
 		}
+		fmt.Fprintf(m.out, "%v: Redis has it less far than ClickHouse; the view is filled again from ClickHouse, and all that came behind that is lost\n", l.queue)
 	} else if err := m.keepHeads(ctx, l); err != nil {
 		return err
 	}
