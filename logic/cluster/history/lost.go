@@ -94,6 +94,11 @@ func (s *Store) Newest(ctx context.Context, list []protocol.Conversation) (map[p
 // lost gives the seq up to which what is not there of a conversation is lost for good, for
 // those of which that was said and is certain: all that the queue had is there.
 func (s *Store) lost(ctx context.Context, list []protocol.Conversation) (map[protocol.Conversation]uint64, error) {
+	return s.saidLost(ctx, list, true)
+}
+
+// saidLost is lost, or what was said alone: of that some may be in the queue yet.
+func (s *Store) saidLost(ctx context.Context, list []protocol.Conversation, certain bool) (map[protocol.Conversation]uint64, error) {
 	type said struct {
 		conversation protocol.Conversation
 		seq          uint64
@@ -122,14 +127,14 @@ func (s *Store) lost(ctx context.Context, list []protocol.Conversation) (map[pro
 	seqs, marks := make(map[protocol.Conversation]uint64), make(map[chain.Queue]chain.Mark)
 	for _, x := range all {
 		mark, known := marks[x.queue]
-		if !known {
+		if !known && certain {
 			var err error
 			if mark, err = s.Mark(ctx, x.queue); err != nil {
 				return nil, err
 			}
 			marks[x.queue] = mark
 		}
-		if x.position <= mark.Offset {
+		if !certain || x.position <= mark.Offset {
 			seqs[x.conversation] = max(seqs[x.conversation], x.seq)
 		}
 	}
@@ -249,8 +254,9 @@ func (r *Reader) countLost(ctx context.Context, list []*counting) error {
 	return nil
 }
 
-// lastKept fills in, for conversations whose newest message is lost for good, what is shown in
-// its place: the newest message that is there, or one that says nothing, at its seq.
+// lastKept fills in, for conversations whose newest message is lost, what is shown in its place:
+// the newest message that is there, or one that says nothing, at its seq. Whoever finds the
+// newest one in the queue shows that.
 func (s *Store) lastKept(ctx context.Context, list []Whole) error {
 	var conversations []protocol.Conversation
 	for _, w := range list {
@@ -261,7 +267,7 @@ func (s *Store) lastKept(ctx context.Context, list []Whole) error {
 	if len(conversations) == 0 {
 		return nil
 	}
-	lost, err := s.lost(ctx, conversations)
+	lost, err := s.saidLost(ctx, conversations, false)
 	if err != nil || len(lost) == 0 {
 		return err
 	}

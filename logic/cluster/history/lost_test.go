@@ -99,6 +99,11 @@ func TestLostForGood(t *testing.T) {
 		t.Fatal(err)
 	}
 	missing("before the queue is taken in")
+	for _, w := range all(t, s, 1) { // a view that is made anew by then does not wait for it
+		if w.Err != nil || len(w.Last) == 0 {
+			t.Errorf("of %v nothing is shown, %v", w.Key, w.Err)
+		}
+	}
 	if err := s.SetMark(t.Context(), queue, chain.Mark{Offset: 49, Writer: 1, Number: 1}); err != nil {
 		t.Fatal(err)
 	}

@@ -54,6 +54,9 @@
 //   - What Redis lost is brought back: records that it lacks are replayed (replay.go); where
 //     it is empty, from the history and the queue while conversations that are back, or in
 //     memory, go on (rebuild.go).
+//   - What the broker lost and an operator gave up (chain.Loss) no view is brought past by
+//     replaying: the view has come to its end, or is made anew from the history, which has
+//     every head by then.
 //   - A node that stood still does not answer readers from its memory before it has seen
 //     that the queue is still its own.
 //
