@@ -203,15 +203,71 @@ func TestMendRefusesWhatNobodyKnows(t *testing.T) {
 	}
 }
 
-// dropDatabase removes what a test made in ClickHouse.
-func dropDatabase(t *testing.T, name string) {
-	conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{servicestest.ClickHouse(t)}})
-	if err == nil {
-		err = errors.Join(conn.Exec(context.Background(), "DROP DATABASE "+name), conn.Close())
-	}
+// ownHistory gives a history of this test alone.
+func ownHistory(t *testing.T) *history.Store {
+	t.Helper()
+	database := "test_" + strings.ToLower(rand.Text())
+	store, err := history.Open(history.Options{Addresses: []string{servicestest.ClickHouse(t)}, Database: database})
 	if err != nil {
-		t.Error(err)
+		t.Fatal(err)
 	}
+	if err := store.Migrate(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		conn, err := clickhouse.Open(&clickhouse.Options{Addr: []string{servicestest.ClickHouse(t)}})
+		if err == nil {
+			err = errors.Join(conn.Exec(context.Background(), "DROP DATABASE "+database), conn.Close())
+		}
+		if err = errors.Join(err, store.Close()); err != nil {
+			t.Error(err)
+		}
+	})
+	return store
+}
+
+// agree checks that readers from marks of a queue all come to one.
+func agree(t *testing.T, broker *chaintest.Memory, queue chain.Queue, to chain.Mark, from ...chain.Mark) {
+	t.Helper()
+	for _, mark := range from {
+		r := chain.NewReader(broker, queue, mark)
+		if err := r.ReadTo(t.Context(), int64(len(broker.All(queue))), func(*chain.Record) error { return nil }); err != nil || r.Last() != to {
+			t.Errorf("from %v a reader comes to %v, %v; want %v", mark, r.Last(), err, to)
+		}
+	}
+}
+
+// One that was interrupted, when the view was set or while records were written, is done by the
+// next one.
+func TestMendInterrupted(t *testing.T) {
+	m, broker, writers, _, _ := mended(t)
+	queue := chain.Queue{Class: chain.Chat, Number: 0}
+	m.history, m.away, m.accept = ownHistory(t), nil, true
+	lost := state(t, writers[0]).Mark
+	broker.Cut(queue, 0)
+	if err := m.mend(t.Context(), queue); err != nil || len(m.losses) != 1 {
+		t.Fatal(len(m.losses), err)
+	}
+	if err := m.fenceSoon(t.Context(), m.losses[0]); err != nil {
+		t.Fatal(err)
+	}
+	first := state(t, writers[0]).Mark
+	for range 3 {
+		h := chain.Head{Kind: chain.Loss, Queue: queue, Prev: chain.Beginning, Writer: first.Writer, Number: 1, Through: first.Offset}
+		broker.Put(queue, h.Append(nil, nil))
+	}
+	m.losses = nil
+	if err := m.mend(t.Context(), queue); err != nil || len(m.losses) != 1 {
+		t.Fatalf("run again it finds %d losses, %v", len(m.losses), err)
+	}
+	if err := m.giveUp(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s := state(t, writers[0])
+	if !s.Mark.Given() || s.Mark.Offset <= first.Offset || s.Incomplete {
+		t.Errorf("the view is %+v", s)
+	}
+	agree(t, broker, queue, s.Mark, chain.Beginning, lost, first, s.Mark)
 }
 
 // Where ClickHouse has had more of a queue than Redis, which came back older, what Redis has is
@@ -219,16 +275,7 @@ func dropDatabase(t *testing.T, name string) {
 func TestMendFromTheHistory(t *testing.T) {
 	m, broker, writers, said, at := mended(t)
 	queue := chain.Queue{Class: chain.Chat, Number: 0}
-	database := "test_" + strings.ToLower(rand.Text())
-	store, err := history.Open(history.Options{Addresses: []string{servicestest.ClickHouse(t)}, Database: database})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer store.Close()
-	if err := store.Migrate(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	defer dropDatabase(t, database)
+	store := ownHistory(t)
 	if err := store.SetMark(t.Context(), queue, chain.Mark{Offset: 9, Writer: 5, Number: 10}); err != nil {
 		t.Fatal(err)
 	}
@@ -251,12 +298,7 @@ func TestMendFromTheHistory(t *testing.T) {
 	if n := at.client.Exists(t.Context(), key).Val(); n != 0 {
 		t.Error("what Redis had is there yet")
 	}
-	for _, from := range []chain.Mark{chain.Beginning, {Offset: 9, Writer: 5, Number: 10}, s.Mark} {
-		r := chain.NewReader(broker, queue, from)
-		if err := r.ReadTo(t.Context(), int64(len(broker.All(queue))), func(*chain.Record) error { return nil }); err != nil || r.Last() != s.Mark {
-			t.Errorf("from %v a reader comes to %v, %v", from, r.Last(), err)
-		}
-	}
+	agree(t, broker, queue, s.Mark, chain.Beginning, chain.Mark{Offset: 9, Writer: 5, Number: 10}, s.Mark)
 	if got := said.String(); !strings.Contains(got, "is filled again from ClickHouse") || !strings.Contains(got, "ClickHouse up to 9") {
 		t.Errorf("it says %q", got)
 	}

@@ -197,7 +197,7 @@ func (m *mending) giveUp(ctx context.Context) error {
 		queues++
 		conversations, messages = conversations+l.conversations, messages+l.messages
 	}
-	fmt.Fprintf(m.out, "%d queues go on; %d messages of %d conversations are lost for good\n", queues, messages, conversations)
+	fmt.Fprintf(m.out, "%d of %d queues go on; %d messages of %d conversations are lost for good\n", queues, len(m.losses), messages, conversations)
 	return errs
 }
 

@@ -21,7 +21,8 @@ const (
 )
 
 // readBack fills the tail with the messages of the last records up to the mark, so that
-// what is sent again is known, and what the history does not have yet is there.
+// what is sent again is known, and what the history does not have yet is there. At records that
+// were given up it ends, for they name none: of what lies before them there may have been more.
 func (t *term) readBack(ctx context.Context, mark chain.Mark) error {
 	o := &t.queue.owner.options
 	first, _, err := o.Stream.Bounds(ctx, t.queue.name)
@@ -43,10 +44,6 @@ func (t *term) readBack(ctx context.Context, mark chain.Mark) error {
 				return fmt.Errorf("%w: the mark %v of %v is not there", chain.ErrLost, mark, t.queue.name)
 			}
 			c.Mark = mark
-			if c.Kind == chain.Loss { // of what lies before it there may be more than the queue has
-				mark = chain.Beginning
-				break
-			}
 			if r := new(hop.Record); c.Kind == chain.Entries && c.Hop(r) == nil {
 				records = append(records, r)
 				bytes += len(c.Body)
