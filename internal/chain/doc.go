@@ -7,6 +7,9 @@
 // apply this one rule to the same bytes in the same order and so agree for ever,
 // without lease, clock or epoch.
 //
+// Where a broker lost what it had acknowledged, and an operator gives that up (GivenUp), the
+// queue has records that say so, which the rule heeds (loss.go).
+//
 // A Reader applies the rule to what a Stream, the port of a broker, brings. A Writer
 // appends with one record in flight, and takes a queue over from whoever wrote it.
 // docs/chain.md has the argument why this is safe and what it needs of a broker.

@@ -50,6 +50,7 @@ const (
 	Entries Kind = 1 // has entries
 	Empty   Kind = 2 // has none: a take-over, or a sign of life of an idle queue
 	Sealed  Kind = 3 // reserved: the queue goes on elsewhere
+	Loss    Kind = 4 // an operator gave records up that the broker has lost (loss.go)
 )
 
 // Mark names a record of a queue. An offset alone does not: what a power cut took from
@@ -74,6 +75,10 @@ type Head struct {
 	Registry uint64   // version of the registry's view under which the writer took the queue over
 	Time     uint64   // Unix milliseconds at which it was made
 	Trace    [16]byte // reserved
+
+	// Through of a Loss is the offset before which records are lost: it stands for every
+	// mark below it that names a record which is not there. 0 for the other kinds.
+	Through int64
 }
 
 // Record is a record of a queue that counts.
@@ -100,7 +105,8 @@ type Record struct {
 //	registry  u64
 //	time      u64
 //	trace     16 bytes
-//	body      for Entries: the entries as hop.Record.AppendEntries has them; else nothing
+//	body      for Entries: the entries as hop.Record.AppendEntries has them; for Loss:
+//	          through, i64; else nothing
 //
 // Integers are big-endian. Queue and time of the entries are those of the head, and
 // their mark follows from where the record lies, so none of them is stored twice.
@@ -135,6 +141,9 @@ func (h *Head) Append(dst, body []byte) []byte {
 		dst = binary.BigEndian.AppendUint64(dst, v)
 	}
 	dst = append(dst, h.Trace[:]...)
+	if h.Kind == Loss {
+		dst = binary.BigEndian.AppendUint64(dst, uint64(h.Through))
+	}
 	dst = append(dst, body...)
 	binary.BigEndian.PutUint32(dst[at+4:], crc32.Checksum(dst[at+8:], table))
 	return dst
@@ -166,10 +175,17 @@ func (h *Head) Decode(b []byte) (body []byte, err error) {
 	case !h.Queue.Valid(), h.Writer == 0, h.Number == 0,
 		beginning && h.Prev != Beginning, !beginning && (h.Prev.Writer == 0 || h.Prev.Number == 0):
 		return nil, ErrBroken
-	case h.Kind == 0 || h.Kind >= Sealed:
+	case h.Kind == 0 || h.Kind == Sealed || h.Kind > Loss:
 		return nil, ErrLater
 	case h.Kind == Empty && len(body) > 0:
 		return nil, ErrBroken
+	case h.Kind == Loss:
+		if len(body) != 8 || !beginning {
+			return nil, ErrBroken
+		}
+		if h.Through, body = int64(binary.BigEndian.Uint64(body)), nil; h.Through < 0 {
+			return nil, ErrBroken
+		}
 	}
 	return body, nil
 }

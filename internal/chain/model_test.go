@@ -24,6 +24,8 @@ type model struct {
 	t       *testing.T
 	token   uint64
 	acked   []map[uint64]Mark // of each queue, by token
+	seqs    map[uint64]uint64 // by token
+	given   []map[uint64]bool // of each queue, the seqs that were acked, of what was lost too
 	readers []*follow
 	counts  map[string]int // of what happened
 }
@@ -43,7 +45,8 @@ func TestModel(t *testing.T) {
 		if *seed != 0 && n != *seed {
 			continue
 		}
-		m := &model{sim: newSim(n, 2), t: t, counts: map[string]int{}}
+		m := &model{sim: newSim(n, 2), t: t, counts: map[string]int{}, seqs: map[uint64]uint64{}}
+		m.lossy, m.lose = n%2 == 0, m.lost
 		m.run()
 		for what, times := range m.counts {
 			total[what] += times
@@ -53,7 +56,8 @@ func TestModel(t *testing.T) {
 		}
 	}
 	t.Log(total)
-	for _, what := range []string{"acked", "moved", "unknown", "was there", "was not there", "old view", "refused", "killed", "reader restarted", "read"} {
+	for _, what := range []string{"acked", "moved", "unknown", "was there", "was not there", "old view", "refused", "killed", "reader restarted", "read",
+		"lost", "given up", "void loss", "writer met a loss", "reader met a loss"} {
 		if total[what] == 0 && *seed == 0 {
 			t.Errorf("it never happened: %s", what)
 		}
@@ -65,7 +69,10 @@ func TestModel(t *testing.T) {
 
 func (m *model) run() {
 	for q := range m.queues {
-		m.acked = append(m.acked, map[uint64]Mark{})
+		m.acked, m.given = append(m.acked, map[uint64]Mark{}), append(m.given, map[uint64]bool{})
+		if m.lossy {
+			m.spawn(func(a *actor) { m.operate(a, q) })
+		}
 		m.spawn(func(a *actor) { m.write(a, q) })
 		m.spawn(func(a *actor) { m.write(a, q) })
 		m.spawn(func(a *actor) { m.read(a, q) })
@@ -76,7 +83,9 @@ func (m *model) run() {
 			m.counts["killed"]++
 			m.actors[i].dead = true
 			q := m.rng.IntN(len(m.queues))
-			if m.chance(70) {
+			if m.lossy && m.chance(30) {
+				m.spawn(func(a *actor) { m.operate(a, q) })
+			} else if m.chance(70) {
 				m.spawn(func(a *actor) { m.write(a, q) })
 			} else {
 				m.spawn(func(a *actor) { m.read(a, q) })
@@ -100,11 +109,17 @@ func (m *model) run() {
 }
 
 // toy is a ledger: it knows the highest seq.
-type toy struct{ head uint64 }
+type toy struct {
+	head uint64
+	any  bool // the next one may be any
+}
 
 // take brings the ledger up to a record.
 func (l *toy) take(body []byte) bool {
 	for ; len(body) > 0; body = body[16:] {
+		if l.any {
+			l.head, l.any = binary.BigEndian.Uint64(body)-1, false
+		}
 		if l.head++; binary.BigEndian.Uint64(body) != l.head {
 			return false
 		}
@@ -122,10 +137,14 @@ func (m *model) write(a *actor, queue int) {
 
 // own takes a queue over and writes it until it is lost.
 func (m *model) own(a *actor, queue int, v view) {
-	l := toy{v.head}
+	l := toy{head: v.head}
 	w := NewWriter(Options{
 		Stream: a, Queue: Queue{Chat, queue}, Registry: func() uint64 { return a.version }, Now: func() time.Time { return time.UnixMilli(int64(m.step)) },
 		Take: func(r *Record) error {
+			if r.Kind == Loss {
+				m.counts["writer met a loss"]++
+				return errMet
+			}
 			if !a.dead && !l.take(r.Body) {
 				m.t.Errorf("queue %d: the record at %v does not go on from seq %d", queue, r.Mark, l.head)
 			}
@@ -135,6 +154,7 @@ func (m *model) own(a *actor, queue int, v view) {
 		pause:  func(context.Context, time.Duration) error { return a.yield() },
 	}, v.mark)
 	var tokens []uint64
+	believed := v.mark
 	for doubtful := false; !a.dead; {
 		doubt, err := w.TakeOver(onward)
 		switch {
@@ -150,11 +170,19 @@ func (m *model) own(a *actor, queue int, v view) {
 		case errors.Is(err, ErrRetention):
 			m.counts["behind retention"]++
 			return
+		case errors.Is(err, errMet):
+			return
+		case errors.Is(err, ErrLost) && m.lossy:
+			a.yield()
+			return
 		case errors.Is(err, ErrLost):
 			m.t.Errorf("queue %d: nothing was lost, but %v", queue, err)
 			return
 		case err != nil:
 			continue
+		}
+		if !m.show(queue, &believed, view{w.Last(), l.head}) {
+			return
 		}
 		if doubtful {
 			if doubt.Counts {
@@ -164,21 +192,21 @@ func (m *model) own(a *actor, queue int, v view) {
 				m.counts["was not there"]++
 			}
 		}
-		m.show(queue, view{w.Last(), l.head})
-		if doubtful = m.fill(a, queue, w, &l, &tokens); !doubtful && !w.Taken() && m.chance(50) {
+		if doubtful = m.fill(a, queue, w, &l, &tokens, &believed); !doubtful && !w.Taken() && m.chance(50) {
 			return
 		}
 	}
 }
 
 // fill appends until the queue is lost or in doubt.
-func (m *model) fill(a *actor, queue int, w *Writer, l *toy, tokens *[]uint64) (doubtful bool) {
+func (m *model) fill(a *actor, queue int, w *Writer, l *toy, tokens *[]uint64, believed *Mark) (doubtful bool) {
 	for !a.dead {
 		*tokens = (*tokens)[:0]
 		var body []byte
 		for i := range 1 + m.rng.IntN(3) {
 			m.token++
 			*tokens = append(*tokens, m.token)
+			m.seqs[m.token] = l.head + uint64(i) + 1
 			body = binary.BigEndian.AppendUint64(body, l.head+uint64(i)+1)
 			body = binary.BigEndian.AppendUint64(body, m.token)
 		}
@@ -190,10 +218,10 @@ func (m *model) fill(a *actor, queue int, w *Writer, l *toy, tokens *[]uint64) (
 			if !l.take(body) {
 				m.t.Errorf("queue %d: a record was acked on what came before it", queue)
 			}
-			m.ack(queue, *tokens, mark)
-			if m.chance(80) {
-				m.show(queue, view{mark, l.head})
+			if (m.lossy || m.chance(80)) && !m.show(queue, believed, view{mark, l.head}) {
+				return false
 			}
+			m.ack(queue, *tokens, mark)
 		case errors.Is(err, ErrRefused):
 			m.counts["refused"]++
 		case errors.Is(err, ErrMoved):
@@ -202,6 +230,8 @@ func (m *model) fill(a *actor, queue int, w *Writer, l *toy, tokens *[]uint64) (
 		case errors.Is(err, ErrUnknown):
 			m.counts["unknown"]++
 			return true
+		case m.lossy && (errors.Is(err, ErrLost) || errors.Is(err, errMet)):
+			return false
 		default:
 			m.t.Errorf("queue %d: Append says %v", queue, err)
 			return false
@@ -214,15 +244,29 @@ func (m *model) fill(a *actor, queue int, w *Writer, l *toy, tokens *[]uint64) (
 func (m *model) ack(queue int, tokens []uint64, mark Mark) {
 	m.counts["acked"]++
 	for _, token := range tokens {
-		m.acked[queue][token] = mark
+		if !m.lossy || there(m.queues[queue], mark) {
+			m.acked[queue][token] = mark
+		}
+		if seq := m.seqs[token]; m.given[queue][seq] {
+			m.t.Errorf("queue %d: seq %d is acked a second time, at %v", queue, seq, mark)
+		} else {
+			m.given[queue][seq] = true
+		}
 	}
 }
 
-// show brings the view forward.
-func (m *model) show(queue int, v view) {
-	if q := m.queues[queue]; v.mark.Offset > q.view.mark.Offset {
+// show brings the view forward. Where something may be lost it does so only from the mark that
+// its writer believes, and says whether it did.
+func (m *model) show(queue int, believed *Mark, v view) bool {
+	q := m.queues[queue]
+	if m.lossy && q.view.mark != *believed && q.view.mark != v.mark {
+		return false
+	}
+	if m.lossy || v.mark.Offset > q.view.mark.Offset {
 		q.view = v
 	}
+	*believed = v.mark
+	return true
 }
 
 // read is a reader that begins at the view and takes for true what the view has: up to a
@@ -236,6 +280,10 @@ func (m *model) read(a *actor, queue int) {
 		var waiting []Mark
 		for !a.dead {
 			err := r.Read(onward, func(record *Record) error {
+				if record.Kind == Loss {
+					m.counts["reader met a loss"]++
+					waiting = waiting[:0] // what was not shown before it is not any more
+				}
 				waiting = append(waiting, record.Mark)
 				return nil
 			})
@@ -251,6 +299,10 @@ func (m *model) read(a *actor, queue int) {
 			}
 			if errors.Is(err, ErrRetention) {
 				return
+			}
+			if errors.Is(err, ErrLost) && m.lossy {
+				a.yield()
+				break
 			}
 			if errors.Is(err, ErrLost) {
 				m.t.Errorf("queue %d: nothing was lost, but a reader says %v", queue, err)
@@ -272,6 +324,10 @@ func (m *model) check() {
 			if f.queue != n {
 				continue
 			}
+			if m.lossy {
+				m.agrees(f, q, places)
+				continue
+			}
 			i := slices.Index(places, f.from) + 1 // 0 for the beginning
 			if f.from != Beginning && i == 0 || i+len(f.marks) > len(places) || !slices.Equal(f.marks, places[i:i+len(f.marks)]) {
 				m.t.Errorf("queue %d: a reader from %v saw %v, what counts is %v", n, f.from, f.marks, places)
@@ -288,11 +344,17 @@ func counting(t *testing.T, q *simQueue, queue Queue) (at map[uint64]Mark, place
 	for _, s := range q.bodies {
 		var h Head
 		body, err := h.Decode(s.Body)
-		if err != nil || h.Queue != queue || h.Prev != last {
+		if err != nil || h.Queue != queue {
+			continue
+		}
+		if h.Kind != Loss && h.Prev != last || h.Kind == Loss && last.Offset >= h.Through {
 			continue
 		}
 		last = Mark{s.Offset, h.Writer, h.Number}
 		places = append(places, last)
+		if h.Kind == Loss {
+			l.any = true // what was lost had seqs too
+		}
 		if !l.take(body) {
 			t.Errorf("%v: what counts at %v does not go on from seq %d", queue, last, l.head)
 		}

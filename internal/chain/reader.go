@@ -114,7 +114,7 @@ func Oldest(ctx context.Context, stream Stream, queue Queue, mark Mark) (oldest 
 		}
 		for _, s := range stored {
 			var h Head
-			if _, err := h.Decode(s.Body); err == nil && h.Queue == queue && h.Prev.Offset >= first && s.Offset <= mark.Offset {
+			if _, err := h.Decode(s.Body); err == nil && h.Queue == queue && h.Prev.Offset >= first && h.Prev.Offset < s.Offset && s.Offset <= mark.Offset {
 				mark, found = h.Prev, true
 				break
 			}
@@ -132,7 +132,9 @@ func Oldest(ctx context.Context, stream Stream, queue Queue, mark Mark) (oldest 
 }
 
 // Back visits counting records from the one of the mark backwards, until visit returns
-// false, the queue begins, or what is before lies behind the broker's retention.
+// false, the queue begins, or what is before lies behind the broker's retention. At a Loss
+// it ends: what counts before it does not lead there. Where the record of the mark is lost it
+// visits the Loss at its place.
 func Back(ctx context.Context, stream Stream, queue Queue, mark Mark, visit func(*Record) bool) error {
 	for mark != Beginning {
 		stored, err := stream.Pull(ctx, queue, mark.Offset, 1)
@@ -150,7 +152,7 @@ func Back(ctx context.Context, stream Stream, queue Queue, mark Mark, visit func
 			return err
 		}
 		r.Mark = Mark{Offset: mark.Offset, Writer: r.Writer, Number: r.Number}
-		if err != nil || r.Mark != mark || r.Queue != queue {
+		if err != nil || r.Queue != queue || r.Mark != mark && !r.covers(queue, mark) {
 			return fmt.Errorf("%w: the mark %v of %v is not there", ErrLost, mark, queue)
 		}
 		if !visit(&r) {

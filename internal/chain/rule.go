@@ -12,7 +12,7 @@ type Reason uint8
 const (
 	Counts  Reason = 0 // it counts
 	Known   Reason = 1 // it is the one that the follower's mark names
-	Stale   Reason = 2 // it names a record before the last counting one: its writer had lost the queue
+	Stale   Reason = 2 // it names a record before the last counting one: its writer had lost the queue; or is a Loss that was taken in
 	Foreign Reason = 3 // it names a record that does not count, or one at another place
 	Broken  Reason = 4 // it is no record
 	Other   Reason = 5 // it is of another queue
@@ -41,12 +41,13 @@ var ErrTorn = errors.New("chain: the end of the queue was replaced")
 // by one goroutine.
 //
 // One that begins at a mark is first given the record of that mark and sees whether it
-// is there.
+// is there, or a Loss at its place.
 type Follower struct {
 	queue     Queue
 	last      Mark
 	next      int64
-	confirmed bool // the record of the first mark was seen
+	confirmed bool  // the record of the first mark was seen
+	through   int64 // of the last Loss: what names a record before it may build on what is lost
 	seen      [reasons]uint64
 }
 
@@ -96,19 +97,25 @@ func (f *Follower) Feed(offset int64, b []byte) (r Record, why Reason, err error
 // judge is the rule.
 func (f *Follower) judge(offset int64, h *Head, broken bool) (why Reason, err error) {
 	own := Mark{Offset: offset, Writer: h.Writer, Number: h.Number}
+	loss := !broken && h.covers(f.queue, f.last)
 	switch {
-	case !f.confirmed:
-		if broken || own != f.last || h.Queue != f.queue {
-			return 0, fmt.Errorf("%w: the mark %v of %v is not there", ErrLost, f.last, f.queue)
-		}
+	case !f.confirmed && !broken && own == f.last && h.Queue == f.queue:
 		f.confirmed, why = true, Known
+		f.through = h.Through
+	case !f.confirmed && !loss:
+		return 0, fmt.Errorf("%w: the mark %v of %v is not there", ErrLost, f.last, f.queue)
 	case broken:
 		why = Broken
 	case h.Queue != f.queue:
 		why = Other
+	case loss:
+		f.confirmed, why, f.last = true, Counts, own
+		f.through = h.Through
+	case h.Kind == Loss:
+		why = Stale
 	case h.Prev == f.last:
 		why, f.last = Counts, own
-	case h.Prev.Offset < f.last.Offset:
+	case h.Prev.Offset < f.last.Offset, h.Prev.Offset < f.through:
 		why = Stale
 	default:
 		why = Foreign

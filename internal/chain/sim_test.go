@@ -10,11 +10,15 @@ import (
 // runs at a time, until it asks the broker for something or ends. What the broker does
 // with what was asked, and when, is drawn too.
 //
-// Nothing that the broker acknowledged is ever lost. All else happens: requests and
-// answers are lost, late or doubled, what was not flushed is cut off, and those who use
-// it are stopped for long or die at any call.
+// Nothing that the broker acknowledged is ever lost, unless the sim is lossy: then the end of
+// the queues goes at times, as if the disk had been replaced by an older one. All else
+// happens: requests and answers are lost, late or doubled, what was not flushed is cut off,
+// and those who use it are stopped for long or die at any call.
 type sim struct {
 	rng     *rand.Rand
+	lossy   bool
+	brokers int                         // how often the broker was another one
+	lose    func(queue int, from int64) // told of what goes
 	step    int
 	queues  []*simQueue
 	written int // records in all queues, in the order of the one log below them
@@ -62,6 +66,8 @@ type actor struct {
 	ended   bool
 	frozen  int // until this step
 	version uint64
+	sends   int // to which broker its connection for records leads
+	pulls   int // likewise, for what it asks
 }
 
 var (
@@ -81,7 +87,7 @@ func (s *sim) chance(percent float64) bool { return s.rng.Float64()*100 < percen
 
 // spawn starts somebody, and lets it run up to its first question.
 func (s *sim) spawn(run func(*actor)) *actor {
-	a := &actor{sim: s, asks: make(chan func() bool), answers: make(chan struct{}), version: s.version}
+	a := &actor{sim: s, asks: make(chan func() bool), answers: make(chan struct{}), version: s.version, sends: s.brokers, pulls: s.brokers}
 	s.actors = append(s.actors, a)
 	go func() {
 		run(a)
@@ -128,9 +134,11 @@ func (s *sim) turn() {
 		s.cut()
 	case s.chance(1):
 		q := s.queues[s.rng.IntN(len(s.queues))]
-		q.first = max(q.first, q.view.mark.Offset-int64(s.rng.IntN(8)))
+		q.first = max(q.first, min(q.view.mark.Offset, int64(len(q.bodies))-1)-int64(s.rng.IntN(8)))
 	case s.chance(0.5):
 		s.version++
+	case s.lossy && s.chance(0.2):
+		s.older()
 	}
 	a := s.actors[s.rng.IntN(len(s.actors))]
 	switch {
@@ -178,15 +186,31 @@ func (s *sim) drop(i int) {
 }
 
 // cut takes what is not flushed, or some of it.
-func (s *sim) cut() {
-	end := s.flushed + s.rng.IntN(s.written-s.flushed+1)
+func (s *sim) cut() { s.cutFrom(s.flushed + s.rng.IntN(s.written-s.flushed+1)) }
+
+// older takes what was flushed last, too. What was on its way to the broker is gone with it.
+func (s *sim) older() {
+	s.cutFrom(max(s.flushed-1-s.rng.IntN(20), 0))
+	s.brokers++
+	for i := len(s.flights) - 1; i >= 0; i-- {
+		s.flights[i].offset = gone
+		s.drop(i)
+	}
+}
+
+// cutFrom takes everything from a place of the one log on.
+func (s *sim) cutFrom(end int) {
 	s.written, s.flushed = end, end
-	for _, q := range s.queues {
+	for number, q := range s.queues {
 		n := len(q.at)
 		for n > 0 && q.at[n-1] >= end {
 			n--
 		}
 		q.bodies, q.at = q.bodies[:n:n], q.at[:n:n]
+		q.first = min(q.first, int64(n))
+		if s.lossy {
+			s.lose(number, int64(n))
+		}
 	}
 	for i := len(s.flights) - 1; i >= 0; i-- {
 		if f := s.flights[i]; f.offset >= 0 && f.place >= end {
@@ -202,6 +226,10 @@ func (a *actor) Append(_ context.Context, queue Queue, body []byte) (offset int6
 	s := a.sim
 	if a.dead {
 		return 0, errKilled
+	}
+	if a.sends != s.brokers { // the connection is broken, as everybody's is
+		a.sends = s.brokers
+		return 0, errAway
 	}
 	f := &flight{queue: queue.Number, body: body, actor: a, offset: notYet}
 	s.flights = append(s.flights, f)
@@ -247,6 +275,10 @@ func (a *actor) Pull(_ context.Context, queue Queue, from int64, limit int) (sto
 	a.call(func() bool {
 		q := a.sim.queues[queue.Number]
 		if err = a.fails(); err != nil {
+			return true
+		}
+		if a.pulls != a.sim.brokers {
+			a.pulls, err = a.sim.brokers, errAway
 			return true
 		}
 		switch {

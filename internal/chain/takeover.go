@@ -31,6 +31,12 @@ func (w *Writer) TakeOver(ctx context.Context) (Doubt, error) {
 	if w.dead != nil {
 		return Doubt{}, w.dead
 	}
+	if last := w.reader.Last(); w.registry > 0 {
+		// What was there may be lost meanwhile, and others may have appended as many records as
+		// are missing: it is read again from the mark on.
+		w.reader = NewReader(w.options.Stream, w.options.Queue, last)
+		w.reader.pause = w.options.pause
+	}
 	if err := w.confirm(ctx); err != nil {
 		return Doubt{}, err
 	}
@@ -84,12 +90,15 @@ func (w *Writer) confirm(ctx context.Context) error {
 	case w.registry > 0 || mark == Beginning:
 		return nil
 	}
+	found := false
 	err = Back(ctx, w.options.Stream, w.options.Queue, mark, func(r *Record) bool {
-		w.registry, w.latest = max(w.registry, r.Registry), max(w.latest, r.Time)
-		w.reader.rule.confirm()
+		w.registry, w.latest, found = max(w.registry, r.Registry), max(w.latest, r.Time), true
+		if r.Mark == mark { // else it is a Loss, which is read as what it is
+			w.reader.rule.confirm()
+		}
 		return false
 	})
-	if err == nil && !w.reader.rule.confirmed {
+	if err == nil && !found {
 		err = fmt.Errorf("%w: the record of the mark %v of %v is not there any more", ErrRetention, mark, w.options.Queue)
 	}
 	return err

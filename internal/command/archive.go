@@ -126,6 +126,6 @@ type feed struct{ *history.Feeder }
 // Add implements owner.Feeder.
 func (f feed) Add(fed *owner.Fed) (at chain.Mark, taken bool) {
 	return f.Feeder.Add(&history.Fed{
-		Queue: fed.Queue, Prev: fed.Prev, Mark: fed.Mark, Version: fed.Version, Oldest: fed.Oldest, Record: fed.Record, Change: fed.Change, States: fed.States,
+		Queue: fed.Queue, Prev: fed.Prev, Mark: fed.Mark, Version: fed.Version, Oldest: fed.Oldest, Record: fed.Record, Change: fed.Change, States: fed.States, Lost: fed.Lost,
 	})
 }

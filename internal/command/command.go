@@ -25,7 +25,7 @@ type cli struct {
 	Token    tokenCmd    `cmd:"" help:"Print a token with which a user can log in."`
 	Where    whereCmd    `cmd:"" help:"Say where in a cluster a user is connected, or how many are."`
 	Parked   parkedCmd   `cmd:"" help:"What transfer of a cluster could not handle, and keeps."`
-	Mend     mendCmd     `cmd:"" help:"Mend queues of a cluster that are stopped because records are gone which Redis lacks."`
+	Mend     mendCmd     `cmd:"" help:"Mend queues of a cluster that are stopped because records are gone which Redis lacks, or which RocketMQ lost."`
 	Settings configCmd   `cmd:"" name:"config" help:"Check the settings of a cluster."`
 	Bench    benchCmd    `cmd:"" help:"Measure a server, and check that it loses nothing."`
 }

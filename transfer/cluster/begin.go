@@ -117,6 +117,11 @@ func (q *Queue) Check(ctx context.Context, queues ...int) error {
 	return errors.Join(all...)
 }
 
+// Mark gives the mark of a queue that Redis has; found is false where it has none.
+func (q *Queue) Mark(ctx context.Context, queue int) (mark chain.Mark, found bool, err error) {
+	return q.state.own(ctx, chain.Queue{Class: q.class, Number: queue})
+}
+
 // Begin has the first one ever who follows the queues begin with their first record. It is
 // for whoever makes a cluster, and changes nothing where Redis has a mark.
 func (q *Queue) Begin(ctx context.Context, queues ...int) error {

@@ -26,6 +26,10 @@
 // need a human. What stands behind the mark is handed over again, to
 // receivers that are idempotent.
 //
+// Where an operator gave up what the broker lost, there are records that say so (chain.Loss),
+// also at the place of a mark that is lost. Behind them the follower goes on, and every gateway
+// is told to hint everybody to sync, as where Redis has no mark.
+//
 // Whoever makes a cluster sets the marks to the beginning. Where Redis has none, because it
 // lost it, the follower waits
 // until the view is confirmed by the owner of the queue and begins at its mark. Whoever is

@@ -83,6 +83,10 @@ func (f *follower) read(ctx context.Context) error {
 		f.queue.counts.pulls.Add(1)
 		before := f.seen()
 		err := f.reader.Read(ctx, func(r *chain.Record) error {
+			if r.Kind == chain.Loss { // whether what was read before it counts for others is not certain
+				clear(f.kept)
+				f.kept, f.sure = f.kept[:0], 0
+			}
 			f.kept = append(f.kept, *r)
 			return f.meet(r)
 		})
@@ -155,7 +159,7 @@ func (f *follower) look(ctx context.Context) error {
 		}
 		f.pause = max(f.pause, failPause)
 	case view.Offset > f.last.Offset:
-		return f.reached(view)
+		return f.reached(ctx, view)
 	}
 	f.queue.counts.waits.Add(1)
 	err = rest(ctx, f.pause)
@@ -165,7 +169,7 @@ func (f *follower) look(ctx context.Context) error {
 
 // reached takes in that the view has come to a mark behind the last record that was
 // handed over.
-func (f *follower) reached(view chain.Mark) error {
+func (f *follower) reached(ctx context.Context, view chain.Mark) error {
 	f.view, f.met = view, false
 	for i := range f.kept {
 		if f.kept[i].Mark == view {
@@ -176,7 +180,34 @@ func (f *follower) reached(view chain.Mark) error {
 	if f.reader.Next() > view.Offset {
 		return f.other()
 	}
-	return nil // it is further on
+	return f.still(ctx) // it is further on
+}
+
+// still sees whether the records that were read and the one before them are there yet, before
+// they are taken for visible because the view is further on: where the broker lost some, others
+// may have come to lie behind their place, which do not count.
+func (f *follower) still(ctx context.Context) error {
+	there, want := true, f.reader.Last()
+	err := chain.Back(ctx, f.queue.stream, f.name, want, func(r *chain.Record) bool {
+		there = r.Mark == want
+		if !there || want.Offset <= f.last.Offset {
+			return false
+		}
+		want = r.Prev
+		return true
+	})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case errors.Is(err, chain.ErrLost), !there:
+		return f.other()
+	case err != nil && f.queue.counts.failedPull.Note():
+		f.queue.log.Warn("transfer: a queue cannot be read just now", "queue", f.name, "offset", want.Offset, "error", err)
+	}
+	if err != nil { // the next look begins here again
+		f.view, f.met = f.last, true
+	}
+	return nil
 }
 
 // handOver hands over what is visible.
@@ -194,6 +225,10 @@ func (f *follower) handOver(ctx context.Context) error {
 		record := &f.kept[i]
 		f.last = record.Mark
 		h := f.undone.add(record)
+		if record.Kind == chain.Loss && record.Mark.Offset >= record.Through {
+			f.passLoss(ctx, record, h)
+			continue
+		}
 		if record.Kind != chain.Entries {
 			f.queue.counts.empty.Add(1)
 			h.finish()
@@ -212,6 +247,20 @@ func (f *follower) handOver(ctx context.Context) error {
 		f.records[i].Blob = nil
 	}
 	return nil
+}
+
+// passLoss has everybody hinted to sync behind records that the broker lost and an operator
+// gave up: what connected devices were to get of them nobody knows, and what is lost they hear
+// of when they ask for it.
+func (f *follower) passLoss(ctx context.Context, record *chain.Record, h *held) {
+	if f.queue.counts.givenUp.Note() {
+		f.queue.log.Warn("transfer: records of a queue were given up, everybody is hinted to sync", "queue", f.name, "through", record.Mark)
+	}
+	go func() {
+		if f.queue.hints.everybody(ctx) == nil {
+			h.finish()
+		}
+	}()
 }
 
 // seen gives how many records there were by what was said of them.

@@ -159,7 +159,7 @@ type counts struct {
 	records, empty, pulls, looks, waits, saves, lost       atomic.Uint64
 	voided                                                 [reasons]atomic.Uint64
 	failedPull, failedRedis, failedSave, torn, unconfirmed operate.Trouble
-	refused, hinted, parked, dropped                       operate.Trouble
+	refused, hinted, parked, dropped, givenUp              operate.Trouble
 }
 
 // void counts the records that do not count, by how many there were before and are now.
@@ -179,7 +179,7 @@ func (q *Queue) Vars() map[string]uint64 {
 		"view.looks": c.looks.Load(), "view.waits": c.waits.Load(), "lost": c.lost.Load(),
 		"failed.pull": c.failedPull.Times(), "failed.redis": c.failedRedis.Times(), "failed.save": c.failedSave.Times(),
 		"failed.hint": q.hints.failed.Times(), "hinted": c.hinted.Times(), "unconfirmed": c.unconfirmed.Times(),
-		"torn": c.torn.Times(), "refused.retention": c.refused.Times(),
+		"torn": c.torn.Times(), "hinted.given_up": c.givenUp.Times(), "refused.retention": c.refused.Times(),
 		"parked": c.parked.Times(), "drop.parked": c.dropped.Times(),
 	}
 	for r := chain.Stale; r <= chain.Other; r++ {

@@ -12,7 +12,20 @@ var mutants = []mutant{
 	{"rule.go", "case broken:", "case broken && h.Writer != 0:", "what is no record does not count"},
 	{"rule.go", "if offset != f.next {", "if offset < f.next {", "a hole is noticed"},
 	{"rule.go", "if offset != f.next {", "if offset > f.next {", "a record that comes again is noticed"},
-	{"rule.go", "if broken || own != f.last || h.Queue != f.queue {", "if broken {", "a mark is looked for before anything is built on it"},
+	{"rule.go", "case !f.confirmed && !broken && own == f.last && h.Queue == f.queue:", "case !f.confirmed && !broken:", "a mark is looked for before anything is built on it"},
+	{"rule.go", "case !f.confirmed && !loss:", "case !f.confirmed && !loss && own.Offset < 0:", "a mark that is not there is noticed"},
+	{"rule.go", "f.confirmed, why, f.last = true, Counts, own", "f.confirmed, why = true, Counts", "what counts behind a loss names it"},
+	{"rule.go", "case h.Kind == Loss:\n\t\twhy = Stale", "case h.Kind == Loss:\n\t\twhy, f.last = Counts, own", "a loss that comes late, or twice, does not count"},
+	{"rule.go", ", h.Prev.Offset < f.through:", ":", "what builds on what is lost does not stop others"},
+	{"rule.go", "f.confirmed, why = true, Known\n\t\tf.through = h.Through", "f.confirmed, why = true, Known", "nor those who begin at a loss"},
+
+	// loss.go: what is given up.
+	{"loss.go", "mark.Offset < h.Through", "mark.Offset <= h.Through", "a loss ends at its last record"},
+	{"loss.go", "h.Kind == Loss && h.Queue == queue && mark.Offset < h.Through", "h.Kind == Loss && h.Queue == queue", "a loss stands for what lies before its end alone"},
+	{"loss.go", "h.Kind == Loss && h.Queue == queue && mark", "h.Kind == Loss && mark", "a loss of another queue is none"},
+	{"loss.go", "failed != nil || highest >= g.Through", "failed != nil || highest >= 0", "every mark in what is lost finds a record of the loss"},
+	{"loss.go", "case errors.Is(err, ErrLost):", "case errors.Is(err, ErrLost) && g.Through < 0:", "a loss whose end is another record's says so"},
+	{"head.go", "if len(body) != 8 || !beginning {", "if len(body) < 8 {", "a loss is whole, and names nothing"},
 	{"rule.go", "if h.Number > 1 && h.Prev.Offset < offset {", "if h.Number > 1<<60 {", "who read what a power cut took notices"},
 	{"rule.go", "if h.Number > 1 && h.Prev.Offset < offset {", "if h.Prev.Offset < offset {", "the first record of a writer does not stop others"},
 	{"rule.go", "if errors.Is(err, ErrLater) {", "if errors.Is(err, ErrLost) {", "nobody goes past a record of a later version"},
@@ -21,7 +34,7 @@ var mutants = []mutant{
 	{"head.go", "binary.BigEndian.Uint32(b) != magic ||", "", "bytes of somebody else are no record"},
 	{"head.go", " || binary.BigEndian.Uint32(b[4:]) != crc32.Checksum(b[8:], table)", "", "damage is noticed"},
 	{"head.go", "if b[8] > version {", "if b[8] > 200 {", "a record of a later version is not void"},
-	{"head.go", "h.Kind == 0 || h.Kind >= Sealed", "h.Kind == 0 || h.Kind > Sealed", "nothing is appended behind the end of a queue that moved"},
+	{"head.go", "h.Kind == Sealed || h.Kind > Loss", "h.Kind > Loss", "nothing is appended behind the end of a queue that moved"},
 	{"head.go", "uint64(c.Mark.Offset)+1", "uint64(c.Mark.Offset)", "marks begin above 0"},
 
 	// writer.go: appending.
@@ -49,10 +62,11 @@ var mutants = []mutant{
 	{"takeover.go", "case first > max(mark.Offset, 0):", "case first > max(mark.Offset, 0) && mark != Beginning:", "an empty view of a queue that has lost its beginning refuses"},
 	{"takeover.go", "case first > max(mark.Offset, 0):", "case first > max(mark.Offset, 0)+100:", "a mark behind retention refuses"},
 	{"takeover.go", "if next := w.reader.Next(); offset < next {", "if next := w.reader.Next(); offset < 0 && offset < next {", "a take-over notices that the broker lost something"},
+	{"takeover.go", "w.registry > 0 {\n\t\t//", "w.registry > 1<<60 {\n\t\t//", "a take-over in doubt sees that its last record is there yet"},
 	{"takeover.go", "return false\n\t})\n", "return w.number == 0\n\t})\n", "a take-over looks at its mark alone"},
 
 	// reader.go: reading.
 	{"reader.go", "int(min(end-before, pullLimit))", "pullLimit", "a replay reads up to a known end alone"},
 	{"reader.go", "mark = r.Prev", "mark.Offset--", "walking back leaves void records out"},
-	{"reader.go", "if err != nil || r.Mark != mark || r.Queue != queue {", "if err != nil {", "walking back finds what it looks for, or says so"},
+	{"reader.go", "r.Queue != queue || r.Mark != mark && !r.covers(queue, mark) {", "r.Queue != queue {", "walking back finds what it looks for, or says so"},
 }

@@ -22,6 +22,7 @@ type block struct {
 	conversations map[protocol.Conversation]versioned[ledger.Progress]
 	members       map[memberKey]versioned[ledger.Member]
 	known         map[deviceKey]versioned[knownDevice]
+	lost          lostRows
 	goals         map[chain.Queue]goal // how far the queues are when all of it is inserted
 
 	bytes int
@@ -70,7 +71,7 @@ func newBlock() *block {
 func (b *block) messages() int { return len(b.seqs) }
 
 func (b *block) empty() bool {
-	return len(b.seqs)+len(b.conversations)+len(b.members)+len(b.known)+len(b.goals) == 0
+	return len(b.seqs)+len(b.conversations)+len(b.members)+len(b.known)+len(b.lost.seqs)+len(b.goals) == 0
 }
 
 // add takes a record in and gives how many of its messages cannot be read.
@@ -82,6 +83,9 @@ func (b *block) add(fed *Fed) (refused int) {
 	}
 	for _, l := range fed.States {
 		b.addState(l, fed.Version)
+	}
+	if fed.Lost != (chain.Mark{}) {
+		b.addLost(fed.Queue, fed.Lost, fed.States)
 	}
 	return refused
 }

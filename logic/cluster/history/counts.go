@@ -189,7 +189,7 @@ func (r *Reader) between(ctx context.Context, list []*counting) error {
 	if len(sql) == 0 {
 		return nil
 	}
-	return r.store.query(ctx, string(sql), func(rows driver.Rows) error {
+	err := r.store.query(ctx, string(sql), func(rows driver.Rows) error {
 		var i uint32
 		var whole, own uint64
 		if err := rows.Scan(&i, &whole, &own); err != nil {
@@ -203,4 +203,8 @@ func (r *Reader) between(ctx context.Context, list []*counting) error {
 		x.torn = whole != x.upper-x.lower || own != 0
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	return r.countLost(ctx, list)
 }

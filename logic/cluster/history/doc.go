@@ -16,5 +16,6 @@
 //	pages.go      logic.History; chain.go: which rows prove what; query.go: the statements
 //	walk.go       the messages of a device; counts.go: counts as of a cursor
 //	states.go     conversations with members and devices; rebuild.go: all of a queue
+//	lost.go       what was lost and given up
 //	retention.go  weeks that are dropped
 package history

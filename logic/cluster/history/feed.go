@@ -28,6 +28,11 @@ type Fed struct {
 	// has the conversations that the record touches, as they are at the record or later.
 	Change *ledger.Change
 	States []*ledger.Loaded
+
+	// Lost of States that are given alone is not empty where records were given up: once the
+	// record of this mark is in, a message up to the head of one of them that is not there is
+	// lost for good.
+	Lost chain.Mark
 }
 
 // FeederOptions says when a Feeder inserts.

@@ -35,7 +35,10 @@ func (s *Store) insertRows(ctx context.Context, b *block) error {
 			return err
 		}
 	}
-	return s.insertStates(ctx, b)
+	if err := s.insertStates(ctx, b); err != nil {
+		return err
+	}
+	return s.insertLost(ctx, &b.lost)
 }
 
 // insertMarks says how far queues are taken in.

@@ -51,6 +51,25 @@ func (s *Store) Mark(ctx context.Context, queue chain.Queue) (chain.Mark, error)
 	return m.under(r), err
 }
 
+// Marks gives up to where a queue was taken in at most, and up to where it is for certain.
+func (s *Store) Marks(ctx context.Context, queue chain.Queue) (most, certain chain.Mark, err error) {
+	r, err := s.running(ctx)
+	if err != nil {
+		return chain.Beginning, chain.Beginning, err
+	}
+	m, err := s.marked(ctx, queue)
+	return m.mark, m.under(r), err
+}
+
+// SetMark says that a queue is taken in up to a mark, for certain.
+func (s *Store) SetMark(ctx context.Context, queue chain.Queue, mark chain.Mark) error {
+	r, err := s.running(ctx)
+	if err == nil {
+		err = s.insertMarks(ctx, map[chain.Queue]marked{queue: {mark: mark, safe: mark, run: r}})
+	}
+	return err
+}
+
 // marked reads what is known of a queue. What is said of one run is all
 // true, so the highest offset of the newest second counts.
 func (s *Store) marked(ctx context.Context, queue chain.Queue) (m marked, err error) {

@@ -183,8 +183,8 @@ func (r *Reader) round(ctx context.Context, asks []*ask) error {
 }
 
 // look finds out why pages got nowhere: because retention removed what they ask for, or a
-// hole lies there, which the next row up proves. Those stay where they are of which neither
-// is so.
+// hole lies there, which the next row up proves, or what was lost and given up. Those stay
+// where they are of which none is so.
 func (r *Reader) look(ctx context.Context, asks []*ask) error {
 	if len(asks) == 0 {
 		return nil
@@ -207,11 +207,25 @@ func (r *Reader) look(ctx context.Context, asks []*ask) error {
 	if err != nil {
 		return err
 	}
-	var going []*ask
-	for _, a := range asks {
-		if up, found := above[a]; found && a.jump(up) {
+	for a, up := range above {
+		if a.jump(up) {
 			a.skip(gone[a.page.Conversation])
 		}
+	}
+	if err := r.goOn(ctx, asks); err != nil {
+		return err
+	}
+	standing = slices.DeleteFunc(standing, func(a *ask) bool { return !a.stands() })
+	if err := r.passLost(ctx, standing, above); err != nil {
+		return err
+	}
+	return r.goOn(ctx, standing)
+}
+
+// goOn reads the next window of those pages that can be longer.
+func (r *Reader) goOn(ctx context.Context, asks []*ask) error {
+	var going []*ask
+	for _, a := range asks {
 		if !a.done() {
 			going = append(going, a)
 		}

@@ -234,7 +234,7 @@ func (s *Store) last(ctx context.Context, list []Whole) error {
 			list[i].Last = found[0].message.AppendPayload(nil)
 		}
 	}
-	return nil
+	return s.lastKept(ctx, list)
 }
 
 // heads reads the one message of each window. A set of keys is much less work for the

@@ -112,7 +112,7 @@ func TestANewerSchemaIsRefused(t *testing.T) {
 		t.Errorf("counted %d times, want %d at least", vars["refused.newer_schema"], n)
 	}
 	text := said.Load()
-	if text == nil || !strings.Contains(*text, "level=ERROR") || !strings.Contains(*text, "version 2 and this gannet knows up to 1") {
+	if text == nil || !strings.Contains(*text, "level=ERROR") || !strings.Contains(*text, "version 3 and this gannet knows up to 2") {
 		t.Errorf("the log says %v", text)
 	}
 }

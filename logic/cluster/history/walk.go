@@ -178,5 +178,13 @@ func (r *Reader) walkRows(ctx context.Context, w *walk) (more bool, err error) {
 	case gone[w.Key] >= w.want:
 		return false, nil // the rest was removed
 	}
+	below, lost, err := r.store.lostBelow(ctx, w)
+	switch {
+	case err != nil:
+		return false, err
+	case lost && below < w.want:
+		w.want = below
+		return below > 0, nil
+	}
 	return false, r.missing(w.Key, w.want, w.want)
 }

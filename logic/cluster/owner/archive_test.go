@@ -38,7 +38,10 @@ type archive struct {
 	whole  int // states that were given without a record
 	gaps   int // records that were the oldest of their queue
 
-	bad map[protocol.Conversation]bool // of which it has what cannot be
+	bad  map[protocol.Conversation]bool // of which it has what cannot be
+	lost int                            // messages that were given up
+
+	given map[protocol.Conversation]uint64 // up to where what is not there was given up
 }
 
 // message is one that was fed.
@@ -48,7 +51,7 @@ type message struct {
 }
 
 func newArchive() *archive {
-	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}}
+	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}, given: map[protocol.Conversation]uint64{}}
 	a.left.Store(ever)
 	return a
 }
@@ -121,6 +124,9 @@ func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
 		a.whole += len(f.States)
 		for _, s := range f.States {
 			a.states[s.Key] = copyOf(s)
+			if f.Lost != (chain.Mark{}) {
+				a.given[s.Key] = max(a.given[s.Key], s.Head)
+			}
 		}
 		a.mu.Unlock()
 		return at, true
@@ -164,8 +170,11 @@ func (a *archive) add(f *owner.Fed) {
 			continue
 		}
 		list := a.talks[e.Conversation]
-		for a.gaps > 0 && uint64(len(list))+1 < e.Seq { // of records that were gone
+		for (a.gaps > 0 || a.given[e.Conversation]+1 >= e.Seq) && uint64(len(list))+1 < e.Seq { // of records that were gone
 			list = append(list, message{})
+			if a.gaps == 0 {
+				a.lost++
+			}
 		}
 		if e.Seq != uint64(len(list))+1 {
 			a.badf("%v has seq %d behind %d messages", e.Conversation, e.Seq, len(list))
@@ -176,7 +185,7 @@ func (a *archive) add(f *owner.Fed) {
 				m.Previous = list[j].Seq
 			}
 		}
-		if f.Change != nil && links[e.Seq][e.Conversation] != m.Previous && a.gaps == 0 {
+		if f.Change != nil && links[e.Seq][e.Conversation] != m.Previous && a.gaps+a.lost == 0 {
 			a.badf("seq %d of %v comes behind %d of its device, the record says %d", e.Seq, e.Conversation, m.Previous, links[e.Seq][e.Conversation])
 		}
 		a.talks[e.Conversation] = append(list, m)

@@ -21,7 +21,8 @@ const (
 )
 
 // readBack fills the tail with the messages of the last records up to the mark, so that
-// what is sent again is known, and what the history does not have yet is there.
+// what is sent again is known, and what the history does not have yet is there. At records that
+// were given up it ends, for they name none: of what lies before them there may have been more.
 func (t *term) readBack(ctx context.Context, mark chain.Mark) error {
 	o := &t.queue.owner.options
 	first, _, err := o.Stream.Bounds(ctx, t.queue.name)

@@ -57,6 +57,9 @@
 //   - A conversation that Redis does not give back as it was written holds nobody else up: it
 //     is left out of a replay, and of what the history is fed if it is lost for good, nothing
 //     reads or writes it, and it is brought back alone, by the same means (damaged.go).
+//   - What the broker lost and an operator gave up (chain.Loss) no view is brought past by
+//     replaying: the view has come to its end, or is made anew from the history, which has
+//     every head by then.
 //   - A node that stood still does not answer readers from its memory before it has seen
 //     that the queue is still its own.
 //

@@ -66,6 +66,10 @@ func (f *feed) run() {
 // errOn says that the feeder is somewhere else than who reads for it.
 var errOn = errors.New("the feeder is elsewhere")
 
+// errNoEnd says that what was given up goes on behind what a term knows of its queue: somebody
+// else has it by then.
+var errNoEnd = errors.New("records were given up, and the queue goes on behind what is known of it")
+
 // catchUp feeds the records from the mark up to what the view has: what a view does not
 // have may not be durable. It gives the mark from which to go on.
 func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
@@ -77,11 +81,18 @@ func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
 		}
 		reader := chain.NewReader(o.Stream, f.term.queue.name, at)
 		err := reader.ReadTo(ctx, to.Offset+1, func(c *chain.Record) (err error) {
-			at, err = f.again(ctx, c, false)
+			if c.Kind == chain.Loss {
+				at, err = f.passLoss(ctx, at, c)
+			} else {
+				at, err = f.again(ctx, c, false)
+			}
 			return err
 		})
 		if errors.Is(err, chain.ErrRetention) {
 			at, err = f.passGap(ctx, at, to)
+		}
+		if err == nil && at.Offset < to.Offset && reader.Last() != at {
+			err = errNoEnd
 		}
 		if err != nil && !errors.Is(err, errOn) {
 			return at, err
@@ -98,7 +109,20 @@ func (f *feed) passGap(ctx context.Context, at, to chain.Mark) (chain.Mark, erro
 	if err != nil {
 		return at, err
 	}
-	n, on := 0, at
+	n, on, err := f.all(ctx, at, oldest.Mark, false)
+	if err != nil {
+		return on, err
+	}
+	q.owner.options.Log.Warn("owner: records are gone that the history lacks; it goes on with the oldest, and has all conversations as they are",
+		"queue", q.name.String(), "behind", at.String(), "oldest", oldest.Mark.String(), "conversations", n)
+	return f.again(ctx, &oldest, true)
+}
+
+// all feeds all conversations as the view has them, in place of what is missing between the
+// mark and a record. lost says that it is lost for good, and so are messages that are in no
+// record from there on.
+func (f *feed) all(ctx context.Context, at, before chain.Mark, lost bool) (n int, on chain.Mark, err error) {
+	on = at
 	err = f.term.view.Each(ctx, func(list []*ledger.Loaded) (err error) {
 		n += len(list)
 		f.term.damaged.bar(list)
@@ -110,15 +134,30 @@ func (f *feed) passGap(ctx context.Context, at, to chain.Mark) (chain.Mark, erro
 				l.Err, l.Members, l.Devices = nil, nil, nil // its head may be known, and must be
 			}
 		}
-		on, err = f.give(ctx, &Fed{Queue: q.name, Prev: at, Mark: at, Version: version(oldest.Mark), States: list})
+		fed := &Fed{Queue: f.term.queue.name, Prev: at, Mark: at, Version: version(before), States: list}
+		if lost {
+			fed.Lost = f.term.view.Newest()
+		}
+		on, err = f.give(ctx, fed)
 		return err
 	})
+	return n, on, err
+}
+
+// passLoss goes on behind records that were given up. There is one at each offset of what is
+// lost; the last of them is fed.
+func (f *feed) passLoss(ctx context.Context, at chain.Mark, c *chain.Record) (chain.Mark, error) {
+	if c.Mark.Offset < c.Through {
+		return at, nil
+	}
+	q := f.term.queue
+	n, on, err := f.all(ctx, at, c.Mark, true)
 	if err != nil {
 		return on, err
 	}
-	q.owner.options.Log.Warn("owner: records are gone that the history lacks; it goes on with the oldest, and has all conversations as they are",
-		"queue", q.name.String(), "behind", at.String(), "oldest", oldest.Mark.String(), "conversations", n)
-	return f.again(ctx, &oldest, true)
+	q.owner.options.Log.Warn("owner: records were given up that the broker lost; the history goes on behind them, and has all conversations as they are",
+		"queue", q.name.String(), "behind", at.String(), "through", c.Mark.String(), "conversations", n)
+	return f.give(ctx, &Fed{Queue: c.Queue, Prev: at, Mark: c.Mark, Version: version(c.Mark), Record: &hop.Record{}})
 }
 
 // give gives something to the feeder, which waits until there is room for it. With errOn

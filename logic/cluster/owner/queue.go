@@ -54,7 +54,8 @@ type queue struct {
 	state atomic.Uint32
 	term  atomic.Pointer[term] // nil: not ours
 
-	stopped error         // a human has to look; for good, but for records that are gone
+	stopped error         // a human has to look; for good, but for what gannet mend mends
+	stopsAt *chain.Mark   // that of the view when it was looked again whether it was mended
 	failed  error         // of the last try
 	pause   time.Duration // after it
 	again   atomic.Int64  // operate.Elapsed before which nobody tries again
@@ -117,10 +118,10 @@ func (o *Owner) saw(version uint64) uint64 {
 // ready makes the queue one into which a record can go, or says why it cannot be.
 func (q *queue) ready(ctx context.Context) (*term, error) {
 	if q.stopped != nil {
-		if !errors.Is(q.stopped, chain.ErrRetention) || operate.Elapsed() < time.Duration(q.again.Load()) {
+		if !q.mended(ctx) {
 			return nil, q.stopped
 		}
-		q.stopped = nil // whoever was to mend it may have done so
+		q.stopped = nil
 	}
 	t := q.term.Load()
 	if !q.ours() {
@@ -151,6 +152,31 @@ func (q *queue) ready(ctx context.Context) (*term, error) {
 	return t, q.tried(t, err)
 }
 
+// mended says whether whoever was to mend a queue that is stopped may have done so. What the
+// broker lost is given up by setting the view to another mark, so as long as that is the same
+// nothing is tried for it.
+func (q *queue) mended(ctx context.Context) bool {
+	lost := errors.Is(q.stopped, chain.ErrLost) || errors.Is(q.stopped, chain.ErrTorn)
+	if !lost && !errors.Is(q.stopped, chain.ErrRetention) && !errors.Is(q.stopped, errBehindLoss) || operate.Elapsed() < time.Duration(q.again.Load()) {
+		return false
+	}
+	if !lost {
+		return true
+	}
+	q.again.Store(int64(operate.Elapsed() + mendPause))
+	w, err := q.owner.options.View.Writer(q.name)
+	if err != nil {
+		return false
+	}
+	state, err := w.State(ctx)
+	if err != nil || q.stopsAt != nil && *q.stopsAt == state.Mark {
+		return false
+	}
+	q.stopsAt = &state.Mark
+	q.again.Store(0)
+	return true
+}
+
 // tried takes in how a try ended, and gives what those who wait are told.
 func (q *queue) tried(t *term, err error) error {
 	if err == nil {
@@ -162,8 +188,11 @@ func (q *queue) tried(t *term, err error) error {
 	o := q.owner
 	var older *chain.OldViewError
 	switch {
-	case errors.Is(err, chain.ErrLost), errors.Is(err, chain.ErrTorn), errors.Is(err, chain.ErrLater), errors.Is(err, chain.ErrRetention), errors.Is(err, errDamaged):
+	case errors.Is(err, chain.ErrLost), errors.Is(err, chain.ErrTorn), errors.Is(err, chain.ErrLater), errors.Is(err, chain.ErrRetention), errors.Is(err, errBehindLoss), errors.Is(err, errDamaged):
 		q.forget()
+		if errors.Is(err, chain.ErrLost) {
+			err = fmt.Errorf("%w; run `gannet mend`, which says what is missing and how to go on without it", err)
+		}
 		q.stopped = fmt.Errorf("%w: %w", ErrStopped, err)
 		q.set(Stopped)
 		q.again.Store(int64(operate.Elapsed() + mendPause))

@@ -45,6 +45,7 @@ type rebuild struct {
 	// whole; lacking has those of which something is missing, and why.
 	alone   bool
 	lacking map[protocol.Conversation]error
+	losses  bool // the queue alone does not have everything: records were given up
 }
 
 // held is what records that the history may lack did to a conversation.
@@ -144,7 +145,7 @@ func (r *rebuild) try(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	history := o.History != nil && (first > 0 || r.at.Offset >= shortQueue)
+	history := o.History != nil && (first > 0 || r.at.Offset >= shortQueue || r.losses)
 	from := chain.Beginning
 	if history {
 		if from, err = o.History.Mark(ctx, q.name); err != nil {
@@ -153,6 +154,12 @@ func (r *rebuild) try(ctx context.Context) error {
 	}
 	if err := r.gather(ctx, from); err != nil {
 		return err
+	}
+	if r.losses && !history {
+		if o.History == nil {
+			return fmt.Errorf("%w: records were given up", errShort)
+		}
+		return r.try(ctx) // with the history
 	}
 	if history {
 		var only []protocol.Conversation
@@ -217,6 +224,10 @@ func (r *rebuild) gather(ctx context.Context, from chain.Mark) error {
 	reader := chain.NewReader(o.options.Stream, r.term.queue.name, from)
 	err := reader.ReadTo(ctx, r.at.Offset+1, func(c *chain.Record) error {
 		var record hop.Record
+		if c.Kind == chain.Loss {
+			r.losses = true
+			return nil
+		}
 		if c.Hop(&record) != nil {
 			o.troubles.damaged.Count()
 			return nil

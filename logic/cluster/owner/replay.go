@@ -18,6 +18,10 @@ import (
 // errDamaged says that a record counts and has what no owner writes.
 var errDamaged = errors.New("owner: a record that counts cannot be taken into the view")
 
+// errBehindLoss says that a view lacks records that an operator gave up. Nobody can bring it
+// forward: it is emptied, and filled again from the history, which has what the views had.
+var errBehindLoss = errors.New("owner: the view of a queue is older than records that were given up")
+
 // redisPause is how long a script that had no answer rests.
 const redisPause = 20 * time.Millisecond
 
@@ -78,6 +82,9 @@ func newReplayer(w *view.Writer, o *Owner, incomplete bool) *replayer {
 // take takes the next record in. One without entries only moves the mark, which the next
 // one does as well.
 func (r *replayer) take(ctx context.Context, c *chain.Record) error {
+	if c.Kind == chain.Loss {
+		return fmt.Errorf("%w: %v, at offset %d: run `gannet mend`, which empties what Redis has of the queue, and it is filled again from ClickHouse and the queue", errBehindLoss, c.Queue, c.Mark.Offset)
+	}
 	if c.Kind != chain.Entries {
 		return nil
 	}

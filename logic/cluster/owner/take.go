@@ -31,6 +31,7 @@ type term struct {
 	made    hop.Record
 	replay  *replayer // while the queue is taken over: what counts goes into the view
 	foreign bool      // a record of somebody else counts
+	losses  bool      // records that were given up lie in what was read to take the queue over
 	doubt   bool      // nobody knows whether the last record counts
 	onWay   bool      // a script of the view has no answer
 	rebuild *rebuild  // nil: the view is whole
@@ -129,8 +130,8 @@ func (t *term) takeOver(ctx context.Context) error {
 		t.replay = newReplayer(t.view, q.owner, state.Incomplete)
 	}
 	_, err = t.chain.TakeOver(ctx)
-	replay := t.replay
-	t.replay, t.foreign = nil, false
+	replay, losses := t.replay, t.losses
+	t.replay, t.foreign, t.losses = nil, false, false
 	if err != nil {
 		return behind(err, empty)
 	}
@@ -141,6 +142,7 @@ func (t *term) takeOver(ctx context.Context) error {
 			return t.conflict(err)
 		}
 		t.rebuild = newRebuild(t, last, nil)
+		t.rebuild.losses = losses
 	} else {
 		if err := t.view.Forward(ctx, last, nil); err != nil {
 			return t.conflict(err)
@@ -206,6 +208,8 @@ func (t *term) takes(r *chain.Record) error {
 	switch {
 	case t.replay != nil:
 		return t.replay.take(t.ending, r)
+	case r.Kind == chain.Loss:
+		t.foreign, t.losses = true, true
 	case !r.Sent && r.Kind == chain.Entries: // an empty one changes nothing, and may be of an earlier try of ours
 		t.foreign = true
 	}

@@ -18,7 +18,16 @@ var errMoved = errors.New("view: Redis changed while all conversations were read
 // at a moment of the call; one may come twice, and one that is Damaged comes as Load gives it. It goes through all keys of Redis, so it is
 // for rare work. Any number of goroutines may call it.
 func (w *Writer) Each(ctx context.Context, take func([]*ledger.Loaded) error) error {
-	before, err := w.whole(ctx)
+	return w.each(ctx, w.whole, take)
+}
+
+// All is Each of a view that nobody writes: it need not be confirmed.
+func (w *Writer) All(ctx context.Context, take func([]*ledger.Loaded) error) error {
+	return w.each(ctx, w.complete, take)
+}
+
+func (w *Writer) each(ctx context.Context, whole func(context.Context) ([]string, error), take func([]*ledger.Loaded) error) error {
+	before, err := whole(ctx)
 	if err != nil {
 		return err
 	}
@@ -46,7 +55,7 @@ func (w *Writer) Each(ctx context.Context, take func([]*ledger.Loaded) error) er
 	if err != nil {
 		return w.view.unavailable("all conversations of a queue cannot be read", err)
 	}
-	if after, err := w.whole(ctx); err != nil || !slices.Equal(before, after) {
+	if after, err := whole(ctx); err != nil || !slices.Equal(before, after) {
 		return w.view.unavailable("all conversations of a queue cannot be read", errors.Join(errMoved, err))
 	}
 	return nil
@@ -59,6 +68,18 @@ func (w *Writer) whole(ctx context.Context) (runs []string, err error) {
 	}
 	s, err := w.State(ctx)
 	if err == nil && (!s.Confirmed || s.Incomplete) {
+		err = w.view.unavailable("all conversations of a queue cannot be read", fmt.Errorf("%w: it is not whole", ErrClosed))
+	}
+	return runs, err
+}
+
+// complete gives the runs of Redis under which the view lacks nothing.
+func (w *Writer) complete(ctx context.Context) (runs []string, err error) {
+	if runs, err = w.view.client.Runs(ctx); err != nil {
+		return nil, w.view.unavailable("the masters of Redis cannot be asked", err)
+	}
+	s, err := w.State(ctx)
+	if err == nil && s.Incomplete {
 		err = w.view.unavailable("all conversations of a queue cannot be read", fmt.Errorf("%w: it is not whole", ErrClosed))
 	}
 	return runs, err

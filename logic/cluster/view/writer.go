@@ -98,6 +98,17 @@ func (w *Writer) Mark() chain.Mark {
 	return w.mark
 }
 
+// Newest is the mark of the newest record that may be in the view: what was loaded before the
+// call is not newer.
+func (w *Writer) Newest() chain.Mark {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.next.Offset > w.mark.Offset {
+		return w.next
+	}
+	return w.mark
+}
+
 // Stamp is the last stamp that was given, as far as the writer knows. The next record of
 // the ledger has at least one more.
 func (w *Writer) Stamp() uint64 {
