@@ -54,6 +54,8 @@
 //   - What Redis lost is brought back: records that it lacks are replayed (replay.go); where
 //     it is empty, from the history and the queue while conversations that are back, or in
 //     memory, go on (rebuild.go).
+//   - Nobody writes into a queue of which the view, or the history, has taken in what the
+//     broker does not have: it was acked, and is late, or lost until an operator gives it up.
 //   - A conversation that Redis does not give back as it was written holds nobody else up: it
 //     is left out of a replay, and of what the history is fed if it is lost for good, nothing
 //     reads or writes it, and it is brought back alone, by the same means (damaged.go).

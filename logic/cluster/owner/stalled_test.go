@@ -4,6 +4,7 @@ package owner_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"time"
 
@@ -74,6 +75,44 @@ func TestRepairWithoutTheRecords(t *testing.T) {
 			a.whole()
 		})
 	}
+}
+
+// TestTakeOverWithoutWhatIsKept: broker and Redis came back older together, and the history
+// alone tells that there was more. Nobody writes before that is there, or given up.
+func TestTakeOverWithoutWhatIsKept(t *testing.T) {
+	a := newAiling(t, nil)
+	a.talk()
+	a.flush()
+	a.waitFed()
+	a.node.stop()
+	must(t, a.node.redis.Save(t.Context()).Err())
+	older := a.lengths()
+	a.node = a.start(2)
+	a.node.waitOwned()
+	a.talk()
+	a.flush()
+	a.waitFed()
+	a.node.stop()
+	a.server.Kill()
+	all := a.memory.Clone()
+	for i, q := range queuesOf(a.queues) {
+		a.memory.Cut(q, older[i])
+	}
+	a.server.Start()
+	a.node = a.start(3)
+	a.fails(2)
+	a.later(61 * time.Second)
+	a.named([]int{0, 1}, "ClickHouse has more", "gannet mend")
+	if now := a.lengths(); !slices.Equal(now, older) {
+		t.Errorf("queues that were cut to %v records have %v", older, now)
+	}
+	for i, q := range queuesOf(a.queues) { // it was only late
+		for _, body := range all.All(q)[older[i]:] {
+			a.memory.Put(q, body)
+		}
+	}
+	a.node.waitOwned()
+	a.whole()
 }
 
 // TestTakeOverWithoutTheMark: what the view has last the broker does not have.

@@ -121,6 +121,9 @@ func (t *term) takeOver(ctx context.Context) error {
 	if err := q.finds(ctx, start); err != nil {
 		return err
 	}
+	if err := q.findsKept(ctx, start); err != nil {
+		return err
+	}
 	t.chain = chain.NewWriter(chain.Options{
 		Stream: o.Stream, Queue: q.name, Now: o.Now, Most: mostRecord, Take: t.takes,
 		Registry: func() uint64 { return q.owner.saw(o.Registry.View().Version) },
@@ -166,6 +169,30 @@ func (q *queue) finds(ctx context.Context, mark chain.Mark) error {
 	defer cancel()
 	err := chain.Back(within, q.owner.options.Stream, q.name, mark, func(*chain.Record) bool { return false })
 	return stalled(within, err, "%v at the mark %v", q.name, mark)
+}
+
+// keptTime is for how long the history is asked what it has of a queue that is taken over. It
+// may be away, and is not waited for.
+const keptTime = 300 * time.Millisecond
+
+// findsKept sees whether the broker has what the history has taken in beyond the mark to begin
+// with. Where broker and Redis both came back older, nothing else tells that there was more,
+// and its seqs would be given out again.
+func (q *queue) findsKept(ctx context.Context, mark chain.Mark) error {
+	h := q.owner.options.History
+	if h == nil {
+		return nil
+	}
+	soon, cancel := context.WithTimeout(ctx, keptTime)
+	defer cancel()
+	kept, err := h.Mark(soon, q.name)
+	if err != nil || kept.Offset <= mark.Offset {
+		return nil
+	}
+	if err = q.finds(ctx, kept); err == nil || errors.Is(err, chain.ErrRetention) {
+		return nil
+	}
+	return fmt.Errorf("ClickHouse has more of the queue than Redis has, and the broker does not have it: `gannet mend` says what to do: %w", err)
 }
 
 // behind says what it means that records are gone because of their age, and what mends it.
