@@ -31,7 +31,7 @@ func TestFollowsPastALoss(t *testing.T) {
 		must(t, q.state.save(t.Context(), w.queue, from, nil))
 		s.gateways.answers(func(uint64) error { return errors.New("it does not answer") })
 		f := follow(t, q, 0, doneAtOnce)
-		eventually(t, "that a gateway is asked", func() bool { return q.Vars()["hinted.given_up"] == uint64(i+1) && q.Vars()["failed.hint"] > 0 })
+		eventually(t, "that a gateway is asked", func() bool { return q.Vars()["given_up.losses"] == uint64(i+1) && q.Vars()["failed.hint"] > 0 })
 		if mark, _, err := q.state.own(t.Context(), w.queue); err != nil || mark.Offset >= g.Through {
 			t.Errorf("from %v the mark is kept though a gateway has not answered: %v, %v", from, mark, err)
 		}

@@ -179,7 +179,7 @@ func (q *Queue) Vars() map[string]uint64 {
 		"view.looks": c.looks.Load(), "view.waits": c.waits.Load(), "lost": c.lost.Load(),
 		"failed.pull": c.failedPull.Times(), "failed.redis": c.failedRedis.Times(), "failed.save": c.failedSave.Times(),
 		"failed.hint": q.hints.failed.Times(), "hinted": c.hinted.Times(), "unconfirmed": c.unconfirmed.Times(),
-		"torn": c.torn.Times(), "hinted.given_up": c.givenUp.Times(), "refused.retention": c.refused.Times(),
+		"torn": c.torn.Times(), "given_up.losses": c.givenUp.Times(), "refused.retention": c.refused.Times(),
 		"parked": c.parked.Times(), "drop.parked": c.dropped.Times(),
 	}
 	for r := chain.Stale; r <= chain.Other; r++ {
