@@ -13,7 +13,7 @@ import (
 )
 
 // TestFollowsPastALoss: a follower whose mark is lost and one whose mark lies before go on
-// behind what was given up, when everybody was hinted.
+// behind what was given up, when everybody was hinted. Their marks are in Redis.
 func TestFollowsPastALoss(t *testing.T) {
 	s, q := begun(t)
 	w := s.writers[0]

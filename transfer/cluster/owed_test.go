@@ -11,7 +11,7 @@ import (
 )
 
 // A hint that a gateway is owed for what is done is given by whoever follows the queue next,
-// also when that one ends before the gateway answers, and is forgotten once it was given.
+// also when that one ends before the gateway answers, and is forgotten once it was given. It is kept in Redis.
 func TestOwedHintsOutliveTheirProcess(t *testing.T) {
 	s, first := begun(t)
 	w := s.writers[0]
