@@ -113,6 +113,12 @@ func (a *archive) Mark(ctx context.Context, queue chain.Queue) (chain.Mark, erro
 	return a.store.Mark(ctx, queue)
 }
 
+// Most implements owner.History.
+func (a *archive) Most(ctx context.Context, queue chain.Queue) (chain.Mark, error) {
+	most, _, err := a.store.Marks(ctx, queue)
+	return most, err
+}
+
 // behind is history.FeederOptions.Behind.
 func (a *archive) behind(queue chain.Queue, at chain.Mark) {
 	if of := a.owner(queue.Class).Load(); of != nil {

@@ -201,15 +201,6 @@ func (m *mending) giveUp(ctx context.Context) error {
 	return errs
 }
 
-// historyKnowsMore says that ClickHouse has more of the queue than its view, which is made from
-// ClickHouse then.
-func (l *loss) historyKnowsMore() bool {
-	if l.state.Mark.Given() {
-		return l.state.Incomplete // an earlier call found so
-	}
-	return l.most.Offset > l.state.Mark.Offset
-}
-
 // fence sets the view of a queue to a mark that the broker does not have yet. From then on
 // nobody who writes the queue can answer anything, nor take it over.
 func (m *mending) fence(ctx context.Context, l *loss) error {
@@ -217,8 +208,10 @@ func (m *mending) fence(ctx context.Context, l *loss) error {
 	switch {
 	case l.pushed.Offset > highest:
 		return fmt.Errorf("transfer has had the queue up to offset %d, and neither Redis nor ClickHouse has it further than %d: places that were given to messages would be given again; give Redis a backup that is newer", l.pushed.Offset, highest)
-	case l.state.Incomplete && !l.historyKnowsMore():
-		return errors.New("what Redis has of the queue is not whole, and newer than what ClickHouse has: places that were given to messages would be given again; give Redis a backup in which it is whole")
+	case !l.state.Mark.Given() && l.most.Offset > l.state.Mark.Offset:
+		return fmt.Errorf("ClickHouse has the queue up to offset %d, and Redis up to %s: it came back older too, and what was acknowledged after ClickHouse was fed for the last time nobody knows, so places that were given to messages would be given again; give Redis, or the broker, a backup that is newer", l.most.Offset, upTo(l.state.Mark))
+	case l.state.Incomplete:
+		return errors.New("what Redis has of the queue is not whole: places that were given to messages would be given again; give Redis a backup in which it is whole")
 	case highest-l.end > mostLost:
 		return fmt.Errorf("its marks name offset %d, which is %d above what the broker has: they must be damaged", highest, highest-l.end)
 	}
@@ -243,10 +236,9 @@ func (m *mending) fenceSoon(ctx context.Context, l *loss) (err error) {
 func (m *mending) set(ctx context.Context, l *loss, through int64) error {
 	g := chain.NewGivenUp(l.queue, m.registry.View().Version, time.Now(), through)
 	l.writer.Believe(g.Mark(), l.state.Stamp)
-	if err := l.writer.Adopt(ctx, l.state.Mark, l.historyKnowsMore()); err != nil {
+	if err := l.writer.Adopt(ctx, l.state.Mark, false); err != nil {
 		return fmt.Errorf("its view was changed meanwhile, run this once more: %w", err)
 	}
-	l.state.Incomplete = l.historyKnowsMore()
 	l.state.Mark, l.given = g.Mark(), g
 	return nil
 }
@@ -254,12 +246,7 @@ func (m *mending) set(ctx context.Context, l *loss, through int64) error {
 // goOn gives up what a queue that is fenced has lost. By the time of the first record that
 // says so ClickHouse has the head of every conversation.
 func (m *mending) goOn(ctx context.Context, l *loss) error {
-	if l.state.Incomplete {
-		if _, err := l.writer.Clear(ctx); err != nil {
-			return err
-		}
-		fmt.Fprintf(m.out, "%v: Redis has it less far than ClickHouse; the view is filled again from ClickHouse, and all that came behind that is lost\n", l.queue)
-	} else if err := m.keepHeads(ctx, l); err != nil {
+	if err := m.keepHeads(ctx, l); err != nil {
 		return err
 	}
 	for tries := 0; ; tries++ {
@@ -328,9 +315,21 @@ func (m *mending) keepHeads(ctx context.Context, l *loss) error {
 		return err
 	}
 	err = l.writer.All(ctx, func(list []*ledger.Loaded) error {
+		var unknown []protocol.Conversation
 		for _, c := range list {
-			if c.Head > 0 {
+			if c.Err != nil && c.Head == 0 {
+				unknown = append(unknown, c.Key)
+			} else if c.Head > 0 { // what else of it is damaged, its head is known
+				if c.Err != nil {
+					c.Err, c.Members, c.Devices = nil, nil, nil
+				}
 				batch = append(batch, c)
+			}
+		}
+		if len(unknown) > 0 { // nobody may make them anew from less than there was
+			fmt.Fprintf(m.out, "%v: %d conversations are damaged in Redis, one of them %v, and stay unavailable\n", l.queue, len(unknown), unknown[0])
+			if err := l.writer.Forsake(ctx, unknown); err != nil {
+				return err
 			}
 		}
 		if len(batch) < lossBatch {

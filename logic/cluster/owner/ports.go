@@ -30,6 +30,9 @@ type History interface {
 
 	// Mark is the one that Rebuild would begin with.
 	Mark(ctx context.Context, queue chain.Queue) (chain.Mark, error)
+
+	// Most is the newest record that may have been taken in, whether it is certain or not.
+	Most(ctx context.Context, queue chain.Queue) (chain.Mark, error)
 }
 
 // Feeder takes records to the history.

@@ -152,8 +152,19 @@ func (r *rebuild) try(ctx context.Context) error {
 			return err
 		}
 	}
-	if err := r.gather(ctx, from); err != nil {
+	known := r.losses
+	r.losses = false
+	err = r.gather(ctx, from)
+	passed := r.losses // behind all that the history has
+	r.losses = known || passed
+	if err != nil {
 		return err
+	}
+	if r.alone && passed && (history || o.History == nil) { // its head may be among what was given up
+		for k := range r.skipped {
+			r.lacking[k] = fmt.Errorf("%w: %v, of which records may have been given up", errShort, k)
+		}
+		return nil
 	}
 	if r.losses && !history {
 		if o.History == nil {

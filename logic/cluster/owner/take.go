@@ -185,7 +185,7 @@ func (q *queue) findsKept(ctx context.Context, mark chain.Mark) error {
 	}
 	soon, cancel := context.WithTimeout(ctx, keptTime)
 	defer cancel()
-	kept, err := h.Mark(soon, q.name)
+	kept, err := h.Most(soon, q.name)
 	if err != nil || kept.Offset <= mark.Offset {
 		return nil
 	}

@@ -6,9 +6,9 @@ import (
 	"gannet/internal/chain"
 )
 
-// Clear removes all that the view of a queue has but its state, which says by then that it is
-// incomplete. Nobody writes it meanwhile. It gives how many keys there were.
-func (w *Writer) Clear(ctx context.Context) (keys int, err error) {
+// clearAll removes all that the view of a queue has but its state. It gives how many keys there
+// were.
+func (w *Writer) clearAll(ctx context.Context) (keys int, err error) {
 	of := w.key[:len(w.key)-1] // what all keys of the queue begin with, those of transfer too
 	for _, kind := range []string{"c", "u"} {
 		n, err := w.view.client.Remove(ctx, of+kind, "")
@@ -28,7 +28,7 @@ func (w *Writer) Empty(ctx context.Context, first int64) (keys int, err error) {
 	if err != nil || s.Mark == chain.Beginning || s.Mark.Offset >= first {
 		return 0, err
 	}
-	if keys, err = w.Clear(ctx); err != nil {
+	if keys, err = w.clearAll(ctx); err != nil {
 		return keys, err
 	}
 	// The state goes last: until then the view is behind, whatever comes between.
