@@ -11,9 +11,8 @@ import (
 	"gannet/protocol"
 )
 
-// newcomer is a connection of the plain listener between accept and netpoll, which
-// wants it as a net.Conn: it takes the descriptor from it and the addresses, nothing
-// else.
+// newcomer is a connection of the plain listener between accept and netpoll. netpoll wants a
+// net.Conn; it takes only the descriptor and the addresses from it.
 type newcomer struct {
 	net.Conn // nil; netpoll reads and writes by itself
 	fd       int
@@ -30,9 +29,9 @@ func (c *newcomer) Close() error         { return unix.Close(c.fd) }
 func (c *newcomer) Network() string      { return "tcp" }
 func (c *newcomer) String() string       { return c.places.whose(&c.place).String() }
 
-// admit gives a connection that was just accepted its place, or turns it away and
-// gives nil: that costs no session. It owns the descriptor. It runs in the poller, so
-// it survives what goes wrong with one connection.
+// admit gives a place to a connection that was just accepted. If there is none, it turns the
+// connection away and returns nil, which costs no session. It owns the descriptor. It runs in the
+// poller, so a panic over one connection must not get out of it.
 func (g *Gateway) admit(fd int, from netip.AddrPort, local net.Addr) (c *newcomer) {
 	n := &newcomer{fd: fd, local: local, place: place{from: from}, places: &g.places, proxied: g.proxies.contain(from.Addr())}
 	defer func() {
@@ -65,15 +64,16 @@ func (g *Gateway) refused(r refusal, from netip.AddrPort) {
 	}
 }
 
-// retryAfter gives the retry_after, in milliseconds, of a client that may come again
-// after the wait: those who wait for the same thing come spread.
+// retryAfter gives the retry_after, in milliseconds, of a client that may come again after the
+// wait. It adds a random delay, so that clients that wait for the same thing do not all come at
+// once.
 func retryAfter(wait time.Duration) uint32 {
 	return uint32(min(wait, maxRetry).Milliseconds()) + drainDelay()
 }
 
-// sayClose writes a CLOSE to a socket that nothing was written to, so it takes it at
-// once. What the client has sent by now is read, because a socket that is closed with
-// unread bytes sends a reset, which may overtake the CLOSE in the client.
+// sayClose writes a CLOSE to a socket to which nothing was written yet, so the socket takes it at
+// once. Then it reads what the client has sent by now: a socket that is closed with unread bytes
+// sends a reset, which may reach the client before it has read the CLOSE.
 func sayClose(fd int, code protocol.Code, retryAfter uint32) {
 	var frame [closeBytes]byte
 	f := protocol.Failure{Code: code, RetryAfter: retryAfter, Text: []byte(code.Meaning())}
@@ -102,8 +102,8 @@ func addressOf(a net.Addr) netip.AddrPort {
 	return netip.AddrPort{}
 }
 
-// gone says that an error of accept concerns the connection that was to be accepted,
-// and not the listener: accept(2) has Linux pass on what the network says of it.
+// gone says that an error of accept is about the connection and not about the listener: on Linux
+// accept(2) passes on network errors of the new connection.
 func gone(err error) bool {
 	for _, e := range []error{
 		unix.EINTR, unix.ECONNABORTED, unix.EPERM, unix.EPROTO, unix.ENETDOWN, unix.ENOPROTOOPT,
@@ -116,8 +116,8 @@ func gone(err error) bool {
 	return false
 }
 
-// acceptFailed counts and seldom logs a failure of accept that is not of one
-// connection: no descriptor or no memory is free.
+// acceptFailed counts, and sometimes logs, a failure of accept that is not about one connection:
+// no descriptor or no memory is free.
 func (g *Gateway) acceptFailed(err error) {
 	g.counters.acceptFailed.Add(1)
 	if g.said.accept.Now() {

@@ -15,10 +15,10 @@ func accept(socket int) (int, netip.AddrPort, error) {
 	return fd, peerOf(address), err
 }
 
-// gate says whether a listening socket has somebody to accept, and can be shut for a
-// while. It is an epoll of the one socket: netpoll watches it in place of the socket,
-// so that a pause does not go through netpoll. Netpoll's own pause comes back to an
-// epoll that it can leave only once, and spins from then on.
+// gate tells when a listening socket has a connection to accept, and can be shut for a while. It
+// is an epoll instance with just this socket. netpoll watches the epoll instance instead of the
+// socket, so that a pause does not involve netpoll. A pause of netpoll's own would, at its end,
+// come back to an epoll that it can leave only once, and netpoll would spin from then on.
 type gate struct {
 	epoll  int
 	socket int
@@ -59,7 +59,7 @@ func (t *gate) pause(d time.Duration) {
 	time.AfterFunc(d, t.reopen)
 }
 
-// reopen opens the gate again; without memory for that it waits once more.
+// reopen opens the gate again. If there is no memory for that, it tries again later.
 func (t *gate) reopen() {
 	if t.open() != nil {
 		time.AfterFunc(acceptPause, t.reopen)
@@ -95,9 +95,9 @@ func inherit(socket int) error {
 	return nil
 }
 
-// boundUnsent bounds what a connection's socket takes beyond what its peer has room for.
-// Connections do not inherit it from the listening socket. A kernel that does not know it
-// holds up to kernelBytes.
+// boundUnsent bounds the bytes that the socket of a connection takes beyond what its peer has
+// room for. Connections do not inherit this option from the listening socket. A kernel without
+// the option holds up to kernelBytes.
 func boundUnsent(socket int) {
 	_ = unix.SetsockoptInt(socket, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, unsentBytes)
 }

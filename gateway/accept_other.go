@@ -39,5 +39,5 @@ func inherit(socket int) error {
 	return unix.SetsockoptInt(socket, unix.SOL_SOCKET, unix.SO_KEEPALIVE, 1)
 }
 
-// boundUnsent has nothing to set: what a socket takes is bounded by kernelBytes.
+// boundUnsent does nothing here: kernelBytes bounds what a socket takes.
 func boundUnsent(int) {}

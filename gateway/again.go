@@ -14,26 +14,25 @@ const (
 	// againMost is how many connections are bound again with one call.
 	againMost = 512
 
-	// againPause is how long a call that failed waits for the next try, and againPauseMost
-	// what that grows to.
+	// againPause is how long to wait before a failed call is tried again. The pause doubles up to
+	// againPauseMost.
 	againPause     = 100 * time.Millisecond
 	againPauseMost = 2 * time.Second
 
-	// hintSpread is over how long the hints are spread of connections that were bound
-	// again together: each makes its client sync.
+	// hintSpread is the time over which the hints to connections that were bound again together
+	// are spread, because each hint makes a client sync. They go out in steps of hintStep.
 	hintSpread = 5 * time.Second
 	hintStep   = 100 * time.Millisecond
 )
 
-// again binds connections in the directory once more, because the gateway has a new epoch
-// or the directory lost them, and then hints their clients to sync: whoever looked for them
-// meanwhile did not find them, and what was to be pushed is found by a SYNC that comes after
-// the bind.
+// again binds connections in the directory once more, because the gateway has a new epoch or the
+// directory lost them. Then it hints their clients to sync. While a connection was missing in the
+// directory, nobody pushed to it; a SYNC after the bind finds what it missed.
 type again struct {
 	gateway *Gateway
 	binder  Binder
 	awake   chan struct{} // holds one token while due may not be empty
-	unsaid  chan struct{} // likewise for hints
+	unsaid  chan struct{} // holds one token if hints may have entries
 
 	mu    sync.Mutex
 	due   map[*session]bool
@@ -44,10 +43,10 @@ func newAgain(g *Gateway, b Binder) *again {
 	return &again{gateway: g, binder: b, awake: make(chan struct{}, 1), unsaid: make(chan struct{}, 1), due: make(map[*session]bool)}
 }
 
-// Renew gives the gateway a new epoch: pushes and kicks for the one before are not for it
-// any more. Every connection is bound again under the new one, by the number of its login,
-// and hinted to sync; one that a later login has replaced meanwhile is closed. It returns
-// at once. Config.Binder is needed.
+// Renew gives the gateway a new epoch. Pushes and kicks for the earlier epoch are no longer
+// accepted. Every connection is bound again under the new epoch, with the number of its login,
+// and hinted to sync. A connection that a later login has replaced meanwhile is closed. Renew
+// returns at once. It needs Config.Binder.
 func (g *Gateway) Renew(epoch uint64) {
 	g.epoch.Store(epoch)
 	g.counters.epochs.Add(1)
@@ -55,15 +54,17 @@ func (g *Gateway) Renew(epoch uint64) {
 }
 
 // BindAgain binds the connections of some users again and hints them to sync, because the
-// directory may have lost them. It returns at once. Config.Binder is needed.
+// directory may have lost them. A connection whose login is under way is bound again when it is let
+// in, whoever its user is. BindAgain returns at once. Config.Binder is needed.
 func (g *Gateway) BindAgain(of func(user uint64) bool) {
+	g.losses.Add(1) // before the list is made: a login that is missing in it sees the new number
 	g.again.add(func(s *session) bool { return of(s.user) })
 }
 
 // Connections gives how many connections have a session.
 func (g *Gateway) Connections() int { return g.sessions.len() }
 
-// add takes those of all connections that are logged in.
+// add makes those connections due that are logged in and that want selects.
 func (a *again) add(want func(*session) bool) {
 	all := slices.DeleteFunc(a.gateway.sessions.all(), func(s *session) bool {
 		return s.phase.Load() != phaseOnline || !want(s)
@@ -90,7 +91,7 @@ func wake(c chan struct{}) {
 	}
 }
 
-// take gives some that are due.
+// take removes at most againMost due connections and gives them.
 func (a *again) take() (list []*session) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -130,7 +131,7 @@ func (a *again) run(stop <-chan struct{}) {
 	}
 }
 
-// bind binds some; false: nobody knows whether.
+// bind binds some connections. It returns false if it is unknown whether they are bound.
 func (a *again) bind(list []*session) bool {
 	g := a.gateway
 	epoch := g.epoch.Load()
@@ -163,7 +164,7 @@ func (a *again) bind(list []*session) bool {
 		}
 		if s.rebound(epoch) {
 			told = append(told, s)
-		} else { // it ended meanwhile, and its logout was of before
+		} else { // it ended meanwhile, and its logout named the earlier epoch
 			g.logouts.add(bindings[i].Binding)
 		}
 	}
@@ -196,7 +197,8 @@ func (s *session) rebinding(epoch uint64) (b hop.Rebinding, ok bool) {
 	return b, s.entered
 }
 
-// rebound notes under which epoch the directory has the connection; false: it is over.
+// rebound notes the epoch under which the directory now has the connection. It returns false if
+// the connection is over.
 func (s *session) rebound(epoch uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -156,6 +156,21 @@ func TestRenewAmidALogin(t *testing.T) {
 	}
 }
 
+// A login is bound again once it is let in, if the directory may have lost it meanwhile.
+func TestBindAgainAmidALogin(t *testing.T) {
+	st, b := newBinderStage(t)
+	st.logic.does(misdeed{login: func(login *hop.Login) (hop.Welcome, error) {
+		st.logic.does(misdeed{})
+		st.BindAgain(func(uint64) bool { return true })
+		return st.logic.logIn(login)
+	}})
+	st.login(5).hinted()
+	st.login(6).alive()
+	if got := b.bound(); !slices.Equal(got, []uint64{5}) {
+		t.Errorf("bound again are %d", got)
+	}
+}
+
 // A connection that ends while it is bound again is taken out of the directory once more.
 func TestEndAmidABind(t *testing.T) {
 	st, b := newBinderStage(t)

@@ -20,7 +20,7 @@ func wantsAnswer(frame []byte) bool {
 	return f.Type == protocol.TypeSend || f.Request != 0
 }
 
-// answersFrame says whether b is exactly one frame that can answer the frame of a
+// answersFrame says whether b is exactly one frame, and of a kind that can answer the frame of a
 // client.
 func answersFrame(frame, b []byte) bool {
 	asked, _, _ := protocol.Split(frame, protocol.MaxFrame)

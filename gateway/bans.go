@@ -2,24 +2,23 @@ package gateway
 
 import "container/list"
 
-// bans are keys that are kept out for a while, at most so many. For one more, the one
-// goes that was banned longest ago: whoever fills the table from many addresses or users
-// shortens the bans of all, his own first, and gets none of them for nothing. It is not
-// safe for concurrent use.
+// bans keeps keys out for a while. There are at most max of them; one more replaces the ban that
+// was given longest ago. So somebody who offends from many addresses or users can shorten the bans
+// of all, but needs a new offence for each. It is not safe for concurrent use.
 type bans[K comparable] struct {
 	max   int
 	byKey map[K]*list.Element
 	order list.List // of ban[K], the one that was banned longest ago first
 }
 
-// ban is one of them, until its end, a tick.
+// ban keeps a key out until the tick end.
 type ban[K comparable] struct {
 	key K
 	end int64
 }
 
-// add bans a key until a tick, in place of a ban that it has; dropped says that another
-// one ended before its time.
+// add bans a key until a tick. It replaces an earlier ban of the same key. dropped says that the
+// ban of another key ended before its time.
 func (b *bans[K]) add(key K, end, now int64) (dropped bool) {
 	if b.byKey == nil {
 		b.byKey = make(map[K]*list.Element)
@@ -38,7 +37,7 @@ func (b *bans[K]) add(key K, end, now int64) (dropped bool) {
 	return dropped
 }
 
-// left gives for how many ticks a key stays out; 0: it is let in.
+// left gives for how many more ticks a key is banned; 0: it is not.
 func (b *bans[K]) left(key K, now int64) int64 {
 	e, ok := b.byKey[key]
 	if !ok {
@@ -51,7 +50,7 @@ func (b *bans[K]) left(key K, now int64) int64 {
 	return 0
 }
 
-// sweep forgets those whose time is over.
+// sweep removes bans that are over.
 func (b *bans[K]) sweep(now int64) {
 	for e := b.order.Front(); e != nil; {
 		next := e.Next()

@@ -7,36 +7,36 @@ import (
 	"gannet/protocol"
 )
 
-// begun is the budget of frames that have begun and are not whole, over all connections.
-// A client may begin the longest frame and send no more of it, and likewise a record of
-// TLS. Beyond the budget the
-// connections whose frames were begun longest ago are closed: a client that sends its
-// frame, however slowly, is behind all that were left lying. It is apart from memory, so
-// that readers who stop cost nobody a frame, and the other way round.
+// begun is the budget for frames that have begun and are not whole yet, over all connections. A
+// client may send the beginning of the longest frame and nothing more; the same holds for a TLS
+// record. If the budget is exceeded, the connections whose frames began longest ago are closed.
+// So a client that goes on sending its frame, however slowly, comes after all those that were
+// abandoned. This budget is separate from memory, so that clients that do not read cost nobody a
+// frame, and the other way round.
 type begun struct {
 	gateway *Gateway
 	limit   int64
 	used    atomic.Int64  // bytes, also of connections that are being closed
 	awake   chan struct{} // holds one token while the budget may be exceeded
-	list    []begunFrame  // of sweep
+	list    []begunFrame  // used by sweep only, to save allocations
 }
 
-// begunFrame is the begun frame of a connection.
+// begunFrame is a connection with a begun frame.
 type begunFrame struct {
 	session      *session
 	since, bytes int64
 }
 
-// begunRoom is which part of the budget is free after a sweep, so that there are few of
-// them.
+// begunRoom is the share of the budget (one in begunRoom) that is free after a sweep, so that
+// sweeps are rare.
 const begunRoom = 8
 
 func newBegun(g *Gateway, limit int64) *begun {
 	return &begun{gateway: g, limit: limit, awake: make(chan struct{}, 1)}
 }
 
-// chargeBegun brings the books up to date. Whoever brings input calls it, where a part of
-// a frame has come, gone or grown.
+// chargeBegun sets how many bytes of a begun frame the connection holds. The goroutine that
+// brings input calls it whenever that number has changed.
 func (s *session) chargeBegun(held int64) {
 	b := s.gateway.begun
 	more := held - s.begunBytes.Swap(held)
@@ -91,7 +91,7 @@ func (b *begunFrame) giveUp() {
 	s.closeSaying(protocol.CodeBusy, begunText, overLimitsDelay())
 }
 
-// begunText is what the client hears.
+// begunText is the text of the CLOSE to the client.
 const begunText = "too many frames are begun and not finished, and this one was among the oldest"
 
 // begun appends the begun frames of all connections but those that are closed

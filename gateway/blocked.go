@@ -1,7 +1,6 @@
 package gateway
 
-// wake has everything written that waits for the sockets of these sessions, which
-// take bytes again.
+// wake makes the writers write to those sessions: their sockets take bytes again.
 func (g *Gateway) wake(ids ...uint64) {
 	found := false
 	for _, id := range ids {

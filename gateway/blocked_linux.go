@@ -9,10 +9,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// blocked waits for sockets that take bytes again: one epoll instance, on which only
-// sockets are that took less than they were given, once for each time that they did.
-// netpoll has no way to wait for that. One goroutine serves all of them; it is parked
-// in the runtime's own poller, as an epoll instance can be waited for itself.
+// blocked waits for sockets that did not take all bytes, until they take bytes again. netpoll has
+// no way to wait for that. blocked is one epoll instance that has only such sockets, each armed
+// for one event at a time. One goroutine serves all of them. It is parked in the runtime's own
+// poller, because an epoll instance can itself be polled.
 type blocked struct {
 	gateway *Gateway
 	file    *os.File // nil: there is none, and the wheel tries blocked sockets
@@ -46,8 +46,8 @@ func (b *blocked) close() {
 
 var errNoEpoll = errors.New("gateway: no epoll instance")
 
-// wait waits for a socket once; id is that of its session. A socket that has blocked
-// before is known still: the kernel forgets it when it is closed.
+// wait waits for one event of a socket; id is that of its session. The epoll instance may know
+// the socket from an earlier wait: the kernel forgets it only when it is closed.
 func (b *blocked) wait(fd int, id uint64) error {
 	if b.file == nil {
 		return errNoEpoll

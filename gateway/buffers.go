@@ -8,8 +8,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// boundBuffers bounds what the kernel holds for the readers behind a listener: its
-// connections inherit the size of the buffer, which the kernel then leaves alone.
+// boundBuffers bounds what the kernel holds for clients that do not read. It sets the size of the
+// send buffer on a listener. Connections inherit it, and the kernel then does not change it.
 func boundBuffers(ln net.Listener) error {
 	socket, ok := ln.(syscall.Conn)
 	if !ok {

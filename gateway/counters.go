@@ -11,8 +11,9 @@ import (
 // counters counts, by name, why connections ended and pushes did not go out,
 // and what went through.
 type counters struct {
-	// Of every message; each line of the processor's cache has what one goroutine
-	// writes, since lines that go from core to core cost more than the message.
+	// Changed for every message. The cacheLines keep apart what the poller, the lanes and the
+	// writers write, because a cache line that moves from core to core costs more than the
+	// message itself.
 	accepted atomic.Uint64
 	reads    atomic.Uint64 // times that a socket brought something
 	bytesIn  atomic.Uint64
@@ -20,14 +21,14 @@ type counters struct {
 	_        cacheLine
 	requests atomic.Uint64 // frames handed to logic
 	batches  atomic.Uint64 // in which they went
-	pushes   atomic.Uint64 // frames to a connection, put into its outbox or made a hint
+	pushes   atomic.Uint64 // frames for a connection that went into its outbox or became a hint
 	_        cacheLine
 	writes   atomic.Uint64 // write calls
 	bytesOut atomic.Uint64
 	_        cacheLine
 
 	blocks atomic.Uint64 // times that a socket did not take everything, and was waited for
-	resets atomic.Uint64 // connections that were reset, because a frame was cut in them
+	resets atomic.Uint64 // connections that were reset instead of closed cleanly
 
 	handshakes atomic.Uint64 // TLS handshakes that failed
 
@@ -47,7 +48,7 @@ type counters struct {
 	refusedBusy    atomic.Uint64
 	refusedTooMany atomic.Uint64
 	refusedType    atomic.Uint64
-	refusedWindow  atomic.Uint64 // of those too many: over the window of bytes
+	refusedWindow  atomic.Uint64 // those of refusedTooMany that were over the window of bytes
 
 	// What was dropped because its connection had ended before its turn came.
 	droppedFrames  atomic.Uint64
@@ -55,31 +56,31 @@ type counters struct {
 	droppedLogins  atomic.Uint64
 	loginCalls     atomic.Uint64
 
-	droppedOffenders atomic.Uint64 // users let in before their time, to make room for others
+	droppedOffenders atomic.Uint64 // bans of users that ended early to make room for others
 
-	begunDropped atomic.Uint64 // frames that were begun too long ago: their connection was closed
+	begunDropped atomic.Uint64 // connections closed because their frame had begun too long ago
 
 	refusedUserRate  atomic.Uint64 // over a limit of the user
 	refusedFrameRate atomic.Uint64 // over the limit of frames of the connection
 	refusedHeld      atomic.Uint64 // SENDs behind one that was refused
 
 	// PUSHACK and READ that wait.
-	acksPostponed atomic.Uint64 // because their lane had no room, or logic no time
+	acksPostponed atomic.Uint64 // because their lane had no room, or logic could not take them yet
 	acksMerged    atomic.Uint64 // into one that waited
-	acksForced    atomic.Uint64 // over the limit of frames, went at once, because too many waited
+	acksForced    atomic.Uint64 // over the limit of frames, but went at once because too many waited
 	acksLost      atomic.Uint64 // waited when their connection ended, and the lane had no room, or were in calls that failed
 
 	// What was bound in the directory again.
-	epochs     atomic.Uint64 // that Renew brought
-	bound      atomic.Uint64 // connections
+	epochs     atomic.Uint64 // new epochs (Renew)
+	bound      atomic.Uint64 // connections that were bound
 	bindFailed atomic.Uint64 // calls that gave an error, and are made again
 	bindLost   atomic.Uint64 // connections that later logins had replaced
 	hinted     atomic.Uint64 // connections that were hinted to sync for it
 
-	// What logic or transfer did wrong.
+	// Faults of logic or transfer.
 	logicFailed     atomic.Uint64 // calls that gave an error
 	logicUnanswered atomic.Uint64 // frames without an answer, or with one that is none
-	logoutsDropped  atomic.Uint64 // connections of whose end logic was not told
+	logoutsDropped  atomic.Uint64 // ended connections of which logic was not told
 	badPush         atomic.Uint64 // pushes, or frames of them, that cannot be read
 	panics          atomic.Uint64 // that ended a call or a session
 
@@ -90,7 +91,7 @@ type counters struct {
 // cacheLine keeps its neighbours on different lines of the processor's cache.
 type cacheLine [64]byte
 
-// said bounds what is logged of what peers do.
+// said bounds how often each thing that peers cause is logged.
 type said struct {
 	panics, logic, answers, pushes operate.Seldom
 
@@ -144,21 +145,27 @@ func (c *counters) close(code protocol.Code) {
 	c.closedOther.Add(1) // logic may be newer than this gateway
 }
 
-// Stats gives every counter of the gateway by name: "close.peer" and
-// "close.<code>" for connections that ended, "connect.<reason>" for those that were
-// not let in, "push.<reason>" for pushes that
-// did not go out, "refused.<reason>" for requests that did not reach logic,
-// "drop.<what>" for what waited when its connection ended, and for bans of addresses and
-// users that ended early because there were too many,
-// "acks.<what>" for PUSHACK and READ that wait, "bind.<what>" for connections that were
-// bound in the directory again,
-// "logic.<reason>" and "hostile.<what>" for peers that did not keep to their part,
-// and totals. They rise from the start of the process, but for "connections", which is
-// how many have a session, "places.taken" and "places.before_login", which is how many
-// are here, in a TLS handshake too, "blocked", which is how many have a blocked socket,
-// "blocked_bytes", which wait for these, "begun_bytes", of frames that are not whole, and
-// "leaving", which is how many were refused before TLS and may still read why;
-// "drop.goodbyes" is how many could not, because there were too many of them.
+// Stats gives every counter of the gateway by name:
+//
+//   - "close.peer" and "close.<code>": connections that ended;
+//   - "connect.<reason>": connections that were not let in;
+//   - "push.<reason>": pushes that did not go out;
+//   - "refused.<reason>": requests that did not reach logic;
+//   - "drop.<what>": frames and logins that waited when their connection ended ("drop.frames",
+//     "drop.queries", "drop.logins"), connections closed over a frame that began too long ago
+//     ("drop.begun"), bans of addresses and users that ended early because there were too many
+//     ("drop.bans"), and connections refused before TLS that could not read why, because there
+//     were too many ("drop.goodbyes");
+//   - "acks.<what>": PUSHACK and READ frames that waited;
+//   - "bind.<what>": connections that were bound in the directory again;
+//   - "logic.<reason>" and "hostile.<what>": faults of other roles;
+//   - totals.
+//
+// All counters rise from the start of the process, except those that give a number of now:
+// "connections" with a session; "places.taken" and "places.before_login", TLS handshakes
+// included; "blocked" connections and the "blocked_bytes" that wait for them; "begun_bytes" of
+// frames that are not whole; and "leaving", connections that were refused before TLS and may
+// still read why.
 func (g *Gateway) Stats() map[string]uint64 {
 	c := &g.counters
 	taken, fresh := g.places.numbers()

@@ -2,8 +2,8 @@ package gateway
 
 import "gannet/protocol"
 
-// mark has the lane count, from now on, what is left of all that waits or is under way
-// now; left says how much that is.
+// mark marks all frames that wait or are under way now. left says how many marked ones are not
+// done yet.
 func (l *lane) mark() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -26,7 +26,7 @@ func (l *lane) mark() {
 	}
 }
 
-// markPart marks all that waits of a part, once.
+// markPart marks all waiting frames of a part, unless some are marked already.
 func (l *lane) markPart(p *part) {
 	if p.old == 0 {
 		_, n := p.waiting()
@@ -41,16 +41,17 @@ func (l *lane) left() int {
 	return l.old
 }
 
-// abandon empties a lane whose lists cannot be trusted any more, and closes the
-// connections that have something in it, for nobody knows what became of that.
+// abandon empties a lane whose lists cannot be trusted any more. It closes the connections that
+// had frames in it, because nobody knows what became of these frames.
 func (l *lane) abandon() {
 	for _, s := range l.clear() {
 		s.close(protocol.CodeInternal)
 	}
 }
 
-// clear gives the connections that have lost something. The parts of all, those that
-// end just now too, are empty from here on: each is reset when a frame comes for it.
+// clear empties the lane and gives the connections that have lost frames. It also empties the
+// parts of all connections, even those that are just ending: life changes, and enter resets an
+// older part when its next frame comes.
 func (l *lane) clear() (lost []*session) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -7,26 +7,26 @@ import (
 	"gannet/internal/hop"
 )
 
-// window counts what logic has not answered of a connection: frames, in the upper
-// half, and their bytes, since the two change together.
+// window counts the frames of a connection that logic has not answered, in the upper 32 bits, and
+// their bytes, in the lower. They are in one number because they change together.
 type window struct{ both atomic.Int64 }
 
-// add gives both as they are then.
+// add adds to both and gives the new values.
 func (w *window) add(frames, bytes int) (int, int) {
 	v := w.both.Add(int64(frames)<<32 + int64(bytes))
 	return int(v >> 32), int(uint32(v))
 }
 
-// filling is a batch, and whose its frames are.
+// filling is a batch, with the part that each frame came from.
 type filling struct {
 	batch   hop.Forward
 	parts   []*part
-	refused []int // frames, rising, of connections that logic told to wait since they came
+	refused []int // indexes, rising, of SENDs that must be refused (mark)
 	old     int   // frames that Stop waits for
 }
 
-// add copies a frame to the end of the batch. A panic on the way leaves no part of it
-// behind.
+// add copies a frame to the end of the batch. If it panics, nothing of the frame stays in the
+// batch.
 func (f *filling) add(p *part, frame []byte) {
 	defer f.mend(len(f.parts))
 	s := p.session
@@ -34,7 +34,7 @@ func (f *filling) add(p *part, frame []byte) {
 	f.parts = append(f.parts, p)
 }
 
-// mend makes the lists fit together again if they did not get longer than n.
+// mend cuts the lists to n entries if add did not come to its end.
 func (f *filling) mend(n int) {
 	if len(f.parts) == n {
 		f.cut(n)
@@ -54,8 +54,8 @@ func (f *filling) cut(n int) {
 	f.parts = f.parts[:n]
 }
 
-// mark notes what frame i, the oldest one of its part, was waited or refused for. The
-// lane's mu is held.
+// mark is called for frame i, the oldest frame of its part. It notes whether Stop waits for the
+// frame, and whether the frame is a SEND to refuse. The caller holds the lane's mu.
 func (f *filling) mark(p *part, i int) {
 	if p.old > 0 {
 		p.old--
@@ -88,10 +88,9 @@ func (f *filling) release() {
 	}
 }
 
-// sift takes out of a batch, before it is carried, what is not to be carried any more:
-// the frames of connections that are gone and do not hear the answer, and the SENDs
-// behind one that logic told to wait, which would overtake it. Whoever acks and leaves
-// has acked.
+// sift removes frames from a batch before it is carried: frames of closed connections that want
+// an answer, and SENDs that would overtake an earlier one which logic told to wait. Acks of
+// closed connections stay, because the client has acked.
 func (l *lane) sift(f *filling) {
 	clean := len(f.refused) == 0
 	var before *part
@@ -131,8 +130,8 @@ func (l *lane) sift(f *filling) {
 	l.gateway.counters.droppedFrames.Add(dropped)
 }
 
-// move puts frame i in the place of frame to, which is not behind it; the frames
-// before that are in their places.
+// move copies frame i to position to, which is at most i. The frames before that are in place
+// already.
 func (f *filling) move(to, i int) {
 	if to == i {
 		return
@@ -149,23 +148,23 @@ func (f *filling) move(to, i int) {
 	f.parts[to] = f.parts[i]
 }
 
-// measure says how large a batch may be, and what a frame counts as beside its bytes.
+// measure says how large a batch may be, and how much each frame counts in addition to its bytes.
 type measure struct{ most, frame int }
 
 func newMeasure(c *Config) measure {
 	return measure{max(cmp.Or(c.BatchBytes, DefaultBatchBytes), minBatchBytes), max(c.FrameCost, 0)}
 }
 
-// of is what a frame of so many bytes counts as.
+// of is how much a frame of so many bytes counts.
 func (m measure) of(bytes int) int { return bytes + m.frame }
 
-// with is what a filling counts as that gets a frame of so many bytes.
+// with is how much a filling counts when a frame of so many bytes is added.
 func (m measure) with(f *filling, bytes int) int {
 	return len(f.batch.Frames) + f.batch.Len()*m.frame + m.of(bytes)
 }
 
-// filling gives the batch at the end of the queue that has room for a frame of so many
-// bytes. mu is held.
+// filling gives the last batch of the queue if it has room for a frame of so many bytes, and
+// otherwise a new one. The caller holds mu.
 func (l *lane) filling(bytes int) *filling {
 	room := l.gateway.batches.most
 	if l.surplus > 0 {

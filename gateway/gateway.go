@@ -1,22 +1,20 @@
-// Package gateway holds the connections. It turns bytes into frames, answers
-// what concerns the connection alone, carries everything else to logic in
-// batches, and writes answers and pushes back. It knows no rule of chatting.
+// Package gateway holds the connections of clients. It turns bytes into frames, answers frames
+// that concern the connection alone, carries all others to logic in batches, and writes answers
+// and pushes back. It knows no business rules.
 //
-// A connection passes through accept.go, or tlslisten.go, and places.go before it has a
-// session (session.go). A message passes through netpoll.go (bytes) and input.go
-// (frames), both on the poller's goroutine, and lane.go (batches, to logic and the
-// answers back), on the lane's. Later, on its way to the receiver, it passes through
-// push.go and outbox.go, on the goroutine of whoever pushes, and output.go, on the
-// writer's.
-// Where logic and transfer are in this process, the lane's goroutine does everything
-// from its batch to the outboxes of the receivers.
+// A connection passes through accept.go, or tlslisten.go, and places.go before it has a session
+// (session.go). A message passes through netpoll.go (bytes) and input.go (frames), both on the
+// poller's goroutine, and then through lane.go (batches to logic, and the answers back), on the
+// lane's goroutine. On its way to the receiver it passes through push.go and outbox.go, on the
+// goroutine of the caller of Push, and output.go, on the writer's. If logic and transfer are in
+// this process, the lane's goroutine does everything from its batch to the outboxes of the
+// receivers.
 //
-// What is shared is shared fairly, so that nobody waits for the one who asks most. A
-// lane goes round its connections (round.go); why this way: a queue in order of arrival
-// is the cheapest there is, and fair as long as everybody has little in it, so it stays
-// for that much of each connection, and only what is beyond is copied twice and taken
-// in turn. Queries go round the users (queries.go), and logins wait for neither
-// (logins.go).
+// Shared things are shared fairly, so that nobody waits for the client that asks most. A queue in
+// order of arrival is the cheapest way to serve, and it is fair as long as nobody has much in it.
+// So each connection may have a small share in the queue of a lane. What it sends beyond that is
+// copied once more, and the lane serves it in turn with that of others (round.go). Queries are
+// served in turn by user (queries.go). Logins wait for neither (logins.go).
 package gateway
 
 import (
@@ -36,45 +34,46 @@ import (
 	"gannet/protocol"
 )
 
-// Config says how a gateway works. Logic is required; zero values elsewhere mean
-// the defaults.
+// Config says how a gateway works. Logic is required. Zero values of other fields mean the
+// defaults.
 type Config struct {
 	Logic          Logic
-	Binder         Binder // nil: the directory is as old as the gateway, and there is nothing to bind again
+	Binder         Binder // nil: the directory ends with the gateway, so nothing is bound again
 	Lanes          int    // as many as the log has queues; default DefaultLanes()
-	BatchBytes     int    // of a batch, but for a single larger frame; default DefaultBatchBytes
+	BatchBytes     int    // of a batch, unless one frame is larger; default DefaultBatchBytes
 	FrameCost      int    // what each frame of a batch counts as beside its own bytes
 	QueryWorkers   int    // queries under way at once; default twice the cores
-	LoginWorkers   int    // logins likewise; default loginWorkers
+	LoginWorkers   int    // most login calls under way at once; default loginWorkers
 	Writers        int    // goroutines that write; default one per two cores
 	MaxConnections int    // from accept on; default DefaultMaxConnections
-	MaxBeforeLogin int    // of them; default a tenth
-	MaxPerAddress  int    // of them; default DefaultMaxPerAddress
+	MaxBeforeLogin int    // how many of them may not have logged in yet; default a tenth
+	MaxPerAddress  int    // how many of them may have the same address; default DefaultMaxPerAddress
 
 	Proxies []netip.Prefix  // whose connections begin with a PROXY header
 	Limiter limiter.Limiter // of users and addresses; nil: no limits
 	Frames  limiter.Rate    // of one connection; zero: no limit
 
-	// OutboxMemory is how many bytes may wait for all clients together whose sockets are
-	// blocked, those in the kernel included; default DefaultOutboxMemory, negative: none.
+	// OutboxMemory bounds the bytes that wait for all clients with blocked sockets together,
+	// those in the kernel included. Default DefaultOutboxMemory, negative: no limit.
 	OutboxMemory int64
 
-	// BegunMemory is how many bytes of frames that are not whole may be held for all
-	// clients together; default DefaultBegunMemory.
+	// BegunMemory bounds the bytes of frames that have begun and are not whole, of all clients
+	// together. Default DefaultBegunMemory.
 	BegunMemory int64
 
 	Now func() time.Time // by which tokens end; default time.Now
 	Log *slog.Logger
 }
 
-// DefaultLanes is one lane a core: while one waits for the disk another works. More of
-// them mean smaller batches and more syncs of the disk.
+// DefaultLanes is one lane for each core: while one waits for the disk, another works. More lanes
+// mean smaller batches and more syncs of the disk.
 func DefaultLanes() int { return min(runtime.GOMAXPROCS(0), protocol.Partitions) }
 
 // Gateway is a running gateway. Make it with New, give it listeners with Serve,
 // end it with Stop.
 type Gateway struct {
 	epoch     atomic.Uint64
+	losses    atomic.Uint64 // how often the directory may have lost connections
 	logic     Logic
 	log       *slog.Logger
 	limiter   limiter.Limiter
@@ -115,14 +114,14 @@ type Gateway struct {
 // listener accepts connections for the gateway.
 type listener interface {
 	refuse()                     // accept no more
-	close(context.Context) error // give everything back; no connection is left
+	close(context.Context) error // returns all resources; call it when no connection is left
 }
 
 // ErrStopped is what Serve returns on a gateway that is being stopped.
 var ErrStopped = errors.New("gateway: stopped")
 
-// New makes a gateway and starts its goroutines; their number does not depend on
-// the number of connections.
+// New makes a gateway and starts its goroutines. Their number does not grow with the number of
+// connections.
 func New(c Config) *Gateway {
 	g := build(c)
 	g.wg.Go(func() { g.wheel.run(g.stop, g.fire) })
@@ -209,15 +208,15 @@ func build(c Config) *Gateway {
 	return g
 }
 
-// newEpoch names one life of one gateway, so that an address of an earlier life is
-// never taken for one of this.
+// newEpoch gives an epoch for one life of one gateway, so that an address from an earlier life is
+// never taken for one of this life.
 func newEpoch() uint64 {
 	var b [8]byte
 	rand.Read(b[:]) // never fails
 	return binary.BigEndian.Uint64(b[:]) | 1
 }
 
-// Epoch names this gateway in addresses, since the last Renew or from its beginning.
+// Epoch is the epoch of the gateway: that of the last Renew, or the one it made at its start.
 func (g *Gateway) Epoch() uint64 { return g.epoch.Load() }
 
 // Kick closes the connection with the code; one that is gone is no error. Code 0
@@ -231,13 +230,13 @@ func (g *Gateway) Kick(conn uint64, code protocol.Code) {
 	}
 }
 
-// begin begins the session of a new connection, which has its place. The transport is
-// in use from here on.
+// begin begins the session of a new connection that has its place. From here on the transport is
+// used.
 func (g *Gateway) begin(s *session) {
 	s.opened = g.wheel.now()
 	s.heard.Store(s.opened)
 	g.sessions.add(s)
-	if g.draining.Load() { // came too late for the CLOSE that Stop says to everybody
+	if g.draining.Load() { // it came too late for the CLOSE that Stop sends to all connections
 		s.closeAfter(protocol.CodeDraining, drainDelay())
 		s.hangUp()
 		return
@@ -253,7 +252,8 @@ func (g *Gateway) fire(s *session) {
 	}
 }
 
-// backWithin says over what time clients come back whom a gateway sends away together.
+// backWithin gives the time over which clients should come back that a gateway sends away
+// together.
 func backWithin(clients int) time.Duration {
 	return min(max(drainRetry, time.Duration(clients)*drainEach), maxRetry)
 }

@@ -6,18 +6,18 @@ import (
 	"gannet/protocol"
 )
 
-// holding is why and until when the SENDs of a connection are refused. It stays when
-// it is over, for the next one to know.
+// holding says until when and why the SENDs of a connection are refused. It stays after its end,
+// so that a later SEND can find the code and text.
 type holding struct {
 	until int64 // tick
 	code  protocol.Code
 	text  string
 }
 
-// hold has all SENDs of this connection refused, with this code and text, until d is
-// over, and gives the time to say to the client: without it the ones behind a refused
-// one would overtake it. A hold that lasts longer stays. PUSHACK and READ are not
-// held, for they only rise. The poller and the lanes call it.
+// hold refuses all SENDs of this connection, with this code and text, until d is over. It returns
+// the time to tell the client. Without it, SENDs behind a refused one would overtake it. A hold
+// that lasts longer stays as it is. PUSHACK and READ are not held, because they only rise. The
+// poller and the lanes call hold.
 func (s *session) hold(d time.Duration, code protocol.Code, text string) time.Duration {
 	now := s.gateway.wheel.now()
 	until := now + int64((d+tick-1)/tick)
@@ -41,7 +41,7 @@ func (s *session) onHold() (left int64) {
 	return max(0, h.until-s.gateway.wheel.now())
 }
 
-// heldBack refuses a SEND while the connection is on hold.
+// heldBack refuses a SEND and returns true if the connection is on hold.
 func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
 	left := s.onHold()
 	if left == 0 {
@@ -49,14 +49,15 @@ func (s *session) heldBack(f protocol.Frame, raw []byte) bool {
 	}
 	s.gateway.counters.refusedHeld.Add(1)
 	h := s.held.Load()
-	// A clock that lags behind must not refuse a SEND and take the next one.
+	// The wait is never too short: otherwise, with a clock that lags, the next SEND might be
+	// taken.
 	s.refuse(f, raw, h.code, h.text, s.hold(time.Duration(max(left, minHeldTicks))*tick, h.code, h.text))
 	return true
 }
 
-// refuseVoid refuses a SEND that waited in a lane when one before it was refused, and
-// those behind it. That hold may be over by then, but not for this one, which is not
-// carried out before the other has come again.
+// refuseVoid refuses a SEND that waited in a lane when an earlier one was refused, and marks
+// those behind it to be refused too. The hold of the earlier one may be over by now. This SEND
+// must still be refused, because it must not be carried out before the earlier one comes again.
 func (l *lane) refuseVoid(p *part, request uint32) {
 	s := p.session
 	wait := s.hold(tick, protocol.CodeBusy, protocol.CodeBusy.Meaning())
@@ -69,8 +70,8 @@ func (l *lane) refuseVoid(p *part, request uint32) {
 	p.voidWaiting()
 }
 
-// heed holds the SENDs of a connection behind one that logic did not carry out and
-// that is to be sent again: those that come, and those that wait here.
+// heed handles an ERROR of logic that tells the client to send a SEND again. It holds the SENDs
+// behind that one: those that will come, and those that wait here.
 func (l *lane) heed(p *part, frame, b []byte) {
 	if typeOf(b) != protocol.TypeError || !isSend(frame) {
 		return
@@ -87,7 +88,7 @@ func (l *lane) heed(p *part, frame, b []byte) {
 	p.voidWaiting()
 }
 
-// voidWaiting has the SENDs of all that waits of a part refused. The lane's mu is held.
+// voidWaiting marks all SENDs that wait in a part to be refused. The caller holds the lane's mu.
 func (p *part) voidWaiting() {
 	_, n := p.waiting()
 	p.void = int32(n)

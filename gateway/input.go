@@ -8,10 +8,10 @@ import (
 	"gannet/protocol"
 )
 
-// input takes bytes as they came off the socket. It never waits and keeps
-// nothing of p. Netpoll calls a handler that leaves bytes behind again at once,
-// for ever, so everything is taken: whole frames are handled, the beginning of
-// the next one is kept here, bounded by the frame limit.
+// input handles bytes as they came from the socket. It never waits and does not keep p. netpoll
+// calls a handler again at once, for ever, if it leaves bytes behind. So input takes everything:
+// it handles the whole frames and keeps the beginning of the next one in partial. The frame limit
+// bounds that.
 func (s *session) input(p []byte) {
 	defer s.survive("input")
 	s.inputs++
@@ -24,15 +24,15 @@ func (s *session) input(p []byte) {
 	}
 }
 
-// read is input but for the books.
+// read does the work of input, without the counters.
 func (s *session) read(p []byte) {
 	if s.phase.Load() == phaseClosing { // nothing of it counts any more
 		s.partial = nil
 		return
 	}
 	if len(s.partial) > 0 {
-		// Only as much as the frame still lacks joins the part, so that the frames
-		// behind it are not copied as well.
+		// Only the bytes that the begun frame still needs are copied to it. The frames behind it
+		// are handled without a copy.
 		for len(p) > 0 && len(s.partial) > 0 {
 			need := s.missing()
 			n := min(need, len(p))
@@ -60,8 +60,8 @@ func (s *session) read(p []byte) {
 	}
 }
 
-// missing says how many bytes the kept part lacks until its next step: the
-// length field, then the whole frame.
+// missing gives how many bytes partial needs for the next step: first the length field, then the
+// whole frame.
 func (s *session) missing() int {
 	if have := len(s.partial); have < 4 {
 		return 4 - have
@@ -78,8 +78,8 @@ func (s *session) limit() int {
 	return protocol.MaxFrame
 }
 
-// frames handles the whole frames at the start of p and says how many bytes they
-// took; not ok: the connection ends, and what follows is not looked at.
+// frames handles the whole frames at the start of p and gives how many bytes they took. If ok is
+// false, the connection ends, and the rest must not be read.
 func (s *session) frames(p []byte) (taken int, ok bool) {
 	for {
 		if s.phase.Load() == phaseClosing {
@@ -89,7 +89,7 @@ func (s *session) frames(p []byte) (taken int, ok bool) {
 		switch {
 		case err == protocol.ErrFrameTooLarge:
 			if s.phase.Load() == phaseNew && looksProxied(p[taken:]) {
-				s.close(protocol.CodeBadProxy) // from somebody who is none of the proxies
+				s.close(protocol.CodeBadProxy) // it is not one of the proxies
 				return taken, false
 			}
 			s.close(protocol.CodeFrameTooLarge)
@@ -110,7 +110,7 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 	g := s.gateway
 	s.taken++
 	g.counters.framesIn.Add(1)
-	// What comes together with HELLO was sent before WELCOME, however quick logic is.
+	// Frames that come together with HELLO were sent before WELCOME, however quick logic is.
 	if s.phase.Load() != phaseOnline || s.greeted == s.inputs {
 		if f.Type == protocol.TypeHello && s.phase.CompareAndSwap(phaseNew, phaseLogin) {
 			s.greeted = s.inputs
@@ -154,7 +154,7 @@ func (s *session) frame(f protocol.Frame, raw []byte) {
 // forward hands a frame that concerns a conversation to the lane of its queue.
 func (s *session) forward(f protocol.Frame, raw []byte) {
 	g := s.gateway
-	target, _ := protocol.PeekTarget(f.Payload) // logic refuses what has none
+	target, _ := protocol.PeekTarget(f.Payload) // logic refuses a frame without a target
 	var short cursorFrame
 	if f.Type == protocol.TypePushAck || f.Type == protocol.TypeRead {
 		raw = short.of(raw)
@@ -171,7 +171,7 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 		s.refuseFull(f, code)
 		return
 	}
-	if f.Type == protocol.TypePushAck { // one that logic does not get ends no wait for it
+	if f.Type == protocol.TypePushAck { // a refused PUSHACK does not stop the wait for one
 		var ack protocol.Cursor
 		if ack.Decode(f.Payload) == nil {
 			s.acked(target, ack.Seq)
@@ -182,8 +182,8 @@ func (s *session) forward(f protocol.Frame, raw []byte) {
 // cursorFrame is room for a PUSHACK or READ.
 type cursorFrame [protocol.HeaderSize + 9 + 8]byte
 
-// of gives the frame without what follows the last field that is known: it means
-// nothing, and no limit of bytes counts it.
+// of gives the frame without anything behind the last field that is known. Such bytes mean
+// nothing, and no limit of bytes would count them.
 func (c *cursorFrame) of(raw []byte) []byte {
 	if len(raw) <= len(c) {
 		return raw
@@ -193,8 +193,8 @@ func (c *cursorFrame) of(raw []byte) []byte {
 	return c[:]
 }
 
-// enqueue puts a frame into the lane of its conversation, and says with which code it
-// is refused; 0: it was taken.
+// enqueue puts a frame into the lane of its conversation. It returns the code with which to
+// refuse the frame, or 0 if the lane took it.
 func (s *session) enqueue(target protocol.Target, raw []byte) protocol.Code {
 	g := s.gateway
 	frames, bytes := s.window.add(1, len(raw))
@@ -214,14 +214,12 @@ func (s *session) enqueue(target protocol.Target, raw []byte) protocol.Code {
 	return code
 }
 
-// carry is forward for a frame of which the client does not hear if there is no room:
-// false.
+// carry is like forward, but if there is no room it returns false and tells the client nothing.
 func (s *session) carry(target protocol.Target, raw []byte) bool {
 	return s.enqueue(target, raw) == 0
 }
 
-// refuseFull answers a frame for which there is no room, and holds the SENDs behind
-// one.
+// refuseFull refuses a frame for which there is no room. If it is a SEND, later ones are held.
 func (s *session) refuseFull(f protocol.Frame, code protocol.Code) {
 	wait := s.busyFor(s.gateway.wheel.now())
 	if f.Type == protocol.TypeSend {
@@ -231,10 +229,10 @@ func (s *session) refuseFull(f protocol.Frame, code protocol.Code) {
 	s.reply(failure(f.Request, code, wait))
 }
 
-// busyFor says for how long a client whose frame a lane refused should wait. All
-// that is refused until then gets the same answer. A client that is refused again
-// soon after waits for twice as long, so that what comes again and again does not
-// crowd out what could be carried.
+// busyFor gives how long a client should wait when a lane has refused its frame. Everything
+// refused until then gets the same end of the wait. A client that is refused again soon
+// afterwards waits twice as long, so that repeated frames do not crowd out others that could be
+// carried.
 func (s *session) busyFor(now int64) time.Duration {
 	if now >= s.busyUntil {
 		if now > s.busyUntil+s.busyTicks {

@@ -12,33 +12,32 @@ import (
 	"gannet/protocol"
 )
 
-// lane carries the SEND, PUSHACK and READ frames of a queue to logic, those of a
-// connection in order, one batch at a time: while one is under way the next ones fill.
-// There is no timer; an idle lane sends a frame at once. Each lane has a goroutine, on
-// which logic works where it is in this process. How connections share it is in
-// round.go.
+// lane carries the SEND, PUSHACK and READ frames of a queue to logic, one batch at a time: while
+// one batch is under way, the next ones fill. The frames of each connection stay in order. There
+// is no timer; an idle lane sends a frame at once. Each lane has a goroutine. If logic is in this
+// process, it works on that goroutine. round.go says how connections share a lane.
 type lane struct {
 	index   int
 	gateway *Gateway
 	ctx     context.Context // of the calls: see withinBatch
 	awake   chan struct{}   // holds one token while something may wait
 
-	carrying atomic.Bool // a batch is under way, at whose end the writers are woken
+	carrying atomic.Bool // a batch is under way; the writers are woken at its end
 
 	mu       sync.Mutex
 	waiting  []*filling // the queue, in order
-	ring     ring       // of what is not in the queue
-	begun    bool       // the turn of the ring's first has begun
+	ring     ring       // the parts that have frames in surplus only, not in the queue
+	begun    bool       // the first part of the ring has begun its turn
 	surplus  int        // parts that have a surplus
-	longest  int        // what the longest frame of a surplus counts as, since there are any
+	longest  int        // how much the longest surplus frame counts; 0 if there is no surplus
 	bytes    int        // of all frames that wait
-	frames   int        // likewise
+	frames   int        // that wait
 	old      int        // frames for which Stop waits
 	life     uint32     // how often it was emptied
 	spare    []*filling
 	underWay *filling
 
-	// Of the lane's goroutine.
+	// For the lane's goroutine only.
 	answered []bool     // of each frame of the batch
 	touched  []*session // to be written to
 }
@@ -52,14 +51,14 @@ func newLane(g *Gateway, index int) *lane {
 	return l
 }
 
-// withinBatch is the key under which the context of a Forward carries its lane. A
-// push that comes with that context, before Forward returns, is a push of the batch:
-// it waits for the batch's answers, so that one write carries both. A call that has
-// travelled between processes has lost the context, and is written at once.
+// withinBatch is the key under which the context of a Forward carries its lane. A push with that
+// context, before Forward returns, belongs to the batch: it waits for the batch's answers, so
+// that one write carries both. A call from another process does not have this context, so its
+// pushes are written at once.
 type withinBatch struct{}
 
-// within says whether the context is that of a batch of this gateway that is under
-// way. What is on the writers' lists by then is written to at its end.
+// within says whether the context belongs to a batch of this gateway that is under way. The
+// sessions that are on the writers' lists by the end of the batch are written to then.
 func (g *Gateway) within(ctx context.Context) bool {
 	l, _ := ctx.Value(withinBatch{}).(*lane)
 	return l != nil && l.gateway == g && l.carrying.Load()
@@ -77,10 +76,11 @@ func (l *lane) add(s *session, frame []byte) bool {
 	return ok
 }
 
-// enter puts a frame into the queue, or into the surplus of its connection. first: the
-// lane was empty. A SEND is refused in its turn, and does not overtake, if one before it
-// waits to be refused, or if a hold began after the poller had looked: whoever holds the
-// connection voids what waits here after that, so this one is seen here or there.
+// enter puts a frame into the queue, or into the surplus of its connection. first says that the
+// lane was empty. If an earlier SEND of the connection waits to be refused, a SEND is marked to
+// be refused too, so that it does not overtake. The same holds if a hold began after the poller
+// had looked. Whoever sets a hold voids, after that, all SENDs that wait here. So a SEND is
+// caught either there or here.
 func (l *lane) enter(p *part, frame []byte) (first, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -127,8 +127,7 @@ func (l *lane) next() *filling {
 	return f
 }
 
-// leave takes note that the frames of a filling are not in the queue any more. mu is
-// held.
+// leave notes that the frames of a filling have left the queue. The caller holds mu.
 func (l *lane) leave(f *filling) {
 	start := uint32(0)
 	for i, p := range f.parts {
@@ -186,8 +185,8 @@ func (l *lane) step() (more bool) {
 	return true
 }
 
-// carry has logic carry out a batch, puts the answers into the outboxes and wakes
-// the writers, for the pushes of the batch too.
+// carry has logic process a batch, puts the answers into the outboxes and wakes the writers. That
+// also sends the pushes of the batch.
 func (l *lane) carry(f *filling) {
 	g := l.gateway
 	l.carrying.Store(true)
@@ -205,9 +204,9 @@ func (l *lane) carry(f *filling) {
 	l.answer(f, &answers, err)
 }
 
-// end has everybody written to whom the batch concerns. A panic on the way here is a
-// bug of this batch alone; its sessions are closed, for nobody knows which of their
-// frames were answered.
+// end wakes the writers for all sessions that the batch concerns. A panic in carry is a bug that
+// affects this batch only. Its sessions are closed, because nobody knows which of their frames
+// were answered.
 func (l *lane) end(f *filling) {
 	g := l.gateway
 	if cause := recover(); cause != nil {
@@ -244,8 +243,8 @@ func (g *Gateway) surviveLogic(err *error) {
 	g.panicked("logic", cause)
 }
 
-// answer puts the answers into the outboxes. Whoever waits for one that did not
-// come, or is none, hears unavailable: the frame may have been carried out or not.
+// answer puts the answers into the outboxes. A frame whose answer is missing or invalid is
+// answered with unavailable: it may or may not have been carried out.
 func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 	g := l.gateway
 	n := f.batch.Len()
@@ -282,9 +281,9 @@ func (l *lane) answer(f *filling, answers *hop.Answers, err error) {
 	}
 }
 
-// passOn puts what logic answered into the outboxes: what follows each other and is for
-// the same connection at once. It says how many answers to frames that want none were
-// wrong; of the others it is counted that they lack one.
+// passOn puts the answers of logic into the outboxes. Answers in a row for the same connection go
+// in at once. It returns how many answers to frames that want none were invalid. Invalid answers
+// to other frames are not counted here: answer counts them as missing.
 func (l *lane) passOn(f *filling, answers *hop.Answers) (wrong int) {
 	var whose *session
 	var start, end uint32 // of what is for whose, in answers.Frames
@@ -313,7 +312,7 @@ func (l *lane) passOn(f *filling, answers *hop.Answers) (wrong int) {
 			whose, start = p.session, from
 		}
 		end = answers.Ends[i]
-		if typeOf(b) == protocol.TypeError { // before others of the connection are refused for it
+		if typeOf(b) == protocol.TypeError { // before other SENDs are refused because of it
 			put()
 			l.heed(p, frame, b)
 		}

@@ -9,7 +9,7 @@ import (
 	"gannet/protocol"
 )
 
-// welcome ends the login; false: the connection closed meanwhile, and the caller
+// welcome ends the login. It returns false if the connection closed meanwhile; then the caller
 // takes the device out of the directory again.
 func (s *session) welcome(w *hop.Welcome, login *hop.Login) bool {
 	list, ok := s.enter(w, login)
@@ -50,8 +50,8 @@ func (s *session) binding() hop.Binding {
 	return b
 }
 
-// close says CLOSE with the code and ends the connection once that is written or
-// cannot be. The first reason counts.
+// close sends CLOSE with the code, and ends the connection when that is written or cannot be
+// written. Only the first call counts.
 func (s *session) close(code protocol.Code) {
 	s.closeAfter(code, 0)
 }
@@ -68,10 +68,10 @@ func (s *session) closeSaying(code protocol.Code, text string, retryAfter uint32
 	s.write(s.last(code, f.AppendClose(nil)))
 }
 
-// last puts the CLOSE behind what waits, unless there is one already; true asks the
-// caller to add the session to its writer's list. What a blocked socket does not take
-// within goodbyeTimeout, the frame that it was cut in before all, is never followed by
-// CLOSE or a clean end: the connection is reset.
+// last puts CLOSE behind everything that waits, unless a CLOSE is there already. If it returns
+// true, the caller must add the session to its writer's list. If a blocked socket does not take
+// all of this within goodbyeTimeout, the connection is reset. So a frame that was cut is never
+// followed by a clean end.
 func (s *session) last(code protocol.Code, frame []byte) (list bool) {
 	w := &s.gateway.wheel
 	s.mu.Lock()
@@ -91,8 +91,8 @@ func (s *session) last(code protocol.Code, frame []byte) (list bool) {
 	return list
 }
 
-// hangUp ends the connection without a word. A peer that has got part of a frame sees
-// it break.
+// hangUp ends the connection without a CLOSE. If a frame was written only in part, it resets the
+// connection, so that the peer notices.
 func (s *session) hangUp() {
 	s.writing.Lock()
 	defer s.writing.Unlock()
@@ -118,7 +118,7 @@ func (s *session) breakOff() {
 	}
 }
 
-// reset is breakOff with writing held.
+// reset is breakOff for callers that hold writing.
 func (s *session) reset() {
 	s.broken = true
 	s.gateway.counters.resets.Add(1)
@@ -148,18 +148,18 @@ func (s *session) ended() {
 	if g.log.Enabled(g.ctx, slog.LevelDebug) {
 		g.log.Debug("connection ended", "conn", s.id, "remote", s.transport.remote(), "user", user, "reason", reasonName(reason))
 	}
-	if entered { // before the session is forgotten, as Stop waits for the last one
+	if entered { // before forget, because Stop waits only for sessions that are not forgotten
 		g.logouts.add(binding)
 	}
 	g.counters.close(reason)
-	if user == 0 && reason.Action() == protocol.ActionStop { // such a HELLO fails again
+	if user == 0 && reason.Action() == protocol.ActionStop { // the same HELLO would fail again
 		g.places.failed(s.place)
 	}
 	s.forget()
 }
 
-// end is ended for transports, on a goroutine that is not the session's own: a bug
-// there costs nobody else anything, and the session is gone after it.
+// end is ended for transports, on a goroutine that other sessions need too. A panic in ended
+// harms nobody else, and the session is forgotten even then.
 func (s *session) end() {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -200,7 +200,7 @@ func (s *session) due(now int64) (next int64) {
 			return 0
 		}
 		return s.opened + loginTicks
-	case phaseLogin: // how long logic takes is not the client's fault
+	case phaseLogin: // the client is not to blame for how long logic takes
 		return now + loginTicks
 	}
 	left := int64(math.MaxInt64) - now
@@ -236,8 +236,8 @@ func (s *session) due(now int64) (next int64) {
 	return next
 }
 
-// farewell says when to look at a connection again that is to end, 0: never, and
-// whether it has not taken its CLOSE in time.
+// farewell returns when to look again at a connection that is to end; 0: never. cut says that it
+// has not taken its CLOSE in time.
 func (s *session) farewell(now int64) (next int64, cut bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -250,11 +250,10 @@ func (s *session) farewell(now int64) (next int64, cut bool) {
 	return 0, true
 }
 
-// expiresIn gives the ticks until the token ends; 0: it has. Whatever logic says is
-// taken as a time: one in the past ends the connection, one that is never reached does
-// not. It is asked by the wall clock each time: a clock that jumps ahead ends
-// connections early, within two heartbeat intervals; one that is set back keeps them for
-// longer.
+// expiresIn gives the ticks until the token ends; 0: it has ended. Any value of logic is taken as
+// a time: one in the past ends the connection, one that is never reached does not. It reads the
+// wall clock each time. If the clock jumps ahead, connections end too early, but only at the next
+// look, within two heartbeat intervals. If it is set back, they live longer.
 func (s *session) expiresIn() int64 {
 	now := max(0, s.gateway.clock().Unix())
 	if s.expires <= now {
@@ -263,10 +262,10 @@ func (s *session) expiresIn() int64 {
 	return min(s.expires-now, maxExpiry) * int64(time.Second/tick)
 }
 
-// waits says whether the socket has taken nothing for too long, whether the session
-// has to be added to its writer's list (a blocked socket that is to be tried, or
-// receipts that waited), and when to look again and what is to be pushed again, as
-// overdue does.
+// waits gives what the session waits for: whether the socket has taken nothing for too long;
+// whether the caller must add the session to its writer's list (to try a blocked socket, or to
+// send receipts that waited); and, as overdue does, when to look again and what must be pushed
+// again.
 func (s *session) waits(now int64) (stuck, list bool, next int64, redeliver []protocol.Range) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -294,9 +293,9 @@ func (s *session) waits(now int64) (stuck, list bool, next int64, redeliver []pr
 	return false, list, next, redeliver
 }
 
-// survive is deferred where a session works on a goroutine that it shares with
-// others: a bug that one session meets ends that session and nothing else. What
-// panics has released the session's locks, because every Unlock of them is deferred.
+// survive is deferred where a session works on a goroutine that it shares with others. A bug in
+// one session ends that session and nothing else. The panic has released the session's locks,
+// because every Unlock of them is deferred.
 func (s *session) survive(where string) {
 	cause := recover()
 	if cause == nil {

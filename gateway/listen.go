@@ -13,10 +13,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Listen opens n TCP sockets on the address, n > 1 with SO_REUSEPORT: netpoll
-// accepts one connection a wake of each, so a storm of connects is served n
-// times as fast. An address that somebody else uses is refused, also when
-// they share it.
+// Listen opens n TCP sockets on the address; if n > 1, with SO_REUSEPORT. netpoll accepts one
+// connection for each wake of a socket, so many connects at once are served n times as fast. An
+// address that somebody else uses is refused, even if they share it.
 func Listen(address string, n int) ([]net.Listener, error) {
 	first, err := net.Listen("tcp", address)
 	if err != nil {
@@ -46,9 +45,9 @@ func Listen(address string, n int) ([]net.Listener, error) {
 	return list, nil
 }
 
-// SetBacklog sets how many connections may wait at a TCP listener to be accepted; it
-// begins with all that the system allows. The system would cut a larger number in
-// silence, so that is refused.
+// SetBacklog sets how many connections may wait at a TCP listener to be accepted. A new listener
+// has all that the system allows. A larger number is refused, because the system would cut it
+// silently.
 func SetBacklog(ln net.Listener, n int) error {
 	if limit := maxBacklog(); n > limit {
 		return fmt.Errorf("a backlog of %d is more than the %d that the system allows: raise net.core.somaxconn first", n, limit)
@@ -61,11 +60,11 @@ func SetBacklog(ln net.Listener, n int) error {
 	if err != nil {
 		return err
 	}
-	return control(raw, func(fd int) error { return unix.Listen(fd, n) }) // changes the one of a socket that listens already
+	return control(raw, func(fd int) error { return unix.Listen(fd, n) }) // on a listening socket it only changes the backlog
 }
 
-// maxBacklog gives net.core.somaxconn, and what the kernel can count where it is not
-// known.
+// maxBacklog gives net.core.somaxconn, or, if that cannot be read, the most that the kernel can
+// count.
 func maxBacklog() int {
 	b, err := os.ReadFile("/proc/sys/net/core/somaxconn")
 	if err != nil {

@@ -9,15 +9,15 @@ import (
 	"gannet/protocol"
 )
 
-// logins carry HELLOs to logic, beside the lanes and the queries: whoever comes waits
-// for nobody's messages or pages, only for those who came before. A fixed number of
-// goroutines work on them, each on all that wait when it comes: when all clients come
-// back at once, a call for each would keep them out for longer than they wait.
+// logins carries HELLOs to logic, apart from lanes and queries: a client that logs in waits only
+// for the logins before it, not for messages or pages. A fixed number of workers do this, and
+// each takes all HELLOs that wait. When all clients come back at once, one call for each would
+// keep them out for longer than they wait.
 //
-// A login takes two calls. The first checks it and draws its number, the second enters
-// the connection in the directory, which may close another one of its device. Between
-// the two the gateway looks whether the connection is still there: who is gone must not
-// replace who is here.
+// A login takes two calls. The first checks it and draws its number. The second enters the
+// connection in the directory, which may close another connection of the same device. Between the
+// two the gateway checks that the connection is still there: one that is gone must not replace
+// one that is alive.
 type logins struct {
 	gateway *Gateway
 	waiting chan greeting
@@ -33,9 +33,10 @@ type greeting struct {
 // admission is a login under way.
 type admission struct {
 	session *session
+	losses  uint64 // of the gateway when the login began
 	login   hop.Login
 	welcome hop.Welcome
-	over    bool // it has been answered
+	over    bool // it needs no more calls
 }
 
 func newLogins(g *Gateway) *logins {
@@ -58,7 +59,7 @@ func (q *logins) start(n int, stop <-chan struct{}) {
 	}
 }
 
-// add takes a HELLO.
+// add queues a HELLO. If the queue is full, it closes the connection.
 func (q *logins) add(s *session, raw []byte) {
 	select {
 	case q.waiting <- greeting{s, bytes.Clone(raw)}:
@@ -68,7 +69,7 @@ func (q *logins) add(s *session, raw []byte) {
 	}
 }
 
-// take gives the logins that go with one that has come: those that wait behind it.
+// take gives the login l together with those that wait behind it.
 func (q *logins) take(l greeting) (list []*admission) {
 	for size := 0; ; {
 		size += len(l.frame)
@@ -89,7 +90,7 @@ func (q *logins) take(l greeting) (list []*admission) {
 // open begins a login; nil: there is nothing to be done.
 func (q *logins) open(l greeting) *admission {
 	s, g := l.session, q.gateway
-	a := &admission{session: s}
+	a := &admission{session: s, losses: g.losses.Load()}
 	if q.left(a) {
 		return nil
 	}
@@ -102,7 +103,7 @@ func (q *logins) open(l greeting) *admission {
 	return a
 }
 
-// left says whether the connection is gone.
+// left says whether the connection is gone, and counts it then.
 func (q *logins) left(a *admission) bool {
 	if a.session.phase.Load() != phaseClosing {
 		return false
@@ -111,7 +112,7 @@ func (q *logins) left(a *admission) bool {
 	return true
 }
 
-// do carries logins out that go together.
+// do carries out logins that go in the same calls.
 func (q *logins) do(list []*admission) {
 	if len(list) == 0 {
 		return
@@ -157,7 +158,7 @@ func (a *admission) each(do func()) {
 	do()
 }
 
-// checked takes in what the first call said of a login.
+// checked handles the result of the first call for one login.
 func (q *logins) checked(a *admission, err error) {
 	s, g, w := a.session, q.gateway, &a.welcome
 	a.over = true
@@ -176,7 +177,7 @@ func (q *logins) checked(a *admission, err error) {
 	}
 }
 
-// entered takes in what the second call said of a login.
+// entered handles the result of the second call for one login.
 func (q *logins) entered(a *admission, code protocol.Code) {
 	switch s, g := a.session, q.gateway; {
 	case code == protocol.CodeLoginUnavailable:
@@ -186,7 +187,8 @@ func (q *logins) entered(a *admission, code protocol.Code) {
 		q.refuse(a, code)
 	case !s.welcome(&a.welcome, &a.login):
 		q.undo(a)
-	case a.login.Gateway != g.epoch.Load(): // Renew came too early for it
+	case a.login.Gateway != g.epoch.Load(), a.losses != g.losses.Load():
+		// It was entered under an earlier epoch, or into a directory that may have lost it since.
 		g.again.put(s)
 	}
 }
@@ -203,7 +205,7 @@ func (q *logins) refuse(a *admission, code protocol.Code) {
 	}
 }
 
-// unavailable closes a connection for which logic did not answer.
+// unavailable closes a connection for which a call to logic failed.
 func (q *logins) unavailable(a *admission, err error) {
 	q.gateway.failed("a login was not answered", err)
 	a.session.closeAfter(protocol.CodeLoginUnavailable, drainDelay())
@@ -236,7 +238,6 @@ func isWelcome(b []byte, request uint32) bool {
 // errAnswers says that logic gave another number of answers than it was asked for.
 var errAnswers = errors.New("gateway: logic's answers do not fit what it was asked")
 
-// login and enter call logic.
 func (q *logins) login(logins []hop.Login) (w []hop.Welcome, err error) {
 	defer q.gateway.surviveLogic(&err)
 	if w, err = q.gateway.logic.Login(q.gateway.ctx, logins); err == nil && len(w) != len(logins) {

@@ -6,8 +6,8 @@ import (
 	"gannet/internal/hop"
 )
 
-// logouts tell logic who has gone, in batches and on a goroutine of their own, for
-// the poller that sees the end of a connection must not wait.
+// logouts tells logic which connections have ended, in batches and on a goroutine of its own,
+// because the poller that sees the end of a connection must not wait.
 type logouts struct {
 	gateway *Gateway
 	awake   chan struct{} // holds one token while waiting may not be empty
@@ -20,9 +20,9 @@ func newLogouts(g *Gateway) *logouts {
 	return &logouts{gateway: g, awake: make(chan struct{}, 1)}
 }
 
-// add takes a connection that is over. One that does not fit stays in the
-// directory until its device logs in again or the gateway ends; pushes to it find
-// nobody.
+// add queues a connection that is over. If the queue is full, the connection stays in the
+// directory until its device logs in again or the gateway ends. Pushes to it then report that it
+// is absent.
 func (l *logouts) add(b hop.Binding) {
 	l.mu.Lock()
 	if len(l.waiting) == maxLogouts {
@@ -51,8 +51,8 @@ func (l *logouts) run(stop <-chan struct{}) {
 	}
 }
 
-// tell tells logic of all that wait; what it does not hear of is said again, a few
-// times in all.
+// tell tells logic of all connections that wait. A failed call is repeated, up to logoutTries in
+// all.
 func (l *logouts) tell() {
 	l.mu.Lock()
 	over := l.waiting

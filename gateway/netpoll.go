@@ -24,9 +24,8 @@ const (
 	// usual 8 KiB: an idle one never needs more.
 	readBuffer = 1 << 10
 
-	// restBuffer is what a connection that fills its own buffer is read into; one
-	// is shared by all connections of a poller. After maxRests of them the others
-	// have their turn.
+	// restBuffer is the size of the buffer for connections that fill their own. All connections
+	// of a poller share one. After maxRests reads into it, the other connections have their turn.
 	restBuffer = 64 << 10
 	maxRests   = 4
 )
@@ -46,7 +45,7 @@ func init() {
 	}
 }
 
-// netpollLog passes what netpoll has to say on to the log of the process.
+// netpollLog passes netpoll's messages on to the log of the process.
 type netpollLog struct{}
 
 func (netpollLog) Write(line []byte) (int, error) {
@@ -55,7 +54,7 @@ func (netpollLog) Write(line []byte) (int, error) {
 		level = slog.LevelDebug // a peer has reset its connection; that is counted
 	}
 	text := bytes.TrimSpace(line)
-	if _, after, found := bytes.Cut(text, []byte("NETPOLL: ")); found { // after its own time
+	if _, after, found := bytes.Cut(text, []byte("NETPOLL: ")); found { // it follows a time of netpoll's own
 		text = after
 	}
 	if !netpollSays(text).Now() {
@@ -65,8 +64,8 @@ func (netpollLog) Write(line []byte) (int, error) {
 	return len(line), nil
 }
 
-// netpollReasons has an operate.Seldom for each thing that netpoll may say, which is
-// what stands before the first number or detail: netpoll has some dozen of them.
+// netpollReasons has an operate.Seldom for each message of netpoll. Messages are told apart by
+// their text before the first number or detail; there are about a dozen.
 var netpollReasons sync.Map
 
 func netpollSays(text []byte) *operate.Seldom {
@@ -78,9 +77,9 @@ func netpollSays(text []byte) *operate.Seldom {
 	return seldom.(*operate.Seldom)
 }
 
-// run calls the handler of a session in the poller itself: it never waits, and
-// a goroutine for each read would cost more than the read. Whatever else in the
-// process uses netpoll keeps its goroutines.
+// run calls the handler of a session in the poller itself, because the handler never waits, and a
+// goroutine for each read would cost more than the read. Other users of netpoll in this process
+// keep their goroutines.
 func run(ctx context.Context, f func()) {
 	if _, ok := ctx.(*netpollTransport); ok {
 		f()
@@ -89,15 +88,15 @@ func run(ctx context.Context, f func()) {
 	gopool.CtxGo(ctx, f)
 }
 
-// netpollTransport is plain TCP. It is also the context that netpoll hands to
-// the handler of the connection, which saves a look-up.
+// netpollTransport is plain TCP. It is also the context that netpoll passes to the handler of the
+// connection, which saves a look-up.
 //
-// Reads come through netpoll. Writes go past its output buffer to the socket,
-// because its Flush waits for a slow peer, and a connection whose Flush ran into
-// its time-out cannot be used again. netpoll closes the socket only after the
-// close callbacks, so it stays ours until ended returned. Close of netpoll's is
-// never called: in a handler that runs inside the poller it would wait for
-// the poller itself. shutdown makes the poller see the end and clean up.
+// Reads come through netpoll. Writes go directly to the socket, not through netpoll's output
+// buffer: its Flush waits for a slow peer, and after a time-out of Flush the connection cannot be
+// used any more. netpoll closes the socket only after the close callbacks, so we may use it until
+// ended has returned. netpoll's Close is never called: in a handler that runs inside the poller
+// it would wait for the poller itself. Instead, shutdown lets the poller see the end and clean
+// up.
 type netpollTransport struct {
 	context.Context
 	session  *session
@@ -123,8 +122,8 @@ func (t *netpollTransport) write(p []byte) (int, error) {
 
 func (t *netpollTransport) shutdown() { _ = unix.Shutdown(t.fd, unix.SHUT_RDWR) }
 
-// reset closes the half that reads, which the poller sees, so that nothing follows what
-// was cut; what the close does then is said by the linger time of 0.
+// reset closes the reading half, so that the poller sees the end. Nothing is written after a cut
+// frame. The linger time of 0 makes the later close send a reset.
 func (t *netpollTransport) reset() {
 	_ = unix.SetsockoptLinger(t.fd, unix.SOL_SOCKET, unix.SO_LINGER, &unix.Linger{Onoff: 1})
 	_ = unix.Shutdown(t.fd, unix.SHUT_RD)
@@ -134,8 +133,7 @@ func (t *netpollTransport) remote() string {
 	return t.session.gateway.places.whose(&t.newcomer.place).String()
 }
 
-// input passes on what was read, once the PROXY header is there, if there is to be
-// one.
+// input passes on what was read, without the PROXY header of a proxied connection.
 func (t *netpollTransport) input(p []byte) {
 	if t.header != nil {
 		rest, ok := t.session.heading(t.header, p)
@@ -149,7 +147,7 @@ func (t *netpollTransport) input(p []byte) {
 	t.session.input(p)
 }
 
-// netpollListener gives the connections of one socket to the gateway.
+// netpollListener passes the connections of one listening socket to the gateway.
 type netpollListener struct {
 	netpoll.Listener
 	gateway  *Gateway
@@ -162,8 +160,9 @@ type netpollListener struct {
 // Fd is what netpoll watches.
 func (l *netpollListener) Fd() int { return l.gate.watched() }
 
-// Accept is called by the poller; nil and no error: there is nobody to let in. Those
-// who are turned away are many when it matters, so they do not cost a wake each.
+// Accept is called by the poller. If it returns nil and no error, there is no connection to let
+// in. One call turns away several connections, because in a storm there are many, and one wake
+// for each would cost too much.
 func (l *netpollListener) Accept() (net.Conn, error) {
 	for range acceptsPerWake {
 		if l.gateway.places.crowded() {
@@ -229,8 +228,8 @@ func (g *Gateway) Serve(ln net.Listener) error {
 	return nil
 }
 
-// prepare makes the session of a connection that netpoll is about to watch. It runs
-// in the poller; a bug that it meets ends the connection.
+// prepare makes the session of a connection that netpoll is about to watch. It runs in the
+// poller. A panic in it ends only the connection.
 func (g *Gateway) prepare(conn netpoll.Connection) context.Context {
 	n := conn.RemoteAddr().(*newcomer)
 	t := &netpollTransport{Context: context.Background(), fd: n.fd, newcomer: n}
@@ -252,13 +251,11 @@ func (g *Gateway) prepare(conn netpoll.Connection) context.Context {
 	return t
 }
 
-// onRequest hands everything that was read to the session. It runs in the
-// poller.
+// onRequest passes everything that was read to the session. It runs in the poller.
 //
-// Netpoll enlarges the buffer of a connection only for handlers that run beside
-// the poller, and reads no further than the buffer's end, wherever the last read
-// ended. So where a read filled a whole buffer, which is a multiple of
-// readBuffer, or ended amid a frame, the rest is read here.
+// netpoll enlarges the buffer of a connection only for handlers that do not run in the poller,
+// and it never reads past the end of the buffer. So onRequest reads the rest itself if a read
+// filled a whole buffer (its length is then a multiple of readBuffer) or ended inside a frame.
 func onRequest(ctx context.Context, conn netpoll.Connection) error {
 	t := ctx.(*netpollTransport)
 	r := conn.Reader()
@@ -300,11 +297,11 @@ func (t *netpollTransport) readRest() {
 	}
 }
 
-// refuse lets nobody in any more; who is connected stays.
+// refuse accepts no more connections. Existing ones stay.
 func (l *netpollListener) refuse() { l.refusing.Store(true) }
 
-// close ends the loop. No connection is left, so netpoll has none to close. A
-// Shutdown that comes before the loop has begun does nothing, so it is repeated.
+// close ends the event loop. No connection is left that netpoll would have to close. A Shutdown
+// before the loop has begun does nothing, so it is repeated.
 func (l *netpollListener) close(ctx context.Context) error {
 	again := time.NewTicker(tick)
 	defer again.Stop()

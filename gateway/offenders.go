@@ -10,14 +10,15 @@ import (
 // limits.
 const maxOffenders = 4096
 
-// offenders are users whose connection was closed with over_limits, and until when they
-// stay out: a new connection would begin with fresh tokens.
+// offenders are the users whose connection was closed with over_limits, and until when they are
+// kept out. Without this a new connection would begin with fresh tokens.
 type offenders struct {
 	mu   sync.Mutex
 	bans bans[uint64]
 }
 
-// add keeps a user out until a tick; dropped says that another one is let in for it.
+// add keeps a user out until a tick. dropped says that another user is let in early, to make
+// room.
 func (o *offenders) add(user uint64, until, now int64) (dropped bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -32,8 +33,8 @@ func (o *offenders) left(user uint64, now int64) int64 {
 	return o.bans.left(user, now)
 }
 
-// offend closes the connection of a client that went on over its limits, and keeps its
-// user out for as long as it is told to stay away.
+// offend closes the connection of a client that went on over its limits. It keeps the user out
+// for the same time that the client is told to stay away.
 func (s *session) offend() {
 	g := s.gateway
 	delay := overLimitsDelay()

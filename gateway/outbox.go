@@ -9,40 +9,39 @@ import (
 	"gannet/protocol"
 )
 
-// outbox holds what waits for one connection's socket, each kind of frame bounded in
-// bytes. The session's mutex guards it.
+// outbox holds the frames that wait for the socket of one connection. Each kind of frame is
+// bounded in bytes. The session's mutex guards it.
 //
-// Frames are kept as the slices that everybody else has too. A slice keeps the
-// whole batch that it was cut from in memory, which is well for a moment: sockets that
-// are blocked for shorter than blockedGrace share what was made in that time, however
-// many they are. An outbox that waits for longer moves the little that it may keep
-// into memory of its own, once, and keeps hints of the other pushes (own). While a
-// socket takes nothing, nothing is copied.
+// Frames are kept as slices that other outboxes share. Such a slice keeps the whole batch in
+// memory from which it was cut. That is fine for a moment: all sockets that have been blocked for
+// less than blockedGrace share what was made in that time. An outbox that waits for longer copies
+// the little that it may keep into memory of its own, once, and replaces the other pushes by
+// hints (own). While a socket takes nothing, nothing is copied.
 type outbox struct {
 	rest    []byte  // what is left of the frame of which the socket has taken a part; goes first
 	urgent  *frames // WELCOME and system messages
-	answers *frames // before pushes: a SENDACK should not be overtaken by what follows its message
-	pages   *frames // answers to queries, for which room was reserved
+	answers *frames // before pushes: a SENDACK should go out before pushes that follow its message
+	pages   *frames // answers to queries, which have reserved their room
 	normal  *frames // pushes, and CLOSE at last
 
 	answered, paged, pushed int // bytes in answers, in pages, in urgent and normal
 
-	blocked  bool // the socket has not taken everything, and is waited for
-	owned    bool // blocked for long: all that waits is in memory of the outbox' own
-	ending   bool // there is a CLOSE: nothing comes behind it
+	blocked  bool // the socket did not take everything; we wait until it is writable
+	owned    bool // blocked for long: all that waits is in memory of this outbox alone
+	ending   bool // CLOSE is in the outbox: nothing may come behind it
 	hints    []protocol.Cursor
-	hintSync bool // too many of them: anything may have changed
+	hintSync bool // too many hints: one hint says that anything may have changed
 }
 
-// frames is a list of encoded frames, pooled so that an idle connection holds
-// none. An element is a whole frame, or several.
+// frames is a list of encoded frames. It is pooled, so that an idle connection holds none. An
+// element is one whole frame or several.
 type frames struct {
 	list [][]byte
 	next int // the first that is not taken yet
 }
 
-// add appends a frame. What was taken makes room first: a list that is never quite
-// empty must not grow with all that went through it.
+// add appends a frame. It first reuses the room of elements that were taken. Otherwise a list
+// that is never quite empty would grow with everything that passes through it.
 func (f *frames) add(b []byte) {
 	if len(f.list) == cap(f.list) && f.next > len(f.list)/2 {
 		n := copy(f.list, f.list[f.next:])
@@ -52,8 +51,8 @@ func (f *frames) add(b []byte) {
 	f.list = append(f.list, b)
 }
 
-// join appends a frame as a copy. Every element is the outbox' own (owned), so its
-// spare memory may be used.
+// join appends a copy of a frame. All elements must be in the outbox's own memory (owned), so
+// that spare capacity of the last one may be used.
 func (f *frames) join(b []byte) {
 	if n := len(f.list); n > f.next {
 		if last := &f.list[n-1]; cap(*last)-len(*last) >= len(b) {
@@ -73,8 +72,8 @@ func (o *outbox) empty() bool {
 	return o.bytes() == 0 && len(o.hints) == 0 && !o.hintSync
 }
 
-// push adds a push frame where no more than most bytes of pushes wait with it;
-// false: it does not fit, and the caller says so by hint.
+// push adds a push frame, if no more than most bytes of pushes then wait. Otherwise it returns
+// false, and the caller leaves a hint.
 func (o *outbox) push(frame []byte, urgent bool, most int) bool {
 	if o.pushed+len(frame) > most {
 		return false
@@ -88,8 +87,8 @@ func (o *outbox) push(frame []byte, urgent bool, most int) bool {
 	return true
 }
 
-// answer adds what answers a request where no more than most bytes of answers wait
-// with it; false: the client does not read.
+// answer adds the answer to a request, if no more than most bytes of answers then wait. Otherwise
+// it returns false: the client does not read.
 func (o *outbox) answer(b []byte, most int) bool {
 	if o.answered+len(b) > most {
 		return false
@@ -108,14 +107,13 @@ func (o *outbox) page(b []byte) {
 	o.paged += len(b)
 }
 
-// first adds the frame that begins the conversation with the client, before any
-// push.
+// first adds the first frame to the client (WELCOME), before any push.
 func (o *outbox) first(frame []byte) {
 	o.add(&o.urgent, frame)
 	o.pushed += len(frame)
 }
 
-// last adds the frame that ends it, whatever the bound; nothing comes behind it.
+// last adds the last frame (CLOSE), without a limit. Nothing comes behind it.
 func (o *outbox) last(frame []byte) {
 	o.hints, o.hintSync, o.ending = nil, false, true
 	o.add(&o.normal, frame)
@@ -133,9 +131,8 @@ func (o *outbox) add(list **frames, b []byte) {
 	}
 }
 
-// hinted says whether a hint for the conversation waits to go out. Further pushes
-// of it join the hint: the client fetches them along with what did not fit, and gets
-// none before that.
+// hinted says whether a hint for the conversation waits. Further pushes of that conversation then
+// become part of the hint: the client fetches them together with the ones that did not fit.
 func (o *outbox) hinted(t protocol.Target) bool {
 	return o.hintSync || len(o.hints) > 0 &&
 		slices.ContainsFunc(o.hints, func(h protocol.Cursor) bool { return h.Target == t })
@@ -162,18 +159,18 @@ func (o *outbox) hint(t protocol.Target, seq uint64) {
 // hintFrame is the length of an encoded HINT.
 const hintFrame = protocol.HeaderSize + 17
 
-// taking is what take has given: bytes, and how many of them are of each list; the
-// others are what was left of a frame.
+// taking is the result of take: the bytes, and how many of them come from each list. Bytes of no
+// list are from rest.
 type taking struct {
 	bytes []byte
 	of    [4]int
-	hints bool // nothing but hints
+	hints bool // the bytes are hints only
 }
 
-// take copies what goes out next to the end of dst, as far as its capacity reaches;
-// a frame may be split between two takes. taken says what became of it; until then
-// frames stay where they are, and nothing is put before them. Hints go once nothing
-// else waits, so that they cannot crowd out what they stand for.
+// take copies what goes out next to the end of dst, as far as its capacity allows. A frame may be
+// split between two takes. The caller reports with taken how many bytes were written. Until then
+// the frames stay where they are, and nothing is put before them. Hints go only when nothing else
+// waits, so that they cannot crowd out the frames that they stand for.
 func (o *outbox) take(dst []byte) (t taking) {
 	dst = upTo(dst, o.rest)
 	for at, f := range [...]*frames{o.urgent, o.answers, o.pages, o.normal} {
@@ -209,7 +206,7 @@ func (o *outbox) take(dst []byte) (t taking) {
 // upTo appends as much of b as dst has room for.
 func upTo(dst, b []byte) []byte { return append(dst, b[:min(len(b), cap(dst)-len(dst))]...) }
 
-// taken says that the socket took the first n bytes of what take gave.
+// taken notes that the socket took the first n bytes of a taking.
 func (o *outbox) taken(t *taking, n int) {
 	if t.hints {
 		if n < len(t.bytes) {
@@ -234,8 +231,8 @@ func (o *outbox) taken(t *taking, n int) {
 	}
 }
 
-// drain removes the first n bytes of a list, which has as many, and gives how many
-// wait there less. Of a frame that is cut the rest goes first from then on.
+// drain removes the first n bytes from a list, which has at least as many. It returns by how many
+// bytes the list got shorter. The rest of a frame that is cut moves to rest.
 func (o *outbox) drain(list **frames, n int) (less int) {
 	f := *list
 	for n > 0 {
@@ -264,7 +261,7 @@ func (o *outbox) drain(list **frames, n int) (less int) {
 	return less
 }
 
-// frameEnd gives where the frame ends that has byte n-1 of b; b begins with a frame.
+// frameEnd gives the end of the frame that contains byte n-1 of b. b begins with a frame.
 func frameEnd(b []byte, n int) int {
 	end := 0
 	for end < n && len(b)-end > 4 {
@@ -276,10 +273,9 @@ func frameEnd(b []byte, n int) int {
 	return end
 }
 
-// own moves what the outbox keeps into memory of its own, until everything has gone
-// out: every answer, and of the pushes the oldest, most bytes of them. The others become
-// hints, and dropped is how many they are; user is the one who is pushed to. Pages are
-// nobody else's anyway.
+// own copies what the outbox keeps into memory of its own, until everything has gone out: all
+// answers, and the oldest pushes up to most bytes. Other pushes become hints; dropped is their
+// number. user is the receiver. Pages need no copy, because no other outbox has them.
 func (o *outbox) own(user uint64, most int) (dropped int) {
 	o.owned = true
 	o.rest = bytes.Clone(o.rest)
@@ -323,19 +319,19 @@ func (o *outbox) shorten(f *frames, user uint64, most int) (dropped int) {
 	return dropped
 }
 
-// hintFor remembers a hint for a push that does not go out.
+// hintFor leaves a hint in place of a push.
 func (o *outbox) hintFor(h *pushHead, user uint64) {
 	if h.tracked {
 		o.hint(h.target(user), h.message.Seq)
 		return
 	}
-	// Something changed, and only SYNC can tell: of such a push there is no second
-	// copy.
+	// Something has changed and there is no second copy of this push, so only SYNC can tell the
+	// client.
 	o.hint(protocol.Target{}, 0)
 }
 
 // unblock says that everything has gone out.
 func (o *outbox) unblock() { o.blocked, o.owned = false, false }
 
-// drop gives up everything.
+// drop empties the outbox.
 func (o *outbox) drop() { *o = outbox{} }

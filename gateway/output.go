@@ -7,9 +7,8 @@ import (
 	"gannet/protocol"
 )
 
-// Whatever goes out to a client goes into its session's outbox, and the session
-// onto the list of its writer, unless it is there already. list and writers.add
-// are the only way there.
+// Everything for a client goes into the outbox of its session, and the session goes on the list
+// of its writer, unless it is there already. Only list and writers.add do that.
 
 // list says whether the caller has to add the session to its writer's list; mu is
 // held. A blocked socket is left alone until it takes bytes again (writable).
@@ -25,9 +24,8 @@ func (s *session) list() bool {
 // written.
 func (s *session) reply(b []byte) { s.write(s.put(b)) }
 
-// write has what waits in the outbox written; list is what list said. The writers
-// are woken in any case: a session that a lane has listed would wait for the end
-// of its batch otherwise.
+// write has the outbox written; list is the result of list. It always wakes the writers: a
+// session that a lane has listed would otherwise wait until the lane's batch ends.
 func (s *session) write(list bool) {
 	if list {
 		s.gateway.writers.add(s)
@@ -35,7 +33,8 @@ func (s *session) write(list bool) {
 	s.gateway.writers.wake()
 }
 
-// put is reply without the writer: true asks the caller to add the session.
+// put is reply without waking the writer. If it returns true, the caller must add the session to
+// its writer's list.
 func (s *session) put(b []byte) (list bool) {
 	list, fits := s.keep(b)
 	if !fits {
@@ -61,13 +60,14 @@ func (s *session) keep(b []byte) (list, fits bool) {
 	return s.list(), true
 }
 
-// reserveLocked keeps room in the outbox for an answer of at most n bytes: whoever asks
-// logic for a page calls it first, so that an answer that was asked for always fits.
-// What was reserved ends in settle. false: there is no room before the
-// client has read, and queries.roomy is called, once and without any lock, when there
-// may be. So that it does not come too early, whoever is refused holds the lock that
-// roomy takes from before reserveLocked until it has noted who waits. It never waits; mu
-// is held.
+// reserveLocked reserves room in the outbox for an answer of at most n bytes. Reserve before
+// asking logic for a page, so that its answer always fits; settle ends the reservation. It never
+// waits.
+//
+// If it returns false, there is no room until the client has read. When there may be room,
+// queries.roomy is called once, without any lock held. roomy takes mu, which the caller of
+// reserveLocked holds; the caller must keep it until it has noted the waiting query, so that
+// roomy does not come too early.
 func (s *session) reserveLocked(n int) bool {
 	if !s.fits(n) {
 		s.wanted = n
@@ -77,9 +77,9 @@ func (s *session) reserveLocked(n int) bool {
 	return true
 }
 
-// fits says whether an answer to a query may have n bytes. One always may where none
-// waits and none is under way; more of them only while the budget of all outboxes is
-// not used up. mu is held.
+// fits says whether an answer to a query may have n bytes. It always may if no other answer waits
+// or is under way and the socket is not blocked. More answers fit only while the budget of all
+// outboxes is not used up. The caller holds mu.
 func (s *session) fits(n int) bool {
 	used := s.reserved + s.outbox.paged
 	if used == 0 && !s.outbox.blocked || s.phase.Load() == phaseClosing {
@@ -88,8 +88,7 @@ func (s *session) fits(n int) bool {
 	return used+n <= pageBytes && !s.gateway.memory.exceeded()
 }
 
-// settle puts the answer into the n bytes that were reserved for it and gives back
-// what is left of them.
+// settle puts an answer into the n bytes that were reserved for it and frees the rest of them.
 func (s *session) settle(n int, answer []byte) {
 	list, roomy := s.settled(n, answer)
 	s.write(list)
@@ -135,8 +134,8 @@ func failure(request uint32, code protocol.Code, retry time.Duration) []byte {
 	return f.AppendError(nil, request)
 }
 
-// flush writes what the outbox holds, as far as the socket takes it, through
-// scratch. The writer calls it, nobody else.
+// flush writes the outbox, through scratch, as far as the socket takes it. Only the writer calls
+// it.
 func (s *session) flush(scratch []byte) {
 	defer s.survive("flush")
 	s.drain(scratch)
@@ -188,10 +187,10 @@ func (s *session) drain(scratch []byte) {
 	}
 }
 
-// take copies what goes out next into scratch. What comes from here on lists the
-// session again, unless it counts as blocked. Of what waits for a blocked socket
-// little is copied before it has taken anything; that it has been blocked for long is
-// acted on here, since nobody but the writer may move what it is about to write.
+// take copies what goes out next into scratch. It ends the listing: frames that come later list
+// the session again, unless it is blocked. For a blocked socket that is only tested, it takes few
+// bytes. If the socket has been blocked for long, it moves the outbox into memory of its own. It
+// does so here because only the writer may move what it is about to write.
 func (s *session) take(scratch []byte) (t taking, closing bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -216,8 +215,8 @@ func (s *session) take(scratch []byte) (t taking, closing bool) {
 	return t, s.phase.Load() == phaseClosing
 }
 
-// drained notes a complete write and says that nothing waits after it; the outbox
-// counts as not blocked then.
+// drained notes a complete write. It returns true if nothing more waits; then the socket is not
+// blocked any more.
 func (s *session) drained(t *taking) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -233,9 +232,8 @@ func (s *session) drained(t *taking) bool {
 	return true
 }
 
-// block notes that the socket took only n bytes. The session waits until the socket
-// takes more (await) or has taken nothing for too long (due); block gives the tick at
-// which due is to look.
+// block notes that the socket took only n bytes. The session waits until the socket takes more
+// (await) or has taken nothing for too long (due). block returns the tick at which due must look.
 func (s *session) block(t *taking, n int, now int64) (next int64) {
 	g := s.gateway
 	s.mu.Lock()
@@ -259,8 +257,8 @@ func (s *session) block(t *taking, n int, now int64) (next int64) {
 	return b.tryAt
 }
 
-// tryNext has a blocked socket whose transport cannot say when it takes bytes tried at
-// the next tick, which it gives.
+// tryNext makes the wheel try a blocked socket at the next tick, which it returns. It is for
+// transports that cannot report when they take bytes.
 func (s *session) tryNext(now int64) int64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -283,8 +281,8 @@ func (s *session) keeps() int {
 	return outboxBytes
 }
 
-// writable is called when a blocked socket takes bytes again, and says whether the
-// caller has to add the session to its writer's list.
+// writable is called when a blocked socket takes bytes again. It says whether the caller must add
+// the session to its writer's list.
 func (s *session) writable() (list bool) {
 	defer s.survive("writable")
 	s.mu.Lock()
@@ -297,9 +295,9 @@ func (s *session) writable() (list bool) {
 // scratchBytes is how much one write call carries at most.
 const scratchBytes = 64 << 10
 
-// writers write to the sockets, each to those of its share of the sessions. While
-// one works through its list, everything that arrives for a connection gathers in
-// its outbox: one write carries acks, pushes and receipts together.
+// writers write to the sockets; each writer has a share of the sessions. While one works through
+// its list, frames for a connection gather in its outbox. So one write carries acks, pushes and
+// receipts together.
 type writers []*writer
 
 // writer is one of them. It has a goroutine of its own.
@@ -346,7 +344,7 @@ func (list writers) wake() {
 	}
 }
 
-// take swaps the lists.
+// take gives the list of waiting sessions and puts the empty one in its place.
 func (w *writer) take(empty []*session) []*session {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -364,8 +362,8 @@ func (w *writer) run(stop <-chan struct{}) {
 			return
 		case <-w.awake:
 		}
-		// What is added from here on waits for the next wake, so that the pushes of a
-		// batch are not written while it is under way.
+		// Sessions that are added from here on wait for the next wake, so that the pushes of a
+		// batch are not written before the batch ends.
 		list = w.take(list[:0])
 		for i, s := range list {
 			s.flush(scratch)

@@ -7,8 +7,8 @@ import (
 	"gannet/protocol"
 )
 
-// pace is how many frames a connection may send: a bucket of tokens, kept as the time
-// at which it is full again. Time is that of the wheel, in nanoseconds.
+// pace limits how many frames a connection may send. It is a token bucket, stored as the time at
+// which the bucket will be full again, in nanoseconds of the wheel's clock.
 type pace struct {
 	each int64 // in which a frame is allowed; 0: no limit
 	full int64 // in which an empty bucket fills
@@ -31,8 +31,8 @@ func (p pace) perTurn() (frames int, ticks int64) {
 	return max(1, int(int64(tick)/p.each)), max(1, (p.each+int64(tick)-1)/int64(tick))
 }
 
-// mayPass takes the tokens of a frame, as many as fit into the bucket at most; if they
-// are not there it gives the time until they are.
+// mayPass takes the tokens of a frame, but no more than the bucket holds. If there are too few,
+// it takes none and gives the time until there are enough.
 func (s *session) mayPass(tokens int) (wait time.Duration) {
 	p := &s.gateway.pace
 	if p.each == 0 {

@@ -10,52 +10,52 @@ import (
 	"gannet/protocol"
 )
 
-// places bounds how many connections there are: in all, before login, and of one
-// address. A connection holds its place from accept to its end, also while it has not
-// finished its TLS handshake or said HELLO. Nothing here waits.
+// places bounds the number of connections: in all, before login, and for each address. A
+// connection holds its place from accept to its end, even before it has finished its TLS
+// handshake or sent HELLO. Nothing here waits.
 type places struct {
 	max        int
 	maxNew     int // before login
 	perAddress int
-	limiter    limiter.Limiter // nil: nothing is limited in time
+	limiter    limiter.Limiter // nil: no limits on rates
 	wheel      *wheel
 
 	mu        sync.Mutex
 	taken     int
-	fresh     int                       // of them before login
-	byAddress map[limiter.Subject]int32 // of those whose address is known; no entry is 0
+	fresh     int                       // those of taken that have not logged in
+	byAddress map[limiter.Subject]int32 // how many connections each address has; no entry is 0
 
-	// oldest and newest end the queue of those who have said nothing yet. Where the
-	// places before login are taken, the oldest gives way to a newcomer: else whoever
-	// opens connections and says nothing keeps everybody out, with a few of them.
+	// oldest and newest are the ends of the queue of connections that have sent nothing yet. If
+	// all places before login are taken, the oldest gives way to a newcomer. Otherwise somebody
+	// could keep everybody out with a few connections that send nothing.
 	oldest, newest *place
-	progress       int64 // tick at which somebody who had not logged in did, or left
+	progress       int64 // tick at which a connection last logged in, or ended before it did
 
-	// failing are the addresses that failed to log in too often, until they may come
-	// again. As many as there may be connections, so that who comes from many addresses
-	// fills no memory.
+	// failing are the addresses that failed to log in too often, with the time when they may come
+	// again. There are at most as many as connections, so that an attacker with many addresses
+	// does not fill the memory.
 	failing bans[limiter.Subject]
-	sweepAt int64         // tick at which those that may come again are forgotten
-	dropped atomic.Uint64 // of them, to make room for others
+	sweepAt int64         // tick of the next sweep of failing
+	dropped atomic.Uint64 // addresses that left failing early, to make room for others
 }
 
-// place is what one connection holds.
+// place is the place of one connection.
 type place struct {
-	// from is whom limits and logs see. Behind a proxy it is the proxy until its
-	// PROXY header is there. Only the goroutine that brings input changes it, under the
-	// mutex of places, under which others read it.
+	// from is the address for limits and logs. For a proxied connection it is the proxy until the
+	// PROXY header has arrived. Only the goroutine that brings input changes it, under the mutex
+	// of places, and others read it under that mutex.
 	from netip.AddrPort
 
-	taken   bool // guarded by the mutex of places, as what follows
+	taken   bool // guarded by the mutex of places, like all fields below
 	fresh   bool // not logged in
-	counted bool // among those of its address
+	counted bool // it counts among the connections of its address
 
-	holder       holder // in the queue of those who have said nothing; nil: it is not
+	holder       holder // while it is in the queue of those that have sent nothing; else nil
 	older, newer *place // its neighbours there
 	since        int64  // tick since which it is there
 }
 
-// holder is whose place it is.
+// holder is the connection that has a place.
 type holder interface {
 	giveWay() // ends the connection; it does not wait
 }
@@ -66,18 +66,18 @@ type refusal uint8
 const (
 	admitted             refusal = iota
 	refusedFull                  // all places are taken
-	refusedBeforeLogin           // those before login are, by logins that are under way
-	gaveWay                      // it said nothing for longest when those before login were taken
-	refusedAddressPlaces         // those of the address are
+	refusedBeforeLogin           // all places before login are taken, by logins that are under way
+	gaveWay                      // it had sent nothing for longest when a place was needed
+	refusedAddressPlaces         // all places of its address are taken
 	refusedConnects              // the address connects too fast
 	refusedFailedLogins          // it failed to log in too often
 	refusals                     // how many there are
 )
 
-// refusalNames are the counters of the debug endpoint.
+// refusalNames are the names in the counters.
 var refusalNames = [refusals]string{"", "full", "before_login", "gave_way", "address_places", "address_rate", "failed_logins"}
 
-// code is what the client hears.
+// code is the code of the CLOSE.
 func (r refusal) code() protocol.Code {
 	if r <= gaveWay {
 		return protocol.CodeTooManyConnections
@@ -93,11 +93,10 @@ func newPlaces(c *Config, w *wheel) places {
 	}
 }
 
-// take gives a connection that was just accepted its place. Of a proxied one the
-// address is not known yet: identify follows. One that is refused holds what it got
-// until leave.
+// take gives a place to a connection that was just accepted. The address of a proxied connection
+// is not known yet; identify follows later. A refused connection keeps what it got until leave.
 func (t *places) take(p *place, proxied bool) (refusal, time.Duration) {
-	if !proxied { // first, so that nobody gives way to one who is refused
+	if !proxied { // before enter, so that nobody gives way to a connection that is refused anyway
 		if r, wait := t.identify(p, p.from); r != admitted {
 			return r, wait
 		}
@@ -109,7 +108,7 @@ func (t *places) take(p *place, proxied bool) (refusal, time.Duration) {
 	return r, 0
 }
 
-// enter takes a place, perhaps instead of somebody else.
+// enter takes a place. instead is the connection that must give way for it, if any.
 func (t *places) enter(p *place) (r refusal, instead holder) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -121,7 +120,7 @@ func (t *places) enter(p *place) (r refusal, instead holder) {
 			return refusedBeforeLogin, nil
 		}
 		instead = t.oldest.holder
-		t.known(t.oldest) // among all places it counts until it is gone
+		t.known(t.oldest) // it still counts in taken until it ends
 	}
 	t.taken++
 	t.fresh++
@@ -129,10 +128,9 @@ func (t *places) enter(p *place) (r refusal, instead holder) {
 	return admitted, instead
 }
 
-// crowded says that the places before login are taken by those who came a moment ago,
-// as when all clients come back at once: whoever has not been accepted yet had better
-// wait in the kernel than be refused, or have somebody give way whose HELLO is there
-// and has not been read.
+// crowded says that the places before login are taken by connections that came a moment ago, as
+// when all clients come back at once. Newcomers then wait in the kernel. Otherwise they would be
+// refused, or one would have to give way whose HELLO has arrived and was not read yet.
 func (t *places) crowded() bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -148,7 +146,7 @@ func (t *places) wait(p *place, h holder) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.unlink(p)
-	if !p.fresh { // it gave way already
+	if !p.fresh { // it has already given way
 		return
 	}
 	p.holder, p.older, p.since = h, t.newest, t.wheel.now()
@@ -178,8 +176,8 @@ func (t *places) unlink(p *place) {
 	p.holder, p.older, p.newer = nil, nil, nil
 }
 
-// identify puts the connection under the limits of the address from which it comes.
-// A refusal says after which time that address may come again, if it knows.
+// identify counts the connection for its address and applies the limits of the address. A refusal
+// comes with the time until that address may come again, or 0 if that is not known.
 func (t *places) identify(p *place, from netip.AddrPort) (refusal, time.Duration) {
 	address := limiter.Address(from.Addr())
 	if r, wait := t.count(p, from, address); r != admitted {
@@ -200,7 +198,7 @@ func (t *places) whose(p *place) netip.AddrPort {
 	return p.from
 }
 
-// count notes whose connection it is and counts it among those of its address.
+// count sets the address of a connection and counts it for that address.
 func (t *places) count(p *place, from netip.AddrPort, address limiter.Subject) (refusal, time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -224,7 +222,7 @@ func (t *places) loggedIn(p *place) {
 	t.known(p)
 }
 
-// known ends the time before login; mu is held.
+// known frees the place before login. The caller holds mu.
 func (t *places) known(p *place) {
 	t.unlink(p)
 	if p.fresh {
@@ -252,8 +250,8 @@ func (t *places) leave(p *place) {
 	}
 }
 
-// failed charges the address for a login that failed through the client's fault. A
-// proxy itself is not charged.
+// failed charges the address for a login that failed through the client's fault. The address of a
+// proxy is never charged.
 func (t *places) failed(p *place) {
 	if t.limiter == nil || !t.isCounted(p) {
 		return
@@ -278,8 +276,8 @@ func (t *places) isCounted(p *place) bool {
 	return p.counted
 }
 
-// greeted says that HELLO is there, and for how long the address must not log in; 0:
-// it may. Whoever connected before the address was refused hears it here.
+// greeted notes that HELLO has arrived. wait is how long the address must not log in; 0: it may.
+// It is for connections that were accepted before their address was banned.
 func (t *places) greeted(p *place) (wait time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

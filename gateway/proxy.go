@@ -12,12 +12,12 @@ import (
 	"gannet/protocol"
 )
 
-// The PROXY protocol, by which a load balancer says from whom a connection comes:
-// proxy-protocol.txt of HAProxy, section 2.2 for version 2, section 2.1 for version
-// 1, which is all that the stream module of nginx before 1.31.4 can send.
+// The PROXY protocol, with which a load balancer tells the address of the client:
+// proxy-protocol.txt of HAProxy, section 2.2 for version 2 and section 2.1 for version 1. Version
+// 1 is all that the stream module of nginx before 1.31.4 can send.
 //
-// A header is believed only from the addresses that the configuration names: anybody
-// else could take any address with it.
+// A header is accepted only from the addresses in the configuration. From others it could claim
+// any address.
 
 const (
 	proxyV1 = "PROXY "
@@ -30,9 +30,9 @@ const (
 
 var errProxyHeader = errors.New("not a PROXY header")
 
-// proxyHeader reads the PROXY header at the start of b and says how many bytes it
-// took; 0 and no error: it is not there whole. An invalid address: the connection is
-// of the proxy itself, as health checks are, or of somebody who has no address.
+// proxyHeader reads the PROXY header at the start of b and gives its length. 0 and no error mean
+// that it has not arrived whole. An invalid address means that the connection comes from the
+// proxy itself, as health checks do, or from a client without an address.
 func proxyHeader(b []byte) (from netip.AddrPort, n int, err error) {
 	switch {
 	case beginsLike(b, proxyV2):
@@ -43,14 +43,14 @@ func proxyHeader(b []byte) (from netip.AddrPort, n int, err error) {
 	return from, 0, errProxyHeader
 }
 
-// beginsLike says whether b begins with the signature, or is a beginning of it.
+// beginsLike says whether b begins with the signature, or could be the beginning of it.
 func beginsLike(b []byte, signature string) bool {
 	n := min(len(b), len(signature))
 	return string(b[:n]) == signature[:n]
 }
 
-// looksProxied says whether the four bytes where a frame has its length are the
-// beginning of a PROXY header. As a length both are far over the limit.
+// looksProxied says whether b begins with four bytes of a PROXY header, where a frame has its
+// length. As a length they are far over the limit.
 func looksProxied(b []byte) bool {
 	return len(b) >= 4 && (string(b[:4]) == proxyV2[:4] || string(b[:4]) == proxyV1[:4])
 }
@@ -73,7 +73,7 @@ func proxyHeaderV2(b []byte) (from netip.AddrPort, n int, err error) {
 		known = false
 	}
 	switch b[12] {
-	case 0x20: // LOCAL: whatever stands for addresses is ignored
+	case 0x20: // LOCAL: the addresses are ignored
 		addresses, known = 0, true
 	case 0x21: // PROXY
 	default:
@@ -144,12 +144,12 @@ func portV1(s string) (uint16, error) {
 	return uint16(port), nil
 }
 
-// header gathers a PROXY header that does not arrive in one piece.
+// header collects a PROXY header that arrives in pieces.
 type header struct{ bytes []byte }
 
-// heading takes what a connection of a proxy begins with. ok: the header is there, and
-// rest is what came behind it. A connection that has no proper header, or whose client
-// is refused, is closed. The time for it is that of the login.
+// heading handles the first bytes of a proxied connection. If ok, the header has arrived, and
+// rest are the bytes behind it. A connection with an invalid header, or with a client that is
+// refused, is closed. The header must arrive within the time for the login.
 func (s *session) heading(h *header, p []byte) (rest []byte, ok bool) {
 	defer s.survive("proxy")
 	if s.phase.Load() == phaseClosing {
@@ -173,14 +173,14 @@ func (s *session) heading(h *header, p []byte) (rest []byte, ok bool) {
 	return h.bytes[n:], true
 }
 
-// turnAway closes a connection that has a session already for the reason for which
-// others get none.
+// turnAway closes a connection that has a session already, for one of the reasons for which
+// connections are refused.
 func (s *session) turnAway(r refusal, wait time.Duration) {
 	s.gateway.refused(r, s.gateway.places.whose(s.place))
 	s.closeAfter(r.code(), retryAfter(wait))
 }
 
-// badProxy seldom logs that one of the proxies does not say who it is there for.
+// badProxy sometimes logs that a proxy of the configuration does not send a PROXY header.
 func (g *Gateway) badProxy(from netip.AddrPort) {
 	if g.said.proxy.Now() {
 		g.log.Warn("gateway: a connection of a configured proxy does not begin with a PROXY header", "remote", from)

@@ -9,14 +9,14 @@ import (
 	"gannet/protocol"
 )
 
-// Push puts each frame into the outboxes of its connections and returns those
-// that are not here any more, once for each frame. It never waits: where a frame does
-// not fit, a hint stands for it. Frames to one connection go out in the order of the calls, but
-// system messages before others. What is no push is counted and left out. With the
-// context of a Forward of this gateway the frames are written when its batch ends,
-// else at once. For transfer; safe for concurrent use.
+// Push puts each frame into the outboxes of its connections. It returns the connections that are
+// gone, once for each frame. It never waits: a frame that does not fit becomes a hint. Frames for
+// one connection go out in the order of the calls, except that system messages go first. Frames
+// that are not pushes are counted and left out. With the context of a Forward of this gateway the
+// frames are written when its batch ends, otherwise at once. transfer calls it. It is safe for
+// concurrent use.
 func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
-	defer func() { // what one session meets is survived there; transfer is not to pay for the rest
+	defer func() { // sessions survive their own bugs; no other bug may reach transfer
 		if cause := recover(); cause != nil {
 			g.panicked("push", cause)
 		}
@@ -27,7 +27,7 @@ func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
 	}
 	touched := touchedPool.Get().(*[]*session)
 	defer g.touch(ctx, touched)
-	if push.Everything { // behind the frames: a writer may be at a session already
+	if push.Everything { // deferred to come after the frames: a writer may already write to a session
 		defer func() { *touched = g.hintAll(*touched) }()
 	}
 	now := g.wheel.now()
@@ -60,7 +60,7 @@ func (g *Gateway) Push(ctx context.Context, push *hop.Push) (absent []uint64) {
 // touch has the sessions written to, and takes their list back.
 func (g *Gateway) touch(ctx context.Context, touched *[]*session) {
 	g.writers.add(*touched...)
-	if !g.within(ctx) { // asked after add, so that one of the two sees them
+	if !g.within(ctx) { // asked after add, so that the batch or this call wakes the writers
 		g.writers.wake()
 	}
 	clear(*touched)
@@ -77,8 +77,8 @@ func (g *Gateway) badPush(what string) {
 	}
 }
 
-// hintAll tells every connection that anything may have changed, and appends those
-// that have to be written to.
+// hintAll leaves a hint for every connection that anything may have changed. It appends the
+// sessions that must be added to their writers' lists.
 func (g *Gateway) hintAll(touched []*session) []*session {
 	for _, s := range g.sessions.all() {
 		if s.hintEverything() {
@@ -103,8 +103,8 @@ func (s *session) hintEverything() (list bool) {
 // pushHead is what the gateway needs to know of a push.
 type pushHead struct {
 	message protocol.Message // without its body
-	tracked bool             // a PUSH: waits for a PUSHACK, becomes a hint
-	patient bool             // a RECEIPT: not worth a write of its own until it has waited for another
+	tracked bool             // a PUSH: it waits for a PUSHACK, and can become a hint
+	patient bool             // a RECEIPT: it waits for a while for another write
 }
 
 // target gives the conversation of a PUSH as the user who is pushed to addresses it.
@@ -118,8 +118,8 @@ func (h *pushHead) urgent() bool {
 	return h.tracked && (kind == protocol.KindSystem || kind == protocol.KindBroadcast)
 }
 
-// peek reads the head of an encoded push; ok is false for what is not exactly one
-// frame of a type that servers push.
+// peek reads the head of an encoded push. ok is false if the bytes are not exactly one frame of a
+// push type.
 func peek(frame []byte) (h pushHead, ok bool) {
 	f, n, err := protocol.Split(frame, protocol.MaxFrame)
 	if err != nil || n == 0 || n != len(frame) || !f.Type.IsPush() {
@@ -129,9 +129,9 @@ func peek(frame []byte) (h pushHead, ok bool) {
 	return h, !h.tracked || h.message.Decode(f.Payload) == nil
 }
 
-// pushRun is frames of a push that go the same way at once: one, or PUSHes of a conversation
-// that lie one behind the other and have the same receivers. Whoever writes several
-// messages in a row makes runs of several.
+// pushRun is one frame of a push, or several that can be handled together: PUSHes of one
+// conversation that lie one after the other and have the same receivers. They come up when
+// somebody writes several messages in a row.
 type pushRun struct {
 	bytes  []byte
 	frames int
@@ -140,8 +140,7 @@ type pushRun struct {
 	to     []uint64
 }
 
-// runAt gives the run that begins with frame i; not ok: that is no frame that servers
-// push.
+// runAt gives the run that begins with frame i. ok is false if that frame is not a push.
 func runAt(push *hop.Push, i int) (r pushRun, ok bool) {
 	r.to = push.To(i)
 	if r.head, ok = peek(push.Bytes(i)); !ok {
@@ -162,8 +161,8 @@ func runAt(push *hop.Push, i int) (r pushRun, ok bool) {
 	return r, true
 }
 
-// push puts a run into the outbox, or remembers a hint for what does not fit; true asks
-// the caller to add the session to its writer's list.
+// push puts a run into the outbox, or leaves a hint for frames that do not fit. If it returns
+// true, the caller must add the session to its writer's list.
 func (s *session) push(r *pushRun, now int64) (list bool) {
 	defer s.survive("push")
 	s.mu.Lock()
@@ -196,7 +195,7 @@ func (s *session) push(r *pushRun, now int64) (list bool) {
 	return s.list()
 }
 
-// pushSome is push for a run that does not fit whole: the frames at its beginning may.
+// pushSome handles a run that does not fit as a whole: the frames at its beginning may fit.
 func (s *session) pushSome(r *pushRun, t protocol.Target, now int64) {
 	for b, left := r.bytes, r.frames; left > 0; left-- {
 		end := frameEnd(b, 1)
@@ -211,8 +210,7 @@ func (s *session) pushSome(r *pushRun, t protocol.Target, now int64) {
 	}
 }
 
-// hintFor has a hint stand for pushes, of which h is the head of the last one. mu is
-// held.
+// hintFor leaves a hint in place of pushes; h is the head of the last one. The caller holds mu.
 func (s *session) hintFor(h *pushHead, frames int) {
 	if s.outbox.blocked {
 		s.gateway.counters.pushBlocked.Add(uint64(frames))

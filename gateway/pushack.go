@@ -2,9 +2,8 @@ package gateway
 
 import "gannet/protocol"
 
-// unacked is what a connection has been pushed of one conversation and has not
-// acked. Only the range is kept; what has to be pushed again comes from the
-// store.
+// unacked is a range of pushes of one conversation that the connection has not acked. Only the
+// range is kept. Pushes that must go out again come from the store.
 type unacked struct {
 	target      protocol.Target // as the receiver addresses it
 	first, last uint64
@@ -12,7 +11,7 @@ type unacked struct {
 	due         int64 // tick at which the range is pushed again or given up
 }
 
-// track notes a push; s.mu is held.
+// track notes a push. The caller holds s.mu.
 func (s *session) track(t protocol.Target, seq uint64, now int64) {
 	for i := range s.unacked {
 		if u := &s.unacked[i]; u.target == t {
@@ -51,10 +50,9 @@ func (s *session) acked(t protocol.Target, seq uint64) {
 	}
 }
 
-// overdue takes the ranges to be pushed again out of what waits for a PUSHACK,
-// gives up those that were pushed often enough, and says when to look again (0:
-// nothing waits). What waits behind a blocked socket is not pushed again, a hint
-// stands for it. s.mu is held.
+// overdue takes out the ranges that must be pushed again now, and gives up those that were pushed
+// often enough. next is when to look again; 0: nothing waits. Ranges that wait behind a blocked
+// socket are not pushed again; they become hints. The caller holds s.mu.
 func (s *session) overdue(now int64) (next int64, again []protocol.Range) {
 	kept := s.unacked[:0]
 	for _, u := range s.unacked {

@@ -9,39 +9,37 @@ import (
 	"gannet/protocol"
 )
 
-// queries carry what needs no order to logic, beside the lanes, so that a page of
-// history never stands in the way of a message: SYNC, HISTORY, and ranges to be pushed
-// again. A fixed number of goroutines work on them, for one user after the other, so
-// that somebody who asks for much waits behind their own questions; and all but one of
-// the goroutines at most work for the same user.
+// queries carries frames that need no order to logic, apart from the lanes, so that a page of
+// history never holds up a message: SYNC, HISTORY, and ranges to push again. A fixed number of
+// workers serve the users in turn, so that a user who asks for much waits behind their own
+// queries. At most all workers but one serve the same user.
 type queries struct {
 	gateway *Gateway
 	workers sync.WaitGroup
-	most    int // under way for one user
+	most    int // limit of jobs under way for one user
 
 	mu      sync.Mutex
-	some    sync.Cond // that a user has a turn, or that it is over
+	some    sync.Cond // signals that a user has a turn, or that over is set
 	users   map[uint64]*asker
-	first   *asker // whose turn it is
+	first   *asker // the user whose turn is next
 	last    *asker
-	waiting int // jobs
+	waiting int // waiting jobs of all users
 	over    bool
 }
 
-// asker is a user for whom something waits or is under way. The mutex of queries
-// guards it.
+// asker is a user with jobs that wait or are under way. The mutex of queries guards it.
 type asker struct {
 	user     uint64
 	jobs     []job // oldest first
 	underWay int
-	listed   bool // has a turn
+	listed   bool // it is in the list of turns
 	next     *asker
 }
 
-// job is a query (frame), or a range to be pushed again.
+// job is a query (frame), or a range to push again if frame is nil.
 type job struct {
 	session *session
-	frame   []byte // whole and encoded; the job's own
+	frame   []byte // whole and encoded, in memory of its own
 	again   protocol.Range
 }
 
@@ -70,8 +68,8 @@ func (q *queries) start(n int, stop <-chan struct{}) {
 	}
 }
 
-// queue takes a job; false: too many wait. Whoever has none waiting always finds room,
-// so that others cannot shut them out.
+// queue adds a job. It returns false if too many wait. A user with no waiting job always finds
+// room, so that other users cannot shut them out.
 func (q *queries) queue(j job) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -83,7 +81,7 @@ func (q *queries) queue(j job) bool {
 	return true
 }
 
-// of finds a user. mu is held.
+// of finds or makes the asker of a user. The caller holds mu.
 func (q *queries) of(user uint64) *asker {
 	a := q.users[user]
 	if a == nil {
@@ -100,8 +98,8 @@ func (q *queries) put(a *asker, j job) {
 	q.list(a)
 }
 
-// list gives a user a turn, behind all others, if there is something to do for them.
-// mu is held.
+// list gives a user a turn, behind all others, if one of their jobs may begin. The caller holds
+// mu.
 func (q *queries) list(a *asker) {
 	if a.listed || len(a.jobs) == 0 || a.underWay >= q.most {
 		return
@@ -116,7 +114,7 @@ func (q *queries) list(a *asker) {
 	q.some.Signal()
 }
 
-// take waits for a turn; nil: it is over.
+// take waits for the next job. It returns nil when the workers must end.
 func (q *queries) take() (*asker, job) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -137,7 +135,7 @@ func (q *queries) take() (*asker, job) {
 	return a, j
 }
 
-// done ends what take began.
+// done ends a job that take gave.
 func (q *queries) done(a *asker) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -163,16 +161,15 @@ func (q *queries) query(s *session, f protocol.Frame, raw []byte) {
 	}
 }
 
-// question gives a copy of as much of a frame as a query may need. What a client adds
-// behind the fields that there are has no meaning and is not kept.
+// question copies as much of a frame as a query may need. Bytes that a client adds behind the
+// known fields mean nothing and are not kept.
 func question(raw []byte) []byte {
 	frame := bytes.Clone(raw[:min(len(raw), questionBytes)])
 	binary.BigEndian.PutUint32(frame, uint32(len(frame)-4))
 	return frame
 }
 
-// redeliver asks logic for a range once more. When the queue is full the wheel
-// comes again.
+// redeliver asks logic for a range again. If the queue is full, the wheel will try again.
 func (q *queries) redeliver(s *session, again protocol.Range) {
 	q.queue(job{session: s, again: again})
 }
@@ -217,8 +214,8 @@ func (s *session) room(j job) bool {
 	return false
 }
 
-// roomy has the queries that wait for room tried again. It never waits, and is called
-// without any lock.
+// roomy queues the queries that wait for room again. It never waits. Call it without holding any
+// lock.
 func (q *queries) roomy(s *session) {
 	s.mu.Lock()
 	parked := s.parked
@@ -226,12 +223,11 @@ func (q *queries) roomy(s *session) {
 	s.mu.Unlock()
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for _, j := range parked { // what was taken once is not refused
+	for _, j := range parked { // not through queue, which might refuse them
 		q.put(q.of(s.user), j)
 	}
 }
 
-// ask and again call logic.
 func (q *queries) ask(query *hop.Query) (reply []byte, err error) {
 	defer q.gateway.surviveLogic(&err)
 	return q.gateway.logic.Query(q.gateway.ctx, query)
@@ -242,8 +238,7 @@ func (q *queries) again(r *hop.Redelivery) (pushes []byte, err error) {
 	return q.gateway.logic.Redeliver(q.gateway.ctx, r)
 }
 
-// failed notes that logic did not answer, and unanswered that it gave what is no
-// answer.
+// failed counts a call that logic did not answer. unanswered counts an answer that is invalid.
 func (g *Gateway) failed(what string, err error) {
 	g.counters.logicFailed.Add(1)
 	if g.said.logic.Now() {
@@ -258,9 +253,8 @@ func (g *Gateway) unanswered(what string, t protocol.Type) {
 	}
 }
 
-// doRedeliver puts the PUSH frames of a range that was not acked into the outbox.
-// If they do not fit, or cannot be read, they come again later, or wait in the
-// store.
+// doRedeliver puts the PUSH frames of an unacked range into the outbox. If they do not fit, or
+// cannot be read, they come again later, or wait in the store.
 func (q *queries) doRedeliver(s *session, r protocol.Range) {
 	pushes, err := q.again(&hop.Redelivery{Identity: s.identity(), Range: r})
 	if err != nil {

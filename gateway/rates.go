@@ -8,7 +8,7 @@ import (
 	"gannet/protocol"
 )
 
-// limited says what a limit counts, for the person who reads an ERROR.
+// limited has the text of the ERROR for each limit, for a human reader.
 var limited = [limiter.Kinds]string{
 	limiter.Sends:     "over the limit of messages per second of this user",
 	limiter.SendBytes: "over the limit of bytes of messages per second of this user",
@@ -21,8 +21,8 @@ const limitedFrames = "over the limit of frames per second of this connection"
 // sendFixed is the payload of a SEND without its body.
 const sendFixed = 9 + 8 + 1 + 4
 
-// maySend says whether a SEND is within the limits of its user; one that is not has
-// been answered, and those that follow are on hold.
+// maySend says whether a SEND is within the limits of its user. If not, it has been answered, and
+// later SENDs are on hold.
 func (s *session) maySend(f protocol.Frame, raw []byte) bool {
 	if s.heldBack(f, raw) {
 		return false
@@ -43,8 +43,8 @@ func (s *session) maySend(f protocol.Frame, raw []byte) bool {
 	return false
 }
 
-// unspend gives the connection the tokens back of a SEND for which there was no room in
-// its lane: nothing was done, and it comes again.
+// unspend gives the connection the tokens of a SEND back that found no room in its lane. Nothing
+// was done, and the SEND will come again.
 func (s *session) unspend(f protocol.Frame) {
 	if s.gateway.limiter != nil {
 		s.sends++
@@ -55,9 +55,9 @@ func (s *session) unspend(f protocol.Frame) {
 // bodyOf gives the length of the body of a SEND.
 func bodyOf(f protocol.Frame) int { return max(0, len(f.Payload)-sendFixed) }
 
-// blocks are how many tokens a connection takes at once, ahead of time, for a look at
-// the clock and a lock for each message are a tenth of what it costs. What a
-// connection has left at its end is lost.
+// blocks says how many tokens a connection takes in advance, at once. A look at the clock and a
+// lock for each message would be a tenth of what a message costs. Tokens that are left when the
+// connection ends are lost.
 type blocks struct{ sends, bytes int }
 
 func newBlocks(l limiter.Limiter) blocks {
@@ -69,8 +69,8 @@ func newBlocks(l limiter.Limiter) blocks {
 	return b
 }
 
-// spend takes tokens of the user from those that the connection has already, left,
-// and from the limiter, which it asks for a block.
+// spend takes tokens of the user: first those that the connection has left, and then a block from
+// the limiter.
 func (s *session) spend(kind limiter.Kind, left *int, need, block int) (wait time.Duration) {
 	if *left >= need {
 		*left -= need
@@ -88,8 +88,8 @@ func (s *session) spend(kind limiter.Kind, left *int, need, block int) (wait tim
 	return wait
 }
 
-// mayAsk says whether a SYNC or HISTORY is within the limits of its user; one that is
-// not has been answered.
+// mayAsk says whether a SYNC or HISTORY is within the limits of its user. If not, it has been
+// answered.
 func (s *session) mayAsk(f protocol.Frame, raw []byte) bool {
 	l := s.gateway.limiter
 	if l == nil {
@@ -108,10 +108,9 @@ func (s *session) mayAsk(f protocol.Frame, raw []byte) bool {
 	return false
 }
 
-// refuseSend refuses a SEND over a limit and holds those that follow. The hold lasts
-// until what was asked for is allowed, and for a client that is refused again soon
-// after twice as long as the last: it then sends many at a time in place of a few with
-// many refusals.
+// refuseSend refuses a SEND over a limit and holds later ones until the limit allows this one. A
+// client that is refused again soon afterwards is held for twice as long as before. It then sends
+// many SENDs at a time, instead of a few with many refusals.
 func (s *session) refuseSend(f protocol.Frame, raw []byte, text string, wait time.Duration) {
 	if h := s.held.Load(); h == nil || s.gateway.wheel.now() > h.until+s.heldTicks {
 		s.heldTicks = 0
@@ -121,8 +120,8 @@ func (s *session) refuseSend(f protocol.Frame, raw []byte, text string, wait tim
 	s.refuse(f, raw, protocol.CodeRateLimited, text, s.hold(wait, protocol.CodeRateLimited, text))
 }
 
-// refuse answers with an ERROR that says for how long to wait, and ends the
-// connection of a client that does not heed it.
+// refuse answers with an ERROR that says how long to wait. If the client does not obey that, it
+// ends the connection.
 func (s *session) refuse(f protocol.Frame, raw []byte, code protocol.Code, text string, wait time.Duration) {
 	answer := protocol.Failure{
 		Code: code, Text: []byte(text), RetryAfter: uint32((wait + time.Millisecond - 1) / time.Millisecond),
@@ -131,7 +130,7 @@ func (s *session) refuse(f protocol.Frame, raw []byte, code protocol.Code, text 
 	s.defy(raw)
 }
 
-// defy notes that a client goes on over its limits.
+// defy counts frames of a client that goes on over its limits.
 func (s *session) defy(raw []byte) {
 	now := s.gateway.wheel.now()
 	if now >= s.defiedUntil {
@@ -142,7 +141,7 @@ func (s *session) defy(raw []byte) {
 	}
 }
 
-// defiance gives as how many frames a refused one counts.
+// defiance gives how many frames a refused frame counts as.
 func defiance(raw []byte) int {
 	if typeOf(raw).Lane() == protocol.LaneRead {
 		return defiedQuery
@@ -150,10 +149,10 @@ func defiance(raw []byte) int {
 	return inFrames(raw)
 }
 
-// inFrames gives as how many frames one counts for its length.
+// inFrames gives how many frames a frame counts as because of its length.
 func inFrames(raw []byte) int { return 1 + len(raw)/longBytes }
 
-// overLimitsDelay gives the retry_after of a CLOSE to whom a limit keeps out.
+// overLimitsDelay gives a random retry_after for a CLOSE to a client that a limit keeps out.
 func overLimitsDelay() uint32 {
 	half := overLimitsRetry.Milliseconds() / 2
 	return uint32(half + rand.Int64N(half))

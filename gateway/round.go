@@ -5,33 +5,32 @@ import (
 	"sync"
 )
 
-// A lane is shared by its connections. Up to its share, what a connection has waiting
-// stands in the one queue of the lane in the order in which it came: so it costs one
-// copy, and nobody has to be looked for when a batch is made. What it has beyond that
-// is its surplus, a list of its own. Each batch takes the oldest part of the queue and
-// fills up from the surplus of one connection after the other (deficit round robin,
-// Shreedhar and Varghese, 1996), so that a connection that sends as fast as it can is
-// ahead of a neighbour by its share and no more. Order within a connection is kept:
-// its surplus has no turn while frames of it are in the queue, and everything goes to
-// the surplus while there is any.
+// The connections share a lane as follows. Frames of a connection, up to its share, wait in the
+// lane's one queue, in order of arrival. So they are copied once, and a batch is made without
+// looking for connections. Further frames of a connection are its surplus, a list of its own.
+// Each batch takes the oldest part of the queue, and is filled up from the surplus of one
+// connection after the other (deficit round robin, Shreedhar and Varghese, 1996). So a connection
+// that sends as fast as it can is ahead of others by its share and no more. The order within a
+// connection is kept: its surplus has no turn while frames of it are in the queue, and while it
+// has a surplus, all its new frames go there.
 //
-// Fairness is between connections. The devices of one user are not counted together,
-// for a lane would have to look each user up; how many a user may have, and send, is
-// limited elsewhere.
+// Fairness is between connections. The devices of one user are not counted together, because the
+// lane would have to look up each user. How many devices a user may have, and how much a user may
+// send, is limited elsewhere.
 
-// part is what one connection has waiting in one lane, whose mu guards it.
+// part has the frames of one connection that wait in one lane. The lane's mu guards it.
 type part struct {
 	session *session
 	surplus *surplus // nil: none
 	next    *part    // in the ring
 	bytes   int32    // in the queue
 	frames  int32    // likewise
-	void    int32    // of the oldest frames, queue and surplus: a SEND of them is refused
+	void    int32    // of the oldest frames, queue and surplus: SENDs among them are refused
 	old     int32    // of the oldest frames: Stop waits for them
-	life    uint32   // of the lane; if it has another one, nothing of the above counts
+	life    uint32   // life of the lane when this was set; if it has changed, the part is empty
 }
 
-// newParts makes those of a connection.
+// newParts makes the parts of a connection, one for each lane.
 func newParts(s *session) []part {
 	parts := make([]part, len(s.gateway.lanes))
 	for i := range parts {
@@ -55,7 +54,7 @@ type surplus struct {
 	taken   int // of bytes
 	frames  int // that are left
 	deficit int // bytes that may still go in this turn
-	turn    int // frames likewise
+	turn    int // frames that may still go in this turn
 }
 
 // surplusSpare is the largest buffer that is kept to be used again.
@@ -63,7 +62,7 @@ const surplusSpare = 128 << 10
 
 var surpluses = sync.Pool{New: func() any { return new(surplus) }}
 
-// newSurplus and dropSurplus borrow one and give it back.
+// newSurplus takes a surplus from the pool, and dropSurplus gives it back.
 func newSurplus() *surplus { return surpluses.Get().(*surplus) }
 
 func (l *lane) dropSurplus(p *part) {
@@ -95,7 +94,7 @@ func (q *surplus) first() []byte {
 
 // ring is the parts whose surplus may be carried, in the order of their turns.
 type ring struct {
-	last *part // its next is the one whose turn it is
+	last *part // last.next has the turn
 }
 
 func (r *ring) push(p *part) {
@@ -107,7 +106,7 @@ func (r *ring) push(p *part) {
 	r.last = p
 }
 
-// pop takes out the part whose turn it is.
+// pop removes the part that has the turn.
 func (r *ring) pop() {
 	p := r.last.next
 	if p == r.last {
@@ -142,7 +141,7 @@ func (l *lane) round(f *filling) {
 	}
 }
 
-// fill takes what a turn allows; false: the batch is full before that.
+// fill takes what the turn of a part allows. It returns false if the batch is full before that.
 func (l *lane) fill(f *filling, p *part) bool {
 	q := p.surplus
 	for q.frames > 0 && q.turn > 0 {
@@ -163,8 +162,8 @@ func (l *lane) fill(f *filling, p *part) bool {
 	return true
 }
 
-// forget drops, from the surplus of a connection that is gone, the frames that nobody
-// waits for an answer to any more; as in sift, whoever acks and leaves has acked.
+// forget removes frames that want an answer from the surplus of a closed connection. As in sift,
+// its acks stay, because the client has acked.
 func (l *lane) forget(p *part) {
 	q := p.surplus
 	rest, old := q.bytes[q.taken:], p.old
@@ -192,10 +191,10 @@ func (l *lane) forget(p *part) {
 	l.gateway.counters.droppedFrames.Add(uint64(dropped))
 }
 
-// fits says whether a connection may have one more frame waiting: its share, or half
-// of what is free, if that is more (dynamic thresholds, Choudhury and Hahne, 1998). So
-// the more connections have much waiting the less each may have, some room is always
-// left, and whoever has nothing waiting finds room for a message whatever others hold.
+// fits says whether a connection may have one more frame waiting. It may have its share, or half
+// of the free room if that is more (dynamic thresholds, Choudhury and Hahne, 1998). So each may
+// have less if many have much waiting, some room is always left, and a connection with nothing
+// waiting finds room for a short message whatever others have.
 func (l *lane) fits(p *part, size int) bool {
 	bytes, frames := p.waiting()
 	freeBytes, freeFrames := laneBytes-l.bytes, laneFrames-l.frames

@@ -8,34 +8,33 @@ import (
 	"gannet/protocol"
 )
 
-// transport is the socket below a session. Netpoll carries plain TCP, crypto/tls
-// carries TLS; the session is the same above both. A transport calls
-// session.input with what it read, never from two goroutines at once, and
-// session.ended exactly once, after the last input. Its other methods are for the
-// holder of the session's writing lock.
+// transport is the socket below a session: netpoll for plain TCP, crypto/tls for TLS. The session
+// is the same above both. A transport calls session.input with the bytes that it reads, never
+// from two goroutines at once. It calls session.ended exactly once, after the last input. Hold
+// the session's writing lock to call the other methods.
 type transport interface {
-	// write takes as much of p as it can without waiting and says how much that
-	// was; less than everything is no error.
+	// write takes as much of p as it can without waiting and returns how much that was. Less than
+	// all is not an error.
 	write(p []byte) (int, error)
 
-	// await has Gateway.wake called, once, when the transport takes bytes again for
-	// the session, after a write that was not complete. An error: it cannot, and the
-	// wheel tries.
+	// await makes the transport call Gateway.wake once, when it takes bytes again after an
+	// incomplete write. If it returns an error, it cannot do that, and the wheel tries the
+	// socket.
 	await(s *session) error
 
-	// shutdown ends the connection in both directions, after what was written
-	// has gone out. ended follows. It may be called more than once.
+	// shutdown ends the connection in both directions after everything written has gone out.
+	// ended follows. It may be called more than once.
 	shutdown()
 
-	// reset ends the connection at once, so that the peer sees it break, whatever it
-	// has read. ended follows. Nothing is written after it.
+	// reset ends the connection at once, so that the peer sees it break. ended follows. Nothing
+	// may be written after it.
 	reset()
 
 	// remote names the peer, for the log.
 	remote() string
 }
 
-// phase is where a connection is in its life.
+// phase is the state of a connection.
 type phase = int32
 
 const (
@@ -45,12 +44,11 @@ const (
 	phaseClosing              // a CLOSE is on its way out, or the peer is gone
 )
 
-// session is one connection. It has no goroutine: the poller brings input
-// (input.go), the writer takes output away (output.go), the wheel brings what is
-// due (life.go).
+// session is one connection. It has no goroutine: the poller brings input (input.go), the writer
+// takes output away (output.go), and the wheel calls when something is due (life.go).
 //
-// Locks, in the order in which they may be taken: writing, mu. Neither is held
-// while anything waits.
+// Locks, in the order in which they may be taken: writing, mu. Nothing waits while it holds one
+// of them.
 type session struct {
 	id        uint64
 	gateway   *Gateway
@@ -58,7 +56,7 @@ type session struct {
 	place     *place
 
 	phase       atomic.Int32
-	window      window // SEND, PUSHACK and READ frames that logic has not answered; beside phase, as a lane wants both
+	window      window // SEND, PUSHACK and READ that logic has not answered; next to phase, as a lane reads both
 	user        uint64 // set before phaseOnline, read only from then on
 	device      uint64
 	platform    protocol.Platform
@@ -70,43 +68,43 @@ type session struct {
 	parts       []part       // what waits in each lane; set before phaseOnline
 	queries     atomic.Int32 // SYNC and HISTORY frames that logic has not answered
 	partial     []byte       // the frame that has not arrived whole; input only
-	begunBytes  atomic.Int64 // memory that partial holds, and a record of TLS below it; input writes it
-	begunAt     atomic.Int64 // tick at which the first of it came; input writes it
+	begunBytes  atomic.Int64 // memory of partial, and of a TLS record below it; input writes it
+	begunAt     atomic.Int64 // tick at which its first byte came; input writes it
 	inputs      uint64       // calls of input; input only
-	taken       int64        // frames; input only
-	early       int64        // records of TLS that brought nothing before the login; input only
-	greeted     uint64       // the one that brought HELLO; input only
+	taken       int64        // frames handled; input only
+	early       int64        // TLS records before the login that brought no frames; input only
+	greeted     uint64       // the number, in inputs, of the call that brought HELLO; input only
 	busyUntil   int64        // tick up to which a client that was refused should wait; input only
 	busyTicks   int64        // how long that wait was, about; input only
-	defiedUntil int64        // tick; input only
-	heldTicks   int64        // what the last hold over a limit was to last at least; input only
-	filled      atomic.Int64 // nanoseconds at which all its frames are allowed again: see pace
-	defied      int          // refused although the client was told to wait; input only
+	defiedUntil int64        // tick at which defied is set to 0 again; input only
+	heldTicks   int64        // shortest length of the last hold over a limit; input only
+	filled      atomic.Int64 // time at which its bucket is full again, see pace
+	defied      int          // how much was refused although the client was told to wait; input only
 	sends       int          // tokens of its user that it has taken and not used; input only
-	sendBytes   int          // likewise
+	sendBytes   int          // tokens of the user for bytes, taken and not used; input only
 	waiting     waitingAcks
 	timer       timer
 	writing     sync.Mutex // held to use the transport, so that it is not closed meanwhile
 	released    bool       // the transport must not be used any more; guarded by writing
-	broken      bool       // it was reset; guarded by writing
+	broken      bool       // the transport was reset; guarded by writing
 
-	// held says until when the SENDs of the connection are refused, and why; nil: they
+	// held says until when and why the SENDs of the connection are refused. It is nil if they
 	// never were.
 	held atomic.Pointer[holding]
 
-	mu       sync.Mutex // guards what follows
+	mu       sync.Mutex // guards all fields below
 	outbox   outbox
 	reserved int   // bytes of the outbox for answers that are under way
 	wanted   int   // bytes of a reservation that was refused; 0: none was
 	parked   []job // queries that wait for room, in order
-	listed   bool  // with its writer, which is going to write
+	listed   bool  // it is on its writer's list
 	reason   protocol.Code
-	entered  bool   // logic knows the device: Logout is due at the end
+	entered  bool   // it is in the directory, so Logout must be told at the end
 	epoch    uint64 // of the gateway, under which the directory has it
 	unacked  []unacked
 
 	blockage *blockage // nil: the socket is not blocked
-	goodbye  int64     // tick at which a connection is reset that is to end and cannot
+	goodbye  int64     // tick at which a connection that is to end, but is blocked, is reset
 }
 
 func (s *session) identity() hop.Identity {

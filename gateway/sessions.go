@@ -7,7 +7,7 @@ type sessions struct {
 	mu     sync.RWMutex
 	byID   map[uint64]*session
 	lastID uint64
-	gone   chan struct{} // closed when the last one leaves, once somebody waits
+	gone   chan struct{} // made by empty, and closed when the last session leaves
 }
 
 // add gives the session its id and enters it.
@@ -51,7 +51,8 @@ func (t *sessions) all() []*session {
 	return list
 }
 
-// empty is closed once no connection is left. For one waiter.
+// empty gives a channel that is closed when no connection is left. Only one goroutine may call
+// it.
 func (t *sessions) empty() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

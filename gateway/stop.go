@@ -8,15 +8,14 @@ import (
 	"gannet/protocol"
 )
 
-// stopPatience is how long Stop, once its time is up, waits for connections to take
-// their CLOSE, and for calls of logic that it has cancelled to return.
+// stopPatience is how long Stop waits, after its time is up, for connections to take their CLOSE,
+// and for cancelled calls to logic to return.
 const stopPatience = time.Second
 
-// Stop ends the gateway so that nobody loses anything: it accepts no more, lets
-// the lanes finish what they have, says CLOSE draining to every connection and
-// waits until they are gone. Whatever arrives meanwhile gets its answer or the
-// CLOSE. When ctx ends first, connections and calls of logic are cut off, and that
-// is the error.
+// Stop ends the gateway without loss. It accepts no more connections, lets the lanes finish their
+// frames, sends CLOSE draining to every connection and waits until all are gone. Frames that
+// arrive meanwhile get their answer or the CLOSE. If ctx ends first, Stop cuts off the
+// connections and the calls to logic, and returns an error.
 func (g *Gateway) Stop(ctx context.Context) error {
 	g.mu.Lock()
 	if g.stopping {
@@ -58,7 +57,7 @@ func (g *Gateway) Stop(ctx context.Context) error {
 	return err
 }
 
-// finish waits until the lanes are done with everything that they have now.
+// finish waits until the lanes are done with all frames that they have now.
 func (g *Gateway) finish(ctx context.Context) error {
 	poll := time.NewTicker(tick)
 	defer poll.Stop()
@@ -84,13 +83,13 @@ func (g *Gateway) ended() <-chan struct{} {
 		g.wg.Wait()
 		g.logins.workers.Wait()
 		g.queries.workers.Wait()
-		g.logouts.tell() // of logins that ended too late
+		g.logouts.tell() // of connections whose login ended late
 		close(ended)
 	}()
 	return ended
 }
 
-// await waits until done is closed; the error is that of ctx, which ended first.
+// await waits until done is closed, or returns the error of ctx if that ends first.
 func await(ctx context.Context, done <-chan struct{}) error {
 	select {
 	case <-done:

@@ -7,26 +7,26 @@ import (
 	"time"
 )
 
-// tlsPending is how much a TLS connection takes from its outbox ahead of the
-// socket: one write of the writer's, so that it never has to wait.
+// tlsPending is how many bytes a TLS connection takes from its outbox before the socket has taken
+// them: one write of the writer, so that the writer never has to wait.
 const tlsPending = scratchBytes
 
-// tlsKeeps is how much memory a connection keeps for what is pending next. That much,
-// pending and under way, is the price of a TLS connection; what is beyond it is in the
-// budget of memory.
+// tlsKeeps is how much memory a connection keeps for its next pending bytes. So much, pending and
+// under way, is the usual cost of a TLS connection. Memory beyond that counts in the budget of
+// memory.
 const tlsKeeps = 4 << 10
 
-// tlsPressed is how much a TLS connection holds, pending and under way, once that budget
-// is used up: a record.
+// tlsPressed is how much a TLS connection may hold, pending and under way, when that budget is
+// used up: one record.
 const tlsPressed = 16 << 10
 
-// tlsGoodbye is how long a TLS connection that is to end may take for what is still
-// pending, so that a peer that does not read holds up no stop.
+// tlsGoodbye is how long a TLS connection that is to end may take to write its pending bytes, so
+// that a peer that does not read does not delay a stop.
 const tlsGoodbye = time.Second
 
-// tlsTransport is TLS, by crypto/tls. It costs two goroutines and its buffers
-// for each connection, which the plain listener does not: for a million
-// connections TLS ends in front of the gateway.
+// tlsTransport is TLS, by crypto/tls. It costs two goroutines and buffers for each connection,
+// which the plain listener does not. With a million connections, TLS should end in front of the
+// gateway.
 type tlsTransport struct {
 	conn    *tls.Conn
 	below   *tlsConn
@@ -34,12 +34,12 @@ type tlsTransport struct {
 	peer    *place
 
 	mu      sync.Mutex
-	changed sync.Cond // pending grew, or the connection is to end
+	changed sync.Cond // signals that pending grew or that the connection is to end
 	pending []byte
 	under   []byte // is being written
-	charged int64  // bytes in the books of memory
+	charged int64  // bytes counted in memory.used
 	ending  bool
-	waiting *session // for room in pending
+	waiting *session // the session that waits for room in pending
 }
 
 func (t *tlsTransport) write(p []byte) (int, error) {
@@ -55,8 +55,8 @@ func (t *tlsTransport) write(p []byte) (int, error) {
 	return n, nil
 }
 
-// room says how many bytes more may be pending. There is some whenever nothing is pending
-// or under way. mu is held.
+// room gives how many more bytes may be pending. There is always some if nothing is pending or
+// under way. The caller holds mu.
 func (t *tlsTransport) room() int {
 	if t.gateway.memory.exceeded() {
 		return max(0, tlsPressed-len(t.pending)-len(t.under))
@@ -64,7 +64,7 @@ func (t *tlsTransport) room() int {
 	return tlsPending - len(t.pending)
 }
 
-// charge brings the books of memory up to date; mu is held.
+// charge counts the memory held in the budget of memory. The caller holds mu.
 func (t *tlsTransport) charge() {
 	held := int64(cap(t.pending) + cap(t.under))
 	if held <= 2*tlsKeeps {
@@ -83,7 +83,7 @@ func (t *tlsTransport) await(s *session) error {
 		t.waiting = s
 	}
 	t.mu.Unlock()
-	if room { // carry was quicker
+	if room { // carry has made room already
 		s.gateway.wake(s.id)
 	}
 	return nil
@@ -93,7 +93,7 @@ func (t *tlsTransport) shutdown() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.ending {
-		by := time.Now().Add(tlsGoodbye) // of the write under way too; an error of it ends carry
+		by := time.Now().Add(tlsGoodbye) // for the write under way too; if that fails, carry ends
 		t.below.goodbye.Store(by.UnixNano())
 		_ = t.below.SetWriteDeadline(by)
 	}
@@ -112,8 +112,8 @@ func (t *tlsTransport) reset() {
 	t.shutdown()
 }
 
-// allow gives the write under way some time more, unless the connection is to end: then
-// it keeps what shutdown gave it, and allow says false.
+// allow gives the write under way more time and returns true. If the connection is to end, the
+// deadline of shutdown stays, and allow returns false.
 func (t *tlsTransport) allow(more time.Duration) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -125,10 +125,10 @@ func (t *tlsTransport) allow(more time.Duration) bool {
 
 func (t *tlsTransport) remote() string { return t.gateway.places.whose(t.peer).String() }
 
-// carry writes what is pending until the connection is to end, and then ends it. A peer
-// that takes nothing ends it too (tlsConn.Write).
+// carry writes the pending bytes until the connection is to end, and then ends it. A peer that
+// takes nothing also ends it (tlsConn.Write).
 func (t *tlsTransport) carry() {
-	defer t.conn.NetConn().Close() // what TLS says at the end may be what goes wrong
+	defer t.conn.NetConn().Close() // conn.Close of TLS may be what panics
 	defer t.drop()
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -151,7 +151,7 @@ func (t *tlsTransport) carry() {
 			continue
 		}
 		if _, err := t.conn.Write(out); err != nil {
-			t.reset() // it may have been cut in a frame
+			t.reset() // a frame may have been cut
 			return
 		}
 		if cap(out) > tlsKeeps {
@@ -160,9 +160,9 @@ func (t *tlsTransport) carry() {
 	}
 }
 
-// next says that what was under way is written, waits for bytes to write, and says who
-// waits for their room; over: nothing is left, and the connection is to end. spare is
-// what bytes may be gathered in meanwhile.
+// next notes that the bytes under way are written, and waits for more. It returns the bytes to
+// write next, the session that waits for room, if any, and over: nothing is left and the
+// connection is to end. spare is a buffer for new pending bytes.
 func (t *tlsTransport) next(spare []byte) (out []byte, waiting *session, over bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -177,7 +177,7 @@ func (t *tlsTransport) next(spare []byte) (out []byte, waiting *session, over bo
 	return t.under, waiting, t.ending && len(t.under) == 0
 }
 
-// drop gives up everything. Nothing is taken any more.
+// drop frees everything. No more bytes are taken.
 func (t *tlsTransport) drop() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -9,19 +9,20 @@ import (
 	"gannet/protocol"
 )
 
-// Bounds of TLS connections that were told CLOSE before their handshake. Their ClientHello
-// may be on its way: a socket that is closed before it has come answers it with a reset,
-// over which a client forgets what it has not read yet, and with it when to come again. So
-// what comes is read away, for the time of a round trip and as much as a ClientHello has,
-// of a number of them that takes few of the files that are no client's.
+// Limits for TLS connections that got CLOSE before their handshake. Their ClientHello may still
+// be on its way. A socket that is closed before it arrives answers with a reset, and then the
+// client loses what it has not read yet: the CLOSE with the time when to come again. So the
+// gateway goes on reading, for the time of a round trip and for as much as a ClientHello has. It
+// does so for a limited number of connections, which take few of the files that are not for
+// clients.
 const (
 	leaveTime    = time.Second
 	leaveBytes   = 16 << 10
 	leavesAtOnce = 64
 )
 
-// leaving counts the connections that are read away, and those that were not, because
-// there were too many.
+// leaving counts the connections that the gateway goes on reading, and those that it did not go on
+// reading because there were too many.
 type leaving struct {
 	now     atomic.Int64
 	dropped atomic.Uint64
@@ -36,9 +37,8 @@ func (l *leaving) enter() bool {
 	return false
 }
 
-// sayClose says CLOSE without TLS, before the handshake: to make that would cost more than
-// anything that a refusal is there to spare. Nothing was written to the socket, so it takes
-// it at once.
+// sayClose sends CLOSE without TLS, before the handshake, because a handshake would cost more
+// than the refusal saves. Nothing was written to the socket yet, so it takes the CLOSE at once.
 func (c *tlsConn) sayClose(code protocol.Code, retry uint32) {
 	tcp, ok := c.Conn.(*net.TCPConn)
 	if !ok {

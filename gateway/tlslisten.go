@@ -26,9 +26,8 @@ type tlsListener struct {
 	wg sync.WaitGroup
 }
 
-// ServeTLS takes connections from the listener until Stop and speaks TLS 1.3
-// with them, whatever lower version the configuration allows. It does not
-// wait.
+// ServeTLS takes connections from the listener until Stop and speaks TLS 1.3 with them, even if
+// the configuration allows lower versions. It does not wait.
 func (g *Gateway) ServeTLS(ln net.Listener, config *tls.Config) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -82,27 +81,27 @@ func (g *Gateway) acceptTLS(l *tlsListener, config *tls.Config) (more bool) {
 	return true
 }
 
-// tlsConn is a connection of the TLS listener from accept to its end: the bytes below
-// TLS. What came behind a PROXY header is read before anything else.
+// tlsConn is a connection of the TLS listener from accept to its end. It carries the bytes below
+// TLS. Bytes that came behind a PROXY header are in read and are read first.
 type tlsConn struct {
 	net.Conn
 	gateway *Gateway
 	place   place
 	proxied bool
-	gave    atomic.Bool // way, and is counted
+	gave    atomic.Bool // it gave way, and is counted as such
 	read    []byte
 	record  record
 	session *session        // nil before the end of the handshake
-	shaking int             // bytes that came before it
-	brought int64           // bytes that records brought after it
-	charged int64           // records that brought nothing and are paid for, and those of the handshake
-	turn    bool            // it has one of the turns of handshakes
+	shaking int             // bytes that came before the end of the handshake
+	brought int64           // bytes that records brought after the handshake
+	charged int64           // records of the handshake, and records that brought nothing and are paid for
+	turn    bool            // it holds a token of Gateway.shakes
 	ending  context.Context // of the handshake
 	goodbye atomic.Int64    // Unix nanoseconds by which everything is to be written; 0: not yet
 	told    bool            // CLOSE was said without TLS
 }
 
-// admitted gets the connection its place; false: it has to leave.
+// admitted takes a place for the connection. If it returns false, the connection must leave.
 func (c *tlsConn) admitted() (in bool) {
 	g := c.gateway
 	defer func() {
@@ -134,7 +133,8 @@ func (c *tlsConn) admitted() (in bool) {
 	return true
 }
 
-// giveWay ends a connection in its handshake, where a CLOSE would be read as part of it.
+// giveWay ends a connection in its handshake without CLOSE, which the client would take for a
+// part of the handshake.
 func (c *tlsConn) giveWay() {
 	c.gave.Store(true)
 	c.refused(gaveWay)
@@ -182,8 +182,8 @@ func (c *tlsConn) serve(config *tls.Config) {
 	}
 }
 
-// shakeHands reads the PROXY header, if there is to be one, and makes the TLS
-// handshake, both within handshakeTimeout.
+// shakeHands reads the PROXY header of a proxied connection and does the TLS handshake, both
+// within handshakeTimeout.
 func (c *tlsConn) shakeHands(conn *tls.Conn) bool {
 	g := c.gateway
 	ctx, cancel := context.WithTimeout(g.ctx, handshakeTimeout)
@@ -198,7 +198,7 @@ func (c *tlsConn) shakeHands(conn *tls.Conn) bool {
 		return true
 	}
 	var other tls.RecordHeaderError
-	if errors.As(err, &other) && looksProxied(other.RecordHeader[:]) { // from somebody who is none of the proxies
+	if errors.As(err, &other) && looksProxied(other.RecordHeader[:]) { // it is none of the proxies
 		c.badProxy()
 		return false
 	}
@@ -206,8 +206,8 @@ func (c *tlsConn) shakeHands(conn *tls.Conn) bool {
 	return false
 }
 
-// handshakeFailed counts why. A peer that goes away, as health checks do, failed in
-// nothing.
+// handshakeFailed counts a failed handshake. A peer that just goes away, as health checks do,
+// does not count.
 func (c *tlsConn) handshakeFailed(err error) {
 	if c.gave.Load() {
 		return
@@ -252,13 +252,14 @@ func (c *tlsConn) heading(ctx context.Context) bool {
 	}
 }
 
-// badProxy tells whoever set up the proxy.
+// badProxy counts a connection without a proper PROXY header and sends CLOSE, so that whoever set
+// up the proxy learns of it.
 func (c *tlsConn) badProxy() {
 	c.gateway.counters.close(protocol.CodeBadProxy)
 	c.sayClose(protocol.CodeBadProxy, 0)
 }
 
-// SetLinger is for a reset.
+// SetLinger lets reset send a reset.
 func (c *tlsConn) SetLinger(seconds int) error {
 	if tcp, ok := c.Conn.(*net.TCPConn); ok {
 		return tcp.SetLinger(seconds)
@@ -274,7 +275,7 @@ func (c *tlsConn) Read(p []byte) (n int, err error) {
 		return 0, errLongHandshake
 	case s == nil:
 		c.giveTurn()
-	case !c.fair(): // what it goes on with is no more looked at, while it is told CLOSE
+	case !c.fair(): // CLOSE is on its way, so further bytes are not looked at
 		_, err := io.Copy(io.Discard, c.Conn)
 		return 0, cmp.Or(err, errManyRecords)
 	default:
@@ -294,8 +295,8 @@ func (c *tlsConn) Read(p []byte) (n int, err error) {
 	return n, err
 }
 
-// takeTurn waits until the handshake may compute: what has come is a signature or a few
-// exchanges of keys, and very many that come at once would leave the others no core.
+// takeTurn waits until the handshake may compute. What has arrived needs a signature or a few key
+// exchanges; very many at once would take all cores.
 func (c *tlsConn) takeTurn() error {
 	select {
 	case c.gateway.shakes <- struct{}{}:
@@ -314,8 +315,8 @@ func (c *tlsConn) giveTurn() {
 	}
 }
 
-// SetWriteDeadline is that of net.Conn, but for a connection that is to end: crypto/tls
-// itself would give it 5 s for its last words.
+// SetWriteDeadline is that of net.Conn, except that it keeps the earlier deadline of a connection
+// that is to end: crypto/tls would give it 5 s for its last alert.
 func (c *tlsConn) SetWriteDeadline(t time.Time) error {
 	if by := c.goodbye.Load(); by != 0 && (t.IsZero() || t.UnixNano() > by) {
 		t = time.Unix(0, by)
@@ -323,9 +324,9 @@ func (c *tlsConn) SetWriteDeadline(t time.Time) error {
 	return c.Conn.SetWriteDeadline(t)
 }
 
-// Write writes what TLS makes of what is carried, and of its own. A peer that takes no
-// byte of it has as much time as a blocked socket: what is under way may be in the budget
-// of memory, and the session does not count as blocked before more waits than is pending.
+// Write writes the records of TLS. A peer that takes not one byte gets as much time as a blocked
+// socket. That is checked here because bytes under way may count in the budget of memory, but the
+// session only counts as blocked when more bytes wait than may be pending.
 func (c *tlsConn) Write(p []byte) (n int, err error) {
 	s := c.session
 	if s == nil { // the handshake has its own time

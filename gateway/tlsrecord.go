@@ -6,27 +6,27 @@ import (
 	"gannet/protocol"
 )
 
-// recordHeader is the size of the header of a TLS record, whose last two bytes are the
-// length of what follows (RFC 8446, 5.1).
+// recordHeader is the size of the header of a TLS record. Its last two bytes are the length of
+// the rest (RFC 8446, 5.1).
 const recordHeader = 5
 
-// handshakeBytes bounds what a client sends in its handshake, and crypto/tls keeps of it:
-// a ClientHello has two KB with the largest keys there are, and behind its Finished there
-// may be a HELLO and more in the same packet.
+// handshakeBytes bounds what a client sends in its handshake, and so what crypto/tls keeps of it.
+// A ClientHello has two KB with the largest keys there are. Behind its Finished, a HELLO and more
+// may be in the same packet.
 const handshakeBytes = 32 << 10
 
 var errLongHandshake = errors.New("gateway: the handshake is too long")
 
-// record follows where the records of a TLS connection begin and end. crypto/tls makes
-// room for a whole one as soon as its header is there, so 5 bytes hold 16 KiB for as long
-// as the client pleases: begun frames of which the session sees nothing.
+// record follows where the records of a TLS connection begin and end. crypto/tls allocates a
+// whole record as soon as it has the header. So with 5 bytes a client can hold 16 KiB for as long
+// as it likes, like a begun frame, but the session does not see it.
 type record struct {
 	header [recordHeader]byte
 	have   int   // bytes of the record that is under way; 0: none is
 	over   int64 // records that came whole
 }
 
-// pass takes note of bytes that are handed on.
+// pass follows bytes that are passed on to TLS.
 func (r *record) pass(b []byte) {
 	for len(b) > 0 {
 		if r.have < recordHeader {
@@ -40,7 +40,7 @@ func (r *record) pass(b []byte) {
 		b = b[n:]
 		r.end()
 	}
-	r.end() // an empty one
+	r.end() // for an empty record
 }
 
 // end ends the record that is under way if it is whole.
@@ -51,11 +51,10 @@ func (r *record) end() {
 	}
 }
 
-// length gives how long the record is whose header is there.
+// length gives the length of the record under way. Its header must have arrived.
 func (r *record) length() int { return recordHeader + int(r.header[3])<<8 + int(r.header[4]) }
 
-// holds gives the memory that a record holds that is under way; room is what it goes on
-// in.
+// holds gives the memory of the record under way; room is the buffer for its next bytes.
 func (r *record) holds(room []byte) int64 {
 	if r.have == 0 {
 		return 0
@@ -64,21 +63,22 @@ func (r *record) holds(room []byte) int64 {
 }
 
 const (
-	// recordTokens is as how many frames a record counts that brings none, nor recordBytes
-	// of one: a record by itself costs as much as many of the shortest frames, and one that
-	// has crypto/tls derive new keys (KeyUpdate) some 15 microseconds.
+	// recordTokens is how many frames a record counts as if it brings neither a frame nor
+	// recordBytes of one. A record by itself costs as much as many of the shortest frames. One
+	// that makes crypto/tls derive new keys (KeyUpdate) costs some 15 microseconds.
 	recordTokens = 4
 	recordBytes  = 1 << 10
 
-	// earlyRecords bounds those before the login, which is one record, or a few where
-	// somebody writes HELLO in pieces.
+	// earlyRecords bounds such records before the login, which needs one record, or a few if the
+	// client writes HELLO in pieces.
 	earlyRecords = 64
 )
 
 var errManyRecords = errors.New("gateway: too many records that bring nothing")
 
-// fair says whether the connection may go on, after records that brought more frames, or
-// more bytes of one, than there were records, or not.
+// fair checks that the records have brought enough: a frame, or recordBytes of one, for each
+// record. Records beyond that must be paid for with tokens. It returns false if the connection
+// must end.
 func (c *tlsConn) fair() bool {
 	s := c.session
 	surplus := c.record.over - s.taken - c.brought/recordBytes - c.charged
@@ -89,8 +89,8 @@ func (c *tlsConn) fair() bool {
 	return s.paysRecords(surplus)
 }
 
-// paysRecords takes the tokens of records that bring nothing, whether they are there or
-// not, and ends a connection that is far beyond them.
+// paysRecords takes the tokens for records that brought nothing, even if they are not there, and
+// ends a connection that is far over its limit.
 func (s *session) paysRecords(records int64) bool {
 	g := s.gateway
 	switch s.phase.Load() {
@@ -116,9 +116,8 @@ func (s *session) paysRecords(records int64) bool {
 	return false
 }
 
-// chargeRecord brings the books of begun frames up to date, where the transport holds so
-// much of a record that is under way. Whoever brings input calls it, before it waits for
-// more.
+// chargeRecord counts the memory that the transport holds for a record under way in the budget of
+// begun frames. The goroutine that brings input calls it, before it waits for more.
 func (s *session) chargeRecord(holds int64) {
 	held := int64(cap(s.partial)) + holds
 	if held == s.begunBytes.Load() {

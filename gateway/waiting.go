@@ -8,14 +8,13 @@ import (
 	"gannet/protocol"
 )
 
-// waitingAck is a PUSHACK or READ that waits: for a token, for room in its lane, or
-// because logic had no time for it. It is overtaken by what comes after it, which
-// changes nothing: cursors only rise.
+// waitingAck is a PUSHACK or READ that waits: for a token, for room in its lane, or because logic
+// had no time for it. Later frames overtake it. That changes nothing, because cursors only rise.
 type waitingAck struct {
 	kind    protocol.Type
 	request uint32
 	protocol.Cursor
-	tokens int   // what its frame costs and it has not paid: a long one counts as many
+	tokens int   // tokens that its frame costs and that are not paid yet; a long frame costs several
 	after  int64 // tick before which it is not tried
 }
 
@@ -27,28 +26,28 @@ func (a *waitingAck) frame() []byte {
 	return a.AppendPushAck(nil, a.request)
 }
 
-// waitingAcks are the acks of a connection that wait, oldest first. The lock is their
-// own: whoever sends acks without end must not hold up answers to the same connection,
-// which the lane puts into its outbox.
+// waitingAcks are the waiting acks of a connection, oldest first. They have a lock of their own,
+// so that a client that sends acks without end does not hold up the lane, which puts answers into
+// the outbox of the same connection.
 type waitingAcks struct {
 	mu    sync.Mutex
 	list  []*waitingAck
-	joins map[ackKey]*waitingAck // those that others may join; nil: none
-	over  bool                   // the connection has ended: nothing waits any more
+	joins map[ackKey]*waitingAck // those that later acks may join; nil: none
+	over  bool                   // the connection has ended, and no more acks may wait
 
-	failing, failed int64 // tick at which calls with acks of it began to fail, and of the last one
+	failing, failed int64 // ticks of the first and the last failure of calls with its acks
 }
 
-// ackKey is what acks must share to be one.
+// ackKey is what acks must have in common to be joined.
 type ackKey struct {
 	kind   protocol.Type
 	target protocol.Target
 }
 
-// delay has an ack wait for a token. One with request 0 joins the one of its
-// conversation that waits already: of the two the higher seq says everything. The others
-// stay apart, since each is answered. When too many wait the oldest does not any longer.
-// Either way its client goes on over its limits.
+// delay makes an ack wait for a token. An ack with request 0 joins the waiting one of its
+// conversation, because the higher seq says everything. Other acks stay separate, because each is
+// answered. If too many wait, the oldest goes at once. If an ack joins or too many wait, the
+// client is counted as going on over its limits.
 func (s *session) delay(a waitingAck, raw []byte) {
 	g := s.gateway
 	merged, kept := s.waiting.add(&a)
@@ -67,7 +66,7 @@ func (s *session) delay(a waitingAck, raw []byte) {
 	}
 }
 
-// force has an ack go at once. If there is no room for it either, its client hears so.
+// force sends an ack to its lane at once. If the lane has no room either, it tells the client.
 func (s *session) force(a *waitingAck) {
 	g := s.gateway
 	if s.carryAck(a) {
@@ -78,8 +77,8 @@ func (s *session) force(a *waitingAck) {
 	s.reply(failure(a.request, protocol.CodeBusy, s.busyFor(g.wheel.now())))
 }
 
-// awaitRoom has an ack wait for which its lane has no room; false: it is none, or too
-// many wait.
+// awaitRoom makes an ack wait if its lane has no room. It returns false if the frame is not an
+// ack, or too many wait.
 func (s *session) awaitRoom(f protocol.Frame) bool {
 	if f.Type != protocol.TypePushAck && f.Type != protocol.TypeRead {
 		return false
@@ -91,8 +90,8 @@ func (s *session) awaitRoom(f protocol.Frame) bool {
 	return s.postpone(&waitingAck{kind: f.Type, request: f.Request, Cursor: cursor})
 }
 
-// postpone has an ack wait through no fault of its client's; false: too many wait. The
-// poller and the lanes call it.
+// postpone makes an ack wait through no fault of its client. It returns false if too many wait.
+// The poller and the lanes call it.
 func (s *session) postpone(a *waitingAck) bool {
 	g := s.gateway
 	merged, kept := s.waiting.add(a)
@@ -106,8 +105,8 @@ func (s *session) postpone(a *waitingAck) bool {
 	return merged || kept
 }
 
-// again has an ack that logic had no time for tried again later, if nobody waits for its
-// answer: its client would take it for done.
+// again makes an ack wait that logic answered with BUSY, if the client wants no answer. Otherwise
+// the client would take the ack for done.
 func (l *lane) again(p *part, frame, answer []byte) bool {
 	if typeOf(answer) != protocol.TypeError || wantsAnswer(frame) {
 		return false
@@ -134,9 +133,9 @@ func (l *lane) again(p *part, frame, answer []byte) bool {
 	return false
 }
 
-// afterFailure has an ack tried again whose batch logic failed, if nobody waits for its
-// answer; one that is not tried again is counted, and its client hears so. What was in a batch that made logic panic may be
-// what it panicked over, and would fail everybody in the next one too.
+// afterFailure makes an ack wait whose batch logic failed, if the client wants no answer. An ack
+// that is not tried again is counted, and the client is told. After a panic of logic nothing is
+// tried again: one of these frames may have caused it, and would make the next batch fail too.
 func (l *lane) afterFailure(p *part, frame []byte, err error) {
 	s := p.session
 	defer s.survive("answer")
@@ -151,9 +150,9 @@ func (l *lane) afterFailure(p *part, frame []byte, err error) {
 	l.put(s, failure(0, protocol.CodeUnavailable, busyRetry))
 }
 
-// another says whether acks of a call that failed are tried again: not once their calls
-// have failed for failingTicks, since what does not end may be their own fault. After as
-// long without a failure it begins anew.
+// another says whether to try acks of a failed call again: only until their calls have failed for
+// failingTicks, because acks that fail for so long may themselves be the cause. After as long
+// without a failure the time begins anew.
 func (w *waitingAcks) another(now int64) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -164,8 +163,8 @@ func (w *waitingAcks) another(now int64) bool {
 	return now-w.failing < failingTicks
 }
 
-// add adds an ack, or joins it to one that waits; neither: too many wait, or the
-// connection has ended.
+// add adds an ack, or joins it to one that waits. If neither, too many wait or the connection has
+// ended.
 func (w *waitingAcks) add(a *waitingAck) (merged, kept bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -221,8 +220,8 @@ func (w *waitingAcks) next() *waitingAck {
 	return a
 }
 
-// back has an ack wait that waited before, behind the others, since their lanes may have
-// room; false: the connection has ended.
+// back makes an ack wait again, behind the others, since their lanes may have room. It returns
+// false if the connection has ended.
 func (w *waitingAcks) back(a *waitingAck) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -235,16 +234,16 @@ func (w *waitingAcks) back(a *waitingAck) bool {
 	return true
 }
 
-// end has nothing wait any more that is not there.
+// end lets no more acks wait. Those that wait already stay.
 func (w *waitingAcks) end() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.over = true
 }
 
-// carryWaiting hands the acks that waited to their lanes, as many as a turn allows,
-// and says when to come again; 0: none is left. After as many that found no room as there
-// are lanes it leaves the others for the next turn.
+// carryWaiting puts waiting acks into their lanes, as many as a turn allows. next is when to come
+// again; 0: none is left. When as many acks as there are lanes could not go, it leaves the rest
+// for the next turn.
 func (s *session) carryWaiting(now int64) (next int64) {
 	frames, ticks := s.gateway.pace.perTurn()
 	for full := 0; frames > 0 && full < len(s.gateway.lanes); {
@@ -277,8 +276,8 @@ func (s *session) carryAck(a *waitingAck) bool {
 	return true
 }
 
-// carryAll hands what waits to its lanes, because the connection is over: whoever
-// acks and leaves has acked.
+// carryAll puts all waiting acks into their lanes when the connection is over, because the client
+// has acked.
 func (s *session) carryAll() {
 	s.waiting.end()
 	for a := s.waiting.next(); a != nil; a = s.waiting.next() {

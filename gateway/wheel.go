@@ -6,13 +6,12 @@ import (
 	"time"
 )
 
-// wheel is a hashed timer wheel (Varghese and Lauck, 1987) for everything that
-// a connection waits for: login, heartbeat, PUSHACK, a blocked socket. Each
-// session is in it at most once, at the earliest of its deadlines, so it costs
-// one timer and one goroutine for all connections.
+// wheel is a hashed timer wheel (Varghese and Lauck, 1987) for everything that a connection waits
+// for: login, heartbeat, PUSHACK, a blocked socket. Each session is in it at most once, at the
+// earliest of its deadlines. So all connections together need one timer and one goroutine.
 type wheel struct {
 	clock atomic.Int64 // ticks since the start
-	start time.Time    // of run, with its monotonic reading: nobody who turns the wall clock turns the wheel
+	start time.Time    // start of run; its monotonic reading ignores changes of the wall clock
 
 	mu    sync.Mutex
 	slots [wheelSlots]*session // heads of lists through session.timer
@@ -37,7 +36,7 @@ func (w *wheel) schedule(s *session, due int64) {
 	defer w.mu.Unlock()
 	if at := s.timer.due.Load(); at != 0 {
 		if at <= due {
-			return // somebody was quicker, and asked for less
+			return // somebody else has scheduled it for an earlier tick meanwhile
 		}
 		w.unlink(s)
 	}
@@ -51,7 +50,7 @@ func (w *wheel) schedule(s *session, due int64) {
 	*head = s
 }
 
-// remove takes the session out for good or until it is scheduled again.
+// remove takes the session out of the wheel.
 func (w *wheel) remove(s *session) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -74,8 +73,8 @@ func (w *wheel) unlink(s *session) {
 	t.due.Store(0)
 }
 
-// advance moves the clock on by one tick and appends the sessions that are due
-// to dst; they are out of the wheel then.
+// advance moves the clock on by one tick. It removes the sessions that are due from the wheel and
+// appends them to dst.
 func (w *wheel) advance(dst []*session) []*session {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -91,8 +90,8 @@ func (w *wheel) advance(dst []*session) []*session {
 	return dst
 }
 
-// run turns the wheel until stop is closed and hands each session that is due to
-// fire. After a pause of the process it catches up tick by tick.
+// run turns the wheel until stop is closed and calls fire for each session that is due. If the
+// process stood still, it catches up tick by tick.
 func (w *wheel) run(stop <-chan struct{}, fire func(*session)) {
 	ticker := time.NewTicker(tick)
 	defer ticker.Stop()

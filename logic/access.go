@@ -6,8 +6,8 @@ import (
 	"gannet/protocol"
 )
 
-// access gives what each user may do in the conversation that they name, and asks
-// Social once for all. User 0 is the server, who may do everything.
+// access gives what each user may do in the conversation of the same Ask. It asks Social once for
+// all of them. User 0 is the server, which may do everything.
 func (s *Service) access(ctx context.Context, asks []Ask, dst []Rights) ([]Rights, error) {
 	dst, err := s.Social.Rights(ctx, asks, dst)
 	if err != nil || len(dst) != len(asks) {
@@ -24,7 +24,7 @@ func (s *Service) access(ctx context.Context, asks []Ask, dst []Rights) ([]Right
 	return dst, nil
 }
 
-// maySee gives the code with which a query of the user is refused, 0 if it is not.
+// maySee gives the code with which a query of the user is refused, or 0 if it is allowed.
 func (s *Service) maySee(ctx context.Context, user uint64, t protocol.Target) protocol.Code {
 	if !addressable(t) {
 		return protocol.CodeBadTarget
@@ -39,7 +39,7 @@ func (s *Service) maySee(ctx context.Context, user uint64, t protocol.Target) pr
 	return 0
 }
 
-// addressable says whether there can be a conversation under such a target.
+// addressable says whether a conversation with such a target can exist.
 func addressable(t protocol.Target) bool {
 	switch t.Kind {
 	case protocol.KindDirect, protocol.KindGroup, protocol.KindSystem:

@@ -120,8 +120,10 @@ func messagePath(t testing.TB, size int) (forward, wait func()) {
 // takesAll is a gateway that takes every push at once.
 type takesAll struct{ frames atomic.Uint64 }
 
-func (g *takesAll) Push(_ context.Context, _ uint64, push *hop.Push, done func(absent []uint64, err error)) {
-	g.frames.Add(uint64(push.Len()))
+func (g *takesAll) Push(_ context.Context, _ uint64, pushes []*hop.Push, done func(absent []uint64, err error)) {
+	for _, push := range pushes {
+		g.frames.Add(uint64(push.Len()))
+	}
 	done(nil, nil)
 }
 

@@ -3,6 +3,7 @@ package logic
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 
 	"gannet/internal/directory"
@@ -10,10 +11,10 @@ import (
 	"gannet/protocol"
 )
 
-// BindAgain implements gateway.Binder: it enters connections in the directory once more
-// under the numbers of their logins, and gives those that later logins have replaced. A
-// connection that one of them replaces is closed with replaced, unless it is the same one
-// under the epoch that its gateway had before.
+// BindAgain implements gateway.Binder. It enters connections in the directory again, under the
+// numbers of their logins, and gives the indexes of those that later logins have replaced. A
+// connection that one of them replaces in turn is closed with replaced. It is not closed if it is
+// the same connection under the earlier epoch of its gateway.
 func (s *Service) BindAgain(ctx context.Context, again []hop.Rebinding) (lost []uint32, err error) {
 	binds := make([]directory.Bind, len(again))
 	for i, b := range again {
@@ -42,14 +43,14 @@ func (s *Service) BindAgain(ctx context.Context, again []hop.Rebinding) (lost []
 			replaced = append(replaced, old)
 		}
 	}
-	if len(replaced) > 0 { // the gateway waits for its bindings, not for those of others
+	if len(replaced) > 0 { // the gateway waits for its own bindings only
 		go s.kickReplaced(context.WithoutCancel(ctx), replaced)
 	}
 	return lost, nil
 }
 
-// kickReplaced closes connections to which nothing is routed any more, whether their
-// gateways hear of this or not.
+// kickReplaced closes connections that were replaced. Nothing is routed to them any more, even if
+// their gateways do not hear of this.
 func (s *Service) kickReplaced(ctx context.Context, replaced []hop.Address) {
 	defer func() {
 		if cause := recover(); cause != nil && s.troubles.kick.Note() {
@@ -58,7 +59,7 @@ func (s *Service) kickReplaced(ctx context.Context, replaced []hop.Address) {
 	}()
 	for _, old := range replaced {
 		if err := s.Gateways.Kick(ctx, old, protocol.CodeReplaced); err != nil && s.troubles.kick.Note() {
-			s.Logger.Warn("logic: a replaced connection could not be closed", "gateway", old.Gateway, "conn", old.Conn, "error", err)
+			s.Logger.Warn("logic: a replaced connection could not be closed", "gateway", fmt.Sprintf("%x", old.Gateway), "conn", fmt.Sprintf("%x", old.Conn), "error", err)
 		}
 	}
 }

@@ -6,8 +6,8 @@ import (
 	"gannet/protocol"
 )
 
-// Direct is Social where nobody is anything to anybody: the two users of a direct
-// conversation may both see it and write. Nothing else exists yet, so nobody may see it.
+// Direct is a Social without friends and groups. The two users of a direct conversation may both
+// see it and write to it. No other conversations exist yet, so nobody may see them.
 type Direct struct{}
 
 // Rights implements Social.

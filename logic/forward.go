@@ -10,26 +10,26 @@ import (
 	"gannet/protocol"
 )
 
-// forwarding is the scratch of one Forward.
+// forwarding is the reusable memory of one Forward.
 type forwarding struct {
 	service *Service
 	in      *hop.Forward
-	frames  []inbound // of each frame of the batch
+	frames  []inbound // one for each frame of the batch
 	asks    []Ask
 	rights  []Rights
-	entries []Entry // of batch, whatever the log does with that
+	entries []Entry // those of batch; kept here because the log may change batch
 	batch   Batch
 	batches [1]*Batch
-	cursors map[cursorKey]int // the cursor entry of this batch
+	cursors map[cursorKey]int // index in entries of each cursor entry of this batch
 	receipt hop.Record
 }
 
-// inbound is a frame on its way: refused with a code, or, with code 0, the entry
-// that carries it out.
+// inbound is a frame on its way. If code is not 0, the frame is refused; otherwise entry carries it
+// out.
 type inbound struct {
 	frame protocol.Frame
 	code  protocol.Code
-	retry time.Duration // with code, 0: as it says
+	retry time.Duration // how long the client is to wait; 0: as the code says
 	ask   int           // in asks; -1: none
 	entry int           // in entries
 
@@ -37,7 +37,7 @@ type inbound struct {
 	cursor protocol.Cursor // PUSHACK, READ
 }
 
-// cursorKey names what several PUSHACKs or READs of a batch are one entry for.
+// cursorKey tells which PUSHACKs or READs of a batch share one entry.
 type cursorKey struct {
 	op           hop.Op
 	conversation protocol.Conversation
@@ -50,12 +50,11 @@ var forwardings = sync.Pool{New: func() any {
 	return f
 }}
 
-// Forward implements gateway.Logic: it carries out one batch of a queue (SEND,
-// PUSHACK, READ) in order. Every SEND is answered; PUSHACK and READ are when they
-// failed or their request is not 0. The frames are not kept; the answers share one
-// buffer. An error means that nothing was tried.
+// Forward implements gateway.Logic: it carries out one batch of a queue (SEND, PUSHACK, READ) in
+// order. Every SEND is answered. A PUSHACK or READ is answered if it failed or its request is not
+// 0. The frames are not kept; the answers share one buffer. An error means that nothing was tried.
 //
-// Calls for one queue must follow one another, else their order is open.
+// The caller must not overlap calls for one queue, because their order would be undefined.
 func (s *Service) Forward(ctx context.Context, in *hop.Forward) (hop.Answers, error) {
 	err := in.Check()
 	if err == nil && (in.Queue < 0 || in.Queue >= s.Queues) {
@@ -82,7 +81,7 @@ func (s *Service) Forward(ctx context.Context, in *hop.Forward) (hop.Answers, er
 	return answers, nil
 }
 
-// read takes the frames apart and notes whom to ask about.
+// read decodes the frames and collects the questions for Social.
 func (f *forwarding) read() {
 	for i := range f.in.Len() {
 		x := inbound{ask: -1}
@@ -95,7 +94,7 @@ func (f *forwarding) read() {
 	}
 }
 
-// readFrame reads frame i; ok is false for one that nobody answers for.
+// readFrame reads frame i. ok is false if that is not one whole frame of a user and a device.
 func (f *forwarding) readFrame(i int, x *inbound) (t protocol.Target, ok bool) {
 	var whole bool
 	if x.frame, whole = f.in.Frame(i); !whole || f.in.Users[i] == 0 || f.in.Devices[i] == 0 {
@@ -148,7 +147,7 @@ func checkSend(m *protocol.Send) protocol.Code {
 	return 0
 }
 
-// permit refuses what its user may not do.
+// permit refuses frames whose users may not do what they ask for.
 func (f *forwarding) permit(ctx context.Context) {
 	if len(f.asks) == 0 {
 		return
@@ -172,11 +171,11 @@ func (f *forwarding) permit(ctx context.Context) {
 	}
 }
 
-// PushOverhead is what a PUSH frame is longer than the frame of its SEND.
+// PushOverhead is how many bytes a PUSH frame has more than the frame of its SEND.
 var PushOverhead = len(protocol.Message{}.AppendFrame(nil)) - len(protocol.Send{}.AppendFrame(nil, 0))
 
-// enter makes the entries and encodes their pushes, in one buffer that is
-// allocated once and in the right size.
+// enter makes the entries and encodes their pushes. All pushes go into one buffer, which is
+// allocated once with the right size.
 func (f *forwarding) enter() {
 	size := 0
 	for i := range f.frames {
@@ -220,11 +219,11 @@ func (f *forwarding) enterMessage(x *inbound, user, device uint64) {
 	})
 }
 
-// enterCursor makes one entry of all PUSHACKs, or all READs, of a device in a
-// conversation, at the place of the first. What a client can know of is at or below the
-// head that the batch finds, and for such seqs the place does not matter: cursors rise to
-// the highest. Only a message of the device itself may find its ack further up than it
-// would have, by messages that the device has acked in the same batch.
+// enterCursor makes one entry of all PUSHACKs, or of all READs, that a device sent for a
+// conversation in this batch. The entry has the highest seq and the place of the first frame. The
+// earlier place is harmless: a client can only know seqs up to the head that the batch finds, and
+// cursors rise to the highest seq in any case. There is one difference: a message that the device
+// sends in the batch may find its ack raised by PUSHACKs that come later in the batch.
 func (f *forwarding) enterCursor(x *inbound, user, device uint64) {
 	key := cursorKey{op: hop.OpAck, conversation: f.asks[x.ask].Conversation, user: user, device: device}
 	if x.frame.Type == protocol.TypeRead {
@@ -245,7 +244,7 @@ func (f *forwarding) add(e Entry) int {
 	return len(f.entries) - 1
 }
 
-// apply hands the batch to the log, and looks at what it says of the entries.
+// apply hands the batch to the log and checks the results of the entries.
 func (f *forwarding) apply(ctx context.Context) {
 	s := f.service
 	f.batch.Entries = f.entries
@@ -276,7 +275,7 @@ func (f *forwarding) apply(ctx context.Context) {
 	}
 }
 
-// makesSense says whether the results of an entry can be told to its sender.
+// makesSense says whether the results of an entry are possible, so that its sender can be told.
 func (e *Entry) makesSense() bool {
 	switch e.Outcome {
 	case Applied, Repeated:

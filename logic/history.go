@@ -35,10 +35,10 @@ func (s *Service) history(ctx context.Context, id *hop.Query, f protocol.Frame) 
 	return frame.Finish(append(out, page.Items...), 0), 0
 }
 
-// frameLength is the length field of a frame, which it does not count itself.
+// frameLength is the size of the length field of a frame, which does not count itself.
 const frameLength = 4
 
-// page reads a page; false: it could not be read.
+// page reads and checks a page. It returns false if that failed.
 func (s *Service) page(ctx context.Context, page *Page) bool {
 	err := s.History.Pages(ctx, []*Page{page})
 	if err == nil {

@@ -12,9 +12,9 @@ import (
 	"gannet/protocol"
 )
 
-// Login implements gateway.Logic: it checks HELLOs and draws their numbers. The code is 0
-// when the device may be entered, else it is the reason for CLOSE: bad_version,
-// bad_device, bad_token, token_expired or login_unavailable.
+// Login implements gateway.Logic: it checks HELLOs and draws their numbers. A code of 0 means that
+// the device may be entered. Any other code is the reason for CLOSE: bad_version, bad_device,
+// bad_token, token_expired or login_unavailable.
 func (s *Service) Login(ctx context.Context, logins []hop.Login) ([]hop.Welcome, error) {
 	welcomes := make([]hop.Welcome, len(logins))
 	var users []uint64
@@ -53,7 +53,7 @@ func (s *Service) Login(ctx context.Context, logins []hop.Login) ([]hop.Welcome,
 	return welcomes, nil
 }
 
-// check fills in the code, or who it is and when the login ends.
+// check fills in the code if the login is refused, or else the user and when the login ends.
 func (s *Service) check(hello *protocol.Hello, w *hop.Welcome) {
 	switch {
 	case hello.Version != protocol.Version:
@@ -78,7 +78,8 @@ func (s *Service) check(hello *protocol.Hello, w *hop.Welcome) {
 	default:
 		w.User = user
 		if !expires.IsZero() {
-			// The second in which it ends is over; a time before 1970 is not "never".
+			// Expires is in whole seconds, rounded down. 0 would mean never, so the least value is
+			// 1.
 			w.Expires = max(1, expires.Unix())
 		}
 	}
@@ -102,9 +103,9 @@ func (s *Service) welcome(login *hop.Login, w *hop.Welcome) {
 	w.Frame = welcome.AppendFrame(nil, login.Request)
 }
 
-// Enter implements gateway.Logic: it enters connections in the directory; one that another
-// replaces is closed with replaced. The code of each is 0 when it was entered, else the
-// reason for CLOSE: replaced, too_many_sessions or login_unavailable.
+// Enter implements gateway.Logic: it enters connections in the directory. A connection that another
+// one replaces is closed with replaced. The code of a connection is 0 if it was entered. Otherwise
+// it is the reason for CLOSE: replaced, too_many_sessions or login_unavailable.
 func (s *Service) Enter(ctx context.Context, connections []hop.Binding) ([]protocol.Code, error) {
 	binds := make([]directory.Bind, len(connections))
 	for i, b := range connections {
@@ -145,8 +146,8 @@ func (s *Service) Enter(ctx context.Context, connections []hop.Binding) ([]proto
 	return codes, nil
 }
 
-// closeReplaced closes connections to which nothing is routed any more, whether their
-// gateways hear of this or not. Logins do not wait for one that is dead.
+// closeReplaced closes connections that were replaced. Nothing is routed to them any more, even if
+// their gateways do not hear of this. Logins wait for a dead gateway no longer than kickPatience.
 func (s *Service) closeReplaced(ctx context.Context, replaced []hop.Address) {
 	ctx, cancel := context.WithTimeout(ctx, kickPatience)
 	defer cancel()
@@ -154,15 +155,15 @@ func (s *Service) closeReplaced(ctx context.Context, replaced []hop.Address) {
 		s.kickReplaced(ctx, replaced)
 		return
 	}
-	var all sync.WaitGroup // a call to a gateway takes along all that are there by then
+	var all sync.WaitGroup // kicks for one gateway that wait at the same time go in one call
 	for i := range replaced {
 		all.Go(func() { s.kickReplaced(ctx, replaced[i:i+1]) })
 	}
 	all.Wait()
 }
 
-// kickPatience is how long logins wait until the connections are closed that they replace.
-// Where that was a gateway's death, all of its clients log in again just then.
+// kickPatience is how long logins wait until the connections that they replace are closed. If a
+// gateway has died, all its clients log in again at that moment.
 const kickPatience = 100 * time.Millisecond
 
 // loginFailed notes logins that could not be checked.
@@ -175,8 +176,7 @@ func (s *Service) loginFailed(what string, logins int, err error) {
 	}
 }
 
-// heartbeatFor gives the interval in force, in seconds, for the one that HELLO
-// asked for.
+// heartbeatFor gives the interval in force, in seconds, for the interval that HELLO asked for.
 func heartbeatFor(asked uint16) uint16 {
 	if asked == 0 {
 		return uint16(protocol.DefaultHeartbeat / time.Second)

@@ -6,9 +6,8 @@ import (
 	"gannet/protocol"
 )
 
-// What stores give goes to clients, who end the connection over a page that they
-// cannot decode, and ask for ever where a page does not lead on. So it is looked at
-// before it goes out.
+// Clients end the connection if they cannot decode a page, and ask for ever if a page does not lead
+// on. So every page that a store gives is checked before it goes out.
 
 // itemHead is the length that stands before each item of a page.
 const itemHead = 4
@@ -29,7 +28,7 @@ func (p *Page) fault() string {
 	return p.faultOfItems()
 }
 
-// end gives where a page forward ends at the latest.
+// end gives the seq at which a forward page ends at the latest.
 func (p *Page) end() uint64 {
 	if p.To != 0 {
 		return min(p.To, p.Head)
@@ -62,7 +61,7 @@ func (p *Page) faultOfItems() string {
 	return ""
 }
 
-// nextItem takes an item off the front.
+// nextItem splits the first item off.
 func nextItem(items []byte) (message, rest []byte, ok bool) {
 	if len(items) < itemHead {
 		return nil, nil, false

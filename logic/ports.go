@@ -14,8 +14,8 @@ import (
 // guarantee; the suite in logic/conformance holds every adapter to it. All
 // methods are safe for concurrent use.
 
-// ErrUnavailable says that a store did not answer. What was asked may or may
-// not have happened; asking again is safe.
+// ErrUnavailable says that a store did not answer. The request may or may not have been carried
+// out. Sending it again is safe.
 var ErrUnavailable = errors.New("logic: the store is unavailable")
 
 // Outcome says what became of an entry.
@@ -41,9 +41,9 @@ type Entry struct {
 	// writes seq and time into it. Empty for the other operations.
 	Frame hop.Span
 
-	// Seq is, for OpRead and OpAck, up to where the user has read or the device
-	// has everything; past the head it counts as the head. For OpMessage Apply
-	// sets it.
+	// Seq is for OpRead the seq up to which the user has read, and for OpAck the seq up to which
+	// the device has everything. A seq past the head counts as the head. For OpMessage Apply sets
+	// it.
 	Seq uint64
 
 	// Results of Apply.
@@ -61,58 +61,57 @@ type Batch struct {
 	Blob    []byte // frames of the entries, in the same order
 	Entries []Entry
 
-	// Err is set by Apply when the queue failed: every Outcome is Unknown then,
-	// and sending the same again is safe.
+	// Err is set by Apply if the queue failed. Then every Outcome is Unknown, and sending the batch
+	// again is safe.
 	Err error
 }
 
 // Log is where messages become durable.
 type Log interface {
-	// Apply carries out the batches, each of its queue's conversations (those of
-	// partitions p with p mod queues == queue), and returns when every one is
-	// durable or has failed. Batches of one queue are carried out in the order of
-	// the calls; calls that wait for one queue go into its next record together.
-	// One queue's failure is its own (Batch.Err). An error of Apply itself means that
-	// nothing was tried.
+	// Apply carries out the batches, each of its queue's conversations (those of partitions p with
+	// p mod queues == queue). It returns when every batch is durable or has failed. Batches of one
+	// queue are carried out in the order of the calls; calls that wait for one queue go into its
+	// next record together. If one queue fails, the others go on (Batch.Err). An error of Apply
+	// itself means that nothing was tried.
 	//
 	//   - A message whose (user, device, client id) is known in its conversation is
-	//     Repeated and gets the seq and time of the first one; the same within
-	//     one batch. The first one is durable then, even if its own Apply failed. A
-	//     message is known as long as fewer than protocol.MaxUnacked messages of the
-	//     device with a higher client id, and fewer than as many with a lower one, were
-	//     accepted in the conversation after it; an adapter may forget it after 24
-	//     hours. From then on a retry is Repeated, or Refused with stale_client_id; one
-	//     of a device that sends its ids downwards may count as new.
-	//   - Any other message gets the conversation's head plus one, also when
-	//     messages with higher client ids came before it. Seqs begin at 1 and rise by
-	//     one; a seq is never given out twice, whatever dies when. Where something that
-	//     was acked is lost and was given up, the next seq is above all that may have been
-	//     given out, and the record announces what lies between (hop.OpHole).
+	//     Repeated and gets the seq and time of the first one, also within one batch. The
+	//     first one is durable then, even if its own Apply failed. A message is known as long
+	//     as, after it, fewer than protocol.MaxUnacked messages of the device with a higher
+	//     client id, and fewer than that many with a lower one, were accepted in the
+	//     conversation. An adapter may also forget it after 24 hours. A retry of a forgotten
+	//     message is Repeated, or Refused with stale_client_id. Only if the device sends its
+	//     ids downwards, the retry may count as new.
+	//   - Any other message gets the conversation's head plus one, also if messages with
+	//     higher client ids came before it. Seqs begin at 1 and rise by one. A seq is never
+	//     given out twice, whatever dies when. If something that was acked is lost and was
+	//     given up, the next seq is above all that may have been given out, and the record
+	//     announces the hole (hop.OpHole).
 	//   - OpAck raises how far the device has acked, and with it the user's delivered
-	//     cursor. It is visible at once to readers at the node that has the queue, and to
-	//     those at others when it is written, at most once a second; up to a second's
-	//     worth may be forgotten when the process dies.
-	//   - A message whose seq is its device's ack plus one, or comes right behind it over
-	//     such a hole, raises that ack, and with it the user's delivered cursor. Sending
+	//     cursor. Readers at the node that has the queue see that at once. Readers at other
+	//     nodes see it when it is written, at most once a second. When the process dies, up
+	//     to one second of acks may be forgotten.
+	//   - A message whose seq is its device's ack plus one, or follows that ack right
+	//     behind such a hole, raises that ack, and with it the user's delivered cursor. Sending
 	//     moves nothing else.
-	//   - OpRead raises the user's read cursor, and delivered where it is below. It is
-	//     durable.
+	//   - OpRead raises the user's read cursor, and the delivered cursor if that is lower.
+	//     It is durable.
 	//   - Cursors and acks only rise and never pass the durable head.
-	//   - But for acks, nothing that is not durable is visible through History or
-	//     Inbox; everything else is once Apply has returned, at all nodes.
+	//   - Apart from acks, History and Inbox never show what is not durable. They show
+	//     everything else at all nodes once Apply has returned.
 	//   - Once durable, what was applied goes to the Queue that transfer follows as
-	//     one record, in order. The adapter owns Blob from the call on; Entries
-	//     are the caller's again afterwards.
+	//     one record, in order. The adapter owns Blob from the call on. The caller gets
+	//     Entries back when Apply returns.
 	//
-	// The conversation's members are the caller's business. ctx is not heeded any
-	// more once writing has begun.
+	// The caller checks who is a member of a conversation. Once writing has begun, Apply ignores
+	// ctx.
 	Apply(ctx context.Context, batches []*Batch) error
 }
 
 // History reads messages back.
 type History interface {
-	// Pages fills in the results of each page. A page that cannot be read has an
-	// Err of its own; an error of Pages means that none was read.
+	// Pages fills in the results of each page. If a page cannot be read, its Err is set. An error
+	// of Pages means that none was read.
 	Pages(ctx context.Context, pages []*Page) error
 }
 
@@ -145,9 +144,10 @@ type Inbox interface {
 type InboxQuery struct {
 	User, Device uint64
 
-	// Since leaves out conversations in which no message came and no cursor rose
-	// since the page whose Next this is; some that did not change may come all the
-	// same. 0, or a value that this store never gave: all.
+	// Since leaves out conversations in which no message came and no cursor rose since the page
+	// that had this value as its Next. Some unchanged conversations may come all the same. A
+	// conversation whose Unread was at its maximum comes when Unread is exact again. 0, or a value
+	// that this store never gave, asks for all conversations.
 	Since   uint64
 	Unacked bool            // only those whose head is past this device's ack
 	After   protocol.Target // begin behind this target; zero: at the beginning
@@ -157,15 +157,15 @@ type InboxQuery struct {
 
 // InboxPage answers an InboxQuery.
 type InboxPage struct {
-	// States have the user's view, their Last cut down to a preview, with head,
-	// cursors and counts of one moment.
+	// States are the conversations as the user sees them. Last is cut down to a preview. The head,
+	// cursors and counts of a conversation are from one moment.
 	States []protocol.State
-	Next   uint64          // for Since of a later query; that of the first page counts
+	Next   uint64          // for Since of a later query; use the Next of the first page
 	After  protocol.Target // how far the page looked
 	More   bool
 }
 
-// Social knows who is what to whom. It is asked by access.go alone.
+// Social knows which users may use which conversations. Only access.go asks it.
 type Social interface {
 	// Rights appends what each user may do in the conversation, in order. It is
 	// asked only for conversations that can exist.
@@ -187,12 +187,12 @@ const (
 	MayWrite Rights = 1 << 1 // send messages to it
 )
 
-// Receipts takes RECEIPT frames to the devices concerned, past the queue.
+// Receipts takes RECEIPT frames to the devices that need them. They do not go through the queue.
 type Receipts interface {
-	// Receipts sends a record of OpReceipt entries to the devices of their
-	// conversations' members, but for the device that each names. It is best
-	// effort: what is lost is told by the next SYNC. The record is valid until it
-	// returns, the bytes of its blob stay as they are.
+	// Receipts sends a record of OpReceipt entries. The receipt of an entry goes to the devices of
+	// the conversation's members, except the device that the entry names. It is best effort: the
+	// next SYNC tells what was lost. The record is valid until Receipts returns; the bytes of its
+	// blob stay unchanged.
 	Receipts(ctx context.Context, record *hop.Record) error
 }
 
@@ -203,7 +203,7 @@ type Directory interface {
 	Unbind(ctx context.Context, binds []directory.Bind) error
 }
 
-// Gateways reaches the gateways for what is not a push.
+// Gateways reaches the gateways for everything except pushes.
 type Gateways interface {
 	// Kick closes a connection with the code. A connection that is gone already is
 	// no error.
@@ -212,8 +212,8 @@ type Gateways interface {
 
 // Tokens checks the token of a HELLO.
 type Tokens interface {
-	// Verify gives the user that the token names and when it ends, the zero time: never.
-	// Or an error that wraps token.ErrInvalid or token.ErrExpired; any other error means
-	// that it could not tell.
+	// Verify gives the user that the token names and when the token ends; the zero time means
+	// never. An error that wraps token.ErrInvalid or token.ErrExpired refuses the token. Any other
+	// error means that Verify could not tell.
 	Verify(token []byte) (user uint64, expires time.Time, err error)
 }

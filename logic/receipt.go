@@ -11,8 +11,8 @@ import (
 // receiptSize is the length of a RECEIPT frame.
 var receiptSize = len(protocol.Receipt{}.AppendFrame(nil))
 
-// sendReceipts sends a RECEIPT for each cursor of a user that rose. They go past
-// the queue: one that is lost is told by the next SYNC.
+// sendReceipts sends a RECEIPT for each cursor of a user that rose. Receipts do not go through the
+// queue; the next SYNC tells what was lost.
 func (f *forwarding) sendReceipts(ctx context.Context) {
 	if f.batch.Err != nil {
 		return
@@ -49,8 +49,8 @@ func (f *forwarding) sendReceipts(ctx context.Context) {
 	r.Blob = nil
 }
 
-// tell calls the port. A panic there is an error like any other: what the receipts are
-// of is durable, and answered.
+// tell calls the port Receipts. It turns a panic into an error, because the cursors of the receipts
+// are durable and the answers to their frames must still be returned.
 func (s *Service) tell(ctx context.Context, r *hop.Record) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {

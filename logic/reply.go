@@ -7,7 +7,7 @@ import (
 	"gannet/protocol"
 )
 
-// Sizes of answers, taken from the codec, so that their buffer is allocated once.
+// Sizes of answers, taken from the codec. They serve to allocate the buffer once.
 var (
 	sendAckSize = len(protocol.SendAck{}.AppendFrame(nil, 0))
 	errorSize   = len(failure(nil, 0, protocol.CodeInternal, 0))
@@ -54,8 +54,8 @@ func (x *inbound) answered() bool {
 	return x.code != 0 || x.frame.Type == protocol.TypeSend || x.frame.Request != 0
 }
 
-// outcome gives the code with which an entry failed, or 0, and after how long it may
-// be tried again, 0 where nobody said.
+// outcome gives the code with which an entry failed, or 0. The duration is how long the client is
+// to wait before it tries again, or 0 if the log did not say.
 func (f *forwarding) outcome(entry int) (protocol.Code, time.Duration) {
 	e := &f.entries[entry]
 	switch {

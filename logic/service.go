@@ -2,10 +2,10 @@
 // which seq it gets, who may read what. It reaches everything else through the
 // ports in ports.go.
 //
-// A batch of SEND, PUSHACK and READ frames goes through forward.go (frames to
-// entries), access.go (who may), the Log (ledger and store), reply.go (outcomes to
-// answers) and receipt.go. Everything runs on the goroutine of the caller. What the
-// neighbours give is looked at before it is used: pages.go, troubles.go.
+// A batch of SEND, PUSHACK and READ frames goes through forward.go (frames to entries), access.go
+// (who may), the Log (ledger and store), reply.go (outcomes to answers) and receipt.go. Everything
+// runs on the goroutine of the caller. The results of the ports are checked before they are used:
+// pages.go, troubles.go.
 package logic
 
 import (
@@ -47,9 +47,8 @@ type Service struct {
 	refusals refusals
 }
 
-// DefaultMaxSessions is how many devices of a user may be connected, unless the
-// configuration says otherwise: more than anybody holds, and few enough that what a
-// message costs, which goes to all of them, stays small.
+// DefaultMaxSessions is how many devices of a user may be connected by default. It is more than
+// anybody holds. It is low enough that a message, which goes to all of them, stays cheap.
 const DefaultMaxSessions = 16
 
 // New makes a Service.
@@ -110,14 +109,13 @@ func pageLimit(asked uint16) int {
 	return int(asked)
 }
 
-// retryAfter is what a client is told to wait after a store did not answer: long
-// enough for a disk or a fail-over to breathe, short enough that a person does not
-// notice.
+// retryAfter is what a client is told to wait after a store did not answer. It gives a disk or a
+// fail-over time to recover, and a person does not notice it.
 const retryAfter = 200 * time.Millisecond
 
-// failure encodes an ERROR frame at the end of dst. It has no text where the code says it
-// all: the answers of a whole window have bounded room at the gateway. retry is after how
-// long the client may try again, 0: what the code says.
+// failure encodes an ERROR frame at the end of dst. It adds no text if the code is enough, because
+// the gateway has bounded room for the answers of a whole window. retry is how long the client is
+// to wait before it tries again; 0 means what the code says.
 func failure(dst []byte, request uint32, code protocol.Code, retry time.Duration) []byte {
 	if retry == 0 && code == protocol.CodeUnavailable {
 		retry = retryAfter

@@ -46,5 +46,5 @@ func (s *Service) badInbox(q *InboxQuery, why string) protocol.Code {
 	return protocol.CodeUnavailable
 }
 
-// syncedRoom is what conversations may take in a SYNCED frame.
+// syncedRoom is how many bytes conversations may take in a SYNCED frame.
 var syncedRoom = protocol.MaxFrame - (len(protocol.Synced{}.AppendFrame(nil, 0)) - frameLength)

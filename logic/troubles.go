@@ -7,14 +7,14 @@ import (
 	"gannet/protocol"
 )
 
-// troubles are all of them.
+// troubles count what went wrong. Each is also logged, but not every time.
 type troubles struct {
-	batch   operate.Trouble // of a gateway: lists that do not fit, or a queue that is not there
-	frame   operate.Trouble // of a gateway: not one frame, nobody's, or another queue's conversation
-	outcome operate.Trouble // of a log: entries whose results mean nothing
-	page    operate.Trouble // of a store: pages that are none
+	batch   operate.Trouble // from a gateway: lists that do not match, or no such queue
+	frame   operate.Trouble // from a gateway: not one frame, without user or device, or of another queue
+	outcome operate.Trouble // from a log: entries with impossible results
+	page    operate.Trouble // from a store: pages that cannot be sent on
 	log     operate.Trouble // batches that the log did not carry out
-	entry   operate.Trouble // entries that it left unknown
+	entry   operate.Trouble // entries whose outcome the log left unknown
 	read    operate.Trouble // SYNC, HISTORY and redeliveries that could not be read
 	access  operate.Trouble // batches and queries for which Social did not answer
 	receipt operate.Trouble // batches of receipts that did not go out
@@ -23,8 +23,8 @@ type troubles struct {
 	logout  operate.Trouble // batches of logouts that the directory did not take
 }
 
-// refusals count what the log refused, by code: SENDs, PUSHACKs and READs whose senders
-// were told why.
+// refusals count by code the SENDs, PUSHACKs and READs that the log refused. Their senders were
+// told why.
 type refusals struct{ busy, limited, devices, stale, other atomic.Uint64 }
 
 func (r *refusals) note(code protocol.Code) {

@@ -5,11 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"gannet/internal/hop"
+	"gannet/protocol"
 	"gannet/transfer"
 )
 
@@ -161,7 +163,7 @@ func TestPushThatMayStillBeRead(t *testing.T) {
 				s := pair(t)
 				var first *hop.Push
 				s.gateways.is(7, func(a *attempt) {
-					first = a.push
+					first = a.pushes[0]
 					s.gateways.is(7, nil)
 					behave(a)
 				})
@@ -214,6 +216,43 @@ func TestAnswersFromAnywhere(t *testing.T) {
 			})
 		})
 	}
+}
+
+// What waits for a gateway goes in one call, up to a size.
+func TestWhatWaitsGoesTogether(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pair(t)
+		var hung *attempt
+		var sizes []int
+		s.gateways.is(7, func(a *attempt) { hung = a })
+		for i := range 50 {
+			s.queue.put(i%2, message(1, 10, 2, fmt.Sprint(i)))
+			synctest.Wait()
+		}
+		const large = transfer.TogetherBytes / 4
+		for range 6 {
+			body := strings.Repeat("x", protocol.MaxBody)
+			var entries []entry
+			for range large / protocol.MaxBody {
+				entries = append(entries, message(1, 10, 2, body))
+			}
+			s.queue.put(0, entries...)
+		}
+		synctest.Wait()
+		s.gateways.is(7, func(a *attempt) {
+			sizes = append(sizes, len(a.pushes))
+			a.ok()
+		})
+		hung.ok()
+		synctest.Wait()
+		if want := []int{49 + 3, 3}; !slices.Equal(sizes, want) {
+			t.Errorf("the calls had %v pushes, want %v", sizes, want)
+		}
+		if got := s.gateways.pushed(7); len(got) < 50 || !slices.Equal(got[:50], numbered(0, 50)) {
+			t.Errorf("the gateway got %.50q", got)
+		}
+		s.queue.allDone(t)
+	})
 }
 
 // ErrEnded gives up what waits for that epoch, and nothing else.

@@ -7,8 +7,7 @@ import (
 )
 
 const (
-	// courierTick is how often couriers are looked after: a fraction of their
-	// shortest pause.
+	// courierTick is how often couriers are checked. It is less than their shortest pause.
 	courierTick = 25 * time.Millisecond
 
 	// courierIdle is how long a courier without work is kept: longer than any pause
@@ -19,8 +18,8 @@ const (
 	stopPatience = 2 * time.Second
 )
 
-// couriers has one courier for each epoch that anything goes to. courier.mu may be
-// taken under couriers.mu, never the other way round.
+// couriers has one courier for each epoch that gets pushes. courier.mu may be taken while
+// couriers.mu is held, but never the other way round.
 type couriers struct {
 	server *Server
 
@@ -31,7 +30,7 @@ type couriers struct {
 // send hands a parcel to the courier of its gateway.
 func (t *couriers) send(ctx context.Context, p *parcel) {
 	for !t.of(p.epoch).send(ctx, p) {
-		t.remove(p.epoch) // its epoch had ended, or it had nothing to do for long
+		t.remove(p.epoch) // it has ended: its epoch ended, or it was idle for long
 	}
 }
 
@@ -45,7 +44,7 @@ func (t *couriers) of(epoch uint64) *courier {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if c = t.byEpoch[epoch]; c == nil {
-		c = &courier{couriers: t, epoch: epoch, idle: time.Now()}
+		c = &courier{couriers: t, epoch: epoch, most: togetherBytes, idle: time.Now()}
 		t.byEpoch[epoch] = c
 	}
 	return c
@@ -98,7 +97,7 @@ func (t *couriers) drain(patience time.Duration) {
 		busy := false
 		for _, c := range t.all() {
 			c.mu.Lock()
-			busy = busy || c.current != nil || len(c.waiting) > 0 || c.everything
+			busy = busy || len(c.current) > 0 || len(c.waiting) > 0 || c.everything
 			c.mu.Unlock()
 		}
 		if !busy {

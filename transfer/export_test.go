@@ -4,7 +4,10 @@ package transfer
 const (
 	CourierBytes   = courierBytes
 	CourierParcels = courierParcels
-	MaxUnreadable  = maxUnreadable
+	TogetherBytes  = togetherBytes
+
+	CourierPatience = courierPatience
+	MaxUnreadable   = maxUnreadable
 )
 
 // Couriers gives how many couriers there are.

@@ -1,6 +1,7 @@
 package transfer_test
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -46,6 +47,86 @@ func TestParcelsThatDoNotFitBecomeOneHint(t *testing.T) {
 	})
 }
 
+// hintedWithin lets gateway 7 answer again. Within some time it gets the hint for all that it did
+// not get, and then what comes after it.
+func hintedWithin(s *scene, patience time.Duration) {
+	s.t.Helper()
+	s.gateways.is(7, nil)
+	time.Sleep(patience)
+	synctest.Wait()
+	s.queue.put(0, message(1, 10, 2, "after it"))
+	synctest.Wait()
+	if got, want := s.gateways.pushed(7), []string{"everything", "after it"}; !slices.Equal(got, want) {
+		s.t.Errorf("the gateway got %q, want %q", got, want)
+	}
+	s.queue.allDone(s.t)
+}
+
+// A gateway that takes nothing for long does not hold up the records for ever: a hint stands for
+// what it did not get, also while no more comes than fits.
+func TestHintStandsForWhatIsNotTakenForLong(t *testing.T) {
+	for name, behave := range map[string]func(*attempt){
+		"hangs": func(*attempt) {}, "fails": func(a *attempt) { a.done(nil, errNobody) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := pair(t)
+				s.gateways.is(7, behave)
+				for range 3 {
+					s.queue.put(0, message(1, 10, 2, "lost"))
+				}
+				time.Sleep(transfer.CourierPatience - 2*time.Second)
+				synctest.Wait()
+				s.stat("drop.everything", 0)
+				time.Sleep(8 * time.Second)
+				synctest.Wait()
+				s.queue.allDone(t)
+				s.stat("drop.everything", 3)
+				s.queue.put(0, message(1, 10, 2, "lost, too"))
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				s.queue.allDone(t)
+				s.stat("drop.everything", 4)
+				hintedWithin(s, 5*time.Second)
+				// Its patience begins anew.
+				s.gateways.is(7, behave)
+				s.queue.put(0, message(1, 10, 2, "late"))
+				time.Sleep(transfer.CourierPatience / 2)
+				s.gateways.is(7, nil)
+				time.Sleep(5 * time.Second)
+				synctest.Wait()
+				s.stat("drop.everything", 4)
+				s.queue.allDone(t)
+			})
+		})
+	}
+}
+
+// A gateway that is too slow for a large call gets smaller ones, until it takes them.
+func TestSlowGatewayGetsSmallerCalls(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := pair(t)
+		s.gateways.is(7, func(*attempt) {})
+		for i := range 200 {
+			s.queue.put(0, message(1, 10, 2, fmt.Sprint(i)))
+		}
+		sizes := []int{}
+		s.gateways.is(7, func(a *attempt) {
+			if sizes = append(sizes, len(a.pushes)); len(a.pushes) <= 30 {
+				a.ok()
+			}
+		})
+		time.Sleep(transfer.CourierPatience / 2)
+		synctest.Wait()
+		s.got(7, 102, numbered(0, 200)...)
+		s.stat("drop.everything", 0)
+		s.queue.allDone(t)
+		if !slices.Contains(sizes, 199) {
+			t.Errorf("the calls had %v pushes", sizes)
+		}
+	})
+}
+
 // What was tried and failed is part of what the hint stands for, too.
 func TestHintStandsForWhatFailed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
@@ -57,15 +138,7 @@ func TestHintStandsForWhatFailed(t *testing.T) {
 		synctest.Wait()
 		s.queue.allDone(t)
 		s.stat("drop.everything", 2+transfer.CourierParcels)
-		s.gateways.is(7, nil)
-		time.Sleep(time.Second)
-		synctest.Wait()
-		s.queue.put(0, message(1, 10, 2, "after it"))
-		synctest.Wait()
-		if got, want := s.gateways.pushed(7), []string{"everything", "after it"}; !slices.Equal(got, want) {
-			t.Errorf("the gateway got %q, want %q", got, want)
-		}
-		s.queue.allDone(t)
+		hintedWithin(s, time.Second)
 	})
 }
 
@@ -98,7 +171,7 @@ func TestBytesThatWaitAreBounded(t *testing.T) {
 					}
 					return
 				}
-				s.gateways.is(7, func(a *attempt) { held = append(held, a.push); go a.ok() })
+				s.gateways.is(7, func(a *attempt) { held = append(held, a.pushes...); go a.ok() })
 				hung[0].ok()
 				synctest.Wait()
 				if len(held) != n-1 {
@@ -122,7 +195,9 @@ func TestWhatWaitsIsCopiedOutOfALargeRecord(t *testing.T) {
 		s.queue.put(0, message(1, 10, 2, strings.Repeat("z", 1000)))
 		synctest.Wait()
 		s.gateways.is(7, func(a *attempt) {
-			blobs[name(a.push.Bytes(0))] = len(a.push.Blob)
+			for _, push := range a.pushes {
+				blobs[name(push.Bytes(0))] = len(push.Blob)
+			}
 			a.ok()
 		})
 		hung.ok()

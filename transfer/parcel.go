@@ -10,18 +10,18 @@ import (
 type parcel struct {
 	epoch  uint64
 	push   hop.Push
-	bytes  int     // that it takes while it waits
+	bytes  int     // memory that it takes while it waits
 	ticket *ticket // nil: nobody waits for it
 
 	refusals int // tries that the gateway refused
 
-	// read says that a gateway may still be reading it when it is over: its memory
-	// is not used again.
+	// read says that a gateway may still read the parcel after its end. So its memory is not
+	// reused.
 	read bool
 	over *parcel // the next one that is over, in the list of a courier
 }
 
-// What a parcel takes beside the bytes of its frames.
+// The memory that a parcel takes, in addition to the bytes of its frames.
 const (
 	bytesPerFrame    = 16
 	bytesPerReceiver = 8
@@ -35,7 +35,7 @@ func newParcel(epoch uint64) *parcel {
 	return p
 }
 
-// add adds a receiver of a frame; those of one frame come one after the other.
+// add adds a receiver of a frame. Add all receivers of one frame in a row.
 func (p *parcel) add(blob []byte, frame hop.Span, conn uint64) {
 	x := &p.push
 	x.Blob = blob
@@ -51,9 +51,9 @@ func (p *parcel) add(blob []byte, frame hop.Span, conn uint64) {
 	p.bytes += frame.Len() + bytesPerFrame
 }
 
-// keep prepares a parcel that has to wait. Its frames are copied out of a blob that
-// is mostly for other gateways: what waits is counted by its own bytes, and a
-// thousand small frames must not hold on to a thousand large records.
+// keep prepares a parcel that has to wait. If most of the blob is not for this gateway, it copies
+// the parcel's frames out of it. Waiting parcels are counted by their own bytes, and a thousand
+// small frames must not keep a thousand large records in memory.
 func (p *parcel) keep() {
 	x := &p.push
 	if len(x.Blob) <= 2*p.bytes {
@@ -68,10 +68,10 @@ func (p *parcel) keep() {
 	x.Blob = blob
 }
 
-// deliveries gives how many frames go to how many connections, all in all.
+// deliveries gives how many deliveries the parcel has: a frame to a connection is one.
 func (p *parcel) deliveries() uint64 { return uint64(len(p.push.Conns)) }
 
-// finish ends a parcel.
+// finish ends a parcel and tells its ticket.
 func (p *parcel) finish() {
 	if p.ticket != nil {
 		p.ticket.punch()

@@ -163,7 +163,7 @@ func TestPushThatIsRefused(t *testing.T) {
 		s, p := parkingScene(t, nil)
 		s.device(2, 12, 8, 200)
 		s.gateways.is(7, func(a *attempt) {
-			if a.push.Len() > 0 && name(a.push.Bytes(0)) == "a" {
+			if a.has("a") {
 				a.done(nil, fmt.Errorf("%w: for a reason", transfer.ErrRefused))
 				return
 			}
@@ -186,6 +186,42 @@ func TestPushThatIsRefused(t *testing.T) {
 		}
 		s.queue.allDone(t)
 		p.was(t, "0/1 refused by a gateway, done 0 times")
+		s.stat("drop.refused", 1)
+	})
+}
+
+// If one of several pushes of a call is refused, they come one by one, and only that one is
+// given up.
+func TestPushThatIsRefusedInCompany(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, p := parkingScene(t, nil)
+		var hung *attempt
+		var sizes []int
+		s.gateways.is(7, func(a *attempt) { hung = a })
+		for _, body := range []string{"first", "a", "bad", "b", "c"} {
+			s.queue.put(0, message(1, 10, 2, body))
+		}
+		synctest.Wait()
+		s.gateways.is(7, func(a *attempt) {
+			sizes = append(sizes, len(a.pushes))
+			if a.has("bad") {
+				a.done(nil, fmt.Errorf("%w: for a reason", transfer.ErrRefused))
+				return
+			}
+			a.ok()
+		})
+		hung.ok()
+		time.Sleep(20 * time.Second)
+		synctest.Wait()
+		if got := s.gateways.pushed(7); !slices.Equal(got, []string{"first", "a", "everything", "b", "c"}) {
+			t.Errorf("the gateway got %q", got)
+		}
+		// All four, a, five times the one that is refused, the hint, b, c.
+		if want := []int{4, 1, 1, 1, 1, 1, 1, 1, 1, 1}; !slices.Equal(sizes, want) {
+			t.Errorf("the calls had %v pushes", sizes)
+		}
+		s.queue.allDone(t)
+		p.was(t, "0/3 refused by a gateway, done 0 times")
 		s.stat("drop.refused", 1)
 	})
 }

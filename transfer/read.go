@@ -5,10 +5,10 @@ import (
 	"gannet/protocol"
 )
 
-// read takes out of a record what is to be routed. What cannot be read is counted
-// and kept where it can be seen, and left in the store, where SYNC finds it: it
-// must not hold up its queue. parks says that the record is of a queue, where it is
-// parked.
+// read finds the entries of a record that have a frame to push. Entries that cannot be read must
+// not hold up the queue: they are counted and kept where an operator can see them. Their messages
+// stay in the store, where SYNC finds them. If parks is true, the record is from a queue, and an
+// unreadable one is also parked.
 func (r *router) read(record *hop.Record, parks bool) {
 	r.entries = r.entries[:0]
 	if len(record.Entries) == 0 && len(record.Blob) > 0 {
@@ -65,8 +65,8 @@ func check(record *hop.Record, e *hop.RecordEntry) (reason int, push bool) {
 	return -1, true
 }
 
-// Receivers appends the users to whose devices the record goes, each as often as it has
-// something for them. It is for queues that have more than one record at once.
+// Receivers appends the users whose devices get frames of the record, each as often as it gets
+// one. It is for queues that have more than one record at once.
 func Receivers(record *hop.Record, dst []uint64) []uint64 {
 	for i := range record.Entries {
 		e := &record.Entries[i]
@@ -82,10 +82,10 @@ func Receivers(record *hop.Record, dst []uint64) []uint64 {
 	return dst
 }
 
-// receivers gives whose devices get the frame of an entry; 0 is nobody.
+// receivers gives the users whose devices get the frame of an entry; 0 is nobody.
 func receivers(e *hop.RecordEntry) [2]uint64 {
 	users := members(e.Conversation)
-	if e.Op == hop.OpHole { // its frame names the conversation as this user does
+	if e.Op == hop.OpHole { // its frame names the conversation as only this user does
 		for i, user := range users {
 			if user != e.User {
 				users[i] = 0
@@ -95,8 +95,7 @@ func receivers(e *hop.RecordEntry) [2]uint64 {
 	return users
 }
 
-// members gives who is entitled to what happens in the conversation; 0 is
-// nobody.
+// members gives the users who are entitled to the messages of a conversation; 0 is nobody.
 func members(c protocol.Conversation) [2]uint64 {
 	switch {
 	case c.Kind == protocol.KindDirect && c.A != c.B:

@@ -12,20 +12,20 @@ import (
 )
 
 const (
-	// lookupPause is how long a look-up that the directory did not answer waits for
-	// the next try, and lookupPauseMost what it grows to.
+	// lookupPause is how long to wait before a failed look-up is tried again. The pause doubles
+	// up to lookupPauseMost.
 	lookupPause     = 50 * time.Millisecond
 	lookupPauseMost = 2 * time.Second
 
-	// routeTries is how often a record is tried that panics, where it is parked then.
+	// routeTries is how often a record that panics is tried, if it can be parked after that.
 	routeTries = 3
 )
 
-// router turns records into parcels for gateways. It belongs to one goroutine at a
-// time and keeps its memory from record to record.
+// router turns records into parcels for gateways. Only one goroutine uses it at a time. It keeps
+// its memory from record to record.
 type router struct {
 	server  *Server
-	entries []int // of the record, that have a frame to be pushed
+	entries []int // indexes of the entries that have a frame to push
 	lookups []directory.Lookup
 	users   map[uint64]int // place of a user in lookups and answers
 	answers []directory.Answer
@@ -33,7 +33,8 @@ type router struct {
 	parcels []*parcel // one for each gateway
 }
 
-// ticket counts the parcels of a record that are not done with.
+// ticket counts the parcels of a record that are not finished. When none is left, the record is
+// done.
 type ticket struct {
 	server *Server
 	queue  int
@@ -42,8 +43,8 @@ type ticket struct {
 	done   func()
 }
 
-// punch is called by whoever is done with a parcel, and whose work does not end because
-// the queue panics when it hears of it.
+// punch is called when a parcel is finished. A panic of the queue in done does not reach the
+// caller.
 func (t *ticket) punch() {
 	if t.left.Add(-1) > 0 {
 		return
@@ -56,9 +57,9 @@ func (t *ticket) punch() {
 	t.done()
 }
 
-// route brings a record to every connected device that is entitled to it, and has
-// done called when every gateway is done with it. It waits for the directory and
-// for nobody else. A record that panics again and again is parked, and done.
+// route sends a record to every connected device that is entitled to it. done is called when
+// every gateway has finished with it. route waits for the directory and for nothing else. A
+// record that panics at every try is parked, and then counts as done.
 func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
 	tries := 1
 	if r.server.config.Parking != nil {
@@ -69,15 +70,15 @@ func (r *router) route(ctx context.Context, record *hop.Record, done func()) {
 	}
 }
 
-// try is one try of route; false: it panicked, and there is another one. What it sent is
-// sent once more then.
+// try is one try of route. It returns false if it panicked and there is another try. What it has
+// sent until then is sent again.
 func (r *router) try(ctx context.Context, record *hop.Record, done func(), last bool) (over bool) {
 	t := &ticket{server: r.server, queue: record.Queue, mark: record.Mark, done: done}
 	t.left.Store(1) // for this function
 	defer func() {
 		if cause := recover(); cause != nil {
 			r.server.panicked("routing", cause)
-			*r = router{server: r.server} // what it was amid of is not for the next record
+			*r = router{server: r.server} // what was interrupted must not reach the next record
 			if over = last; over {
 				r.server.park(record.Queue, record.Mark, "panic")
 				t.punch()
@@ -101,14 +102,14 @@ func (r *router) try(ctx context.Context, record *hop.Record, done func(), last 
 		case <-time.After(pause):
 		}
 		pause = min(2*pause, lookupPauseMost)
-		ctx = r.server.ctx // whoever handed the record in may have stopped waiting
+		ctx = r.server.ctx // the caller may have stopped waiting
 	}
 	r.pack(record)
 	r.send(ctx, t)
 	return true
 }
 
-// receipts is route for a record that is not worth waiting for.
+// receipts is route for records that are sent once, without a ticket.
 func (r *router) receipts(ctx context.Context, record *hop.Record) error {
 	r.read(record, false)
 	if err := r.locate(ctx, record); err != nil {
@@ -159,7 +160,7 @@ func (r *router) locate(ctx context.Context, record *hop.Record) error {
 	return nil
 }
 
-// ask calls the port. A panic there is an error like any other.
+// ask calls Directory.Devices. It turns a panic there into an error.
 func (r *router) ask(ctx context.Context) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -170,8 +171,8 @@ func (r *router) ask(ctx context.Context) (err error) {
 	return err
 }
 
-// pack makes a parcel for each gateway that holds receivers. The frames stay where
-// they are, in the record's blob.
+// pack makes a parcel for each gateway that has receivers. The frames are not copied: they stay
+// in the record's blob.
 func (r *router) pack(record *hop.Record) {
 	deliveries := uint64(0)
 	for _, i := range r.entries {
@@ -183,7 +184,7 @@ func (r *router) pack(record *hop.Record) {
 			a := r.answers[r.users[user]]
 			for _, d := range r.devices[a.Devices.Start:a.Devices.End] {
 				if d.User == e.User && d.Device == e.Device {
-					continue // it knows
+					continue // it did this itself
 				}
 				r.parcel(d.At.Gateway).add(record.Blob, e.Frame, d.At.Conn)
 				deliveries++
@@ -204,7 +205,7 @@ func (r *router) parcel(epoch uint64) *parcel {
 	return p
 }
 
-// send hands the parcels to their couriers.
+// send hands the parcels to the couriers of their gateways.
 func (r *router) send(ctx context.Context, t *ticket) {
 	for i, p := range r.parcels {
 		if p.ticket = t; t != nil {

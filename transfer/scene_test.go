@@ -138,36 +138,50 @@ func name(frame []byte) string {
 	return "something else"
 }
 
-// attempt is a push on its way, as the gateway sees it.
+// attempt is a call on its way, as the gateway sees it.
 type attempt struct {
-	ctx   context.Context
-	epoch uint64
-	push  *hop.Push
-	done  func(absent []uint64, err error)
-	g     *gateways
+	ctx    context.Context
+	epoch  uint64
+	pushes []*hop.Push
+	done   func(absent []uint64, err error)
+	g      *gateways
 }
 
 // take puts the frames where their connections find them.
 func (a *attempt) take() {
 	a.g.mu.Lock()
 	defer a.g.mu.Unlock()
-	if err := a.push.Check(); err != nil {
-		a.g.broken = append(a.g.broken, err)
-		return
-	}
-	if a.push.Everything {
-		a.g.log[a.epoch] = append(a.g.log[a.epoch], "everything")
-	}
-	for i := range a.push.Len() {
-		a.g.log[a.epoch] = append(a.g.log[a.epoch], name(a.push.Bytes(i)))
-		for _, conn := range a.push.To(i) {
-			at := hop.Address{Gateway: a.epoch, Conn: conn}
-			a.g.got[at] = append(a.g.got[at], name(a.push.Bytes(i)))
+	for _, push := range a.pushes {
+		if err := push.Check(); err != nil {
+			a.g.broken = append(a.g.broken, err)
+			return
+		}
+		if push.Everything {
+			a.g.log[a.epoch] = append(a.g.log[a.epoch], "everything")
+		}
+		for i := range push.Len() {
+			a.g.log[a.epoch] = append(a.g.log[a.epoch], name(push.Bytes(i)))
+			for _, conn := range push.To(i) {
+				at := hop.Address{Gateway: a.epoch, Conn: conn}
+				a.g.got[at] = append(a.g.got[at], name(push.Bytes(i)))
+			}
 		}
 	}
 }
 
-// ok takes the push and says so.
+// has says whether the call has a frame.
+func (a *attempt) has(frame string) bool {
+	for _, push := range a.pushes {
+		for i := range push.Len() {
+			if name(push.Bytes(i)) == frame {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// ok takes the pushes and says so.
 func (a *attempt) ok() {
 	a.take()
 	a.done(nil, nil)
@@ -184,12 +198,12 @@ type gateways struct {
 	broken   []error
 }
 
-func (g *gateways) Push(ctx context.Context, epoch uint64, push *hop.Push, done func(absent []uint64, err error)) {
+func (g *gateways) Push(ctx context.Context, epoch uint64, pushes []*hop.Push, done func(absent []uint64, err error)) {
 	g.mu.Lock()
 	g.attempts[epoch]++
 	behave := g.behave[epoch]
 	g.mu.Unlock()
-	a := &attempt{ctx: ctx, epoch: epoch, push: push, done: done, g: g}
+	a := &attempt{ctx: ctx, epoch: epoch, pushes: pushes, done: done, g: g}
 	if behave == nil {
 		a.ok()
 		return

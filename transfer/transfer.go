@@ -1,11 +1,11 @@
-// Package transfer takes what the log hands onward to the connections of those who
-// are entitled to it.
+// Package transfer takes the records of the log to the connections of the users who are entitled
+// to them.
 //
-// A record passes through transfer.go (one follower a queue), read.go (what in it
-// can be routed), router.go (who, and where) and courier.go (one a gateway, with a
-// push under way and a bounded queue behind it). A follower runs on the goroutine
-// that hands the record in, and so does the push to a gateway that answers at once;
-// one that lets wait is served by its courier alone.
+// A record passes through transfer.go (one follower for each queue), read.go (which entries can
+// be routed), router.go (to whom, and where they are) and courier.go (one for each gateway, with
+// one push under way and a bounded queue behind it). A follower runs on the goroutine that hands
+// the record in. A push to a gateway that answers at once runs there too; a slow gateway is
+// served by its courier alone.
 package transfer
 
 import (
@@ -21,17 +21,17 @@ import (
 	"gannet/internal/operate"
 )
 
-// followPause is how long a queue that could not be followed any further is left
-// alone.
+// followPause is how long a queue is left alone after following it has ended in an error.
 const followPause = time.Second
 
-// Config says what a transfer server works with. All ports are required.
+// Config has the settings of a transfer server. The ports Queue, Directory and Gateways are
+// required.
 type Config struct {
 	Queue     Queue
 	Directory Directory
 	Gateways  Gateways
 	Queues    []int        // the queues that this server follows
-	Parking   Parking      // nil: what cannot be handled is counted, and nothing of it outlives the process
+	Parking   Parking      // nil: failures are only counted, and forgotten with the process
 	Log       *slog.Logger // default slog.Default()
 }
 
@@ -45,7 +45,7 @@ type Server struct {
 	couriers   couriers
 	routers    sync.Pool
 	unreadable unreadable
-	said       operate.Seldom // that the directory does not answer
+	said       operate.Seldom // for "the directory does not answer"
 	saidPanic  operate.Seldom
 	counters   counters
 }
@@ -54,18 +54,18 @@ type Server struct {
 type counters struct {
 	records    atomic.Uint64
 	frames     atomic.Uint64
-	deliveries atomic.Uint64 // a frame to a connection
+	deliveries atomic.Uint64 // frames to connections, each connection counted
 	receipts   atomic.Uint64 // records of receipts
-	follows    atomic.Uint64 // times that a queue could not be followed any further
+	follows    atomic.Uint64 // how often following a queue ended in an error
 	lookups    atomic.Uint64 // that the directory did not answer, and were repeated
-	absent     atomic.Uint64 // the connection was gone
-	pushes     atomic.Uint64 // that failed, and were repeated
-	ended      atomic.Uint64 // deliveries to an epoch that has ended
-	refused    atomic.Uint64 // deliveries that their gateway refused, and that a hint stands for
+	absent     atomic.Uint64 // deliveries to connections that were gone
+	pushes     atomic.Uint64 // calls to gateways that failed, and were repeated
+	ended      atomic.Uint64 // deliveries to epochs that had ended
+	refused    atomic.Uint64 // deliveries that a gateway refused; a hint replaces them
 	parked     atomic.Uint64 // times that something of a record was given to Parking
 	everything atomic.Uint64 // deliveries that became a hint to sync everything
 	late       atomic.Uint64 // answers of gateways that came too late or twice
-	panics     atomic.Uint64 // survived, but for those of ports, which are failures of theirs
+	panics     atomic.Uint64 // panics survived, except those of ports, which are their failures
 }
 
 // Start begins to follow the queues.
@@ -106,7 +106,7 @@ func (s *Server) follow(queue int) {
 	}
 }
 
-// followQueue calls the port. A panic there is an error like any other.
+// followQueue calls Queue.Follow. It turns a panic there into an error.
 func (s *Server) followQueue(queue int, take func(ctx context.Context, record *hop.Record, done func())) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -126,14 +126,14 @@ func (s *Server) Receipts(ctx context.Context, record *hop.Record) (err error) {
 		if cause := recover(); cause != nil {
 			s.panicked("receipts", cause)
 			err = fmt.Errorf("transfer: routing receipts panicked: %v", cause)
-			return // a router that was left amid its work is not used again
+			return // the router is not put back: its work was interrupted
 		}
 		s.routers.Put(r)
 	}()
 	return r.receipts(ctx, record)
 }
 
-// park has a record kept, of which something could not be handled.
+// park has Parking keep a record of which something could not be handled.
 func (s *Server) park(queue int, mark uint64, reason string) {
 	if s.config.Parking == nil {
 		return
@@ -147,7 +147,7 @@ func (s *Server) park(queue int, mark uint64, reason string) {
 	s.config.Parking.Park(queue, mark, reason)
 }
 
-// owes has it kept that a gateway is owed a hint, or is not any more.
+// owes has Parking note whether a gateway is owed a hint.
 func (s *Server) owes(epoch uint64, owes bool) {
 	if s.config.Parking == nil {
 		return
@@ -168,8 +168,8 @@ func (s *Server) panicked(where string, cause any) {
 	}
 }
 
-// Stop ends following and pushing, after it has waited a little for gateways that
-// have not answered; what was not done comes again to the next follower.
+// Stop ends following and pushing. First it waits up to stopPatience for gateways that have not
+// answered. Records that are not done come again to the next follower.
 func (s *Server) Stop() {
 	s.couriers.drain(stopPatience)
 	s.cancel()

@@ -12,37 +12,37 @@ import (
 )
 
 const (
-	// maxUnreadable bounds how many of what could not be read are kept: enough to
-	// see what is wrong.
+	// maxUnreadable bounds how many unreadable records and entries are kept: enough to see what
+	// is wrong.
 	maxUnreadable = 64
 
-	// maxSample is how many bytes of each are kept: a header and what names its
+	// maxSample is how many bytes of each are kept: enough for a header and the name of its
 	// conversation.
 	maxSample = 128
 )
 
-// Unreadable is a record, or an entry of one, that could not be read. What it
-// concerns stays in the store, where SYNC finds it.
+// Unreadable is a record, or an entry of one, that could not be read. Its message stays in the
+// store, where SYNC finds it.
 type Unreadable struct {
 	Queue  int
 	Mark   uint64
-	Entry  int // wholeRecord: the whole record
+	Entry  int // index of the entry, or wholeRecord
 	Reason string
 	Time   time.Time
 	Sample []byte // the first bytes of the frame, or of the record
 }
 
-// wholeRecord stands for the index of an entry.
+// wholeRecord is the Entry of an Unreadable that is a whole record.
 const wholeRecord = -1
 
 // The reasons.
 var unreadableReasons = [...]string{"op", "bounds", "frame", "conversation", "record"}
 
 const (
-	badOp           = iota // an operation that nobody knows
+	badOp           = iota // an unknown operation
 	badBounds              // outside the record's bytes
 	badFrame               // not one whole frame of the type that the operation demands
-	badConversation        // of a kind that nobody is entitled to
+	badConversation        // of a kind to which nobody is entitled
 	badRecord              // bytes that are no record
 )
 
@@ -55,7 +55,7 @@ type unreadable struct {
 	kept []Unreadable
 }
 
-// note keeps entry i of a record; say asks the caller to log it.
+// note keeps entry i of a record. say tells the caller to log it.
 func (u *unreadable) note(record *hop.Record, i, reason int) (say bool) {
 	u.counts[reason].Add(1)
 	x := Unreadable{Queue: record.Queue, Mark: record.Mark, Entry: i, Reason: unreadableReasons[reason], Time: time.Now()}

@@ -17,8 +17,8 @@ type Scaling struct {
 	Conditions Conditions `json:"conditions"`
 	Settings   []Setting  `json:"settings"`
 	Figures    []string   `json:"figures"`
-	Costs      []string   `json:"costs"` // of the figures, those that have a bar
-	Batch      string     `json:"batch"` // the figure that has to be alike for costs to be comparable
+	Costs      []string   `json:"costs"`   // of the figures, those that have a bar
+	Batches    []string   `json:"batches"` // the figures that have to be alike for costs to be comparable
 	Points     []Point    `json:"points"`
 	Notes      []string   `json:"notes,omitempty"`
 
@@ -137,8 +137,10 @@ func (s *Scaling) tables(b *strings.Builder) {
 	} else {
 		fmt.Fprintf(b, "Bars that do not hold: %d.\n", missed)
 	}
-	if least, most := s.extremes(s.Batch); most.Figures[s.Batch].Median > ScalingBar*least.Figures[s.Batch].Median {
-		fmt.Fprintf(b, "\n**Batches are not equal, so neither are costs comparable**: %s is %s with %s and %s with %s.\n",
-			s.Batch, Number(least.Figures[s.Batch].Median), least, Number(most.Figures[s.Batch].Median), most)
+	for _, batch := range s.Batches {
+		if least, most := s.extremes(batch); most.Figures[batch].Median > ScalingBar*least.Figures[batch].Median {
+			fmt.Fprintf(b, "\n**Batches are not equal, so neither are costs comparable**: %s is %s with %s and %s with %s.\n",
+				batch, Number(least.Figures[batch].Median), least, Number(most.Figures[batch].Median), most)
+		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 
 // scaling gives what two points give with these costs and batches.
 func scaling(costs, batches [2]float64) *Scaling {
-	s := &Scaling{Figures: []string{"batch", "cost"}, Costs: []string{"cost"}, Batch: "batch"}
+	s := &Scaling{Figures: []string{"batch", "cost"}, Costs: []string{"cost"}, Batches: []string{"batch"}}
 	for i := range costs {
 		s.Points = append(s.Points, Point{Nodes: 1 + i, Conversations: 1000, Figures: map[string]Spread{
 			"cost": SpreadOf(costs[i : i+1]), "batch": SpreadOf(batches[i : i+1]),

@@ -39,6 +39,7 @@ type Cluster struct {
 	Rate          uint64 `help:"With --scaling: messages a second of all users together. With more than half of the smallest number of conversations several messages of one share acks and rows of the history, so that few conversations cost less. 0: each user keeps --window on their way." default:"500"`
 	Window        int    `help:"With --scaling: messages that each user has on their way, or may have with a rate." default:"32"`
 	Nodes         []int  `help:"With --scaling: so many nodes of each role." default:"1,2,4"`
+	Grow          bool   `help:"With --scaling: --users, --rate and --conversations are those of one node of each role, and grow with the nodes, so that a node has as much to do however many there are. The queues stay: a cluster has those that it was made with, and each gateway has a lane for each."`
 	Conversations []int  `help:"With --scaling: so many conversations, multiples of --users. The users stand in a ring, and each writes to the nearest in turn." default:"1000,10000,100000"`
 
 	Program `kong:"-"`
@@ -59,6 +60,9 @@ func (c *Cluster) Run(ctx context.Context, out, progress io.Writer) error {
 	defer line.End()
 	if c.Runs < 1 || c.Gateways < 1 || c.Logics < 1 || c.Transfers < 1 || c.Queues < 1 {
 		return errors.New("benchmark: runs, queues and nodes of each role begin at 1")
+	}
+	if c.Grow && !c.Scaling {
+		return errors.New("benchmark: --grow is for --scaling")
 	}
 	var points []*point
 	if c.Scaling {
@@ -114,7 +118,7 @@ func (c *Cluster) Run(ctx context.Context, out, progress io.Writer) error {
 func (c *Cluster) settings() []report.Setting {
 	s := []report.Setting{report.Set("users", c.Users), report.Set("size", c.Size), report.Set("queues", c.Queues)}
 	if c.Scaling {
-		s = append(s, report.Set("window", c.Window))
+		s = append(s, report.Set("window", c.Window), report.Set("rate", c.Rate), report.Set("times the nodes", c.Grow))
 	} else {
 		s = append(s,
 			report.Set("gateways", c.Gateways), report.Set("logics", c.Logics), report.Set("transfers", c.Transfers),

@@ -18,10 +18,11 @@ import (
 
 // Figures of the table that are no costs.
 const (
-	ackedFigure = "acked, messages/s"
-	batchFigure = "messages a record"
-	pushFigure  = "messages a push"
-	acksFigure  = "PUSHACKs a message"
+	ackedFigure   = "acked, messages/s"
+	forwardFigure = "messages a batch to logic"
+	batchFigure   = "messages a record"
+	pushFigure    = "messages a push"
+	acksFigure    = "PUSHACKs a message"
 
 	microsSuffix = ", µs" // of costs, after the role
 )
@@ -40,7 +41,10 @@ func (c *Cluster) points() (points []*point, err error) {
 	for _, nodes := range c.Nodes {
 		for _, conversations := range c.Conversations {
 			p := &point{nodes: nodes, conversations: conversations}
-			if _, err := load.New(c.ring(p)); err != nil {
+			if c.Grow {
+				p.conversations *= nodes
+			}
+			if _, err := load.New(c.at(p).ring(p)); err != nil {
 				return nil, err
 			}
 			points = append(points, p)
@@ -53,7 +57,7 @@ func (c *Cluster) points() (points []*point, err error) {
 // second round comes the other way round, and so on: what changes with time alone, such as
 // how warm the broker is, meets all points alike.
 func (c *Cluster) scale(ctx context.Context, points []*point, s *cluster.Services, line *report.Progress, out io.Writer) error {
-	r := report.Scaling{Command: report.Command(), Conditions: report.Here(), Batch: batchFigure, Settings: c.settings()}
+	r := report.Scaling{Command: report.Command(), Conditions: report.Here(), Batches: []string{forwardFigure, batchFigure, pushFigure}, Settings: c.settings()}
 	var faults report.Faults
 	err := c.measurePoints(ctx, points, s, line, &faults)
 	if err != nil && ctx.Err() == nil {
@@ -98,6 +102,16 @@ func (c *Cluster) measurePoints(ctx context.Context, points []*point, s *cluster
 	return nil
 }
 
+// at gives the cluster and the load of a point.
+func (c *Cluster) at(p *point) *Cluster {
+	of := *c
+	of.Gateways, of.Logics, of.Transfers = p.nodes, p.nodes, p.nodes
+	if c.Grow {
+		of.Users, of.Rate = c.Users*p.nodes, c.Rate*uint64(p.nodes)
+	}
+	return &of
+}
+
 // ring gives the load of a point.
 func (c *Cluster) ring(p *point) load.Config {
 	return load.Config{Users: c.Users, Conversations: p.conversations, Window: c.Window, Rate: c.Rate, Size: c.Size, Seed: c.Seed}
@@ -105,12 +119,11 @@ func (c *Cluster) ring(p *point) load.Config {
 
 // measurePoint starts a cluster, begins all conversations, measures and ends it.
 func (c *Cluster) measurePoint(ctx context.Context, p *point, s *cluster.Services, line *report.Progress) (m *measurement, err error) {
-	l, err := load.New(c.ring(p))
+	of := c.at(p)
+	l, err := load.New(of.ring(p))
 	if err != nil {
 		return nil, err
 	}
-	of := *c
-	of.Gateways, of.Logics, of.Transfers = p.nodes, p.nodes, p.nodes
 	f, err := of.open(ctx, s, false)
 	if err != nil {
 		return nil, err
@@ -172,6 +185,7 @@ func (c *Cluster) tell(r *report.Scaling, points []*point) {
 func scalingFigures(of []*measurement) []figure {
 	all := []figure{
 		{name: ackedFigure, of: func(m *measurement) float64 { return m.perSecond(m.counts.Acked) }},
+		{name: forwardFigure, of: func(m *measurement) float64 { return float64(m.counts.Acked) / max(1, m.used[forwardsFigure]) }},
 		{name: batchFigure, of: func(m *measurement) float64 { return float64(m.counts.Acked) / max(1, m.used[recordsFigure]) }},
 		{name: pushFigure, of: func(m *measurement) float64 { return float64(m.counts.Delivered) / max(1, m.used[pushesFigure]) }},
 		{name: acksFigure, of: func(m *measurement) float64 { return float64(m.counts.PushAcks) / float64(max(1, m.counts.Delivered)) }},

@@ -28,16 +28,18 @@ func (u usages) minus(before usages) usages {
 	return d
 }
 
-// Figures that count batches: records, and what gateways are called for by others, which
-// is hardly anything but pushes.
+// Figures that count batches: what gateways forward to logic, records, and what gateways are
+// called for by others, which is hardly anything but pushes.
 const (
-	recordsFigure = "broker sends"
-	pushesFigure  = "calls of other roles to gateways"
+	forwardsFigure = "batches of gateways to logic"
+	recordsFigure  = "broker sends"
+	pushesFigure   = "calls of other roles to gateways"
 )
 
 // counted are counters of a role's debug address: what a table calls them, and where
 // they are.
 var counted = []struct{ role, figure, group, counter string }{
+	{"gateway", forwardsFigure, "gateway", "batches"},
 	{"logic", recordsFigure, "queues_chat", "records"},
 	{"logic", "view scripts", "view", "scripts"},
 	{"logic", "inserts into ClickHouse", "history", "inserts"},

@@ -2,6 +2,7 @@ package scenario
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"gannet/benchmark/cluster"
@@ -42,16 +43,22 @@ func clusterFaults() []fault {
 	}
 }
 
-// killNode kills one node of a role; another has to stand in for it.
+// killNode kills the node of a role that has the most to do; others have to take it over.
 func killNode(role string, bar time.Duration) func(context.Context, *stage) error {
 	return func(ctx context.Context, p *stage) error {
-		n := p.cluster.Of(role)[0]
+		n, err := p.victim(role)
+		if err != nil {
+			return err
+		}
 		m := p.load.Moment()
 		n.Kill()
 		if err := p.servedFrom(ctx, m, "kill -9 of "+n.Name, bar); err != nil {
 			return err
 		}
 		if err := meter.Rest(ctx, calm); err != nil {
+			return err
+		}
+		if err := n.replaced(); err != nil {
 			return err
 		}
 		if err := n.Start(ctx); err != nil {
@@ -61,17 +68,23 @@ func killNode(role string, bar time.Duration) func(context.Context, *stage) erro
 	}
 }
 
-// freezeNode stops one node of a role for a while. Nobody is told, so there is no bar for
-// the time until others stand in for it.
+// freezeNode stops the node of a role that has the most to do for a while. Nobody is told, so there
+// is no bar for the time until others have taken its queues over, which they must have done by the end.
 func freezeNode(role string) func(context.Context, *stage) error {
 	return func(ctx context.Context, p *stage) error {
-		n := p.cluster.Of(role)[0]
+		n, err := p.victim(role)
+		if err != nil {
+			return err
+		}
 		m := p.load.Moment()
 		if err := n.Freeze(); err != nil {
 			return err
 		}
 		took, meanwhile := p.within(ctx, m, p.hold())
-		if err := n.Thaw(); err != nil {
+		if role != cluster.Gateway { // whose clients wait for it, since their connections stand
+			err = n.replaced()
+		}
+		if err := errors.Join(err, n.Thaw()); err != nil {
 			return err
 		}
 		if meanwhile {

@@ -1,11 +1,11 @@
-// Package cluster makes a gateway a member of a cluster: it is registered, and its epoch is
-// that of its registration.
+// Package cluster makes a gateway a member of a cluster. The gateway is registered, and the epoch
+// of its registration is its epoch.
 //
-// Where the gateway learns that its registration has ended, because it stood still for
-// longer than an expiry or the registry was emptied, others may have given up what was
-// meant for it. It registers again, and under the new epoch its connections are bound in
-// the directory once more and hinted to sync (gateway.Renew). They are too where the
-// directory may have lost them.
+// A registration may end because the gateway stood still for longer than an expiry, or because
+// the registry was emptied. Others may then have given up whatever was meant for the gateway. So
+// when the gateway learns of it, it registers again, binds its connections in the directory under
+// the new epoch and hints them to sync (gateway.Renew). It does the same for connections that the
+// directory may have lost.
 package cluster
 
 import (
@@ -27,16 +27,16 @@ type Gateway interface {
 	Connections() int
 }
 
-// Directory tells of losses; that in Redis does.
+// Directory reports losses. The directory in Redis implements it.
 type Directory interface {
 	Watch(ctx context.Context, every time.Duration, lost func(user func(user uint64) bool))
 }
 
-// Options say who is a member. All but Log are required.
+// Options describe a member. All but Log are required.
 type Options struct {
 	Registry  registry.Registry
 	Directory Directory
-	Node      registry.Node // its role and epoch are filled in
+	Node      registry.Node // Join sets its role, and each registration its epoch
 	Gateway   Gateway
 	Log       *slog.Logger
 }
@@ -52,7 +52,7 @@ type Member struct {
 	once    sync.Once
 }
 
-// Join has the gateway registered from now on.
+// Join keeps the gateway registered from now on.
 func Join(o Options) *Member {
 	o.Node.Role = registry.Gateway
 	m := &Member{options: o, keeper: registry.NewKeeper(o.Registry, o.Node, o.Log), joined: make(chan struct{})}
@@ -70,17 +70,14 @@ func (m *Member) began(r registry.Registration) {
 	m.once.Do(func() { close(m.joined) })
 }
 
-// Joined is closed once the gateway was registered for the first time. Who logs in before
-// that is bound again then.
+// Joined is closed when the gateway has been registered for the first time. Connections that log
+// in before that are bound again then.
 func (m *Member) Joined() <-chan struct{} { return m.joined }
 
 // Drain tells all others that the gateway finishes what it has.
 func (m *Member) Drain(ctx context.Context) error { return m.keeper.SetState(ctx, registry.Draining) }
 
-// Vars are counters for the debug address.
-func (m *Member) Vars() map[string]uint64 { return m.keeper.Vars() }
-
-// Leave ends the registration, for a gateway that has no connections any more.
+// Leave ends the registration. Call it when the gateway has no connections any more.
 func (m *Member) Leave() {
 	m.cancel()
 	m.ended.Wait()

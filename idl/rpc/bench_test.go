@@ -57,7 +57,7 @@ func BenchmarkPush(b *testing.B) {
 			b.ResetTimer()
 			answered := make(chan error)
 			for range (b.N + batch - 1) / batch {
-				st.client.Push(b.Context(), self, push, func(_ []uint64, err error) { answered <- err })
+				st.client.Push(b.Context(), self, []*hop.Push{push}, func(_ []uint64, err error) { answered <- err })
 				if err := <-answered; err != nil {
 					b.Fatal(err)
 				}

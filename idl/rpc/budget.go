@@ -5,18 +5,18 @@ import (
 	"time"
 )
 
-// What a budget holds at most, what it gets by the second, and by each call that went
-// well: a role that loses all its peers tries a hundred times more at once and ten times
-// a second from then on, and makes no more than a quarter of its load again.
+// The most that a budget holds, and what it gains each second and with each successful call. A
+// role that loses all its peers may repeat a hundred calls at once, and ten a second from then
+// on. While calls succeed, repetitions add at most a quarter to their number.
 const (
 	budgetMost   = 100
 	budgetSecond = 10
 	budgetCall   = 0.25
 )
 
-// budget bounds how often failed calls of a role are tried again, all in all, so that
-// repetitions do not keep down who was too slow for the first tries. Kitex' own retries
-// go to the same address again, and know no other node.
+// budget bounds the repetitions of failed calls of a role, all in all, so that repetitions do not
+// overload nodes that were too slow for the first tries. Kitex's own retries are not used: they
+// go to the same address again and know no other node.
 type budget struct {
 	mu    sync.Mutex
 	left  float64
@@ -32,7 +32,7 @@ func (b *budget) earn() {
 	b.left = min(b.left+budgetCall, budgetMost)
 }
 
-// spend takes what a repetition costs; false: there is nothing left.
+// spend pays for a repetition. It returns false if nothing is left.
 func (b *budget) spend(now time.Time) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -14,20 +14,20 @@ import (
 	"gannet/internal/operate"
 )
 
-// Deadlines.
+// Times of a call.
 const (
-	// tryTimeout is how long a node may take for a call, and callTimeout how long a call
-	// may take with all its tries.
+	// tryTimeout is how long one node may take for a call. callTimeout bounds a call with all its
+	// tries.
 	tryTimeout  = time.Second
 	callTimeout = 3 * time.Second
 
-	// retryPause is how long a call waits for its second try, and retryPauseMost what
-	// that grows to: the registry learns of a death meanwhile.
+	// retryPause is how long a call waits before its second try. The pause doubles up to
+	// retryPauseMost; in this time the registry learns of dead nodes.
 	retryPause     = 20 * time.Millisecond
 	retryPauseMost = 320 * time.Millisecond
 )
 
-// Errors of a call. Each means that what was asked may or may not have happened.
+// Errors of a call. After each of them the call may or may not have been carried out.
 var (
 	errClosed   = errors.New("rpc: the client is closed")
 	errNobody   = errors.New("rpc: no node of the role is known")
@@ -50,10 +50,10 @@ type calls[C any] struct {
 	made     atomic.Uint64   // tries
 	moved    atomic.Uint64   // answers that name another node
 	payloads operate.Trouble // bytes that are no answer
-	failed   operate.Trouble // tries that gave no answer
+	failed   operate.Trouble // tries without an answer
 	given    operate.Trouble // calls that were given up
-	spent    operate.Trouble // of them those that the budget ended
-	hostile  operate.Trouble // answers that make no sense
+	spent    operate.Trouble // calls that were given up because the budget was spent
+	hostile  operate.Trouble // answers that are invalid
 }
 
 func newCalls[C any](name string, log *slog.Logger, dial func(string, ...client.Option) (C, error)) *calls[C] {
@@ -80,8 +80,8 @@ func (c *calls[C]) stats() map[string]uint64 {
 	}
 }
 
-// once makes one try at a node. call gets a context that ends with the connection's
-// deadline only, so that it is over when it returns.
+// once makes one try at a node. The context that call gets ends only with the deadline of the
+// connection, so nothing of the try goes on when once has returned.
 func (c *calls[C]) once(ctx context.Context, address string, ends time.Time, call func(ctx context.Context, client C) error) (err error) {
 	n, err := c.peers.take(address)
 	if err != nil {
@@ -111,19 +111,19 @@ func (c *calls[C]) failure(address string, err error) {
 		trouble, what = &c.hostile, "rpc: an answer makes no sense"
 	}
 	if trouble.Note() {
-		c.log.Warn(what, "role", c.name, "node", address, "error", err)
+		c.log.Warn(what, "to", c.name, "address", address, "error", err)
 	}
 }
 
 // route says where the next try goes; ok is false while nobody is known.
 type route func(try int) (address string, ok bool)
 
-// call tries until a node has answered, the time or the budget is over, or ctx ends. It
-// is for calls that are safe to repeat; call says of an error whether that helps.
+// call tries until a node answers, the time or the budget is used up, or ctx ends. Use it only
+// for calls that are safe to repeat. It does not repeat after errClosed or errRefused.
 func (c *calls[C]) call(ctx context.Context, to route, try func(ctx context.Context, client C) error) error {
 	over := time.Now().Add(callTimeout)
 	pause := retryPause
-	told := false // where the queue is
+	told := false // a node has named another one, which is tried at once, without pause
 	for i := 0; ; i++ {
 		err := errNobody
 		if address, ok := to(i); ok {
@@ -143,14 +143,14 @@ func (c *calls[C]) call(ctx context.Context, to route, try func(ctx context.Cont
 		if !c.again(ctx, err, pause, over) {
 			return fmt.Errorf("rpc: %s: %w", c.name, err)
 		}
-		if !wait(ctx, pause) {
+		if operate.Pause(ctx, pause) != nil {
 			return fmt.Errorf("rpc: %s: %w", c.name, ctx.Err())
 		}
 		pause = min(2*pause, retryPauseMost)
 	}
 }
 
-// again says whether a call is tried again that failed.
+// again says whether to repeat a failed call.
 func (c *calls[C]) again(ctx context.Context, err error, pause time.Duration, over time.Time) bool {
 	now := time.Now()
 	if ctx.Err() == nil && !errors.Is(err, errClosed) && !errors.Is(err, errRefused) && now.Add(pause).Before(over) {
@@ -161,18 +161,6 @@ func (c *calls[C]) again(ctx context.Context, err error, pause time.Duration, ov
 	}
 	c.given.Count()
 	return false
-}
-
-// wait waits; false: ctx ended.
-func wait(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // meaning gives the error that a status means, nil for gannet.OK.

@@ -13,18 +13,17 @@ import (
 	"gannet/internal/operate"
 )
 
-// maxPayload bounds one call and one answer: many times what the roles send, which are
-// batches of at most some hundred KiB and pushes of a few records.
+// maxPayload bounds one call or one answer. It is many times as much as the roles send: batches
+// of at most some hundred KiB, and pushes of a few records.
 const maxPayload = 32 << 20
 
-// errPayload says that bytes of a peer are no call and no answer.
+// errPayload says that bytes from a peer are neither a call nor an answer.
 var errPayload = errors.New("rpc: a peer sent what is neither a call nor an answer")
 
-// framedCodec reads and writes framed Thrift and nothing else, where Kitex' own codec
-// finds out which of its protocols a peer speaks, most of them without a bound. It
-// refuses lengths beyond maxPayload before anything is allocated for them, and lists
-// that claim more elements than there are bytes: generated code makes room for as many
-// as a list says.
+// framedCodec reads and writes framed Thrift only. Kitex's own codec detects which of several
+// protocols a peer speaks, and most of them have no size limit. framedCodec refuses lengths
+// beyond maxPayload before it allocates anything, and lists that claim more elements than there
+// are bytes, because generated code allocates as many elements as a list claims.
 type framedCodec struct {
 	remote.Codec
 	refused *operate.Trouble
@@ -58,8 +57,8 @@ func (c *framedCodec) Decode(ctx context.Context, message remote.Message, in rem
 	return err
 }
 
-// guarded runs a generated decoder: should one panic at what a peer sent, that is the peer's
-// fault and ends its connection alone.
+// guarded runs a generated decoder. If the decoder panics because of a peer's bytes, only that
+// peer's connection ends.
 func guarded(decode func() error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -70,12 +69,12 @@ func guarded(decode func() error) (err error) {
 }
 
 func (c *framedCodec) refuse(err error) error {
-	c.refused.Count() // Kitex logs it, bounded by kitexLog
+	c.refused.Count() // Kitex logs the error, and kitexLog bounds how often
 	return remote.NewTransError(remote.ProtocolError, err)
 }
 
-// maxName bounds the name of a method, and maxDepth how deep structs lie in each other:
-// the arguments of a call, or its result, and in it the request or the reply.
+// maxName bounds the name of a method. maxDepth bounds how deep structs are nested: the arguments
+// or the result of a call, and in it the request or the reply.
 const (
 	maxName  = 128
 	maxDepth = 4
@@ -94,9 +93,9 @@ func checkPayload(b []byte) error {
 	return nil
 }
 
-// structSize gives how long a struct is. Its lists have elements of at least four bytes,
-// so that what a decoder makes room for is at most twice what came, and of the kind that
-// the decoder believes.
+// structSize gives the length of an encoded struct. It accepts only lists whose elements are of
+// the type that the decoder takes for granted, with at least four bytes each. So a decoder
+// allocates at most twice as many bytes as came.
 func structSize(b []byte, depth int, s shape) (size int, ok bool) {
 	for depth > 0 {
 		kind, number, n, err := thrift.Binary.ReadFieldBegin(b[size:])
@@ -122,7 +121,8 @@ func structSize(b []byte, depth int, s shape) (size int, ok bool) {
 	return size, false
 }
 
-// listSize gives how long a list is, whose elements are believed to be of a kind; 0: of any.
+// listSize gives the length of an encoded list. believed is the type that its elements must have;
+// 0: any.
 func listSize(b []byte, believed thrift.TType) (size int, ok bool) {
 	kind, _, _, err := thrift.Binary.ReadListBegin(b)
 	if err != nil || believed != 0 && kind != believed || kind != thrift.I32 && kind != thrift.I64 && kind != thrift.STRING {

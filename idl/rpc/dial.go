@@ -23,25 +23,25 @@ import (
 
 // Bounds of a client.
 const (
-	// dialTimeout is how long a peer may take to be connected to: one try of three that
-	// a dropped SYN leaves to a Forward.
+	// dialTimeout is how long connecting to a peer may take. After a dropped SYN a Forward still
+	// has time for two more tries.
 	dialTimeout = 500 * time.Millisecond
 
-	// maxIdleConns is how many unused connections to one node are kept, one for each
-	// call that may be under way at once: lanes, queries, logins.
+	// maxIdleConns is how many unused connections to one node are kept. It is about the number of
+	// calls that may be under way at once: of lanes, queries and logins.
 	maxIdleConns = 64
 
 	// idleConn is how long an unused connection is kept.
 	idleConn = 30 * time.Second
 )
 
-// deadline is the key under which the context of a call carries when it must be over.
+// deadline is the key of the time in the context of a call at which the call must end.
 type deadline struct{}
 
-// tryContext is the context of one try of a call. To Kitex it looks as if it never ended,
-// for a call of Kitex that is given up goes on reading its arguments, on a goroutine of
-// its own, and the memory of a batch is used again as soon as its call has returned. So
-// the deadline is that of the connection, and a call returns when it is over.
+// tryContext is the context of one try of a call. To Kitex it seems never to end. If it ended,
+// Kitex would give the call up, but one of its goroutines would go on reading the arguments. The
+// memory of a batch is reused as soon as its call returns, so that must not happen. Instead the
+// connection gets the deadline, and a call returns only when it is really over.
 type tryContext struct {
 	context.Context
 	ends time.Time
@@ -83,10 +83,11 @@ func (c *conn) Writer() *bufiox.DefaultWriter { return c.writer }
 // Read reads what is buffered first.
 func (c *conn) Read(p []byte) (int, error) { return c.reader.Read(p) }
 
-// SetReadDeadline is called by Kitex, with none; the deadline is set by transHandler.
+// SetReadDeadline does nothing. Kitex calls it without a deadline; transHandler sets the real
+// one.
 func (c *conn) SetReadDeadline(time.Time) error { return nil }
 
-// transHandler bounds each call by its own deadline.
+// transHandler sets each call's own deadline on the connection.
 type transHandler struct{ remote.ClientTransHandler }
 
 // Write sends a call.
@@ -108,8 +109,8 @@ func (f transHandlers) NewTransHandler(o *remote.ClientOption) (remote.ClientTra
 	return transHandler{h}, err
 }
 
-// conns keeps the unused connections to one node. Where a call failed, the node has
-// perhaps begun a new life, and none of them is used again.
+// conns keeps the unused connections to one node. After a failed call the process behind the
+// address may be a new one, so none of them is used again.
 type conns struct {
 	*longpool.LongPool
 	address string

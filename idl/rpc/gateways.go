@@ -18,12 +18,12 @@ import (
 // errUnknown says that this process' view of the registry does not have an epoch.
 var errUnknown = errors.New("rpc: the gateway's epoch is not known yet")
 
-// pushBytes bounds one call of Push; a push that takes more goes in several, one after
-// the other. It is far more than a record with its receivers takes.
+// pushBytes bounds one call of Push. More than that goes in several calls, one after the other.
+// The bound is far more than a record with its receivers needs.
 const pushBytes = 4 << 20
 
-// Gateways is the gateways as transfer and logic need them: it implements
-// transfer.Gateways and logic.Gateways.
+// Gateways makes the calls of transfer and logic to gateways. It implements transfer.Gateways and
+// logic.Gateways.
 type Gateways struct {
 	epochs Epochs
 	calls  *calls[gateway.Client]
@@ -55,26 +55,29 @@ func (g *Gateways) find(epoch uint64) (string, error) {
 	return address, nil
 }
 
-// Push implements transfer.Gateways, on a goroutine of its own. It makes one try: who
-// pushes repeats it for as long as the gateway is registered.
-func (g *Gateways) Push(ctx context.Context, epoch uint64, push *hop.Push, done func(absent []uint64, err error)) {
+// Push implements transfer.Gateways, on a goroutine of its own. It tries once; transfer repeats a
+// push as long as the gateway is registered.
+func (g *Gateways) Push(ctx context.Context, epoch uint64, pushes []*hop.Push, done func(absent []uint64, err error)) {
 	go func() {
-		absent, err := g.push(ctx, epoch, push)
+		absent, err := g.push(ctx, epoch, pushes)
 		done(absent, err)
 	}()
 }
 
-func (g *Gateways) push(ctx context.Context, epoch uint64, push *hop.Push) (absent []uint64, err error) {
+func (g *Gateways) push(ctx context.Context, epoch uint64, pushes []*hop.Push) (absent []uint64, err error) {
 	address, err := g.find(epoch)
 	if err != nil {
 		return nil, err
 	}
-	if err := push.Check(); err != nil {
-		// One's own mistake, which generated code would send and the gateway refuse.
-		return nil, fmt.Errorf("%w: %w", transfer.ErrRefused, err)
+	for _, push := range pushes {
+		if err := push.Check(); err != nil {
+			// This is our own mistake. Generated code would send the push, and the gateway would
+			// refuse it.
+			return nil, fmt.Errorf("%w: %w", transfer.ErrRefused, err)
+		}
 	}
 	ends := time.Now().Add(tryTimeout)
-	for part := range parts(push, pushBytes) {
+	for part := range parts(pushes, pushBytes) {
 		gone, err := g.pushPart(ctx, address, epoch, ends, part)
 		if err != nil {
 			if _, ended := g.epochs.Gateway(epoch); ended {
@@ -121,7 +124,8 @@ func (g *Gateways) pushPart(ctx context.Context, address string, epoch uint64, e
 	return absent, nil
 }
 
-// kick makes a call that closes connections of one gateway. One that has ended has none.
+// kick makes one call that closes connections of a gateway. A gateway whose registration has
+// ended has no connections.
 func (g *Gateways) kick(ctx context.Context, epoch uint64, conns []uint64, codes []int32) error {
 	if _, err := g.find(epoch); errors.Is(err, transfer.ErrEnded) {
 		return nil
@@ -143,41 +147,63 @@ func (g *Gateways) kick(ctx context.Context, epoch uint64, conns []uint64, codes
 	})
 }
 
-// Kick implements logic.Gateways. Those that wait for one gateway go in one call.
+// Kick implements logic.Gateways. Kicks that wait for the same gateway go in one call.
 func (g *Gateways) Kick(ctx context.Context, at hop.Address, code protocol.Code) error {
 	return g.kicks.add(ctx, at, code)
 }
 
-// parts cuts a push so that none of it takes more than room. Bytes of the blob that
-// belong to no frame do not travel, if they are many.
-func parts(push *hop.Push, room int) func(yield func(*hop.Push) bool) {
+// parts joins pushes and cuts them into parts that take at most room bytes each. It leaves out
+// bytes of the blobs that belong to no frame, unless that is a single push with few of them.
+func parts(pushes []*hop.Push, room int) func(yield func(*hop.Push) bool) {
 	return func(yield func(*hop.Push) bool) {
-		frames := 0
-		for _, f := range push.Frames {
-			frames += f.Len()
+		var all size
+		for _, push := range pushes {
+			all.add(push)
 		}
-		if len(push.Blob) <= frames+frames/4 && len(push.Blob)+8*len(push.Conns)+16*len(push.Frames) <= room {
-			yield(push)
+		if len(pushes) == 1 && len(pushes[0].Blob) <= all.bytes+all.bytes/4 && len(pushes[0].Blob)+8*all.conns+16*all.frames <= room {
+			yield(pushes[0])
 			return
 		}
-		part := &hop.Push{Everything: push.Everything}
-		size := 0
-		for i := range push.Frames {
-			frame, to := push.Bytes(i), push.To(i)
-			for first := true; first || len(to) > 0; first = false {
-				if size > 0 && size+len(frame)+16+8*min(len(to), 1) > room {
-					if !yield(part) {
-						return
+		part, used := all.within(room), 0
+		for _, push := range pushes {
+			part.Everything = part.Everything || push.Everything
+			for i := range push.Frames {
+				frame, to := push.Bytes(i), push.To(i)
+				for first := true; first || len(to) > 0; first = false {
+					if used > 0 && used+len(frame)+16+8*min(len(to), 1) > room {
+						if !yield(part) {
+							return
+						}
+						part, used = &hop.Push{}, 0
 					}
-					part, size = &hop.Push{}, 0
+					n := min(len(to), max((room-used-len(frame)-16)/8, 1))
+					addTo(part, frame, to[:n])
+					used += len(frame) + 16 + 8*n
+					to = to[n:]
 				}
-				n := min(len(to), max((room-size-len(frame)-16)/8, 1))
-				addTo(part, frame, to[:n])
-				size += len(frame) + 16 + 8*n
-				to = to[n:]
 			}
 		}
 		yield(part)
+	}
+}
+
+// size is how much pushes hold: bytes of frames, frames and receivers.
+type size struct{ bytes, frames, conns int }
+
+func (s *size) add(p *hop.Push) {
+	s.frames += len(p.Frames)
+	s.conns += len(p.Conns)
+	for _, f := range p.Frames {
+		s.bytes += f.Len()
+	}
+}
+
+// within makes a push with room for all of it, but for no more bytes than a call has.
+func (s size) within(room int) *hop.Push {
+	return &hop.Push{
+		Blob:   make([]byte, 0, min(s.bytes, room)),
+		Frames: make([]hop.Span, 0, min(s.frames, room/16)), Receivers: make([]hop.Span, 0, min(s.frames, room/16)),
+		Conns: make([]uint64, 0, min(s.conns, room/8)),
 	}
 }
 

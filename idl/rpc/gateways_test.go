@@ -35,10 +35,10 @@ func newGatewayStage(t testing.TB) *gatewayStage {
 }
 
 // push waits for the answer.
-func (st *gatewayStage) push(t testing.TB, epoch uint64, p *hop.Push) (absent []uint64, err error) {
+func (st *gatewayStage) push(t testing.TB, epoch uint64, pushes ...*hop.Push) (absent []uint64, err error) {
 	t.Helper()
 	done := make(chan struct{})
-	st.client.Push(t.Context(), epoch, p, func(a []uint64, e error) {
+	st.client.Push(t.Context(), epoch, pushes, func(a []uint64, e error) {
 		absent, err = a, e
 		close(done) // panics the second time
 	})
@@ -107,7 +107,7 @@ func TestParts(t *testing.T) {
 			addTo(push, slices.Repeat([]byte{byte(i)}, c.size), to)
 		}
 		var got []*hop.Push
-		for p := range parts(push, c.room) {
+		for p := range parts([]*hop.Push{push}, c.room) {
 			if err := p.Check(); err != nil {
 				t.Fatal(err)
 			}

@@ -8,13 +8,13 @@ import (
 	"gannet/protocol"
 )
 
-// kicks gather the connections of a gateway that are to be closed: while a call is under
-// way the next one fills.
+// kicks batches the connections that gateways have to close: while one call to a gateway is under
+// way, the next one fills.
 type kicks struct {
 	gateways *Gateways
 
 	mu       sync.Mutex
-	underWay map[uint64]*kick // by epoch; its next call, which fills
+	underWay map[uint64]*kick // by epoch: the next call, which fills; nil: nothing for it yet
 }
 
 // kick is one call.
@@ -25,8 +25,8 @@ type kick struct {
 	err   error
 }
 
-// add puts a connection into the next call to its gateway and waits for the answer, or
-// makes that call.
+// add puts a connection into the next call to its gateway, starts the calls if none is under way,
+// and waits for the answer or the end of ctx.
 func (k *kicks) add(ctx context.Context, at hop.Address, code protocol.Code) error {
 	k.mu.Lock()
 	next, busy := k.underWay[at.Gateway]
@@ -52,7 +52,7 @@ func (k *kicks) add(ctx context.Context, at hop.Address, code protocol.Code) err
 	}
 }
 
-// run makes the calls to one gateway until none is wanted.
+// run makes calls to one gateway until nothing waits for another one.
 func (k *kicks) run(ctx context.Context, epoch uint64, next *kick) {
 	for next != nil {
 		next.err = k.gateways.kick(ctx, epoch, next.conns, next.codes)

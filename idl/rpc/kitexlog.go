@@ -13,16 +13,16 @@ import (
 	"gannet/internal/operate"
 )
 
-// Kitex has one log a process. What it tells of is mostly what a peer did, which the
-// counters of this package have too, and which a peer may do a thousand times a second.
+// Kitex has one log for the whole process. Most lines are about something that a peer did. The
+// counters of this package count that already, and a peer may do it a thousand times a second.
 func init() { klog.SetLogger(kitexLog{}) }
 
-// kitexLog passes warnings and errors of Kitex on to the log of the process, one line a
-// second for each thing that Kitex may say.
+// kitexLog passes warnings and errors of Kitex on to the log of the process, at most one line a
+// second for each format.
 type kitexLog struct{}
 
-// kitexSays has an operate.Seldom for each format. Kitex has some hundred of them; lines
-// that it put together itself share one.
+// kitexSays has an operate.Seldom for each format. Kitex has about a hundred formats. Lines that
+// Kitex puts together itself share one.
 var kitexSays sync.Map
 
 func (kitexLog) say(level slog.Level, reason, text string) {
@@ -37,10 +37,17 @@ func (l kitexLog) warn(format string, v ...any) {
 	l.say(slog.LevelWarn, format, fmt.Sprintf(format, v...))
 }
 
+// requestFailed begins the format with which Kitex's server says that a request was not read.
+const requestFailed = "KITEX: processing request error"
+
 // fail is for what Kitex calls errors: that a peer closed, sent rubbish or did not answer.
 // None of it is an error of this process.
 func (l kitexLog) fail(format string, v ...any) {
-	l.say(slog.LevelWarn, format, fmt.Sprintf(format, v...))
+	text, _, _ := strings.Cut(fmt.Sprintf(format, v...), "\nstack=")
+	if strings.HasPrefix(format, requestFailed) && strings.HasSuffix(text, "i/o timeout") {
+		return // the server closes a connection on which nobody has called for long
+	}
+	l.say(slog.LevelWarn, format, text)
 }
 
 func (l kitexLog) Warnf(format string, v ...any)                        { l.warn(format, v...) }

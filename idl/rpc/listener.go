@@ -10,25 +10,27 @@ import (
 
 // Bounds of a server.
 const (
-	// maxConns bounds the connections of peers: a hundred nodes with as many lanes each.
+	// maxConns bounds the connections of peers. It is enough for a hundred nodes with 40
+	// connections each.
 	maxConns = 4096
 
-	// stallTimeout is how long a peer may take for a call that it has begun, and for
-	// taking an answer: several times what any deadline leaves it.
+	// stallTimeout is how long a peer may take to send a call that it has begun, and to take an
+	// answer. It is several times as long as the deadline of any call.
 	stallTimeout = 5 * time.Second
 
-	// idleTimeout is how long a connection may bring no call. A client closes what it
-	// does not use after idleConn, which is shorter, so that the two do not meet.
+	// idleTimeout is how long a connection may wait for its next call. A client closes unused
+	// connections after idleConn, which is shorter, so that it does not use one that the server
+	// is just closing.
 	idleTimeout = 2 * time.Minute
 
-	// acceptPause is how long nobody is accepted after accept failed: others have to
-	// leave first.
+	// acceptPause is how long to wait after accept has failed. It works again only after some
+	// connections or files have been closed.
 	acceptPause = 100 * time.Millisecond
 )
 
-// listener is what Kitex accepts from. It bounds the connections, survives what makes
-// accept fail for a while, after which Kitex would end its server, and can end
-// connections as soon as no call is under way on them.
+// listener is the listener that Kitex accepts from. It bounds the number of connections. It
+// survives passing errors of accept, at which Kitex would end its server. It can end connections
+// as soon as no call is under way on them.
 type listener struct {
 	net.Listener
 	refused, failed operate.Trouble
@@ -91,8 +93,8 @@ func (l *listener) admit(conn net.Conn) *peerConn {
 	return c
 }
 
-// stop accepts no more and ends each connection once no call is under way on it; those
-// that have read none end at once.
+// stop accepts no more connections, and ends each connection as soon as no call is under way on
+// it. Idle ones end at once.
 func (l *listener) stop() {
 	l.mu.Lock()
 	l.stopping = true
@@ -129,8 +131,8 @@ func (l *listener) len() int {
 	return len(l.conns)
 }
 
-// peerConn is a connection of a peer. Kitex serves its calls one after the other, on a
-// goroutine of the connection, and sets a deadline before it waits for the next one.
+// peerConn is a connection of a peer. Kitex serves its calls one after the other, on one
+// goroutine for each connection, and sets a read deadline before it waits for the next call.
 type peerConn struct {
 	net.Conn
 	listener *listener
@@ -139,8 +141,8 @@ type peerConn struct {
 	finishing bool
 }
 
-// SetReadDeadline is called by Kitex: with idleTimeout while it waits for a call, and
-// with stallTimeout once one has begun.
+// SetReadDeadline is called by Kitex: with idleTimeout while it waits for a call, and with
+// stallTimeout once a call has begun.
 func (c *peerConn) SetReadDeadline(at time.Time) error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -150,8 +152,7 @@ func (c *peerConn) SetReadDeadline(at time.Time) error {
 	return c.Conn.SetReadDeadline(at)
 }
 
-// Read says of a connection that is to end that it is closed, which is nothing to be
-// logged.
+// Read returns net.ErrClosed, which nobody logs, when the connection ends because of finish.
 func (c *peerConn) Read(p []byte) (int, error) {
 	n, err := c.Conn.Read(p)
 	if err != nil && n == 0 && c.isFinishing() {
@@ -166,7 +167,7 @@ func (c *peerConn) isFinishing() bool {
 	return c.finishing
 }
 
-// finish has the read fail that waits for a call, or will.
+// finish makes the read for the next call fail, whether it waits now or begins later.
 func (c *peerConn) finish() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -174,7 +175,7 @@ func (c *peerConn) finish() {
 	_ = c.Conn.SetReadDeadline(time.Unix(1, 0))
 }
 
-// Write writes an answer, or gives the peer up that does not take it.
+// Write writes an answer. If the peer does not take it in time, Write gives the peer up.
 func (c *peerConn) Write(p []byte) (int, error) {
 	if err := c.SetWriteDeadline(time.Now().Add(stallTimeout)); err != nil {
 		return 0, err
@@ -182,7 +183,7 @@ func (c *peerConn) Write(p []byte) (int, error) {
 	return c.Conn.Write(p)
 }
 
-// Close gives the place back.
+// Close closes the connection and gives its place back.
 func (c *peerConn) Close() error {
 	c.listener.mu.Lock()
 	delete(c.listener.conns, c)

@@ -6,9 +6,9 @@ import (
 	"gannet/internal/hop"
 )
 
-// The lists of package hop and those of generated code hold the same numbers, unsigned
-// there and signed here, so each is looked at as the other without a copy. Whoever is
-// given such a list must not use the other one any more, or only read.
+// Package hop has lists of unsigned numbers, generated code has lists of signed ones. Both have
+// the same layout, so each is used as the other without a copy. After a conversion the original
+// list may only be read, or not be used at all.
 
 func signed64(list []uint64) []int64 { return as[int64](list, len(list)) }
 
@@ -18,7 +18,7 @@ func signed32(list []uint32) []int32 { return as[int32](list, len(list)) }
 
 func unsigned32(list []int32) []uint32 { return as[uint32](list, len(list)) }
 
-// pairs gives the bounds of spans one behind the other.
+// pairs gives the bounds of all spans, one after the other.
 func pairs(list []hop.Span) []int32 { return as[int32](list, 2*len(list)) }
 
 // spans is the inverse of pairs; ok is false for an odd number of bounds.
@@ -29,7 +29,7 @@ func spans(list []int32) (s []hop.Span, ok bool) {
 	return as[hop.Span](list, len(list)/2), true
 }
 
-// as looks at a list as n elements of another type, which must fill it exactly.
+// as reinterprets a list as n elements of another type. They must fill it exactly.
 func as[To, From any](list []From, n int) []To {
 	if len(list) == 0 {
 		return nil
@@ -37,5 +37,5 @@ func as[To, From any](list []From, n int) []To {
 	return unsafe.Slice((*To)(unsafe.Pointer(unsafe.SliceData(list))), n)
 }
 
-// A Span is two bounds and nothing else, or this does not compile.
+// This does not compile unless a Span is exactly its two bounds.
 var _ = [1]struct{}{}[unsafe.Sizeof(hop.Span{})-2*unsafe.Sizeof(int32(0))]

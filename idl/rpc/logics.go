@@ -11,16 +11,17 @@ import (
 	"gannet/idl/kitex_gen/gannet"
 	"gannet/idl/kitex_gen/gannet/logic"
 	"gannet/internal/hop"
+	"gannet/internal/hostport"
 	"gannet/protocol"
 )
 
-// Logics is the logic nodes as a gateway needs them: it implements gateway.Logic. A batch
-// goes to the node that writes its queue, and so does what concerns one conversation; the
-// rest is spread.
+// Logics makes the calls of a gateway to the logic nodes. It implements gateway.Logic. A batch
+// goes to the node that writes its queue, and so does every call about one conversation. All
+// other calls are spread over the nodes.
 type Logics struct {
 	nodes  Nodes
 	queues int
-	turn   atomic.Uint32 // of what concerns no conversation
+	turn   atomic.Uint32 // counts the calls that concern no conversation
 	calls  *calls[logic.Client]
 }
 
@@ -29,19 +30,20 @@ func NewLogics(nodes Nodes, queues int, log *slog.Logger) *Logics {
 	return &Logics{nodes: nodes, queues: queues, calls: newCalls("logic", log, logic.NewClient)}
 }
 
-// Close closes the connections, those with a call under way once it is over.
+// Close closes the connections. One with a call under way is closed after the call.
 func (l *Logics) Close() { l.calls.peers.close() }
 
 // Stats gives every counter by name.
 func (l *Logics) Stats() map[string]uint64 { return l.calls.stats() }
 
-// anyone routes to one node after the other, as there are queues.
+// anyone routes to one node after the other. A node gets its share by the number of its queues.
 func (l *Logics) anyone() route {
 	first := l.turn.Add(1)
 	return func(try int) (string, bool) { return l.of(int((uint64(first) + uint64(try)) % uint64(l.queues))) }
 }
 
-// near routes to the node that writes the conversation's queue, and from then on to any.
+// near routes first to the node that writes the conversation's queue. Later tries go to the other
+// nodes.
 func (l *Logics) near(c protocol.Conversation) route {
 	queue := c.Partition() % l.queues
 	return func(try int) (string, bool) { return l.of((queue + try) % l.queues) }
@@ -52,15 +54,15 @@ func (l *Logics) of(queue int) (string, bool) {
 	return node.Address, ok
 }
 
-// Forward implements gateway.Logic. A batch may be carried out twice, which changes
-// nothing: a SEND is known by its client message id, and cursors only rise.
+// Forward implements gateway.Logic. A batch may be processed twice. The second time changes
+// nothing: a SEND is recognized by its client message id, and cursors only rise.
 func (l *Logics) Forward(ctx context.Context, batch *hop.Forward) (answers hop.Answers, err error) {
 	request := &gannet.ForwardRequest{
 		Gateway: int64(batch.Gateway), Queue: int32(batch.Queue),
 		Conns: signed64(batch.Conns), Users: signed64(batch.Users), Devices: signed64(batch.Devices),
 		Ends: signed32(batch.Ends), Frames: batch.Frames,
 	}
-	told := "" // where the queue is, as the node says that was asked before
+	told := "" // address of the queue's node, as told by the node asked before
 	to := func(int) (string, bool) {
 		node, version, ok := l.nodes.Of(batch.Queue)
 		request.Version = int64(version)
@@ -72,7 +74,7 @@ func (l *Logics) Forward(ctx context.Context, batch *hop.Forward) (answers hop.A
 	err = l.calls.call(ctx, to, func(ctx context.Context, c logic.Client) error {
 		reply, err := c.Forward(ctx, request)
 		switch {
-		case errors.Is(err, syscall.ECONNREFUSED): // its death may be known to the registry
+		case errors.Is(err, syscall.ECONNREFUSED): // the node is dead; the registry may know by now
 			l.nodes.Newer(uint64(request.Version) + 1)
 			return err
 		case err != nil:
@@ -80,7 +82,7 @@ func (l *Logics) Forward(ctx context.Context, batch *hop.Forward) (answers hop.A
 		case reply == nil:
 			return errNoReply
 		case reply.Status == gannet.MOVED:
-			if told = reply.Address; told != "" && checkAddress(told) != nil {
+			if told = reply.Address; told != "" && hostport.Check(told) != nil {
 				return fmt.Errorf("%w: the queue is said to be at %.80q", errAnswer, told)
 			}
 			l.nodes.Newer(uint64(reply.Version))
@@ -125,7 +127,7 @@ func (l *Logics) Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte, 
 	})
 }
 
-// frames makes a call that frames answer. What they are is looked at by the gateway.
+// frames makes a call that is answered with frames. The gateway checks the frames.
 func (l *Logics) frames(ctx context.Context, to route, call func(context.Context, logic.Client) (*gannet.FramesReply, error)) (b []byte, err error) {
 	err = l.calls.call(ctx, to, func(ctx context.Context, c logic.Client) error {
 		reply, err := call(ctx, c)

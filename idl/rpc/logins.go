@@ -10,8 +10,8 @@ import (
 	"gannet/protocol"
 )
 
-// Login implements gateway.Logic. Logins that are repeated draw other numbers, and those of
-// a node that answers too late are nobody's.
+// Login implements gateway.Logic. A repeated call draws new numbers. Numbers that a node gives
+// too late are never used.
 func (l *Logics) Login(ctx context.Context, logins []hop.Login) (welcomes []hop.Welcome, err error) {
 	request := loginRequest(logins)
 	err = l.calls.call(ctx, l.anyone(), func(ctx context.Context, c logic.Client) error {
@@ -115,8 +115,8 @@ func readWelcomes(r *gannet.LoginReply, logins int) ([]hop.Welcome, error) {
 	return welcomes, nil
 }
 
-// known gives the code of a CLOSE. For one that this process does not know, whose action
-// it can only guess, the client hears that it may come again.
+// known checks the code of a CLOSE. This process can only guess what a client should do after a
+// code that it does not know. So it replaces such a code by one that lets the client try again.
 func known(code protocol.Code) protocol.Code {
 	if code != 0 && code.Meaning() == "" {
 		return protocol.CodeLoginUnavailable
@@ -124,8 +124,8 @@ func known(code protocol.Code) protocol.Code {
 	return code
 }
 
-// Enter implements gateway.Logic. It may be carried out twice, or late, which changes
-// nothing: the numbers are those of before.
+// Enter implements gateway.Logic. It may be carried out twice or late. That changes nothing,
+// because the numbers stay the same.
 func (l *Logics) Enter(ctx context.Context, connections []hop.Binding) (codes []protocol.Code, err error) {
 	request := bindings(connections)
 	err = l.calls.call(ctx, l.anyone(), func(ctx context.Context, c logic.Client) error {

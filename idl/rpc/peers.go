@@ -2,23 +2,22 @@ package rpc
 
 import (
 	"fmt"
-	"net"
-	"strconv"
 	"sync"
 	"time"
 
 	"github.com/cloudwego/kitex/client"
 
+	"gannet/internal/hostport"
 	"gannet/internal/operate"
 )
 
 // peerIdle is for how long a node that is not called is remembered.
 const peerIdle = time.Minute
 
-// peers has a client for each node of a role that is called, by address.
+// peers has a client for each node of a role that this process calls, by address.
 type peers[C any] struct {
 	dial    func(service string, options ...client.Option) (C, error)
-	refused *operate.Trouble // answers that are none
+	refused *operate.Trouble // answers that are not valid
 
 	mu        sync.Mutex
 	byAddress map[string]*peer[C]
@@ -38,7 +37,7 @@ func newPeers[C any](dial func(string, ...client.Option) (C, error), refused *op
 	return &peers[C]{dial: dial, refused: refused, byAddress: make(map[string]*peer[C])}
 }
 
-// take gives the client of a node, which give takes back.
+// take gives the client for a node. The caller returns it with give.
 func (p *peers[C]) take(address string) (*peer[C], error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -47,7 +46,7 @@ func (p *peers[C]) take(address string) (*peer[C], error) {
 	}
 	n := p.byAddress[address]
 	if n == nil {
-		if err := checkAddress(address); err != nil {
+		if err := hostport.Check(address); err != nil {
 			return nil, err
 		}
 		p.forget(time.Now().Add(-peerIdle))
@@ -73,7 +72,7 @@ func (p *peers[C]) give(n *peer[C]) {
 	}
 }
 
-// forget closes the clients that were not used since. mu is held.
+// forget closes clients that nobody has used since the given time. The caller holds mu.
 func (p *peers[C]) forget(since time.Time) {
 	for address, n := range p.byAddress {
 		if n.calls == 0 && n.used.Before(since) {
@@ -97,16 +96,3 @@ func (p *peers[C]) len() int {
 	defer p.mu.Unlock()
 	return len(p.byAddress)
 }
-
-// checkAddress says what is wrong with an address, which may come from a peer.
-func checkAddress(address string) error {
-	host, port, err := net.SplitHostPort(address)
-	n, perr := strconv.ParseUint(port, 10, 16)
-	if err != nil || perr != nil || host == "" || n == 0 || len(host) > maxHost {
-		return fmt.Errorf("rpc: %.80q is no address of a node", address)
-	}
-	return nil
-}
-
-// maxHost bounds the name of a host (RFC 1035).
-const maxHost = 253

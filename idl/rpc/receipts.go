@@ -12,16 +12,16 @@ import (
 	"gannet/internal/operate"
 )
 
-// receiptBytes bounds the receipts that wait for one transfer node. What does not fit is
-// dropped: the next SYNC tells of it.
+// receiptBytes bounds the receipts that wait for one transfer node. Those that do not fit are
+// dropped: clients learn about them with the next SYNC.
 const receiptBytes = 1 << 20
 
 // errFull says that receipts were dropped.
 var errFull = errors.New("rpc: too many receipts wait for a transfer node")
 
-// Receipts is the transfer nodes as logic needs them: it implements logic.Receipts. It
-// does not wait for transfer, since receipts are sent before SENDs are answered: what comes
-// while a call is under way goes in the next one.
+// Receipts makes the calls of logic to the transfer nodes. It implements logic.Receipts. It does
+// not wait for transfer, because receipts are sent before SENDs are answered. Receipts that come
+// while a call is under way go in the next one.
 type Receipts struct {
 	nodes   Nodes
 	calls   *calls[transfer.Client]
@@ -33,7 +33,8 @@ type Receipts struct {
 	by     map[string]*outlet // by address of the node
 }
 
-// outlet is what waits for one node, to which a call is under way. mu guards it.
+// outlet has the receipts that wait for one node, to which a call is under way. Receipts.mu
+// guards it.
 type outlet struct {
 	ends    []uint32
 	records []byte
@@ -60,8 +61,8 @@ func (r *Receipts) Stats() map[string]uint64 {
 	return stats
 }
 
-// Receipts implements logic.Receipts. An error means that the record was dropped at once;
-// one that is lost later is counted.
+// Receipts implements logic.Receipts. An error means that the record was dropped at once. A
+// record that is lost later is only counted.
 func (r *Receipts) Receipts(_ context.Context, record *hop.Record) error {
 	node, _, ok := r.nodes.Of(record.Queue)
 	if !ok {
@@ -106,7 +107,7 @@ func (r *Receipts) run(address string, o *outlet) {
 		sent, *o = *o, spare
 		r.mu.Unlock()
 		request := &gannet.ReceiptsRequest{Ends: signed32(sent.ends), Records: sent.records}
-		// An error was counted; there is nobody to tell.
+		// An error was counted already, and nobody waits for it.
 		_ = r.calls.call(context.Background(), to, func(ctx context.Context, c transfer.Client) error {
 			reply, err := c.Receipts(ctx, request)
 			switch {

@@ -10,7 +10,8 @@ import (
 	"gannet/protocol"
 )
 
-// Gateway is what a gateway serves; gateway.Gateway has it. Its Config needs the epoch.
+// Gateway is the part of a gateway that calls reach. gateway.Gateway has it. Config.Epoch must be
+// set.
 type Gateway interface {
 	Push(ctx context.Context, push *hop.Push) (absent []uint64)
 	Kick(conn uint64, code protocol.Code)

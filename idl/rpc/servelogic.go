@@ -21,8 +21,8 @@ type Logic interface {
 	Redeliver(ctx context.Context, again *hop.Redelivery) ([]byte, error)
 }
 
-// ServeLogic serves the calls to a logic node. A batch of a queue that placement says is
-// elsewhere is answered with where.
+// ServeLogic serves the calls to a logic node. If placement says that another node has the queue
+// of a batch, the answer names that node.
 func ServeLogic(ln net.Listener, l Logic, placement Placement, c Config) *Server {
 	s := newServer(ln, c)
 	return s.run(logic.NewServer(&logicServer{Server: s, logic: l, placement: placement}, s.options()...))

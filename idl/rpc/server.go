@@ -22,8 +22,8 @@ const exitPatience = 2 * time.Second
 
 // Config says what a server tells of its node.
 type Config struct {
-	// Epoch is that of a gateway, whose calls name the one that they are for. Other roles
-	// have none.
+	// Epoch gives the epoch of a gateway. Calls to a gateway name the epoch that they are meant
+	// for. Other roles have no Epoch.
 	Epoch func() uint64
 
 	Log *slog.Logger // default slog.Default()
@@ -57,7 +57,7 @@ func newServer(ln net.Listener, c Config) *Server {
 	return s
 }
 
-// options are those of the server of Kitex. It ends when we say so, not by signals.
+// options are the options for the server of Kitex. Signals do not end it; only Stop does.
 func (s *Server) options() []server.Option {
 	return []server.Option{
 		server.WithListener(s.listener),
@@ -85,9 +85,9 @@ func (s *Server) run(k server.Server) *Server {
 // Address is where it listens.
 func (s *Server) Address() string { return s.listener.Addr().String() }
 
-// Stop accepts nobody any more, lets calls that are under way end and their answers go
-// out, and closes all connections. When ctx ends first, calls are cut off, and that is
-// the error. The role has left the registry before, so that no new calls come.
+// Stop accepts no more connections, lets running calls end and sends their answers, and closes
+// all connections. If ctx ends first, Stop cuts off the calls that are left and returns an error.
+// The role must have left the registry before, so that no new calls come.
 func (s *Server) Stop(ctx context.Context) (err error) {
 	s.listener.stop()
 	poll := time.NewTicker(10 * time.Millisecond)
@@ -126,8 +126,8 @@ func (s *Server) Stats() map[string]uint64 {
 	}
 }
 
-// answer makes one call of the role. status is what is answered instead when the call
-// makes no sense or panics; do gets a context that ends when the caller has given up.
+// answer runs one call of the role. If the call is invalid, fails or panics, it answers with a
+// status instead. do gets a context that ends when the caller has given up.
 func answer[R any](s *Server, method string, status func(int32) *R, do func(ctx context.Context) (*R, error)) (reply *R, err error) {
 	s.calls.Add(1)
 	defer func() {
@@ -155,7 +155,7 @@ func answer[R any](s *Server, method string, status func(int32) *R, do func(ctx 
 	return status(gannet.UNAVAILABLE), nil
 }
 
-// refusal says what is wrong with a call.
+// refusal says why a call is invalid.
 type refusal string
 
 func (r refusal) Error() string { return "rpc: " + string(r) }

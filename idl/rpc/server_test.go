@@ -161,6 +161,7 @@ func TestKitexLog(t *testing.T) {
 	for range 100 {
 		l.CtxErrorf(t.Context(), "KITEX: a test of %d\nstack=%s", 1, "lines")
 		l.Infof("hello")
+		l.CtxErrorf(t.Context(), "KITEX: processing request error, remoteService=%s, remoteAddr=%v, error=%s\nstack=%s", "", "a", "read tcp a->b: i/o timeout", "lines") // an idle connection
 	}
 	if n := lines.lines["kitex: a test of 1"]; n != 1 || len(lines.lines) != 1 {
 		t.Errorf("the lines are %v", lines.lines)

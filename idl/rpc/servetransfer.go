@@ -25,8 +25,8 @@ type transferServer struct {
 	router Router
 }
 
-// Receipts implements gannet.Transfer. What of it cannot be routed is not worth to be sent
-// again.
+// Receipts implements gannet.Transfer. It answers OK even if some receipts cannot be routed,
+// because they are not worth sending again.
 func (s *transferServer) Receipts(_ context.Context, r *gannet.ReceiptsRequest) (*gannet.ReceiptsReply, error) {
 	return answer(s.Server, "Receipts", func(status int32) *gannet.ReceiptsReply { return &gannet.ReceiptsReply{Status: status} },
 		func(ctx context.Context) (*gannet.ReceiptsReply, error) {
@@ -46,7 +46,7 @@ func (s *transferServer) Receipts(_ context.Context, r *gannet.ReceiptsRequest) 
 		})
 }
 
-// cutRecords takes the records apart, which hold nothing but receipts.
+// cutRecords decodes the records. They may hold receipts only.
 func cutRecords(r *gannet.ReceiptsRequest) ([]hop.Record, error) {
 	records := make([]hop.Record, len(r.Ends))
 	start := uint32(0)

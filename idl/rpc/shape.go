@@ -13,18 +13,19 @@ import (
 	"gannet/idl/kitex_gen/gannet/transfer"
 )
 
-// shape is what a generated decoder believes of the fields of a struct without looking: of
-// which kind the elements of its lists are. One that is told otherwise reads on in the
-// middle of something, and takes any bytes for lengths that it makes room for.
+// shape says, for the fields of a struct, what a generated decoder takes for granted without
+// checking: the type of the elements of each list. If a peer sends another type, the decoder goes
+// on reading in the middle of a value, and allocates room for any bytes that it takes for a
+// length.
 type shape map[int16]believed
 
 type believed struct {
 	element thrift.TType // of a list; 0 for all others
-	inner   shape        // of a struct
+	inner   shape        // of a struct; nil for all other fields
 }
 
-// shapes are those of what goes with a method: its arguments and its results, whose fields
-// have different numbers.
+// shapes has the shape of each method by name. It joins the arguments and the results, whose
+// fields have different numbers.
 var shapes = shapesOf(logic.NewServiceInfo(), gateway.NewServiceInfo(), transfer.NewServiceInfo())
 
 func shapesOf(services ...*serviceinfo.ServiceInfo) map[string]shape {

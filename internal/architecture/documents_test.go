@@ -73,6 +73,45 @@ func missing(root, document, content string) (names []string) {
 	return names
 }
 
+// "The parts" of the README names the adapters of each role, and what the roles use of internal:
+// a newcomer finds every folder that a message goes through.
+func TestReadmeNamesTheParts(t *testing.T) {
+	b, err := os.ReadFile(filepath.Join(root, "README.md"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, parts, _ := strings.Cut(string(b), "\n## The parts\n")
+	parts, _, _ = strings.Cut(parts, "\n## ")
+	var folders []string
+	for _, role := range []string{"gateway", "logic", "transfer"} {
+		for _, mode := range []string{"embedded", "cluster"} {
+			if _, err := os.Stat(filepath.Join(root, role, mode)); err == nil {
+				folders = append(folders, role+"/"+mode)
+			}
+		}
+	}
+	for _, r := range importRules {
+		if !within(r.folder, "gannet/gateway") && !within(r.folder, "gannet/logic") && !within(r.folder, "gannet/transfer") {
+			continue
+		}
+		for _, a := range r.allows {
+			if name, ok := strings.CutPrefix(a, "gannet/internal/"); ok && name != "mutate" { // which is for tests alone
+				folders = append(folders, "internal/"+strings.Split(name, "/")[0])
+			}
+		}
+	}
+	slices.Sort(folders)
+	folders = append(slices.Compact(folders), "internal/rocketmq", "internal/command", "idl/rpc")
+	for _, f := range folders {
+		if !strings.Contains(parts, "`"+f+"/") {
+			t.Errorf("it does not name %s/", f)
+		}
+	}
+	if len(folders) < 12 {
+		t.Errorf("only %v were looked for", folders)
+	}
+}
+
 func TestMissingNamesAreFound(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"docs/figures.md", "logic/forward.go", "logic/ledger/apply.go"} {

@@ -31,12 +31,13 @@ var importRules = []struct {
 	{"gannet", []string{"gannet/internal/command"}},
 	{"gannet/protocol", nil},
 	{"gannet/internal/hop", []string{"gannet/protocol"}},
+	{"gannet/internal/hostport", nil},
 	{"gannet/internal/operate", []string{"github.com/prometheus/client_golang/prometheus"}},
 	{"gannet/internal/rocketmq", []string{"gannet/internal/chain", "gannet/internal/operate", "github.com/apache/rocketmq-client-go/v2"}},
 	{"gannet/internal/services", nil},
 	{"gannet/internal/mutate", nil},
 	{"gannet/internal/chain/mutate", []string{"gannet/internal/mutate"}},
-	{"gannet/internal/chain", []string{"gannet/protocol", "gannet/internal/hop"}},
+	{"gannet/internal/chain", []string{"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate"}},
 	{"gannet/internal/folder", nil},
 	{"gannet/internal/token", []string{"gannet/internal/folder", "github.com/golang-jwt/jwt/v5"}},
 	{"gannet/internal/directory", []string{"gannet/protocol", "gannet/internal/hop"}},
@@ -91,11 +92,11 @@ var importRules = []struct {
 	{"gannet/idl", []string{
 		"gannet/idl/kitex_gen/gannet", "gannet/idl/kitex_gen/gannet/gateway", "gannet/idl/kitex_gen/gannet/logic",
 		"gannet/idl/kitex_gen/gannet/transfer",
-		"gannet/protocol", "gannet/internal/hop", "gannet/internal/operate", "gannet/transfer", kitex, thrift,
+		"gannet/protocol", "gannet/internal/hop", "gannet/internal/hostport", "gannet/internal/operate", "gannet/transfer", kitex, thrift,
 	}},
 	{"gannet/idl/kitex_gen", []string{kitex, thrift}},
 
-	{"gannet/sdk/go", []string{"gannet/protocol"}},
+	{"gannet/sdk/go", []string{"gannet/protocol", "gannet/internal/hostport"}},
 	// A module of somebody else cannot import internal/command, and its tests shall run
 	// against the whole server: this package, for tests alone, is their way to it.
 	{"gannet/sdk/go/gannettest", []string{"gannet/internal/command"}},

@@ -1,16 +1,16 @@
-// Package chain makes a queue of a broker into a log of which everybody has the same
-// idea, although any number of writers may append to it at any time.
+// Package chain turns a queue of a broker into a log that all processes read the same way,
+// although any number of writers may append to it at any time.
 //
-// Records are chained: the head of each names the last record that counted when its
-// writer made it. A record counts if and only if what it names is the last counting
-// record before it (Follower). Who writes, who makes a view and who pushes to devices
-// apply this one rule to the same bytes in the same order and so agree for ever,
-// without lease, clock or epoch.
+// Records are chained: the head of each record names the last counting record that its writer
+// knew. A record counts if and only if the record that it names is the last counting record
+// before it (Follower). The owner of a queue, the makers of views and transfer apply this one
+// rule to the same bytes in the same order. So they agree for ever, without lease, clock or
+// epoch.
 //
-// Where a broker lost what it had acknowledged, and an operator gives that up (GivenUp), the
-// queue has records that say so, which the rule heeds (loss.go).
+// A broker may lose records that it acknowledged. If an operator gives them up (GivenUp), the
+// queue gets records that say so, and the rule takes account of them (loss.go).
 //
-// A Reader applies the rule to what a Stream, the port of a broker, brings. A Writer
-// appends with one record in flight, and takes a queue over from whoever wrote it.
-// docs/chain.md has the argument why this is safe and what it needs of a broker.
+// A Reader applies the rule to the records of a Stream, which is the port to a broker. A Writer
+// appends, with one record in flight, and can take a queue over from its previous writer.
+// docs/chain.md argues why this is safe and lists what it needs of a broker.
 package chain

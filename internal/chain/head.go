@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
+	"log/slog"
 
 	"gannet/internal/hop"
 	"gannet/protocol"
@@ -29,7 +30,7 @@ func (c Class) String() string {
 	return fmt.Sprintf("class %d", uint8(c))
 }
 
-// Queue names a queue of the cluster. Where it lies in a broker is a matter of Stream.
+// Queue names a queue of the cluster. The Stream knows where in the broker it lies.
 type Queue struct {
 	Class  Class
 	Number int // below protocol.Partitions
@@ -37,7 +38,10 @@ type Queue struct {
 
 func (q Queue) String() string { return fmt.Sprintf("%v queue %d", q.Class, q.Number) }
 
-// Valid says whether there can be such a queue.
+// LogValue implements slog.LogValuer: a log in JSON names a queue as one in text does.
+func (q Queue) LogValue() slog.Value { return slog.StringValue(q.String()) }
+
+// Valid says whether the class and the number are possible.
 func (q Queue) Valid() bool {
 	return (q.Class == Chat || q.Class == System) && q.Number >= 0 && q.Number < protocol.Partitions
 }
@@ -53,8 +57,8 @@ const (
 	Loss    Kind = 4 // an operator gave records up that the broker has lost (loss.go)
 )
 
-// Mark names a record of a queue. An offset alone does not: what a power cut took from
-// the end of a queue leaves its offset to another record.
+// Mark names a record of a queue. The offset alone is not enough: after a power cut has removed
+// the end of a queue, other records get the same offsets.
 type Mark struct {
 	Offset         int64
 	Writer, Number uint64
@@ -65,19 +69,19 @@ var Beginning = Mark{Offset: -1}
 
 func (m Mark) String() string { return fmt.Sprintf("%d (%016x/%d)", m.Offset, m.Writer, m.Number) }
 
-// Head is what a record says of itself.
+// Head is the head of a record.
 type Head struct {
 	Kind     Kind
 	Queue    Queue
 	Prev     Mark     // the last counting record that the writer knew
 	Writer   uint64   // random and never 0; a writer that is not sure of its queue takes another
-	Number   uint64   // of the record among those of Writer, from 1: the one it took the queue over with
+	Number   uint64   // of the record among those of Writer; 1 is the record that took the queue over
 	Registry uint64   // version of the registry's view under which the writer took the queue over
 	Time     uint64   // Unix milliseconds at which it was made
 	Trace    [16]byte // reserved
 
-	// Through of a Loss is the offset before which records are lost: it stands for every
-	// mark below it that names a record which is not there. 0 for the other kinds.
+	// Through is set for a Loss only. The Loss stands in for every lost record before this
+	// offset.
 	Through int64
 }
 
@@ -86,12 +90,12 @@ type Record struct {
 	Head
 	Mark Mark   // its own
 	Body []byte // its entries, encoded; immutable. Empty for the other kinds
-	Sent bool   // it is the one of which the Writer that reads it did not know what became
+	Sent bool   // the Writer that reads it sent it itself and did not know whether it counts
 }
 
-// The layout of a record. Magic, checksum and version stay where they are in every
-// version: they tell bytes of somebody else from a record of a later version, which
-// must not be taken for void.
+// The layout of a record. Magic, checksum and version stay at the same place in every version. So
+// a program can tell foreign bytes from a record of a later version, which it must not treat as
+// void.
 //
 //	magic     u32 "gnt!"
 //	checksum  u32 CRC-32C of all that follows it
@@ -108,17 +112,16 @@ type Record struct {
 //	body      for Entries: the entries as hop.Record.AppendEntries has them; for Loss:
 //	          through, i64; else nothing
 //
-// Integers are big-endian. Queue and time of the entries are those of the head, and
-// their mark follows from where the record lies, so none of them is stored twice.
+// Integers are big-endian. Queue and time of the entries are those of the head, and their mark
+// follows from the offset and the head of the record. So none of them is stored twice.
 const (
 	magic   = 0x676e7421
 	version = 1
 
-	// HeadSize is how many bytes a head takes.
 	HeadSize = 4 + 4 + 1 + 1 + 1 + 2 + 3*8 + 4*8 + 16
 
-	// MaxRecord is how many bytes a record has at most by default, so that one pull
-	// carries it and nobody waits for several.
+	// MaxRecord is the default limit of a record in bytes. It is low enough that one pull carries
+	// a record and no reply waits for several records.
 	MaxRecord = 128 << 10
 )
 
@@ -127,8 +130,8 @@ var table = crc32.MakeTable(crc32.Castagnoli)
 // ErrBroken says that bytes are no record.
 var ErrBroken = errors.New("chain: no record")
 
-// ErrLater says that a record is of a version or kind that this program does not know.
-// It may count, so nobody may go past it without a newer program.
+// ErrLater says that a record has a version or kind that this program does not know. The record
+// may count, so only a newer program may read past it.
 var ErrLater = errors.New("chain: a record of a later version")
 
 // Append encodes a record at the end of dst.
@@ -149,9 +152,8 @@ func (h *Head) Append(dst, body []byte) []byte {
 	return dst
 }
 
-// Decode reads a head and gives the body behind it, which points into b. Bytes that
-// are no record give ErrBroken, a record that only a newer program understands gives
-// ErrLater.
+// Decode reads a head and gives the body behind it, which points into b. It returns ErrBroken for
+// bytes that are not a record, and ErrLater for a record that only a newer program understands.
 func (h *Head) Decode(b []byte) (body []byte, err error) {
 	if len(b) < 9 || binary.BigEndian.Uint32(b) != magic || binary.BigEndian.Uint32(b[4:]) != crc32.Checksum(b[8:], table) {
 		return nil, ErrBroken
@@ -190,10 +192,10 @@ func (h *Head) Decode(b []byte) (body []byte, err error) {
 	return body, nil
 }
 
-// Hop makes r the record for those who work with its entries; its marks are the offsets
-// plus one, since marks begin above 0. A body that holds no entries, which only a
-// writer's fault can make, gives hop.ErrRecord: the record counts all the same, and
-// r has no entries and a blob of all that is there.
+// Hop fills r with the record for code that works with its entries. Marks in r are offsets plus
+// one, because they begin above 0. If the body cannot be decoded, which only a faulty writer can
+// cause, Hop returns hop.ErrRecord. Such a record counts all the same; r then has no entries, and
+// its blob is the whole body.
 func (c *Record) Hop(r *hop.Record) error {
 	r.Queue, r.Mark, r.Time = c.Queue.Number, uint64(c.Mark.Offset)+1, c.Time
 	var err error

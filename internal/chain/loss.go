@@ -7,24 +7,28 @@ import (
 	"math/rand/v2"
 	"sync"
 	"time"
+
+	"gannet/internal/operate"
 )
 
-// covers says whether h is a Loss that stands for a record of the queue which is not there.
-// One that was taken in lies at its Through or behind it as soon as all are written, so a
-// late or doubled one stands for nothing any more.
+// covers says whether h is a Loss that stands in for the record of the mark, which is lost. A
+// follower that has taken the Loss at Through in has a mark at Through or behind it. So a late or
+// repeated Loss covers nothing for it.
 func (h *Head) covers(queue Queue, mark Mark) bool {
 	return h.Kind == Loss && h.Queue == queue && mark.Offset < h.Through
 }
 
-// GivenUp is what an operator gives up: all that the queue does not have before an offset.
+// GivenUp describes what an operator gives up: all records before the offset Through that the
+// queue does not have.
 //
-// Every offset from the end of the queue up to Through gets the same record, so that each
-// mark that names something lost finds one at its place, and whoever comes from before takes
-// them in one after the other. The last of them lies at Through, has the mark Given, and is
-// what everybody goes on from.
+// The same record (a Loss) is written to every offset from the end of the queue up to Through. So
+// each mark that names a lost record finds a Loss at its offset, and a reader that begins there
+// takes the Losses in one after the other. The last one lies at Through and has the mark that
+// Mark gives; every reader goes on from there.
 //
-// Whoever writes the queue on what is lost must be kept from acking anything before the
-// first record is written: the view of the queue is set to Given by then.
+// Before the first of these records is written, a writer that still builds on lost records must
+// be kept from acking. So the caller sets the mark of the queue's view to Mark before it calls
+// Write.
 type GivenUp struct {
 	Queue    Queue
 	Writer   uint64 // random, even and never 0
@@ -36,13 +40,13 @@ type GivenUp struct {
 	pause func(ctx context.Context, d time.Duration) error
 }
 
-// NewGivenUp gives up everything before an offset. The writer's id is even, which those of a
-// Writer are not.
+// NewGivenUp gives up everything before the offset through. Its writer id is even, while the ids
+// of Writers are odd.
 func NewGivenUp(queue Queue, registry uint64, now time.Time, through int64) *GivenUp {
 	return &GivenUp{Queue: queue, Writer: max(rand.Uint64()&^1, 2), Registry: registry, Time: uint64(now.UnixMilli()), Through: through}
 }
 
-// Given says whether the mark is that of a GivenUp.
+// Given says whether the mark is that of a Loss, which only a GivenUp writes.
 func (m Mark) Given() bool { return m.Offset >= 0 && m.Writer&1 == 0 }
 
 // Mark is that of the record at Through.
@@ -51,17 +55,16 @@ func (g *GivenUp) Mark() Mark { return Mark{Offset: g.Through, Writer: g.Writer,
 // fillers is how many records of a loss are on their way at once.
 const fillers = 8
 
-// ErrBeside says that another record came to lie where the mark of what is given up should
-// be. All of it is to be given up once more, through a higher offset.
+// ErrBeside says that another record lies at Through, where the last Loss should be. The operator
+// must give the loss up again, with a higher Through.
 var ErrBeside = errors.New("chain: another record lies where the loss should end")
 
-// triesOfLoss is how many appends without an answer, one after the other, end a try to write
-// a loss.
+// triesOfLoss is after how many failed appends in a row Write gives up.
 const triesOfLoss = 10
 
-// Write writes the records of a loss, and says now and then up to which offset there are
-// some. It may be called again, by anybody with the same GivenUp or another one: records that
-// are there already are harmless.
+// Write writes the records of a loss and reports the highest offset written so far to progress.
+// It may be called again, by anybody, with the same GivenUp or another one: more of these records
+// do no harm.
 func (g *GivenUp) Write(ctx context.Context, stream Stream, progress func(offset int64)) error {
 	head := Head{Kind: Loss, Queue: g.Queue, Prev: Beginning, Writer: g.Writer, Number: 1, Registry: g.Registry, Time: g.Time, Through: g.Through}
 	body := head.Append(nil, nil)
@@ -111,12 +114,12 @@ func (g *GivenUp) Write(ctx context.Context, stream Stream, progress func(offset
 	return g.Written(ctx, stream)
 }
 
-// Written says whether the queue has the record of Mark, which is durable if any behind it
-// is.
+// Written returns nil if the record of Mark is in the queue. That record is durable if any record
+// behind it is durable.
 func (g *GivenUp) Written(ctx context.Context, stream Stream) error {
 	rest := g.pause
 	if rest == nil {
-		rest = pause
+		rest = operate.Pause
 	}
 	for {
 		err := Back(ctx, stream, g.Queue, g.Mark(), func(*Record) bool { return false })

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"gannet/internal/operate"
 )
 
 // pullLimit is how many records one pull brings at most.
@@ -21,7 +23,15 @@ type Reader struct {
 // NewReader begins behind the mark. The first read sees whether the record of the mark
 // is there.
 func NewReader(stream Stream, queue Queue, mark Mark) *Reader {
-	return &Reader{stream: stream, queue: queue, rule: NewFollower(queue, mark), pause: pause}
+	return &Reader{stream: stream, queue: queue, rule: NewFollower(queue, mark), pause: operate.Pause}
+}
+
+// Again goes back behind the mark of a counting record. The next read sees whether that record is
+// still there. Records that were looked at before are not counted again in Seen.
+func (r *Reader) Again(mark Mark) {
+	rule := NewFollower(r.queue, mark)
+	rule.seen, rule.judged = r.rule.seen, max(r.rule.judged, r.rule.next)
+	r.rule = rule
 }
 
 // Last is the mark of the last counting record that was read.
@@ -30,14 +40,14 @@ func (r *Reader) Last() Mark { return r.rule.Last() }
 // Next is the first offset that was not looked at.
 func (r *Reader) Next() int64 { return r.rule.Next() }
 
-// Seen is how many records ended for the reason.
+// Seen is how many records got this verdict of the rule.
 func (r *Reader) Seen(reason Reason) uint64 { return r.rule.Seen(reason) }
 
-// Read brings what one pull gives, and waits for it until ctx ends. An error of take
-// ends it; the record counts as read.
+// Read hands the counting records of one pull to take. It waits for records until ctx ends. If
+// take returns an error, Read stops and returns it; that record counts as read.
 //
-// ErrRetention, ErrLost, ErrTorn and ErrLater are final. After any other error reading
-// again is right.
+// ErrRetention, ErrLost, ErrTorn and ErrLater are final. After any other error the caller may
+// read again.
 func (r *Reader) Read(ctx context.Context, take func(*Record) error) error {
 	return r.read(ctx, pullLimit, take)
 }
@@ -61,7 +71,7 @@ func (r *Reader) read(ctx context.Context, limit int, take func(*Record) error) 
 	return nil
 }
 
-// ReadTo brings all that is before the end, which is known to be there.
+// ReadTo hands all counting records before the offset end to take. The queue must have them.
 func (r *Reader) ReadTo(ctx context.Context, end int64, take func(*Record) error) error {
 	wait := time.Millisecond
 	for r.rule.Next() < end {
@@ -82,27 +92,15 @@ func (r *Reader) ReadTo(ctx context.Context, end int64, take func(*Record) error
 	return nil
 }
 
-// pause waits, or gives the error of ctx.
-func pause(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// Oldest gives the oldest counting record that a queue still has. The mark is that of one
-// that counts. ErrRetention says that not even that one is there any more.
+// Oldest gives the oldest counting record that a queue still has. The mark must be that of a
+// counting record. ErrRetention says that the broker has removed even that record.
 func Oldest(ctx context.Context, stream Stream, queue Queue, mark Mark) (oldest Record, err error) {
 	first, _, err := stream.Bounds(ctx, queue)
 	if err != nil {
 		return oldest, err
 	}
-	// Records name only those that count, so the first that names one which is there leads
-	// to the oldest within a few steps.
+	// The prev of every record names a counting record. So the first record whose prev is still
+	// there leads to the oldest one within a few steps.
 	found := false
 	for next := first; next < mark.Offset && !found; {
 		stored, err := stream.Pull(ctx, queue, next, pullLimit)
@@ -131,10 +129,10 @@ func Oldest(ctx context.Context, stream Stream, queue Queue, mark Mark) (oldest 
 	return oldest, err
 }
 
-// Back visits counting records from the one of the mark backwards, until visit returns
-// false, the queue begins, or what is before lies behind the broker's retention. At a Loss
-// it ends: what counts before it does not lead there. Where the record of the mark is lost it
-// visits the Loss at its place.
+// Back visits the counting records from the record of the mark backwards. It ends when visit
+// returns false, at the beginning of the queue, or where the broker's retention has removed the
+// next record. It also ends after it has visited a Loss, because a Loss has no prev. If the
+// record of the mark is lost, Back visits the Loss in its place.
 func Back(ctx context.Context, stream Stream, queue Queue, mark Mark, visit func(*Record) bool) error {
 	for mark != Beginning {
 		stored, err := stream.Pull(ctx, queue, mark.Offset, 1)

@@ -13,27 +13,28 @@ type Doubt struct {
 	Counts         bool
 }
 
-// TakeOver makes the queue this writer's: it appends an empty record on what is known,
-// under a fresh writer id, and reads up to it. What counts there goes to Take, and if
-// anything does, the empty record is void and another one follows. Once one counts,
-// whatever anybody sent before and has not arrived is void for ever. TakeOver also says
-// whether a record that was in doubt counts.
+// TakeOver makes this writer the queue's writer. It appends an empty record under a fresh writer
+// id, which builds on the last counting record that is known, and reads up to it. Counting
+// records that it finds there go to Take. If there are any, the empty record is void and TakeOver
+// appends another one. As soon as an empty record counts, everything that anybody sent earlier
+// and that has not arrived is void for ever. TakeOver also tells whether a record that was in
+// doubt counts.
 //
-// It appends before it reads, because what lies before a record that was acknowledged
-// is durable: nothing is taken in that a power cut may still take away.
+// TakeOver appends before it reads, because everything before an acknowledged record is durable.
+// So it takes in nothing that a power cut can still remove.
 //
-// OldViewError says that somebody took it under a newer view of the registry.
-// ErrRetention says that the mark lies behind the broker's retention, ErrLost that the
-// broker does not have what it acknowledged: these need a human. After any other error
-// TakeOver may be called again, and what was in doubt stays so.
+// OldViewError says that another node took the queue under a newer view of the registry.
+// ErrRetention says that the broker's retention has removed the record of the mark. ErrLost says
+// that the broker does not have what it acknowledged. The last two need a human. After any other
+// error TakeOver may be called again; a doubt stays open until then.
 func (w *Writer) TakeOver(ctx context.Context) (Doubt, error) {
 	w.taken = false
 	if w.dead != nil {
 		return Doubt{}, w.dead
 	}
 	if last := w.reader.Last(); w.registry > 0 {
-		// What was there may be lost meanwhile, and others may have appended as many records as
-		// are missing: it is read again from the mark on.
+		// What was in the queue may be lost by now, and others may have appended just as many
+		// records. So we read again, from the mark on.
 		w.reader = NewReader(w.options.Stream, w.options.Queue, last)
 		w.reader.pause = w.options.pause
 	}
@@ -56,7 +57,7 @@ func (w *Writer) TakeOver(ctx context.Context) (Doubt, error) {
 		}
 		ours := false
 		err = w.reader.ReadTo(ctx, offset, func(r *Record) error {
-			if ours = r.Writer == w.id; ours { // it is there twice
+			if ours = r.Writer == w.id; ours { // our record is in the queue twice
 				return nil
 			}
 			return w.take(r)
@@ -77,8 +78,8 @@ func (w *Writer) TakeOver(ctx context.Context) (Doubt, error) {
 	}
 }
 
-// confirm sees whether the mark is within the broker's retention and names what is there,
-// and learns under which view of the registry its record was made.
+// confirm checks that the record of the mark is in the queue and not behind the broker's
+// retention. It also learns under which version of the registry that record was made.
 func (w *Writer) confirm(ctx context.Context) error {
 	mark := w.reader.Last()
 	first, _, err := w.options.Stream.Bounds(ctx, w.options.Queue)
@@ -93,7 +94,7 @@ func (w *Writer) confirm(ctx context.Context) error {
 	found := false
 	err = Back(ctx, w.options.Stream, w.options.Queue, mark, func(r *Record) bool {
 		w.registry, w.latest, found = max(w.registry, r.Registry), max(w.latest, r.Time), true
-		if r.Mark == mark { // else it is a Loss, which is read as what it is
+		if r.Mark == mark { // else it is a Loss, which the reader takes in itself
 			w.reader.rule.confirm()
 		}
 		return false
@@ -104,7 +105,7 @@ func (w *Writer) confirm(ctx context.Context) error {
 	return err
 }
 
-// lost says what an error means that came of reading what is durable.
+// lost translates an error that came up while reading records that are durable.
 func (w *Writer) lost(err error) error {
 	switch {
 	case errors.Is(err, ErrLost):

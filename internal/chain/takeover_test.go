@@ -3,6 +3,7 @@ package chain
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"testing"
 )
 
@@ -129,5 +130,47 @@ func TestTakeFails(t *testing.T) {
 		if _, err := w.TakeOver(t.Context()); !errors.Is(err, broken) || w.Taken() {
 			t.Errorf("TakeOver says %v", err)
 		}
+	}
+}
+
+// TestReadAgain: a reader that goes back reads the same once more, counts nothing twice, and
+// notices that the record it goes back to is gone.
+func TestReadAgain(t *testing.T) {
+	s := newScene(t)
+	w := s.owner(Beginning)
+	marks := []Mark{s.append(w, "a"), s.append(w, "b")}
+	s.put(chat7, record(Mark{0, 5, 5}, 3, 3)) // void
+	marks = append(marks, s.append(w, "c"))
+	r := NewReader(s, chat7, Beginning)
+	read := func() (at []Mark, err error) {
+		_, end, err := s.Bounds(t.Context(), chat7)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = r.ReadTo(t.Context(), end, func(r *Record) error {
+			if r.Kind == Entries {
+				at = append(at, r.Mark)
+			}
+			return nil
+		})
+		return at, err
+	}
+	if got, err := read(); err != nil || !slices.Equal(got, marks) {
+		t.Fatalf("it reads %v, %v", got, err)
+	}
+	seen := [...]uint64{r.Seen(Counts), r.Seen(Stale)}
+	marks = append(marks, s.append(w, "d"))
+	r.Again(marks[0])
+	if got, err := read(); err != nil || !slices.Equal(got, marks[1:]) {
+		t.Errorf("again it reads %v, %v", got, err)
+	}
+	if now := [...]uint64{r.Seen(Counts), r.Seen(Stale)}; now != [...]uint64{seen[0] + 1, seen[1]} || seen[1] != 1 {
+		t.Errorf("first it counted %v, then %v", seen, now)
+	}
+	s.cut(chat7, marks[1].Offset)
+	s.put(chat7, record(marks[0], 9, 1))
+	r.Again(marks[1])
+	if got, err := read(); !errors.Is(err, ErrLost) {
+		t.Errorf("where the record is another it reads %v, %v", got, err)
 	}
 }

@@ -6,15 +6,17 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
+
+	"gannet/internal/operate"
 )
 
 // The errors of a Writer, beside those of its Stream and of the rule.
 var (
-	// ErrMoved says that somebody else has taken the queue over: what was appended does
-	// not count and never will. All that is known of the queue ends here.
+	// ErrMoved says that somebody else has taken the queue over: the record does not count and
+	// never will. Everything that the caller knows about the queue is out of date.
 	ErrMoved = errors.New("chain: somebody else writes the queue")
 
-	// ErrUnknown says that what was appended may count or not. TakeOver finds out.
+	// ErrUnknown says that the record may or may not count. TakeOver finds out.
 	ErrUnknown = errors.New("chain: it is not known whether the record counts")
 
 	// ErrNotTaken says that the writer has to take its queue over first.
@@ -24,8 +26,8 @@ var (
 	ErrTooLarge = errors.New("chain: the record is too large")
 )
 
-// OldViewError says that the queue was taken by a writer that knows a newer view of the
-// registry: who is at least as new may take it from that one.
+// OldViewError says that the queue was taken by a writer that knows a newer view of the registry.
+// Only a node whose own view is at least as new may take it from that writer.
 type OldViewError struct {
 	Queue        Queue
 	Ours, Theirs uint64 // versions of the registry
@@ -35,19 +37,18 @@ func (e *OldViewError) Error() string {
 	return fmt.Sprintf("chain: %v was taken over under registry version %d, ours is %d", e.Queue, e.Theirs, e.Ours)
 }
 
-// Options say how a Writer works.
 type Options struct {
 	Stream   Stream
 	Queue    Queue
-	Registry func() uint64    // version of the registry's view of this moment; it never falls
-	Now      func() time.Time // nil: the time of day
+	Registry func() uint64    // version of the newest view of the registry that gives us the queue; it never falls
+	Now      func() time.Time // nil: time.Now
 	Most     int              // bytes of a record at most, 0: MaxRecord
 
-	// Take gets every record that counts and of which Append did not give the mark: during
-	// TakeOver, and before Append returns ErrMoved or ErrUnknown. Whoever keeps something
-	// in memory brings it up to date with them. After a record whose outcome is not known
-	// the first call decides: either it has Sent set, or that record does not count. An
-	// error of Take ends the writer.
+	// Take gets every counting record whose mark Append did not return: during TakeOver, and
+	// before Append returns ErrMoved or ErrUnknown. A caller that keeps state in memory brings it
+	// up to date with them. If it is unknown whether a record counts, the first call of Take
+	// tells: either it gets that record, with Sent set, or that record does not count. An error
+	// of Take ends the writer.
 	Take func(*Record) error
 
 	random func() uint64
@@ -61,21 +62,21 @@ const freshness = time.Hour
 type Writer struct {
 	options Options
 	reader  *Reader // what is known of the queue
-	dead    error   // why nothing can be derived from it any more
+	dead    error   // if set, the error that ended the writer
 
-	taken  bool   // the last counting record is ours
+	taken  bool   // the last counting record is ours, so Append may be called
 	id     uint64 // of this writer; another after each doubt
 	number uint64 // of its last record
 
 	view     uint64 // version of the registry under which we took it over
-	registry uint64 // the newest version under which anybody did
+	registry uint64 // the newest version under which any writer took it over
 	latest   uint64 // Unix milliseconds of the last counting record
 
-	doubt Doubt // what was appended and not heard of
+	doubt Doubt // the record that was sent and whose outcome is unknown
 }
 
-// NewWriter makes a writer that begins behind the mark, which names a record that is
-// known to be durable, or is Beginning. It has to take the queue over first.
+// NewWriter makes a writer that begins behind the mark. The mark must name a record that is known
+// to be durable, or be Beginning. The writer must take its queue over before it can append.
 func NewWriter(options Options, mark Mark) *Writer {
 	if options.Now == nil {
 		options.Now = time.Now
@@ -87,7 +88,7 @@ func NewWriter(options Options, mark Mark) *Writer {
 		options.random = rand.Uint64
 	}
 	if options.pause == nil {
-		options.pause = pause
+		options.pause = operate.Pause
 	}
 	w := &Writer{options: options, reader: NewReader(options.Stream, options.Queue, mark)}
 	w.reader.pause = options.pause
@@ -100,12 +101,11 @@ func (w *Writer) Last() Mark { return w.reader.Last() }
 // Taken says whether Append may be called.
 func (w *Writer) Taken() bool { return w.taken }
 
-// Append appends a record with the encoded entries and gives its mark: it counts, is
-// durable, and no record of anybody else counts between it and the one before.
+// Append appends a record with the encoded entries and gives its mark. The record then counts and
+// is durable, and no foreign record counts between it and the last one that was known before.
 //
-// ErrRefused, ErrTooLarge and ErrNotTaken say that nothing was sent. After ErrMoved the
-// record is void for ever. After any other error it may count, and TakeOver tells; so
-// does ErrUnknown.
+// ErrRefused, ErrTooLarge and ErrNotTaken say that nothing was sent. After ErrMoved the record is
+// void for ever. After ErrUnknown and any other error the record may count; TakeOver finds out.
 func (w *Writer) Append(ctx context.Context, entries []byte) (Mark, error) {
 	return w.append(ctx, Entries, entries)
 }
@@ -155,8 +155,8 @@ func (w *Writer) append(ctx context.Context, kind Kind, body []byte) (Mark, erro
 	return w.between(ctx, offset, &head)
 }
 
-// between reads what came to lie before a record of ours, which has the offset, or an
-// earlier one too if it is there twice.
+// between reads the records before ours, which lies at offset. If our record is in the queue
+// twice, the first copy may lie before offset.
 func (w *Writer) between(ctx context.Context, offset int64, head *Head) (Mark, error) {
 	var counting []Record
 	err := w.reader.ReadTo(ctx, offset, func(r *Record) error {
@@ -197,7 +197,7 @@ func (w *Writer) end(err error) error {
 	return err
 }
 
-// head is that of a record behind the last counting one that is known.
+// head makes the head of a record that follows the last counting record that is known.
 func (w *Writer) head(kind Kind, number uint64) Head {
 	return Head{
 		Kind: kind, Queue: w.options.Queue, Prev: w.reader.Last(), Writer: w.id, Number: number,
@@ -211,7 +211,7 @@ func (w *Writer) keep(head *Head) {
 	w.latest, w.registry = head.Time, max(w.registry, head.Registry)
 }
 
-// take is told of each record that counts and that is not our newest.
+// take handles each counting record that is not our newest one.
 func (w *Writer) take(r *Record) error {
 	w.latest, w.registry = max(w.latest, r.Time), max(w.registry, r.Registry)
 	if r.Writer == w.doubt.writer && r.Number == w.doubt.number {

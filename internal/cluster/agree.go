@@ -12,10 +12,10 @@ type Copy interface {
 	// Load gives the plan, nil if there is none. An error says that nobody knows.
 	Load(ctx context.Context) (*Plan, error)
 
-	// Save keeps a plan where there is none, and gives the one that is kept. Of different
-	// ones that are saved at once one is left. A copy that decides gives just that one to
-	// all who save; with another, one of them may be given its own, which another that was
-	// made in the same second displaces a moment later.
+	// Save keeps a plan if there is none yet, and gives the plan that is kept. If several plans are
+	// saved at once, one remains. A copy that decides gives that one to every caller. Another copy
+	// may give a caller its own plan, although a plan that was made in the same second replaces it
+	// a moment later.
 	Save(ctx context.Context, plan *Plan) (*Plan, error)
 }
 
@@ -25,11 +25,11 @@ var ErrNone = errors.New("cluster: it was never made")
 // ErrDiffer says that the two copies tell of different clusters.
 var ErrDiffer = errors.New("cluster: Redis and ClickHouse hold the plans of different clusters")
 
-// Agree gives the plan of the cluster and mends the copy that lacks it. near is where
-// nodes look first, and decides between those that start at once; far may be away: then
-// near alone is believed. A plan is made only where both say that there is none, by make;
-// nil: that is ErrNone. Where near has none and far is away, nobody knows whether near was
-// emptied, and that is an error.
+// Agree gives the plan of the cluster, and saves it in a copy that lacks it. near is the copy where
+// nodes look first; it decides between nodes that start at once. far may be away: then near is
+// believed alone. If near has no plan and far is away, nobody knows whether near was emptied, and
+// Agree returns an error. If both say that there is no plan, make makes one; if make is nil, Agree
+// returns ErrNone.
 func Agree(ctx context.Context, near, far Copy, make func() (*Plan, error)) (*Plan, error) {
 	plan, err := near.Load(ctx)
 	if err != nil {

@@ -1,11 +1,11 @@
-// Package cluster holds what a cluster decides once, when it is made: who it is, how many
-// queues of each class it has, and where each lies. Everything else follows from it (the
-// lanes of gateways, owners, hash tags of keys), so all nodes must have the same plan, for
-// as long as the cluster lives.
+// Package cluster holds what is decided once, when a cluster is made: its identity, how many queues
+// of each class it has, and where each queue lies. Everything else follows from that (the lanes of
+// gateways, owners, hash tags of keys). So all nodes must have the same plan as long as the cluster
+// lives.
 //
-// The plan is kept in two places that lose things at different times (Copy): in Redis,
-// where nodes find it, and in ClickHouse, from which an emptied Redis gets it back. Agree
-// is what a node does with them when it starts.
+// The plan is kept in two places that lose data at different times (Copy): in Redis, where nodes
+// find it, and in ClickHouse, from which an emptied Redis gets it back. A node that starts calls
+// Agree.
 package cluster
 
 import (
@@ -22,16 +22,16 @@ import (
 	"gannet/protocol"
 )
 
-// version is that of the form of a plan.
+// version is the version of a plan's format.
 const version = 1
 
 // Plan is what was decided.
 type Plan struct {
 	Version int       `json:"version"`
-	Name    string    `json:"name"`   // keys, topics and tables have it in theirs
-	Server  []byte    `json:"server"` // 16 random bytes: WELCOME's
+	Name    string    `json:"name"`   // part of the names of all keys, topics and tables
+	Server  []byte    `json:"server"` // 16 random bytes; WELCOME carries them
 	Made    time.Time `json:"made"`
-	Chat    []Place   `json:"chat"`   // of each queue, by its number
+	Chat    []Place   `json:"chat"`   // where each queue lies, by its number
 	System  []Place   `json:"system"` // likewise
 }
 
@@ -42,8 +42,8 @@ type Place struct {
 	Queue  int    `json:"queue"`  // its number in the topic
 }
 
-// names bounds the name of a cluster to what Redis, RocketMQ and ClickHouse take as a part
-// of their names, and to what fits.
+// names matches the names that a cluster may have. Redis, RocketMQ and ClickHouse must accept them
+// as a part of their own names, and the length is limited.
 var names = regexp.MustCompile(`^[a-z][a-z0-9_]{0,31}$`)
 
 // CheckName says what is wrong with the name of a cluster.
@@ -96,7 +96,7 @@ func (p *Plan) Check() error {
 	return nil
 }
 
-// Queues are all of a class, or of every class if it is 0.
+// Queues gives all queues of a class, or of every class if class is 0.
 func (p *Plan) Queues(class chain.Class) (list []chain.Queue) {
 	for c, places := range map[chain.Class][]Place{chain.Chat: p.Chat, chain.System: p.System} {
 		if class != 0 && class != c {
@@ -142,7 +142,7 @@ func (p *Plan) Equal(o *Plan) bool { return reflect.DeepEqual(p, o) }
 // Encode gives the form in which a Copy keeps a plan.
 func (p *Plan) Encode() ([]byte, error) { return json.Marshal(p) }
 
-// Decode reads it back and checks it.
+// Decode reads what Encode wrote, and checks the plan.
 func Decode(b []byte) (*Plan, error) {
 	p := new(Plan)
 	if err := json.Unmarshal(b, p); err != nil {

@@ -2,21 +2,20 @@ package command
 
 import (
 	"fmt"
-	"net"
-	"strconv"
+
+	"gannet/internal/hostport"
 )
 
-// checkAddress says what is wrong with an address to connect to.
-func checkAddress(address string) error {
-	host, port, err := net.SplitHostPort(address)
-	if err != nil {
-		return fmt.Errorf("%q is no address: it is HOST:PORT", address)
+// checkAddresses says what is wrong with the addresses that a flag lists of servers, of which
+// there has to be one.
+func checkAddresses(flag, servers string, addresses []string) error {
+	if len(addresses) == 0 || len(addresses) == 1 && addresses[0] == "" {
+		return fmt.Errorf("--%s names no address: give one of %s at least, as HOST:PORT", flag, servers)
 	}
-	if n, err := strconv.ParseUint(port, 10, 16); err != nil || n == 0 {
-		return fmt.Errorf("%q is no address: %q is no port", address, port)
-	}
-	if host == "" {
-		return fmt.Errorf("%q is no address: it names no host", address)
+	for _, address := range addresses {
+		if err := hostport.Check(address); err != nil {
+			return fmt.Errorf("--%s: %w", flag, err)
+		}
 	}
 	return nil
 }

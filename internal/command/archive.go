@@ -12,8 +12,8 @@ import (
 	"gannet/protocol"
 )
 
-// archive puts ClickHouse and the memory of the queues' owner together, in the words of
-// each: it is what owners, the view and readers know of conversations beyond Redis.
+// archive connects ClickHouse with the owners on this node, and translates between their types.
+// Owners, the view and readers ask it for what Redis does not have of conversations.
 type archive struct {
 	store  *history.Store
 	reader *history.Reader
@@ -31,8 +31,8 @@ func classOf(kind protocol.Kind) chain.Class {
 	return chain.Chat
 }
 
-// owner gives where the owner of the queues of a class is. An Owner works from the moment
-// in which it is made, and what it asks comes back to it before it is known here.
+// owner gives the place where the owner of the queues of a class is stored. An Owner works from the
+// moment it is made, so its first calls may reach the archive before the owner is stored here.
 func (a *archive) owner(class chain.Class) *atomic.Pointer[owner.Owner] {
 	if class == chain.System {
 		return &a.system
@@ -60,33 +60,28 @@ func (a *archive) Recent(ctx context.Context, c protocol.Conversation, from, to 
 	}
 	kept := make([]history.Kept, len(r.Messages))
 	for i, m := range r.Messages {
-		kept[i] = history.Kept{Seq: m.Seq, Previous: m.Previous, N: m.N, Own: m.Own, Payload: m.Payload}
+		kept[i] = history.Kept{Seq: m.Seq, Previous: m.Previous, Linked: m.Linked, N: m.N, Own: m.Own, Payload: m.Payload}
 	}
 	return history.Recent{Head: r.Head, First: r.First, Before: r.Before, Messages: kept}, nil
 }
 
-// CountsAt implements view.Counts.
-func (a *archive) CountsAt(ctx context.Context, counts []*view.Count) error {
-	asked := make([]history.Count, len(counts))
-	list := make([]*history.Count, len(counts))
-	for i, c := range counts {
-		asked[i] = history.Count{Conversation: c.Conversation, User: c.User, Seq: c.Seq}
-		list[i] = &asked[i]
+// Remembered implements view.Counts.
+func (a *archive) Remembered(counts []*view.Count) {
+	for _, c := range counts {
+		c.Err = owner.ErrElsewhere
+		if of := a.owner(classOf(c.Conversation.Kind)).Load(); of != nil {
+			c.Count, c.Own, c.Err = of.Counts(c.Conversation, c.User, c.Seq)
+		}
 	}
-	if err := a.reader.CountsAsOf(ctx, list); err != nil {
-		return err
-	}
-	for i, c := range counts {
-		c.Count, c.Own, c.Bounds, c.Err = asked[i].Count, asked[i].Own, asked[i].Bounds, asked[i].Err
-	}
-	return nil
 }
 
-// learn is view.Options.Learn.
-func (a *archive) learn(key protocol.Conversation, user, read, count, own uint64) {
-	if of := a.owner(classOf(key.Kind)).Load(); of != nil {
-		of.Learn(key, user, read, count, own)
+// CountsAt implements view.Counts.
+func (a *archive) CountsAt(ctx context.Context, counts []*view.Count) error {
+	list := make([]*history.Count, len(counts))
+	for i, c := range counts {
+		list[i] = (*history.Count)(c)
 	}
+	return a.reader.CountsAsOf(ctx, list)
 }
 
 // Walk implements owner.History.
@@ -115,7 +110,7 @@ func (a *archive) Mark(ctx context.Context, queue chain.Queue) (chain.Mark, erro
 
 // Most implements owner.History.
 func (a *archive) Most(ctx context.Context, queue chain.Queue) (chain.Mark, error) {
-	most, _, err := a.store.Marks(ctx, queue)
+	most, _, _, err := a.store.Marks(ctx, queue)
 	return most, err
 }
 

@@ -18,14 +18,14 @@ import (
 // drainTimeout is how long chat waits at its end for lines that are not acked.
 const drainTimeout = 10 * time.Second
 
-// drainQuick is how long that may take without a word.
+// drainQuick is after how much of that time chat says that it waits.
 const drainQuick = 300 * time.Millisecond
 
 // loginTimeout is how long chat tries to log in at its start; later it tries for
 // ever.
 const loginTimeout = 5 * time.Second
 
-// historyLines are shown at the start of a chat by hand.
+// historyLines is how many lines of history chat shows at the start, at a terminal.
 const historyLines = 10
 
 type chatCmd struct {
@@ -51,8 +51,8 @@ func (c *chatCmd) Run(ctx context.Context) error {
 	return c.chat(ctx, os.Stdin, isTerminal(os.Stdin), os.Stdout, os.Stderr)
 }
 
-// isTerminal says whether somebody types. The null device, which is what a service has in
-// the place of a terminal, is none.
+// isTerminal says whether somebody types. The null device, which a service has in place of a
+// terminal, does not count.
 func isTerminal(f *os.File) bool {
 	info, err := f.Stat()
 	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
@@ -62,9 +62,9 @@ func isTerminal(f *os.File) bool {
 	return err != nil || !os.SameFile(info, null)
 }
 
-// chat chats by these files.
+// chat runs the chat on these files.
 func (c *chatCmd) chat(ctx context.Context, input io.Reader, byHand bool, out, notes io.Writer) (err error) {
-	// Before there is a store, which the first login would make the other user's.
+	// Check this before there is a store: the first login would make the store the other user's.
 	if user := token.Claimed(c.Token); c.User != 0 && user != 0 && user != c.User {
 		return c.otherUser(user)
 	}
@@ -177,7 +177,7 @@ func advice(err error) string {
 	return ""
 }
 
-// otherUser says that the token is not that of the user who is to chat.
+// otherUser is the error that the token belongs to another user than --user says.
 func (c *chatCmd) otherUser(user uint64) error {
 	return fmt.Errorf("the token is user %d's, and --user says %d: leave out --user, or pass the token of user %d", user, c.User, c.User)
 }

@@ -26,17 +26,17 @@ type clusterFlags struct {
 	RedisTLS      bool     `name:"redis-tls" help:"Speak TLS with Redis."`
 }
 
-// redisClient connects to Redis. Whether it answers, and can be worked with, is for
-// redis.Client.Check to say.
-func (f *clusterFlags) redisClient() (*redis.Client, error) {
+// Validate refuses settings that cannot be meant.
+func (f *clusterFlags) Validate() error {
 	if err := cluster.CheckName(f.Cluster); err != nil {
-		return nil, fmt.Errorf("--cluster: %w", err)
+		return fmt.Errorf("--cluster: %w", err)
 	}
-	for _, address := range f.Redis {
-		if err := checkAddress(address); err != nil {
-			return nil, fmt.Errorf("--redis: %w", err)
-		}
-	}
+	return checkAddresses("redis", "Redis", f.Redis)
+}
+
+// redisClient makes the client of Redis. Whether Redis answers and can be used is checked by
+// redis.Client.Check.
+func (f *clusterFlags) redisClient() (*redis.Client, error) {
 	o := redis.Options{Addresses: f.Redis, Cluster: f.RedisCluster, Username: f.RedisUser, Password: f.RedisPassword}
 	if f.RedisTLS {
 		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
@@ -44,14 +44,16 @@ func (f *clusterFlags) redisClient() (*redis.Client, error) {
 	return redis.New(o)
 }
 
-// live is what a cluster knows of who is there now, as commands see it that are no node.
+// live is the part of a cluster that changes: which nodes are registered and which devices are
+// connected. Nodes use it, and so do commands that are not nodes.
 type live struct {
 	client    *redis.Client
 	registry  *registryredis.Registry
 	directory *directoryredis.Directory
 }
 
-// openLive connects to what is there now. log hears of troubles on the way.
+// openLive connects to Redis, and opens the registry and the directory in it. They log troubles to
+// log.
 func (f *clusterFlags) openLive(ctx context.Context, log *slog.Logger) (l *live, err error) {
 	l = &live{}
 	defer func() {
@@ -87,7 +89,7 @@ func (l *live) devices(ctx context.Context, user uint64) ([]directory.Device, er
 	return devices, err
 }
 
-// gateway gives the node with a registration.
+// gateway gives the node with this epoch, and false if it is not registered.
 func (l *live) gateway(epoch uint64) (registry.Node, bool) { return l.registry.View().Epoch(epoch) }
 
 // errNobody says that there are no nodes.

@@ -71,8 +71,8 @@ func flagParser(c *cli, further ...kong.Option) (*kong.Kong, error) {
 	}, further...)...)
 }
 
-// withoutSwitches takes flags without a value out of the environment: what they do is
-// asked for, not set, and GANNET_VERSION is a name that people use for other things.
+// withoutSwitches makes flags without a value independent of the environment. Such a flag asks for
+// something once and is no setting, and other programs use names like GANNET_VERSION, too.
 func withoutSwitches(node *kong.Node) {
 	for _, flag := range node.Flags {
 		if flag.IsBool() {
@@ -85,6 +85,6 @@ func withoutSwitches(node *kong.Node) {
 }
 
 func fail(err error) {
-	fmt.Fprintln(os.Stderr, "gannet:", strings.TrimPrefix(err.Error(), "gannet: ")) // as errors of the SDK begin
+	fmt.Fprintln(os.Stderr, "gannet:", strings.TrimPrefix(err.Error(), "gannet: ")) // errors of the SDK begin with this prefix
 	os.Exit(1)
 }

@@ -14,11 +14,11 @@ import (
 	"github.com/alecthomas/kong"
 )
 
-// configuration gives flags their values from a settings file, in TOML. Its keys are
-// flag names: at its top they hold for every command that has the flag, in a table that is
-// named like a command for that command alone, which goes before. So one file serves all
-// roles, and each reads its part. What the environment says goes before the file; with
-// kong's own resolver it would be the other way round.
+// configuration gives flags their values from a settings file in TOML. The keys are flag names. At
+// the top of the file a key holds for every command that has the flag. In a table named like a
+// command it holds for that command alone, and goes before a key at the top. So one file serves all
+// roles, and each reads its part. The environment goes before the file; kong's own resolver would
+// do it the other way round.
 type configuration struct {
 	values map[string]any
 }
@@ -40,8 +40,9 @@ func readConfiguration(r io.Reader) (kong.Resolver, error) {
 // is a settings file.
 var notInFile = []string{"help", "version", "config"}
 
-// Validate refuses keys that are no flag, for they are typing errors, and says which flag
-// may have been meant.
+// Validate refuses keys that are not flags, because they are typing errors, and suggests the flag
+// that may have been meant. It also refuses values that no flag of the name could have, for all
+// commands and not just the one that runs.
 func (c *configuration) Validate(app *kong.Application) error {
 	everywhere := flagNames(app.Node)
 	for _, key := range sorted(c.values) {
@@ -53,7 +54,13 @@ func (c *configuration) Validate(app *kong.Application) error {
 			if !slices.Contains(everywhere, key) {
 				return fmt.Errorf("the settings file sets %q, which is no flag%s", key, didYouMean(key, everywhere))
 			}
+			if err := checkAmong(app.Node, key, c.values[key], ""); err != nil {
+				return err
+			}
 			continue
+		}
+		if key == "config" {
+			return errors.New(`the settings file has a table "config": gannet config check reads the settings of the roles, and has none of its own`)
 		}
 		command := slices.IndexFunc(app.Children, func(n *kong.Node) bool { return n.Name == key })
 		if command < 0 {
@@ -71,6 +78,9 @@ func (c *configuration) Validate(app *kong.Application) error {
 			if !slices.Contains(names, k) {
 				return fmt.Errorf("the settings file sets %q in the table %q, which is no flag of gannet %s%s", k, key, key, didYouMean(k, names))
 			}
+			if err := checkAmong(app.Children[command], k, table[k], key); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -85,22 +95,49 @@ func (c *configuration) Resolve(at *kong.Context, _ *kong.Path, flag *kong.Flag)
 	}
 	if node := at.Selected(); node != nil {
 		for node.Parent != nil && node.Parent.Parent != nil {
-			node = node.Parent // of gannet bench pairs it is bench that has a table
+			node = node.Parent // for gannet bench pairs the table is that of bench
 		}
 		if table, ok := c.values[node.Name].(map[string]any); ok && table[flag.Name] != nil {
-			return table[flag.Name], nil
+			return table[flag.Name], checkValue(flag, table[flag.Name], node.Name)
 		}
 	}
-	return c.values[flag.Name], nil
+	value := c.values[flag.Name]
+	if value == nil {
+		return nil, nil
+	}
+	return value, checkValue(flag, value, "")
+}
+
+// checkAmong says what is wrong with a value if no flag of this name can have it, in a command and
+// all commands below it. Commands may have flags of one name with different types: then the value
+// is for those commands that can use it.
+func checkAmong(node *kong.Node, name string, value any, table string) (first error) {
+	for _, flag := range flagsOf(node) {
+		if flag.Name != name {
+			continue
+		}
+		err := checkValue(flag, value, table)
+		if err == nil {
+			return nil
+		}
+		first = cmp.Or(first, err)
+	}
+	return first
+}
+
+// flagsOf gives the flags of a command and all below it.
+func flagsOf(node *kong.Node) []*kong.Flag {
+	flags := slices.Clone(node.Flags)
+	for _, child := range node.Children {
+		flags = append(flags, flagsOf(child)...)
+	}
+	return flags
 }
 
 // flagNames gives the names of the flags of a command and all below it.
 func flagNames(node *kong.Node) (names []string) {
-	for _, flag := range node.Flags {
+	for _, flag := range flagsOf(node) {
 		names = append(names, flag.Name)
-	}
-	for _, child := range node.Children {
-		names = append(names, flagNames(child)...)
 	}
 	return names
 }
@@ -119,8 +156,7 @@ func didYouMean(name string, names []string) string {
 	return fmt.Sprintf("; did you mean %q?", nearest)
 }
 
-// distance is how many letters have to be put in, taken out or changed to make b of a
-// (Levenshtein).
+// distance is how many letters must be inserted, removed or changed to turn a into b (Levenshtein).
 func distance(a, b string) int {
 	row := make([]int, len(b)+1)
 	for j := range row {

@@ -39,12 +39,11 @@ func namesFile(at *kong.Context) bool {
 	})
 }
 
-// readDefaultFile reads, for the user self, a settings file that nobody has named; nil:
-// there is none. It
-// lies wherever gannet happens to be started, perhaps in a folder where anybody may put a
-// file, and what it sets decides who may log in and where messages go. So one that others
-// could have written is refused, and not passed over: it may be meant, and a server
-// without its settings would be a surprise as well.
+// readDefaultFile reads a settings file that nobody has named, for the user self. It returns nil if
+// there is none. The file lies wherever gannet happens to be started, perhaps in a folder where
+// anybody may put files, and it decides who may log in and where messages go. So a file that others
+// could have written is refused. It is not skipped, because it may be meant, and a server that
+// starts without its settings would be a surprise as well.
 func readDefaultFile(path string, self int) (kong.Resolver, error) {
 	refused := func(err error) error {
 		return fmt.Errorf("the settings file %s, which is read where gannet is started, is refused: %w (if it is meant, name it with --config %s)", path, err, path)

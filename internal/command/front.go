@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -22,8 +23,8 @@ type frontFlags struct {
 	socketFlags `embed:""`
 }
 
-// checkFront refuses settings that cannot be meant.
-func (c *frontFlags) checkFront() error {
+// Validate refuses settings that cannot be meant.
+func (c *frontFlags) Validate() error {
 	switch {
 	case c.OutboxMemory < 0:
 		return fmt.Errorf("--outbox-memory %d: it is a number of MiB, or 0 to let nothing wait", c.OutboxMemory)
@@ -34,7 +35,7 @@ func (c *frontFlags) checkFront() error {
 	case c.TLSListen != "" && (c.TLSCert == "" || c.TLSKey == ""):
 		return errors.New("--tls-listen needs a certificate: name it with --tls-cert and --tls-key")
 	}
-	return nil
+	return cmp.Or(checkListen("listen", c.Listen), checkListen("tls-listen", c.TLSListen), c.socketFlags.Validate())
 }
 
 // front is where a process meets its clients.
@@ -92,8 +93,8 @@ func (f *front) serveTLS(c *frontFlags, g *gateway.Gateway) error {
 	return g.ServeTLS(ln, &tls.Config{Certificates: []tls.Certificate{cert}})
 }
 
-// setMemory gives the gateway its budgets, which are in bytes there, and where 0 is the
-// default.
+// setMemory sets the memory budgets of the gateway. They are in bytes there, and 0 stands for the
+// default, so --outbox-memory 0 becomes -1.
 func (c *frontFlags) setMemory(g *gateway.Config) {
 	g.OutboxMemory, g.BegunMemory = int64(c.OutboxMemory)<<20, int64(c.BegunMemory)<<20
 	if c.OutboxMemory == 0 {

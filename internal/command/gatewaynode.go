@@ -1,9 +1,11 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"net"
 
 	"gannet/gateway"
 	gatewaycluster "gannet/gateway/cluster"
@@ -29,6 +31,11 @@ func (gatewayCmd) Help() string {
 	return "Starts a gateway of a cluster: clients connect to it, and it passes on what they send to logic nodes. Stop it with Ctrl-C or SIGTERM: it tells its clients to come back elsewhere, and ends."
 }
 
+// Validate refuses settings that cannot be meant.
+func (c *gatewayCmd) Validate() error {
+	return cmp.Or(c.frontFlags.Validate(), c.limitFlags.Validate(), c.nodeFlags.Validate())
+}
+
 // Run starts it and stops it when ctx ends.
 func (c *gatewayCmd) Run(ctx context.Context) error {
 	var f front
@@ -40,9 +47,6 @@ func (c *gatewayCmd) Run(ctx context.Context) error {
 }
 
 func (c *gatewayCmd) start(ctx context.Context, log *slog.Logger, f *front) (*node, error) {
-	if err := c.checkFront(); err != nil {
-		return &node{}, err
-	}
 	var config gateway.Config
 	if err := c.apply(&config); err != nil {
 		return &node{}, err
@@ -58,12 +62,12 @@ func (c *gatewayCmd) start(ctx context.Context, log *slog.Logger, f *front) (*no
 	n.began("connections to logic", func(context.Context) error { logics.Close(); return nil })
 	limits, stats := c.sharedLimiter(n)
 	config.Logic, config.Binder, config.Lanes, config.Limiter, config.Log = logics, logics, len(n.plan.Chat), limits, n.log
-	config.BatchBytes, config.FrameCost = owner.Room(chain.MaxRecord) // so that an answer waits for one record
+	config.BatchBytes, config.FrameCost = owner.Room(chain.MaxRecord) // so that a batch fits one record
 	c.setMemory(&config)
 	c.applyTo(&config, &logic.Config{})
 	g := gateway.New(config)
 	server := rpc.ServeGateway(n.listener, g, rpc.Config{Epoch: g.Epoch, Log: n.log})
-	n.began("calls of other nodes", server.Stop)
+	n.began("server for other nodes", server.Stop)
 	if err := n.watch(&c.processFlags, operate.Sources{
 		Vars: func() map[string]any {
 			return map[string]any{"gateway": g.Stats(), "logics": logics.Stats(), "rpc": server.Stats(), "limiter": stats()}
@@ -78,7 +82,7 @@ func (c *gatewayCmd) start(ctx context.Context, log *slog.Logger, f *front) (*no
 		return n, err
 	}
 	member := gatewaycluster.Join(gatewaycluster.Options{
-		Registry: n.registry, Directory: n.directory, Node: n.registration(dialable(f.address)), Gateway: g, Log: n.log,
+		Registry: n.registry, Directory: n.directory, Node: n.registration(clientsReach(f.address, n.address)), Gateway: g, Log: n.log,
 	})
 	n.began("registration", func(context.Context) error { member.Leave(); return nil })
 	n.began("gateway", func(ctx context.Context) error {
@@ -93,6 +97,20 @@ func (c *gatewayCmd) start(ctx context.Context, log *slog.Logger, f *front) (*no
 	return n, f.serve(&c.frontFlags, g)
 }
 
+// clientsReach gives the address for clients as other machines know it. A listener on all
+// interfaces has no host of its own. Then the best known host is the one at which other nodes reach
+// this node.
+func clientsReach(listens, advertised string) string {
+	host, port, err := net.SplitHostPort(listens)
+	if ip := net.ParseIP(host); err != nil || ip == nil || !ip.IsUnspecified() {
+		return listens
+	}
+	if host, _, err = net.SplitHostPort(advertised); err != nil {
+		return listens
+	}
+	return net.JoinHostPort(host, port)
+}
+
 // sharedLimiter gives the limiter of users and addresses that all nodes share, nil if there
 // are no limits, and its counters.
 func (f *limitFlags) sharedLimiter(n *node) (limiter.Limiter, func() map[string]uint64) {
@@ -100,6 +118,6 @@ func (f *limitFlags) sharedLimiter(n *node) (limiter.Limiter, func() map[string]
 		return nil, func() map[string]uint64 { return nil }
 	}
 	l := limiterredis.New(n.client, f.rates(), limiterredis.Options{Prefix: n.plan.Name, Logger: n.log})
-	n.began("limits", func(context.Context) error { l.Close(); return nil })
+	n.began("limiter", func(context.Context) error { l.Close(); return nil })
 	return l, l.Vars
 }

@@ -42,3 +42,17 @@ func TestHelpShowsDefaults(t *testing.T) {
 		t.Errorf("only %d flags with defaults were looked at", seen)
 	}
 }
+
+// A gateway has no store.
+func TestHelpOfAGatewayNamesNoStore(t *testing.T) {
+	var out strings.Builder
+	var c cli
+	command, err := newParser(&c, kong.Writers(&out, &out), kong.Exit(func(int) {}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, _ = command.Parse([]string{"gateway", "--help"})
+	if help := out.String(); !strings.Contains(help, "--max-connections=N") || strings.Contains(help, "store") {
+		t.Errorf("it says\n%s", help)
+	}
+}

@@ -12,9 +12,9 @@ type Server struct {
 	data  string
 }
 
-// StartServer starts a server as gannet serve does, with the same flags; the environment
-// and the folder of the calling process, which is somebody else's, set nothing. It returns
-// once clients can connect.
+// StartServer starts a server as gannet serve does, with the same flags. It ignores the environment
+// and the settings file, because they belong to the calling process. It returns once clients can
+// connect.
 func StartServer(log *slog.Logger, flags ...string) (*Server, error) {
 	var c cli
 	parser, err := flagParser(&c)
@@ -45,7 +45,7 @@ func (s *Server) DebugAddress() string {
 	return s.parts.debug.Address()
 }
 
-// Token makes a token with which a user can log in until then.
+// Token makes a token with which a user can log in for the time ttl.
 func (s *Server) Token(user uint64, ttl time.Duration) (string, error) {
 	return sign(s.data, user, ttl)
 }

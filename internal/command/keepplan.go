@@ -7,7 +7,7 @@ import (
 	clusterredis "gannet/internal/cluster/redis"
 )
 
-// keepPlanEvery is how soon Redis has the plan again that it lost.
+// keepPlanEvery is how often Redis is asked whether it still has the plan.
 const keepPlanEvery = time.Second
 
 // keepPlan brings the plan back to Redis whenever Redis lost it, until ctx ends: a gateway

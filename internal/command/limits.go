@@ -1,6 +1,7 @@
 package command
 
 import (
+	"fmt"
 	"math"
 
 	"github.com/alecthomas/kong"
@@ -27,6 +28,17 @@ type limitFlags struct {
 	LimitConversationDevices int `default:"64" help:"Devices of a user that a conversation knows, with what they have acked; for one more, one that has long been silent is forgotten. 0: no limit."`
 }
 
+// Validate refuses settings that cannot be meant.
+func (f *limitFlags) Validate() error {
+	switch {
+	case f.LimitDevices < 0:
+		return fmt.Errorf("--limit-devices %d: it is a number of devices, or 0 for no limit", f.LimitDevices)
+	case f.LimitConversationDevices < 0:
+		return fmt.Errorf("--limit-conversation-devices %d: it is a number of devices, or 0 for no limit", f.LimitConversationDevices)
+	}
+	return nil
+}
+
 // limiter gives the limiter of users and addresses; nil: no limits.
 func (f *limitFlags) limiter() limiter.Limiter {
 	if f.Limits == "off" {
@@ -35,7 +47,7 @@ func (f *limitFlags) limiter() limiter.Limiter {
 	return limiter.NewMemory(f.rates(), nil)
 }
 
-// rates gives those of users and addresses.
+// rates gives the rates of users and addresses.
 func (f *limitFlags) rates() limiter.Rates {
 	return limiter.Rates{
 		limiter.Connects:         f.LimitConnects,
@@ -48,7 +60,7 @@ func (f *limitFlags) rates() limiter.Rates {
 	}
 }
 
-// applyTo sets what is not the limiter's.
+// applyTo sets the limits that the limiter does not handle.
 func (f *limitFlags) applyTo(g *gateway.Config, l *logic.Config) {
 	if f.Limits == "off" {
 		l.MaxSessions = -1
@@ -68,7 +80,7 @@ func (f *limitFlags) conversationDevices() int {
 	return f.LimitConversationDevices
 }
 
-// limitDefaults are the defaults of the flags of rates, by the names that stand there.
+// limitDefaults gives the defaults of the rate flags, for the ${…} in their struct tags.
 func limitDefaults() kong.Vars {
 	rates := limiter.DefaultRates()
 	return kong.Vars{

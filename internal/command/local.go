@@ -25,7 +25,7 @@ func (l *localGateway) of(epoch uint64) *gateway.Gateway {
 	return nil
 }
 
-// Kick is logic.Gateways'.
+// Kick implements logic.Gateways.
 func (l *localGateway) Kick(_ context.Context, at hop.Address, code protocol.Code) error {
 	if g := l.of(at.Gateway); g != nil {
 		g.Kick(at.Conn, code)
@@ -33,16 +33,22 @@ func (l *localGateway) Kick(_ context.Context, at hop.Address, code protocol.Cod
 	return nil
 }
 
-// Push is transfer.Gateways'. A gateway of this process answers at once.
-func (l *localGateway) Push(ctx context.Context, epoch uint64, push *hop.Push, done func(absent []uint64, err error)) {
+// Push implements transfer.Gateways. A gateway in this process answers at once.
+func (l *localGateway) Push(ctx context.Context, epoch uint64, pushes []*hop.Push, done func(absent []uint64, err error)) {
 	g := l.of(epoch)
 	if g == nil {
 		done(nil, transfer.ErrEnded)
 		return
 	}
-	if err := push.Check(); err != nil {
-		done(nil, fmt.Errorf("%w: %w", transfer.ErrRefused, err))
-		return
+	for _, push := range pushes {
+		if err := push.Check(); err != nil {
+			done(nil, fmt.Errorf("%w: %w", transfer.ErrRefused, err))
+			return
+		}
 	}
-	done(g.Push(ctx, push), nil)
+	var absent []uint64
+	for _, push := range pushes {
+		absent = append(absent, g.Push(ctx, push)...)
+	}
+	done(absent, nil)
 }

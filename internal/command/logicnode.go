@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -23,13 +24,16 @@ import (
 	"gannet/logic/cluster/history"
 	"gannet/logic/cluster/owner"
 	"gannet/logic/cluster/view"
+	"gannet/protocol"
 	transfercluster "gannet/transfer/cluster"
 )
 
 // logicCmd is the role that carries out what clients ask for.
 type logicCmd struct {
-	Keys            string        `default:"./gannet-data/keys" placeholder:"DIR" help:"Folder of the keys of tokens: the same keys for all logic nodes. Made where there is none."`
-	BrokerRetention time.Duration `default:"72h" placeholder:"DURATION" help:"For how long RocketMQ keeps records (fileReservedTime, by default 72 hours): a warning says if it removes some sooner, and senders are told busy while transfer is behind by nine tenths of it. 0: do not look."`
+	Keys            string        `default:"./gannet-data/keys" placeholder:"DIR" help:"Folder of the keys of tokens: the same keys for all logic nodes. The one that makes the cluster makes a key where there is none."`
+	BrokerRetention time.Duration `default:"72h" placeholder:"DURATION" help:"For how long RocketMQ keeps records (fileReservedTime, by default 72 hours): a warning says if it removes some sooner, and senders are told busy while transfer is behind by nine tenths of it. At least 1h, or 0: do not look."`
+
+	HistoryKeep time.Duration `default:"720h" placeholder:"DURATION" help:"How long messages are kept at least; they are removed by the week. At least 24h, or 0: for ever."`
 
 	Queues int `default:"16" placeholder:"N" help:"Queues of each class, which counts when the cluster is made and never after: one or two for every two cores of all its logic nodes. A message costs the less the more of them share a record, so fewer is cheaper."`
 
@@ -45,8 +49,11 @@ type historyFlags struct {
 	ClickhouseUser     string   `default:"default" placeholder:"NAME" help:"User for ClickHouse."`
 	ClickhousePassword string   `placeholder:"SECRET" help:"Password for ClickHouse; better set in the environment or the settings file."`
 	ClickhouseCompress string   `default:"none" enum:"none,lz4" help:"How what goes to ClickHouse and back is compressed on its way: none, or lz4, which makes each insert cost a logic node a third more, and is for a ClickHouse in another data centre."`
+}
 
-	HistoryKeep time.Duration `default:"720h" placeholder:"DURATION" help:"How long messages are kept at least; they are removed by the week. 0: for ever."`
+// Validate refuses settings that cannot be meant.
+func (f *historyFlags) Validate() error {
+	return checkAddresses("clickhouse", "ClickHouse", f.Clickhouse)
 }
 
 // options says how the history of a cluster is reached.
@@ -62,11 +69,33 @@ func (logicCmd) Help() string {
 	return "Starts a logic node of a cluster: it gives messages their places and makes them durable in the queues that are its share. The first one makes the cluster. Stop it with Ctrl-C or SIGTERM: others take its queues over."
 }
 
+const (
+	// leastHistory is the least --history-keep. Older messages are removed for good as soon as the
+	// node starts, so a value that was given in the wrong unit must be refused.
+	leastHistory = 24 * time.Hour
+
+	// leastRetention is the least --broker-retention. fileReservedTime is in whole hours. Senders
+	// hear busy when transfer is behind by nine tenths of the retention, and with less than an hour
+	// a deploy would already do that.
+	leastRetention = time.Hour
+)
+
+// Validate refuses settings that cannot be meant.
+func (c *logicCmd) Validate() error {
+	if c.HistoryKeep != 0 && c.HistoryKeep < leastHistory {
+		return fmt.Errorf("--history-keep %v: it is at least %v, because older messages are removed for good, or 0 to keep them for ever", c.HistoryKeep, leastHistory)
+	}
+	if c.BrokerRetention != 0 && c.BrokerRetention < leastRetention {
+		return fmt.Errorf("--broker-retention %v: it is at least %v, because a broker keeps records for whole hours and senders are told busy when transfer is behind by nine tenths of it, or 0 not to look", c.BrokerRetention, leastRetention)
+	}
+	if c.Queues < 1 || c.Queues > protocol.Partitions {
+		return fmt.Errorf("--queues %d: there are 1 to %d", c.Queues, protocol.Partitions)
+	}
+	return cmp.Or(c.queueFlags.Validate(), c.historyFlags.Validate(), c.limitFlags.Validate(), c.nodeFlags.Validate())
+}
+
 // Run starts it and stops it when ctx ends.
 func (c *logicCmd) Run(ctx context.Context) error {
-	if c.BrokerRetention < 0 || c.HistoryKeep < 0 {
-		return fmt.Errorf("--broker-retention %v and --history-keep %v: neither can be less than nothing", c.BrokerRetention, c.HistoryKeep)
-	}
 	return c.runNode(ctx, c.start,
 		func(n *node) string {
 			return fmt.Sprintf("gannet %s: logic node of cluster %s for other nodes on %s, keys in %s", version(), c.Cluster, n.address, c.Keys)
@@ -79,19 +108,23 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 	if err != nil {
 		return n, err
 	}
-	keys, err := token.OpenKeys(c.Keys)
-	if err != nil {
-		return n, err
-	}
 	gateways := rpc.NewGateways(registry.Epochs{Registry: n.registry}, n.log)
 	n.began("connections to gateways", func(context.Context) error { gateways.Close(); return nil })
 	if n.plan, err = c.agree(ctx, n, gateways); err != nil {
 		return n, err
 	}
+	keys, err := c.loadKeys()
+	if err != nil {
+		return n, err
+	}
+	n.keys = keys.Names()
+	if err := n.sameKeys(ctx); err != nil {
+		return n, err
+	}
 	var keeping sync.WaitGroup
 	keep, cancel := context.WithCancel(n.ctx)
 	keeping.Go(func() { n.keepPlan(keep, c.Cluster) })
-	n.began("plan in Redis", func(context.Context) error { cancel(); keeping.Wait(); return nil })
+	n.began("upkeep of the plan in Redis", func(context.Context) error { cancel(); keeping.Wait(); return nil })
 	stream, err := c.openStream(ctx, n)
 	if err != nil {
 		return n, err
@@ -110,7 +143,7 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 	for _, class := range classes {
 		o := owner.Options{
 			Node: n.id, Registry: n.registry, Class: class, Queues: len(n.plan.Queues(class)), Stream: stream, View: v, History: a, Feeder: feed{a.feeder},
-			Devices: c.conversationDevices(), Retention: c.BrokerRetention, Newer: n.nodes.newer, Log: n.log,
+			Devices: c.conversationDevices(), Retention: c.BrokerRetention, Newer: n.saw, Log: n.log,
 			Reader: func(ctx context.Context, queue chain.Queue) (chain.Mark, error) {
 				return transfercluster.Mark(ctx, n.client, c.Cluster, queue)
 			},
@@ -122,7 +155,7 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 		if err != nil {
 			return n, err
 		}
-		n.began(fmt.Sprintf("%v queues", class), own.Close)
+		n.began(fmt.Sprintf("work on the %v queues", class), own.Close)
 		a.owner(class).Store(own)
 		inbox.Owners = append(inbox.Owners, own)
 	}
@@ -137,7 +170,7 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 	c.applyTo(&gateway.Config{}, &config)
 	rules := logic.New(config)
 	server := rpc.ServeLogic(n.listener, rules, placement{n.nodes.of(registry.Logic, chain.Chat), n.id}, rpc.Config{Log: n.log})
-	n.began("calls of other nodes", server.Stop)
+	n.began("server for other nodes", server.Stop)
 	if err := n.watch(&c.processFlags, operate.Sources{
 		Vars: func() map[string]any {
 			return map[string]any{
@@ -146,6 +179,9 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 				"view": v.Vars(), "history": a.store.Vars(), "broker": troubles(stream), "limiter": limited(),
 			}
 		},
+		Queues: func(ctx context.Context) []operate.OfQueue {
+			return append(chat.Gauges(ctx), system.Gauges(ctx)...)
+		},
 		Unreadable:  func() any { return []any{} },
 		Connections: func() uint64 { return 0 },
 		Health:      func() error { return errors.Join(chat.Health(), system.Health()) },
@@ -153,30 +189,34 @@ func (c *logicCmd) start(ctx context.Context, log *slog.Logger) (*node, error) {
 		return n, err
 	}
 	keeper, err := n.register(ctx)
-	n.began("work for others", func(ctx context.Context) error { // first of all: others take over what is this node's
+	n.began("service of this node", func(ctx context.Context) error { // first of all: others take over what is this node's
 		var errs error
 		for _, own := range []*owner.Owner{chat, system} {
 			errs = errors.Join(errs, own.Drain(ctx))
 		}
 		return errors.Join(errs, keeper.SetState(ctx, registry.Draining))
 	})
+	if err == nil {
+		err = n.sameKeys(ctx)
+	}
 	return n, err
 }
 
-// joinPause is for how long a logic node is there before queues of others become its own.
-// They look at the registry twice a second, and then keep no acks in memory that they would
-// lose with the queues.
+// joinPause is how long a logic node is registered before it takes over queues of other nodes. The
+// other nodes look at the registry twice a second. In this time they stop keeping acks in memory,
+// which would be lost with the queues.
 const joinPause = time.Second
 
-// migratePause is between two tries to bring the schema to the version of this program, and
-// newerPause where it is of a newer one.
+// migratePause is the pause between two tries to bring the schema to the version of this program;
+// newerPause is the pause if the schema is of a newer version.
 const (
 	migratePause = time.Second
 	newerPause   = time.Minute
 )
 
-// openArchive connects to ClickHouse, which need not answer. One that is of a newer program
-// ends the start: other nodes can use it, and this one would own queues that it cannot read.
+// openArchive connects to ClickHouse, which may be down. If a newer program owns the schema, the
+// start fails: other nodes can use ClickHouse, and this node would own queues whose history it
+// cannot read.
 func (c *logicCmd) openArchive(n *node) (*archive, *view.View, error) {
 	store, err := history.Open(c.options(c.Cluster, n.log))
 	if err != nil {
@@ -196,39 +236,29 @@ func (c *logicCmd) openArchive(n *node) (*archive, *view.View, error) {
 			if errors.Is(err, history.ErrNewer) {
 				wait = newerPause
 			}
-			if !pause(work, wait) {
+			if operate.Pause(work, wait) != nil {
 				return
 			}
 		}
-		c.retain(work, store)
+		c.retain(work, store, n.log)
 	})
 	n.began("upkeep of ClickHouse", func(context.Context) error { cancel(); upkeep.Wait(); return nil })
 	a.feeder = history.NewFeeder(store, history.FeederOptions{Behind: a.behind})
-	n.began("what goes to ClickHouse", a.feeder.Stop)
-	v, err := view.New(n.client, view.Options{Name: c.Cluster, Queues: n.plan.Queues(0), Counts: a, Learn: a.learn, Log: n.log})
+	n.began("feeder of ClickHouse", a.feeder.Stop)
+	v, err := view.New(n.client, view.Options{Name: c.Cluster, Queues: n.plan.Queues(0), Counts: a, Log: n.log})
 	return a, v, err
-}
-
-// pause waits, and says whether ctx goes on.
-func pause(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-ctx.Done():
-		return false
-	case <-time.After(d):
-		return true
-	}
 }
 
 // retainPause is between two looks for weeks that are old enough to be removed.
 const retainPause = time.Hour
 
 // retain removes old messages until ctx ends.
-func (f *historyFlags) retain(ctx context.Context, store *history.Store) {
-	for f.HistoryKeep > 0 {
-		if weeks, err := store.Retain(ctx, f.HistoryKeep, time.Now()); err == nil && weeks > 0 {
-			slog.Info("old messages were removed", "weeks", weeks, "kept", f.HistoryKeep)
+func (c *logicCmd) retain(ctx context.Context, store *history.Store, log *slog.Logger) {
+	for c.HistoryKeep > 0 {
+		if weeks, err := store.Retain(ctx, c.HistoryKeep, time.Now()); err == nil && weeks > 0 {
+			log.Info("old messages were removed", "weeks", weeks, "kept", c.HistoryKeep)
 		}
-		if !pause(ctx, retainPause) {
+		if operate.Pause(ctx, retainPause) != nil {
 			return
 		}
 	}
@@ -246,15 +276,18 @@ func (c *logicCmd) agree(ctx context.Context, n *node, gateways *rpc.Gateways) (
 	return plan, nil
 }
 
-// plan gives where ClickHouse keeps the plan of a cluster.
+// plan gives access to the copy of a cluster's plan in ClickHouse.
 func (f *historyFlags) plan(name string) clickhouse.Copy {
 	return clickhouse.Copy{Name: name, Options: clickhouse.Options{
 		Addresses: f.Clickhouse, Database: name, User: f.ClickhouseUser, Password: f.ClickhousePassword, Timeout: checkTime,
 	}}
 }
 
-// makeCluster makes the queues, and has their readers begin with the first record.
+// makeCluster makes the queues, and sets the marks of transfer to the beginning of each queue.
 func (c *logicCmd) makeCluster(ctx context.Context, n *node, gateways *rpc.Gateways) (*cluster.Plan, error) {
+	if _, err := token.OpenKeys(c.Keys); err != nil { // the first logic node makes them, as it makes the cluster
+		return nil, err
+	}
 	brokers, err := rocketmq.Brokers(ctx, c.Rocketmq)
 	if err != nil {
 		return nil, fmt.Errorf("%w (where the name servers are says --rocketmq)", err)

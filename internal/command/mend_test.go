@@ -16,6 +16,7 @@ import (
 	"gannet/idl/rpc"
 	"gannet/internal/chain"
 	"gannet/internal/chain/chaintest"
+	"gannet/internal/cluster"
 	"gannet/internal/registry"
 	"gannet/internal/services/servicestest"
 	"gannet/logic/cluster/history"
@@ -47,14 +48,17 @@ func mended(t *testing.T) (m *mending, broker *chaintest.Memory, writers []*view
 	gateways := rpc.NewGateways(registry.Epochs{Registry: l.registry}, slog.Default())
 	t.Cleanup(gateways.Close)
 	broker, said = chaintest.NewMemory(), &strings.Builder{}
-	m = &mending{stream: broker, view: v, registry: l.registry, away: errNobody, out: said}
-	m.transfer, err = transfercluster.New(transfercluster.Options{
+	transfer, err := transfercluster.New(transfercluster.Options{
 		Name: f.Cluster, Class: chain.Chat, Stream: broker, Redis: l.client, Registry: l.registry, Node: 1, Gateways: gateways,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := m.transfer.Begin(t.Context(), 0, 1); err != nil {
+	m = &mending{
+		stream: broker, view: v, transfer: map[chain.Class]*transfercluster.Queue{chain.Chat: transfer}, registry: l.registry,
+		away: errNobody, progress: &progress{}, out: said,
+	}
+	if err := transfer.Begin(t.Context(), 0, 1); err != nil {
 		t.Fatal(err)
 	}
 	for _, queue := range queues {
@@ -112,7 +116,7 @@ func TestMendBehindRetention(t *testing.T) {
 		t.Errorf("the view that was well is %+v, and was %+v", s, well)
 	}
 	for number, want := range []bool{false, true} {
-		if _, found, err := m.transfer.Mark(t.Context(), number); err != nil || found != want {
+		if _, found, err := m.transfer[chain.Chat].Mark(t.Context(), number); err != nil || found != want {
 			t.Errorf("queue %d has a mark of transfer: %v, %v", number, found, err)
 		}
 	}
@@ -123,6 +127,92 @@ func TestMendBehindRetention(t *testing.T) {
 	}
 	if strings.Contains(said.String(), "queue 1") {
 		t.Errorf("of a queue that is well it says %q", said)
+	}
+}
+
+// A view whose state in Redis is damaged is removed where it can be made anew, and a damaged mark
+// of transfer is forgotten.
+func TestMendDamagedState(t *testing.T) {
+	m, broker, writers, said, at := mended(t)
+	queue, ctx := chain.Queue{Class: chain.Chat}, t.Context()
+	key := "{" + at.name + ".chat.0}"
+	mend := func() error { m.mended = 0; said.Reset(); return m.mend(ctx, queue) }
+	damages := map[string]func() error{
+		"a mark":  func() error { return at.client.HSet(ctx, key+"v", "a", "garbage").Err() },
+		"a stamp": func() error { return at.client.HSet(ctx, key+"v", "a", "", "s", "garbage").Err() },
+		"another type": func() error {
+			return errors.Join(at.client.Del(ctx, key+"v").Err(), at.client.Set(ctx, key+"v", "garbage", 0).Err())
+		},
+	}
+	ours, away := ownHistory(t), m.away
+	for what, damage := range damages {
+		if err := damage(); err != nil {
+			t.Fatal(err)
+		}
+		m.history, m.away = nil, away
+		if err := mend(); err == nil || !strings.Contains(err.Error(), "ClickHouse") || m.mended != 0 {
+			t.Errorf("%s: without ClickHouse it says %v", what, err)
+		}
+		m.history, m.away = ours, nil
+		if err := mend(); err != nil || m.mended != 1 || !strings.Contains(said.String(), "was damaged") {
+			t.Errorf("%s: it says %q, %v", what, said, err)
+		}
+		if s := state(t, writers[0]); s.Mark != chain.Beginning {
+			t.Errorf("%s: the view is at %v", what, s.Mark)
+		}
+	}
+	if err := at.client.Set(ctx, key+"t", "garbage", 0).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := mend(); err != nil || m.mended != 1 || !strings.Contains(said.String(), "transfer's mark was damaged") {
+		t.Errorf("of transfer's mark it says %q, %v", said, err)
+	}
+	if _, found, err := m.transfer[chain.Chat].Mark(ctx, 0); err != nil || found {
+		t.Errorf("transfer has a mark: %v, %v", found, err)
+	}
+	if err := at.client.HSet(ctx, key+"v", "a", "garbage").Err(); err != nil {
+		t.Fatal(err)
+	}
+	broker.Age(queue, 5)
+	if err := mend(); err == nil || !strings.Contains(err.Error(), "nobody can make it anew") || m.mended != 0 {
+		t.Errorf("where nobody has what lies between it says %v", err)
+	}
+}
+
+// A view is made anew on demand, but not where the broker lost what it says was given out.
+func TestMendRefill(t *testing.T) {
+	m, broker, writers, said, _ := mended(t)
+	m.history, m.away = ownHistory(t), nil
+	plan, err := cluster.New("refill", 2, []string{"broker"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &mendCmd{Refill: []string{"chat.1", "chat.7"}}
+	if _, err := c.refills(plan); err == nil || !strings.Contains(err.Error(), "chat.7") || !strings.Contains(err.Error(), "chat.0, chat.1, system.0") {
+		t.Errorf("of a queue that is not there it says %v", err)
+	}
+	c.Refill = c.Refill[:1]
+	if m.refill, err = c.refills(plan); err != nil {
+		t.Fatal(err)
+	}
+	was := state(t, writers[0])
+	for number := range 2 {
+		if err := m.mend(t.Context(), chain.Queue{Class: chain.Chat, Number: number}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if s := state(t, writers[0]); s != was {
+		t.Errorf("one that was not named is at %v", s.Mark)
+	}
+	if s := state(t, writers[1]); s.Mark != chain.Beginning || m.mended != 1 || !strings.Contains(said.String(), "chat queue 1: its view is made anew; 1 keys were removed") {
+		t.Errorf("one that was named is at %v, and it says %q", s.Mark, said)
+	}
+	if m.refill, err = (&mendCmd{Refill: []string{"chat.0"}}).refills(plan); err != nil {
+		t.Fatal(err)
+	}
+	broker.Cut(chain.Queue{Class: chain.Chat}, 0)
+	if err := m.mend(t.Context(), chain.Queue{Class: chain.Chat}); err == nil || !strings.Contains(err.Error(), "has lost records") || state(t, writers[0]) != was {
+		t.Errorf("behind a loss it says %v", err)
 	}
 }
 
@@ -184,11 +274,40 @@ func TestMendBehindALoss(t *testing.T) {
 	}
 }
 
+// A view that is older than what was given up is emptied also where transfer's mark, or that of
+// ClickHouse, is older still: from there nobody leads to the view, and that is no loss.
+func TestMendBehindALossWithOlderMarks(t *testing.T) {
+	m, broker, writers, _, _ := mended(t)
+	m.history, m.away = ownHistory(t), nil
+	queue := chain.Queue{Class: chain.Chat}
+	var marks []chain.Mark
+	err := chain.NewReader(broker, queue, chain.Beginning).ReadTo(t.Context(), 10, func(r *chain.Record) error {
+		marks = append(marks, r.Mark)
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(writers[0].Forward(t.Context(), marks[7], nil), m.history.SetMark(t.Context(), queue, marks[6], marks[2])); err != nil {
+		t.Fatal(err)
+	}
+	broker.Cut(queue, 5)
+	if err := chain.NewGivenUp(queue, 1, time.Now(), 20).Write(t.Context(), broker, func(int64) {}); err != nil {
+		t.Fatal(err)
+	}
+	if err := m.mend(t.Context(), queue); err != nil {
+		t.Fatal(err)
+	}
+	if s := state(t, writers[0]); s.Mark != chain.Beginning || len(m.losses) != 0 || m.mended != 1 {
+		t.Errorf("the view is at %v, %d losses were found, and %d mended", s.Mark, len(m.losses), m.mended)
+	}
+}
+
 // What transfer has had and nobody else knows of is no loss that can be given up.
 func TestMendRefusesWhatNobodyKnows(t *testing.T) {
 	m, broker, writers, _, _ := mended(t)
 	l := &loss{
-		queue: chain.Queue{Class: chain.Chat}, writer: writers[0], transfer: m.transfer, state: state(t, writers[0]),
+		queue: chain.Queue{Class: chain.Chat}, writer: writers[0], transfer: m.transfer[chain.Chat], state: state(t, writers[0]),
 		pushed: chain.Mark{Offset: 9, Writer: 1, Number: 1}, most: chain.Beginning, certain: chain.Beginning,
 	}
 	if err := m.fence(t.Context(), l); err == nil || !strings.Contains(err.Error(), "transfer has had the queue up to offset 9") {
@@ -268,33 +387,4 @@ func TestMendInterrupted(t *testing.T) {
 		t.Errorf("the view is %+v", s)
 	}
 	agree(t, broker, queue, s.Mark, chain.Beginning, lost, first, s.Mark)
-}
-
-// Where ClickHouse has had more of a queue than Redis, which came back older too, nobody knows
-// which places were given to messages: nothing is given up, and nothing changed.
-func TestMendRefusesWhereRedisIsOlderToo(t *testing.T) {
-	m, broker, writers, said, _ := mended(t)
-	queue := chain.Queue{Class: chain.Chat, Number: 0}
-	store := ownHistory(t)
-	if err := store.SetMark(t.Context(), queue, chain.Mark{Offset: 9, Writer: 5, Number: 10}); err != nil {
-		t.Fatal(err)
-	}
-	m.history, m.away, m.accept = store, nil, true
-	broker.Cut(queue, 5)
-	before := state(t, writers[0])
-	if before.Mark.Offset >= 9 {
-		t.Fatalf("the view is at %v", before.Mark)
-	}
-	if err := m.mend(t.Context(), queue); err != nil || len(m.losses) != 1 {
-		t.Fatal(len(m.losses), err)
-	}
-	if err := m.giveUp(t.Context()); err == nil || !strings.Contains(err.Error(), "ClickHouse has the queue up to offset 9, and Redis up to") {
-		t.Errorf("it ends with %v", err)
-	}
-	if after := state(t, writers[0]); after != before || len(broker.All(queue)) != 5 {
-		t.Errorf("the view went from %+v to %+v, and the broker has %d records", before, after, len(broker.All(queue)))
-	}
-	if got := said.String(); !strings.Contains(got, "ClickHouse up to 9") {
-		t.Errorf("it says %q", got)
-	}
 }

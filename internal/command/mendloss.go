@@ -8,6 +8,7 @@ import (
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 	"gannet/logic/cluster/view"
 	"gannet/logic/ledger"
 	"gannet/protocol"
@@ -15,19 +16,16 @@ import (
 )
 
 const (
-	// lossRoom is how far above the highest mark that anybody has a loss ends: somebody may
-	// have come a little further than what was kept of it.
+	// lossRoom is how far a loss ends above the highest known mark. A process may have come a
+	// little further than the mark that was stored for it.
 	lossRoom = 100
 
 	// mostLost is how many records a loss has at most. A mark that is further above what the
 	// broker has is damaged.
 	mostLost = 50_000_000
 
-	// lagTime is for how long a broker may say that it has not come to a record that it has.
-	lagTime = 5 * time.Second
-
-	// fenceTime is for how long those who write a queue may go on before they see that its view
-	// is not theirs any more: they look once a second.
+	// fenceTime is how long giveUp waits after it has fenced the queues. By then their owners have
+	// seen that the view is not theirs any more: they look once a second.
 	fenceTime = 3 * time.Second
 
 	fenceTries = 100
@@ -46,103 +44,15 @@ type loss struct {
 	transfer *transfercluster.Queue
 	state    view.State
 	end      int64
-	pushed   chain.Mark // that of transfer
-	most     chain.Mark // what ClickHouse has at most
-	certain  chain.Mark // and for certain
+	pushed   chain.Mark // transfer's mark
+	most     chain.Mark // the newest record that ClickHouse may have
+	certain  chain.Mark // the newest record that ClickHouse has for certain
+	safe     chain.Mark // the newest record that ClickHouse would have if it was restarted now
 	given    *chain.GivenUp
 
+	found map[chain.Mark]presence // the answers of find
+
 	conversations, messages int
-}
-
-// presence is whether a queue has the record of a mark.
-type presence int
-
-const (
-	there   presence = iota
-	missing          // the broker lost it
-	given            // it was lost, and was given up
-)
-
-// find looks for the record of a mark, and gives the Loss at its place.
-func (m *mending) find(ctx context.Context, queue chain.Queue, mark chain.Mark) (p presence, at chain.Record, err error) {
-	if mark == chain.Beginning {
-		return there, at, nil
-	}
-	for deadline := time.Now().Add(lagTime); ; {
-		_, end, err := m.stream.Bounds(ctx, queue)
-		if err != nil {
-			return there, at, err
-		}
-		if mark.Offset < end {
-			err = chain.Back(ctx, m.stream, queue, mark, func(r *chain.Record) bool { at = *r; return false })
-			switch {
-			case errors.Is(err, chain.ErrLost):
-				return missing, at, nil
-			case err == nil && at.Kind == chain.Loss && at.Mark != mark:
-				return given, at, nil
-			case err == nil:
-				return there, at, nil
-			case !errors.Is(err, chain.ErrLagging):
-				return there, at, err
-			}
-		}
-		if time.Now().After(deadline) {
-			return missing, at, nil
-		}
-		if !pause(ctx, 100*time.Millisecond) {
-			return there, at, ctx.Err()
-		}
-	}
-}
-
-// look sees whether a queue lacks what its view, transfer or ClickHouse has had, and notes it.
-// A view that is older than what was given up is emptied.
-func (m *mending) look(ctx context.Context, queue chain.Queue, w *view.Writer) (err error) {
-	l := &loss{queue: queue, writer: w, transfer: m.transfer, pushed: chain.Beginning, most: chain.Beginning, certain: chain.Beginning}
-	if l.state, err = w.State(ctx); err != nil {
-		return err
-	}
-	if l.pushed, _, err = m.transfer.Mark(ctx, queue.Number); err != nil {
-		return err
-	}
-	if m.away == nil {
-		if l.most, l.certain, err = m.history.Marks(ctx, queue); err != nil {
-			return err
-		}
-	}
-	lost := false
-	for _, mark := range []chain.Mark{l.state.Mark, l.pushed, l.most} {
-		p, _, err := m.find(ctx, queue, mark)
-		if err != nil {
-			return err
-		}
-		lost = lost || p == missing
-	}
-	if _, l.end, err = m.stream.Bounds(ctx, queue); err != nil {
-		return err
-	}
-	if !lost {
-		return m.behindLoss(ctx, l)
-	}
-	m.losses = append(m.losses, l)
-	fmt.Fprintf(m.out, "%v: RocketMQ has lost what it had acknowledged: it has records before offset %d, and Redis has those up to %s, transfer up to %s, ClickHouse up to %s\n",
-		queue, l.end, upTo(l.state.Mark), upTo(l.pushed), m.upToHistory(l.most))
-	return nil
-}
-
-// upTo says a mark.
-func upTo(mark chain.Mark) string {
-	if mark == chain.Beginning {
-		return "none"
-	}
-	return fmt.Sprint(mark.Offset)
-}
-
-func (m *mending) upToHistory(mark chain.Mark) string {
-	if m.away != nil {
-		return "an offset that nobody knows, for it does not answer"
-	}
-	return upTo(mark)
 }
 
 // behindLoss empties a view that lacks records that were given up: nobody can bring it forward.
@@ -161,8 +71,7 @@ func (m *mending) behindLoss(ctx context.Context, l *loss) error {
 	}
 	keys, err := l.writer.Empty(ctx, through)
 	if keys > 0 {
-		m.mended++
-		fmt.Fprintf(m.out, "%v: its view was older than records that were given up, up to offset %d; %d keys were removed, and it is filled again\n", l.queue, through, keys)
+		m.mends("%v: its view was older than records that were given up, up to offset %d; %d keys were removed, and it is filled again\n", l.queue, through, keys)
 	}
 	return err
 }
@@ -176,28 +85,31 @@ func (m *mending) giveUp(ctx context.Context) error {
 		return errGivenUp
 	}
 	var errs error
-	var fenced []*loss
+	fenced := map[chain.Queue]*loss{}
+	var queues []chain.Queue
 	for _, l := range m.losses {
 		if err := m.fenceSoon(ctx, l); err != nil {
 			errs = errors.Join(errs, fmt.Errorf("%v: %w", l.queue, err))
 			continue
 		}
-		fenced = append(fenced, l)
+		fenced[l.queue], queues = l, append(queues, l.queue)
 	}
-	if len(fenced) == 0 || !pause(ctx, fenceTime) {
+	if len(fenced) == 0 || operate.Pause(ctx, fenceTime) != nil {
 		return errors.Join(errs, ctx.Err())
 	}
-	queues, conversations, messages := 0, 0, 0
-	for _, l := range fenced {
+	goes, conversations, messages := 0, 0, 0
+	errs = errors.Join(errs, m.each("giving up", queues, givesAtOnce, func(queue chain.Queue) error {
+		l := fenced[queue]
 		if err := m.goOn(ctx, l); err != nil {
-			errs = errors.Join(errs, fmt.Errorf("%v: %w (it may be run again)", l.queue, err))
-			continue
+			return fmt.Errorf("%w (it may be run again)", err)
 		}
-		m.mended++
-		queues++
-		conversations, messages = conversations+l.conversations, messages+l.messages
-	}
-	fmt.Fprintf(m.out, "%d of %d queues go on; %d messages of %d conversations are lost for good\n", queues, len(m.losses), messages, conversations)
+		m.mends("%v: goes on from offset %d\n", l.queue, l.given.Through)
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		goes, conversations, messages = goes+1, conversations+l.conversations, messages+l.messages
+		return nil
+	}))
+	m.say("%d of %d queues go on; %d messages of %d conversations are lost for good\n", goes, len(m.losses), messages, conversations)
 	return errs
 }
 
@@ -218,8 +130,8 @@ func (m *mending) fence(ctx context.Context, l *loss) error {
 	return m.set(ctx, l, max(highest, l.end)+lossRoom)
 }
 
-// fenceSoon is fence, once more where somebody has brought the view forward meanwhile, as they
-// do where it is older than what is lost.
+// fenceSoon calls fence, and again if an owner has changed the view meanwhile. An owner does so
+// while the view is older than the lost records.
 func (m *mending) fenceSoon(ctx context.Context, l *loss) (err error) {
 	for range fenceTries {
 		if l.state, err = l.writer.State(ctx); err != nil {
@@ -243,18 +155,19 @@ func (m *mending) set(ctx context.Context, l *loss, through int64) error {
 	return nil
 }
 
-// goOn gives up what a queue that is fenced has lost. By the time of the first record that
-// says so ClickHouse has the head of every conversation.
+// goOn gives up what a fenced queue has lost. ClickHouse gets the head of every conversation before
+// the first Loss is written.
 func (m *mending) goOn(ctx context.Context, l *loss) error {
 	if err := m.keepHeads(ctx, l); err != nil {
 		return err
 	}
+	m.progress.does(l.queue, "begins to write what is given up, up to offset %d", l.given.Through)
+	var said time.Time
 	for tries := 0; ; tries++ {
-		said := time.Now()
 		err := l.given.Write(ctx, m.stream, func(offset int64) {
-			if time.Since(said) >= time.Second {
-				said = time.Now()
-				fmt.Fprintf(m.out, "%v: offset %d of %d\n", l.queue, offset, l.given.Through)
+			if now := time.Now(); now.Sub(said) >= time.Second {
+				said = now
+				m.progress.does(l.queue, "is at offset %d of %d", offset, l.given.Through)
 			}
 		})
 		if err == nil {
@@ -267,24 +180,35 @@ func (m *mending) goOn(ctx context.Context, l *loss) error {
 			return err
 		}
 	}
-	fmt.Fprintf(m.out, "%v: goes on from offset %d\n", l.queue, l.given.Through)
 	return m.passBeside(ctx, l)
 }
 
-// passBeside moves marks at whose place neither their record lies nor one of the loss, but one
-// of somebody else.
+// passBeside moves the marks of transfer and ClickHouse from which no reader comes to the end of
+// the loss, because another record lies at the mark or on the way to the loss. Transfer's mark is
+// removed. ClickHouse is fed from the end of the loss on. If ClickHouse restarts before it has
+// synced what it took, such as the heads from keepHeads, it is fed from safe again. That goes
+// across the loss, which brings the heads once more.
 func (m *mending) passBeside(ctx context.Context, l *loss) error {
-	p, _, err := m.find(ctx, l.queue, l.pushed)
-	if err == nil && p == missing {
-		err = l.transfer.Forget(ctx, l.queue.Number)
-	}
+	beside, err := m.beside(ctx, l, l.pushed, l.certain, l.safe)
 	if err != nil {
 		return err
 	}
-	if p, _, err = m.find(ctx, l.queue, l.certain); err == nil && p == missing {
-		err = m.history.SetMark(ctx, l.queue, l.given.Mark())
+	if beside[l.pushed] && l.pushed != chain.Beginning {
+		if err := l.transfer.Forget(ctx, l.queue.Number); err != nil {
+			return err
+		}
 	}
-	return err
+	mark, safe := l.certain, l.safe
+	if beside[mark] {
+		mark = l.given.Mark()
+	}
+	if beside[safe] { // everything that the queue has
+		safe = chain.Beginning
+	}
+	if mark == l.certain && safe == l.safe {
+		return nil
+	}
+	return m.history.SetMark(ctx, l.queue, mark, safe)
 }
 
 // keepHeads has ClickHouse take in all conversations as their view has them, and counts what is
@@ -295,6 +219,7 @@ func (m *mending) keepHeads(ctx context.Context, l *loss) error {
 		return err
 	}
 	var batch []*ledger.Loaded
+	given := 0
 	give := func() error {
 		var keys []protocol.Conversation
 		for _, c := range batch {
@@ -311,6 +236,8 @@ func (m *mending) keepHeads(ctx context.Context, l *loss) error {
 			}
 		}
 		err = m.history.GiveUp(ctx, l.queue, l.given.Through, batch)
+		given += len(batch)
+		m.progress.does(l.queue, "gives ClickHouse conversations: %d by now", given)
 		batch = batch[:0]
 		return err
 	}
@@ -319,15 +246,15 @@ func (m *mending) keepHeads(ctx context.Context, l *loss) error {
 		for _, c := range list {
 			if c.Err != nil && c.Head == 0 {
 				unknown = append(unknown, c.Key)
-			} else if c.Head > 0 { // what else of it is damaged, its head is known
+			} else if c.Head > 0 { // its head is known even if other parts of it are damaged
 				if c.Err != nil {
 					c.Err, c.Members, c.Devices = nil, nil, nil
 				}
 				batch = append(batch, c)
 			}
 		}
-		if len(unknown) > 0 { // nobody may make them anew from less than there was
-			fmt.Fprintf(m.out, "%v: %d conversations are damaged in Redis, one of them %v, and stay unavailable\n", l.queue, len(unknown), unknown[0])
+		if len(unknown) > 0 { // nobody may make them anew with a lower head than they had
+			m.say("%v: %d conversations are damaged in Redis, one of them %v, and stay unavailable\n", l.queue, len(unknown), unknown[0])
 			if err := l.writer.Forsake(ctx, unknown); err != nil {
 				return err
 			}
@@ -347,8 +274,8 @@ func (m *mending) keepHeads(ctx context.Context, l *loss) error {
 // ClickHouse may not have yet.
 func (m *mending) waiting(ctx context.Context, l *loss) (map[protocol.Conversation]uint64, error) {
 	seqs := map[protocol.Conversation]uint64{}
-	if p, _, err := m.find(ctx, l.queue, l.certain); err != nil || p != there {
-		return seqs, err
+	if l.found[l.certain] != there {
+		return seqs, nil
 	}
 	var record hop.Record
 	reader := chain.NewReader(m.stream, l.queue, l.certain)
@@ -363,8 +290,8 @@ func (m *mending) waiting(ctx context.Context, l *loss) (map[protocol.Conversati
 		}
 		return nil
 	})
-	if errors.Is(err, chain.ErrRetention) {
-		err = nil
+	if errors.Is(err, chain.ErrRetention) || errors.Is(err, chain.ErrLost) || errors.Is(err, chain.ErrTorn) {
+		err = nil // what lies behind does not come to ClickHouse
 	}
 	return seqs, err
 }

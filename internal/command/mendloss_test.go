@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -29,10 +30,11 @@ type ownCluster struct {
 	front    front
 	nodes    map[registry.Role]*node
 	history  *history.Store
+	said     *notes // the log of the nodes
 }
 
 func newOwnCluster(t *testing.T) *ownCluster {
-	c := &ownCluster{t: t, services: servicestest.Own(t), folder: t.TempDir(), nodes: map[registry.Role]*node{}}
+	c := &ownCluster{t: t, services: servicestest.Own(t), folder: t.TempDir(), nodes: map[registry.Role]*node{}, said: &notes{more: make(chan struct{}, 1)}}
 	for _, role := range []registry.Role{registry.Logic, registry.Transfer, registry.Gateway} {
 		c.start(role)
 	}
@@ -67,9 +69,9 @@ func (c *ownCluster) parse(command string, further ...string) *cli {
 
 func (c *ownCluster) start(role registry.Role) {
 	c.t.Helper()
-	log := slog.New(slog.DiscardHandler)
+	log := slog.New(slog.NewTextHandler(c.said, nil))
 	if testing.Verbose() {
-		log = slog.Default()
+		log = slog.New(slog.NewTextHandler(io.MultiWriter(c.said, os.Stderr), nil))
 	}
 	ctx, cancel := context.WithTimeout(c.t.Context(), time.Minute)
 	defer cancel()
@@ -77,7 +79,7 @@ func (c *ownCluster) start(role registry.Role) {
 	var err error
 	switch role {
 	case registry.Logic:
-		n, err = c.parse("logic", "--queues", "2", "--keys", filepath.Join(c.folder, "keys"), "--clickhouse", c.services.Address(c.t, "GANNET_TEST_CLICKHOUSE")).Logic.start(ctx, log)
+		n, err = c.parse("logic", "--queues", "2", "--debug", "127.0.0.1:0", "--keys", filepath.Join(c.folder, "keys"), "--clickhouse", c.services.Address(c.t, "GANNET_TEST_CLICKHOUSE")).Logic.start(ctx, log)
 	case registry.Transfer:
 		n, err = c.parse("transfer").Transfer.start(ctx, log)
 	case registry.Gateway:

@@ -3,6 +3,7 @@ package command
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net"
 	"slices"
@@ -14,25 +15,27 @@ import (
 )
 
 const (
-	// refusals is how many connections in a row a process must refuse that is gone, so
-	// that a full queue of a listener is not taken for an end.
+	// refusals is how many connections in a row must be refused before a process counts as gone.
+	// One refusal may only mean that the queue of the listener is full.
 	refusals = 3
 
-	// refusalPause is between two of them, and neighbourPause between two looks at one of
-	// whom nothing is learnt.
+	// refusalPause is the pause between two tries to connect to a node that refuses. neighbourPause
+	// is the pause if a try tells nothing about the node.
 	refusalPause   = 20 * time.Millisecond
 	neighbourPause = 500 * time.Millisecond
 
 	neighbourDial = 500 * time.Millisecond
 )
 
-// neighbour watches the node that follows this one in the registry, in a ring of all. It
-// holds a connection to it, whose end tells of a death at once; where new ones are then
-// refused, the process is gone, and its registration is ended before its expiry. One that
-// stands still, or cannot be reached, is for the expiry to find, and so is one that has never
-// taken a connection: what refuses there may be a wall on the way, or another address than it
-// has, and each of its registrations would be ended in turn. A node whose registration was
-// ended though it lives makes a new one, as after any other end.
+// neighbour watches the next node in the registry; the nodes form a ring, in the order of their
+// ids. It holds a connection to that node, and learns from its end at once that the process may
+// have died. If new connections are then refused, the process is gone, and its registration is
+// ended before it expires.
+//
+// A node that hangs or cannot be reached is left to the expiry. So is a node that has never taken a
+// connection: a firewall may refuse, or the node may advertise a wrong address, and then each of
+// its registrations would be ended in turn. A living node whose registration was ended registers
+// again, as after any other end.
 type neighbour struct {
 	registry interface {
 		registry.Registry
@@ -87,28 +90,28 @@ func (n *neighbour) watch(ctx context.Context, next registry.Node) {
 		case err == nil:
 			refused, known = 0, true
 			n.hold(ctx, conn, next)
-			rest(ctx, refusalPause)
+			_ = operate.Pause(ctx, refusalPause)
 		case !errors.Is(err, syscall.ECONNREFUSED):
 			refused = 0
-			rest(ctx, neighbourPause)
+			_ = operate.Pause(ctx, neighbourPause)
 		case !known:
 			if n.strange.Note() {
 				n.log.Warn("a node has refused all connections so far; the address that it advertises may be wrong", "other", next.Role, "address", next.Addresses[registry.RPC])
 			}
-			rest(ctx, neighbourPause)
+			_ = operate.Pause(ctx, neighbourPause)
 		case refused+1 < refusals:
 			refused++
-			rest(ctx, refusalPause)
+			_ = operate.Pause(ctx, refusalPause)
 		default:
 			if err := n.registry.Bury(ctx, next); err != nil {
 				if n.failed.Note() {
 					n.log.Warn("a node is gone, which the registry could not be told", "other", next.Role, "address", next.Addresses[registry.RPC], "error", err)
 				}
-				rest(ctx, neighbourPause)
+				_ = operate.Pause(ctx, neighbourPause)
 				continue
 			}
 			if n.buried.Note() {
-				n.log.Warn("a node is gone: it refuses connections", "other", next.Role, "address", next.Addresses[registry.RPC], "epoch", next.Epoch)
+				n.log.Warn("a node is gone: it refuses connections", "other", next.Role, "address", next.Addresses[registry.RPC], "epoch", fmt.Sprintf("%x", next.Epoch))
 			}
 		}
 	}
@@ -119,7 +122,7 @@ func (n *neighbour) hold(ctx context.Context, conn net.Conn, next registry.Node)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
-		_, _ = conn.Read(make([]byte, 1)) // nodes say nothing that they are not asked
+		_, _ = conn.Read(make([]byte, 1)) // ends with the connection: nodes send nothing unasked
 	}()
 	defer func() { conn.Close(); <-ended }()
 	for {
@@ -134,13 +137,5 @@ func (n *neighbour) hold(ctx context.Context, conn net.Conn, next registry.Node)
 			return
 		case <-view.Superseded():
 		}
-	}
-}
-
-// rest waits, or until ctx ends.
-func rest(ctx context.Context, d time.Duration) {
-	select {
-	case <-ctx.Done():
-	case <-time.After(d):
 	}
 }

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"gannet/internal/cluster"
 	clusterredis "gannet/internal/cluster/redis"
+	"gannet/internal/hostport"
 	"gannet/internal/operate"
 	"gannet/internal/registry"
 	"gannet/internal/rocketmq"
@@ -28,6 +30,11 @@ type nodeFlags struct {
 	processFlags `embed:""`
 }
 
+// Validate refuses settings that cannot be meant.
+func (f *nodeFlags) Validate() error {
+	return cmp.Or(checkListen("rpc-listen", f.RPCListen), checkListen("rpc-advertise", f.RPCAdvertise), f.clusterFlags.Validate(), f.processFlags.Validate())
+}
+
 // node is a process of one role.
 type node struct {
 	*live
@@ -39,6 +46,7 @@ type node struct {
 	neighbour *neighbour
 	listener  net.Listener     // for other nodes
 	address   string           // at which they reach it
+	keys      []string         // names of the keys of tokens; of a logic node
 	stream    *rocketmq.Client // nil: not connected
 	debug     *operate.Server
 	log       *slog.Logger
@@ -47,13 +55,10 @@ type node struct {
 	serving atomic.Bool
 }
 
-// open connects a node to what all roles need. What it has begun by then is stopped by the
-// caller, with an error too.
+// open connects a node to what all roles need. Also after an error the caller must stop the node,
+// which ends the parts that have begun by then.
 func (f *nodeFlags) open(ctx context.Context, role registry.Role, log *slog.Logger) (n *node, err error) {
 	n = &node{role: role, id: rand.Uint64() | 1, log: log.With("role", string(role))}
-	if err := f.checkDebug(); err != nil {
-		return n, err
-	}
 	if n.live, err = f.openLive(ctx, n.log); err != nil {
 		return n, err
 	}
@@ -64,6 +69,7 @@ func (f *nodeFlags) open(ctx context.Context, role registry.Role, log *slog.Logg
 		}
 		return nil
 	})
+	starting := ctx
 	ctx, cancel := context.WithCancel(context.Background())
 	n.ctx = ctx
 	n.nodes = newNodes(n.registry)
@@ -76,14 +82,19 @@ func (f *nodeFlags) open(ctx context.Context, role registry.Role, log *slog.Logg
 	if n.listener, err = net.Listen("tcp", f.RPCListen); err != nil {
 		return n, fmt.Errorf("cannot listen for other nodes: %w (choose another address with --rpc-listen)", err)
 	}
-	n.began("address for other nodes", func(context.Context) error { // closed by the server, once there is one
+	n.began("listener for other nodes", func(context.Context) error { // closed by the server, once there is one
 		if err := n.listener.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			return err
 		}
 		return nil
 	})
-	n.address, err = f.advertised(n.listener.Addr())
-	return n, err
+	if n.address, err = f.advertised(n.listener.Addr()); err != nil {
+		return n, err
+	}
+	if err := checkOthers(starting, n.registry.View(), n.address, n.log); err != nil {
+		return n, err
+	}
+	return n, proveAddress(starting, n.listener.(*net.TCPListener), n.address)
 }
 
 // advertised gives the address at which other nodes reach a listener.
@@ -102,7 +113,7 @@ func (f *nodeFlags) advertised(at net.Addr) (string, error) {
 		_, port, _ = net.SplitHostPort(at.String())
 	}
 	address := net.JoinHostPort(host, port)
-	if err := checkAddress(address); err != nil {
+	if err := hostport.Check(address); err != nil {
 		return "", fmt.Errorf("--rpc-advertise: %w", err)
 	}
 	return address, nil
@@ -127,9 +138,7 @@ func (n *node) awaitPlan(ctx context.Context, name string) error {
 			said = true
 			n.log.Info("this cluster has no plan yet, or Redis lost it: waiting for a logic node", "cluster", name)
 		}
-		select {
-		case <-time.After(planPause):
-		case <-ctx.Done():
+		if operate.Pause(ctx, planPause) != nil {
 			return context.Cause(ctx)
 		}
 	}
@@ -137,7 +146,7 @@ func (n *node) awaitPlan(ctx context.Context, name string) error {
 
 // registration is what the node enters in the registry.
 func (n *node) registration(clients string) registry.Node {
-	r := registry.Node{ID: n.id, Role: n.role, Addresses: map[string]string{registry.RPC: n.address}}
+	r := registry.Node{ID: n.id, Role: n.role, Addresses: map[string]string{registry.RPC: n.address}, Keys: n.keys}
 	if clients != "" {
 		r.Addresses[clientsAddress] = clients
 	}
@@ -147,7 +156,8 @@ func (n *node) registration(clients string) registry.Node {
 	return r
 }
 
-// register keeps the node registered until it stops, and is done when it is.
+// register registers the node and keeps it registered until it stops. It returns once the node is
+// registered for the first time.
 func (n *node) register(ctx context.Context) (*registry.Keeper, error) {
 	keeper := registry.NewKeeper(n.registry, n.registration(""), n.log)
 	if n.role == registry.Logic {
@@ -165,6 +175,12 @@ func (n *node) register(ctx context.Context) (*registry.Keeper, error) {
 	case <-ctx.Done():
 		return keeper, context.Cause(ctx)
 	}
+}
+
+// saw takes in that a record of a queue names a view of the registry.
+func (n *node) saw(version uint64) {
+	n.registry.Saw(version)
+	n.nodes.newer(version)
 }
 
 // ready says why this node should get no work, if so.
@@ -194,7 +210,7 @@ func (n *node) watch(f *processFlags, from operate.Sources) (err error) {
 	return err
 }
 
-// runNode starts a node, and stops it when ctx ends or it is asked to.
+// runNode starts a node, and stops it when ctx ends.
 func (f *nodeFlags) runNode(ctx context.Context, start func(context.Context, *slog.Logger) (*node, error), said func(*node) string, where func(*node) ready) error {
 	log, err := f.logger(os.Stderr)
 	if err != nil {

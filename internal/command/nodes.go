@@ -7,19 +7,20 @@ import (
 
 	"gannet/idl/rpc"
 	"gannet/internal/chain"
+	"gannet/internal/operate"
 	"gannet/internal/registry"
 )
 
-// nodes is what a node asks its view of the registry: who has a queue. Every answer comes
-// at once from the view; where others say that there is a newer one, it is read beside.
+// nodes says which node has a queue. Every answer comes at once from this process's view of the
+// registry. If another node says that there is a newer view, the view is read anew meanwhile.
 type nodes struct {
 	registry registry.Registry
 	ask      chan struct{} // holds one token while a newer view may exist
 	newest   atomic.Uint64 // version of a view that exists somewhere
 }
 
-// askPause is between two questions for a newer view, which whoever is asked may not have
-// either.
+// askPause is the pause between two reads of the registry for a newer view, which the registry may
+// not have yet, either.
 const askPause = 20 * time.Millisecond
 
 // newNodes makes it; run keeps it up to date.
@@ -38,10 +39,8 @@ func (n *nodes) run(ctx context.Context) {
 		if n.registry.View().Version < n.newest.Load() && n.registry.Refresh(ctx) != nil {
 			n.wake()
 		}
-		select {
-		case <-ctx.Done():
+		if operate.Pause(ctx, askPause) != nil {
 			return
-		case <-time.After(askPause):
 		}
 	}
 }

@@ -4,6 +4,7 @@ package command
 
 import (
 	"context"
+	"encoding/binary"
 	"io"
 	"net"
 	"slices"
@@ -117,9 +118,17 @@ func TestParked(t *testing.T) {
 	if got := list(); strings.Count(got, "4711") != 2 || strings.Count(got, "a bug") != 2 || !strings.Contains(got, "system 1") {
 		t.Errorf("it says\n%s", got)
 	}
-	var out strings.Builder
-	if err := (&parkedRetryCmd{parkedIn: in, Wait: time.Minute}).retry(ctx, &out); err != nil {
+	// One that cannot be read keeps the others from nothing, is named, and can be dropped.
+	damaged := string(binary.BigEndian.AppendUint64(nil, 4712)) + strings.Repeat("w", 16)
+	if err := client.HSet(ctx, "{"+name+".chat.1}k", damaged, "garbage").Err(); err != nil {
 		t.Fatal(err)
+	}
+	if got := list(); !strings.Contains(got, "4712") || !strings.Contains(got, "it cannot be read") {
+		t.Errorf("of one that cannot be read it says\n%s", got)
+	}
+	var out strings.Builder
+	if err := (&parkedRetryCmd{parkedIn: in, Wait: time.Minute}).retry(ctx, &out); err == nil || !strings.Contains(err.Error(), "chat queue 1, 4712") || !strings.Contains(err.Error(), "gannet parked drop chat 1 4712") {
+		t.Errorf("of one that cannot be read retry says %v", err)
 	}
 	if got := out.String(); got != "2 records were handled and are forgotten, 0 are parked again\n" {
 		t.Errorf("it says %q", got)
@@ -127,6 +136,19 @@ func TestParked(t *testing.T) {
 	slices.Sort(g.bodies)
 	if !slices.Equal(g.bodies, []string{"chat", "system"}) {
 		t.Errorf("the gateway got %q", g.bodies)
+	}
+	drop := func(queue int, offset string) (string, error) {
+		var out strings.Builder
+		err := (&parkedDropCmd{Class: "chat", Queue: queue, Offset: offset, parkedIn: in}).drop(ctx, &out)
+		return out.String(), err
+	}
+	for queue, offset := range map[int]string{0: "4712", 1: "4711", 2: "4712"} {
+		if said, err := drop(queue, offset); err == nil || said != "" {
+			t.Errorf("there is no %s in queue %d, and it says %q, %v", offset, queue, said, err)
+		}
+	}
+	if said, err := drop(1, "4712"); err != nil || !strings.Contains(said, "chat queue 1, 4712: dropped, 7 bytes that could not be read") {
+		t.Errorf("dropping it says %q, %v", said, err)
 	}
 	if got := list(); got != "nothing is parked\n" {
 		t.Errorf("afterwards it says %q", got)

@@ -28,10 +28,13 @@ func (c *processFlags) logger(to io.Writer) (*slog.Logger, error) {
 	return slog.New(slog.NewTextHandler(to, options)), nil
 }
 
-// checkDebug refuses a debug endpoint that would be open to strangers by mistake.
-func (c *processFlags) checkDebug() error {
+// Validate refuses a debug endpoint that would be open to strangers by mistake.
+func (c *processFlags) Validate() error {
 	if c.Debug == "" {
 		return nil
+	}
+	if err := checkListen("debug", c.Debug); err != nil {
+		return err
 	}
 	loopback, err := isLoopback(c.Debug)
 	if err != nil {

@@ -292,17 +292,17 @@ type heldGateways struct {
 	gate
 }
 
-func (h *heldGateways) Push(ctx context.Context, epoch uint64, push *hop.Push, done func([]uint64, error)) {
+func (h *heldGateways) Push(ctx context.Context, epoch uint64, pushes []*hop.Push, done func([]uint64, error)) {
 	h.mu.Lock()
 	shut := h.open != nil
 	h.mu.Unlock()
 	if !shut {
-		h.Gateways.Push(ctx, epoch, push, done)
+		h.Gateways.Push(ctx, epoch, pushes, done)
 		return
 	}
 	go func() {
 		h.pass()
-		h.Gateways.Push(ctx, epoch, push, done)
+		h.Gateways.Push(ctx, epoch, pushes, done)
 	}()
 }
 

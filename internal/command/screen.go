@@ -18,14 +18,15 @@ import (
 // historyTimeout is how long the history may take at the start of a chat.
 const historyTimeout = 5 * time.Second
 
-// shownLine is how much of one's own line is repeated when something became of it.
+// shownLine is how many letters of a line are shown again when its outcome is known.
 const shownLine = 40
 
-// errOtherUser keeps what a wrong token receives unread.
+// errOtherUser is the answer to every message if the token is another user's. So the messages of
+// that user stay unacked.
 var errOtherUser = errors.New("the token is another user's")
 
-// screen shows a chat: what was said on out, and on notes what became of it and of the
-// connection. Its hooks are called one at a time; the input is read beside them.
+// screen shows a chat: messages on out; outcomes of lines and changes of the connection on notes.
+// Its hooks are called one at a time, and the input is read concurrently.
 type screen struct {
 	user    uint64 // who chats, 0: whoever the token says
 	to      uint64
@@ -40,13 +41,13 @@ type screen struct {
 	notes  io.Writer
 	said   map[uint64]string // lines that have no outcome, by id
 	giving bool              // a line is given to the client, its id is not known yet
-	early  []gannet.Outcome  // that came meanwhile and may be its
+	early  []gannet.Outcome  // outcomes that came while giving; one may be that line's
 	acked  int               // lines
 	lost   int               // lines that were not sent
 	unread []placed          // lines that are acked and that the other has not read
 	read   uint64            // the seq up to which the other has read
 	shown  uint64            // the highest seq of the chat that is shown
-	missed []gannet.Message  // that came before the past is shown, to which they belong
+	missed []gannet.Message  // messages that came before the history is shown; they are shown after it
 	past   bool              // the history is shown, or is not to be had
 	away   bool              // the connection was lost
 }
@@ -106,8 +107,8 @@ func (s *screen) fail(text string, why error) {
 	fmt.Fprintf(s.notes, "! not sent: %s (%v)\n", brief(text), why)
 }
 
-// sum ends the chat, whose client is closed: its error says that not all was sent, the
-// line that was just being given to the client included.
+// sum ends the chat, after its client is closed. It waits for a line that is just being given to
+// the client. The error says how many lines were not sent.
 func (s *screen) sum() error {
 	s.posting.Lock()
 	defer s.posting.Unlock()
@@ -122,10 +123,11 @@ func (s *screen) sum() error {
 	return nil
 }
 
-// mostMissed bounds the messages that wait for the past to be whole.
+// mostMissed bounds the messages that wait until the history is shown.
 const mostMissed = 1000
 
-// message is the hook. What comes before the client has caught up is the end of the past.
+// message is the hook. Messages that come before the client has caught up are shown after the
+// history.
 func (s *screen) message(ctx context.Context, c *gannet.Client, m gannet.Message) error {
 	if s.user != 0 && c.User() != s.user {
 		return errOtherUser
@@ -178,10 +180,10 @@ func (s *screen) show(c *gannet.Client, m gannet.Message) {
 	fmt.Fprintf(s.out, "%s %s: %s\n", m.Time.Format(time.TimeOnly), from, text)
 }
 
-// showPast shows the history before what is new and then that, oldest first, and lets the
-// input begin; the first call does.
+// showPast shows the history, oldest first, then the messages that waited for it, and lets the
+// input begin. Only the first call does anything.
 func (s *screen) showPast(ctx context.Context, c *gannet.Client) {
-	if s.past { // which hooks alone write
+	if s.past { // only hooks write past, so mu is not needed
 		return
 	}
 	missed := s.missed
@@ -194,8 +196,8 @@ func (s *screen) showPast(ctx context.Context, c *gannet.Client) {
 	s.begin(failed)
 }
 
-// lines gives the lines of history before what was missed, newest first. This user's own
-// lines are not new to them, and take the place of older ones.
+// lines gives the lines of history before the missed messages, newest first. The user's own lines
+// among the missed ones count as history, so there are that many fewer.
 func (s *screen) lines(ctx context.Context, c *gannet.Client, missed []gannet.Message) (lines []gannet.Message, failed error) {
 	room, before := s.history, []gannet.HistoryOption(nil)
 	for _, m := range missed {
@@ -222,7 +224,7 @@ func (s *screen) lines(ctx context.Context, c *gannet.Client, missed []gannet.Me
 	return lines, nil
 }
 
-// begin lets the input begin, with the history on the screen or without it for a reason.
+// begin lets the input begin. A reason (without) means that the history could not be shown.
 func (s *screen) begin(without error) {
 	if s.past {
 		return
@@ -292,7 +294,7 @@ func (s *screen) tellRead() {
 		return read
 	})
 	switch n {
-	case 0: // of what was sent elsewhere or before
+	case 0: // only lines sent elsewhere or before were read
 	case 1:
 		fmt.Fprintf(s.notes, "* read by %d: %s\n", s.to, brief(last.text))
 	default:
@@ -320,7 +322,7 @@ func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
 		}
 		s.notef("* connection lost, trying again (%v)", why)
 		for _, m := range s.missed {
-			_ = s.display(c, m) // marks wait for the connection
+			_ = s.display(c, m) // read marks wait until the connection is back
 		}
 		s.missed = nil
 		s.begin(e.Err) // lines that are typed meanwhile are taken
@@ -332,7 +334,7 @@ func (s *screen) event(ctx context.Context, c *gannet.Client, e gannet.Event) {
 	}
 }
 
-// catchUp asks what was read while the client was away, of which no hook hears.
+// catchUp asks what the other user has read while the client was away. No hook tells that.
 func (s *screen) catchUp(ctx context.Context, c *gannet.Client) {
 	s.mu.Lock()
 	waiting := len(s.unread) > 0
@@ -342,7 +344,7 @@ func (s *screen) catchUp(ctx context.Context, c *gannet.Client) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, historyTimeout)
 	defer cancel()
-	list, _ := c.Conversations(ctx, math.MaxInt) // without it only the marks are missing
+	list, _ := c.Conversations(ctx, math.MaxInt) // on an error only marks of what was read are missing
 	for _, v := range list {
 		if v.Target == gannet.User(s.to) {
 			s.receipt(ctx, c, gannet.Receipt{Conversation: v.Target, User: s.to, Read: v.PeerRead})
@@ -358,7 +360,8 @@ func brief(text string) string {
 	return plain(text)
 }
 
-// plain shows what another user sent as one line that does nothing to the terminal.
+// plain turns text from another user into one line without control characters, so that it cannot
+// affect the terminal.
 func plain(text string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\t' || unicode.IsPrint(r) || r == '\u200d' {

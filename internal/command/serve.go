@@ -13,15 +13,15 @@ import (
 // off: what is acked is durable either way.
 const stopTimeout = 6 * time.Second
 
-// storeTimeout is when the store ends at the latest, counted from the beginning of the
-// stop: transfer may need 2 s after stopTimeout, and the process a moment at its end.
+// storeTimeout is when the store is closed at the latest, counted from the beginning of the stop.
+// Transfer may need 2 s after stopTimeout, and the process needs a moment at its end.
 const storeTimeout = 9 * time.Second
 
 // exitTimeout bounds a stop that hangs, as one on a failed disk may.
 const exitTimeout = 10 * time.Second
 
-// startPatience is how long a start that is to be stopped may take to come to where it
-// can be: opening a large store cannot be interrupted, but left at any moment.
+// startPatience is how long a start may go on after a signal, until it can be stopped in order.
+// Opening a large store cannot be interrupted, but the process may be ended at any moment.
 const startPatience = 5 * time.Second
 
 // serveCmd is gannet alone: every role in this process.
@@ -62,8 +62,8 @@ func (c *serveCmd) Run(ctx context.Context) error {
 	case <-ctx.Done():
 		fmt.Println("stopping: clients are told to come back")
 	case <-s.store.Failed():
-		// Everything acked is on disk; whoever keeps this process running starts it
-		// again, which is all that helps.
+		// Everything acked is on disk. Only a restart helps, which is the task of the service
+		// manager.
 		fmt.Println("stopping: the store cannot be written to any more")
 	}
 	if c.ReadyFile != "" {

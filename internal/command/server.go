@@ -27,8 +27,8 @@ type server struct {
 	parts
 }
 
-// stopStore closes the store with what is left of the time, which parts that stop
-// earlier may have used beyond the end of ctx.
+// stopStore closes the store in the time that is left until storeTimeout. The parts that stop
+// earlier may have used more time than ctx allows.
 func (s *server) stopStore(ctx context.Context) error {
 	ends, ok := ctx.Deadline()
 	if !ok {
@@ -48,9 +48,6 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 			_ = s.stop() // what began is in order; why the start failed is what counts
 		}
 	}()
-	if err := c.check(); err != nil {
-		return s, err
-	}
 	var toGateway gateway.Config
 	if err := c.apply(&toGateway); err != nil {
 		return s, err
@@ -140,7 +137,7 @@ func (c *serveCmd) start(log *slog.Logger) (s *server, err error) {
 	return s, nil
 }
 
-// holdData makes the data folder this process' own, or says why it is not.
+// holdData makes the data folder, checks its rights and locks it for this process.
 func (s *server) holdData(dir string, log *slog.Logger) error {
 	if err := folder.Make(dir, 0o700); err != nil {
 		return fmt.Errorf("cannot create the data folder: %w", err)
@@ -148,7 +145,7 @@ func (s *server) holdData(dir string, log *slog.Logger) error {
 	if err := folder.Check(dir); err != nil {
 		return fmt.Errorf("the data folder is refused: %w", err)
 	}
-	if err := folder.Check(filepath.Join(dir, "db")); err != nil && !errors.Is(err, fs.ErrNotExist) { // also where others may pass through dir
+	if err := folder.Check(filepath.Join(dir, "db")); err != nil && !errors.Is(err, fs.ErrNotExist) { // it may be unsafe although dir is not
 		return fmt.Errorf("the folder of messages is refused: %w", err)
 	}
 	if readable, err := folder.Readable(dir); err != nil {
@@ -173,9 +170,9 @@ func (s *server) holdData(dir string, log *slog.Logger) error {
 	return nil
 }
 
-// ready says why this server should get no more clients, if so. One that takes no
-// messages for want of room on the disk still lets its clients read; one whose store has
-// failed is about to stop.
+// ready gives the reason why this server should get no more clients, or nil. If the disk is too
+// full for new messages, clients can still read, so the server stays ready. If the store has
+// failed, the server is about to stop.
 func (s *server) ready() error {
 	switch {
 	case s.stopping.Load():

@@ -1,33 +1,46 @@
 package command
 
 import (
+	"cmp"
 	"fmt"
 	"net"
+	"strconv"
 
 	"gannet/protocol"
 )
 
-// check refuses settings that cannot be meant, before anything is begun.
-func (c *serveCmd) check() error {
+// The Validate method of a struct says what its settings may be. That of a command calls those of
+// the structs in it. kong calls the command's Validate after it has read the settings and before
+// anything is started. gannet config check reads the settings in the same way.
+
+// Validate refuses settings that cannot be meant.
+func (c *serveCmd) Validate() error {
 	switch {
 	case c.Lanes < 0 || c.Lanes > protocol.Partitions:
 		return fmt.Errorf("--lanes %d: there are 1 to %d, or 0 for the default", c.Lanes, protocol.Partitions)
 	case c.MinFree < 0:
 		return fmt.Errorf("--min-free %d: it is a number of MiB, or 0 to take messages until the disk is full", c.MinFree)
-	case c.LimitDevices < 0:
-		return fmt.Errorf("--limit-devices %d: it is a number of devices, or 0 for no limit", c.LimitDevices)
-	case c.LimitConversationDevices < 0:
-		return fmt.Errorf("--limit-conversation-devices %d: it is a number of devices, or 0 for no limit", c.LimitConversationDevices)
 	}
-	if err := c.checkFront(); err != nil {
-		return err
-	}
-	return c.checkDebug()
+	return cmp.Or(c.frontFlags.Validate(), c.limitFlags.Validate(), c.processFlags.Validate())
 }
 
-// isLoopback says whether an address to listen on can be reached from this machine
-// alone. One without a host listens everywhere; of a name everything counts that it
-// stands for.
+// checkListen says what is wrong with an address to listen on; "": there is none.
+func checkListen(flag, address string) error {
+	if address == "" {
+		return nil
+	}
+	_, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return fmt.Errorf("--%s %q is no address: it is HOST:PORT", flag, address)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return fmt.Errorf("--%s %q is no address: %q is no port", flag, address, port)
+	}
+	return nil
+}
+
+// isLoopback says whether an address to listen on can be reached only from this machine. An address
+// without a host listens everywhere. A host name is loopback only if all its addresses are.
 func isLoopback(address string) (bool, error) {
 	host, _, err := net.SplitHostPort(address)
 	if err != nil {

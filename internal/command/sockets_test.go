@@ -21,7 +21,7 @@ func TestSettingsOfSockets(t *testing.T) {
 	}{
 		"defaults":                    {nil, ""},
 		"as many as there are files":  {[]string{fmt.Sprint("--max-connections=", files-reservedFiles)}, ""},
-		"more than there are files":   {[]string{fmt.Sprint("--max-connections=", files-reservedFiles+1)}, fmt.Sprintf("less %d for the store", reservedFiles)},
+		"more than there are files":   {[]string{fmt.Sprint("--max-connections=", files-reservedFiles+1)}, fmt.Sprintf("less %d for what it needs itself", reservedFiles)},
 		"connections below 0":         {[]string{"--max-connections=-1"}, "--max-connections cannot be -1"},
 		"of an address below 0":       {[]string{"--max-connections-per-address=-1"}, "--max-connections-per-address cannot be -1"},
 		"before login below 0":        {[]string{"--max-before-login=-1"}, "--max-before-login cannot be -1"},
@@ -70,7 +70,7 @@ func TestConnectionsOfAProcessWithSoManyFiles(t *testing.T) {
 		{files: 0, asked: 0, connections: 0},
 		{files: 0, asked: 500, connections: 500},
 		{files: reservedFiles + 1, asked: 0, connections: 1},
-		{files: reservedFiles, asked: 0, fails: "are kept for the store"},
+		{files: reservedFiles, asked: 0, fails: "are kept for what it needs itself"},
 		{files: 20000, asked: 0, connections: 20000 - reservedFiles},
 		{files: 20000, asked: 100, connections: 100},
 		{files: 20000, asked: 19000, fails: "--max-connections 19000 is too many"},

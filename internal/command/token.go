@@ -18,11 +18,19 @@ type tokenCmd struct {
 	Data string        `default:"./gannet-data" placeholder:"DIR" help:"Data folder of the server, whose key signs."`
 }
 
+// leastTTL is the least --ttl: a token says in whole seconds until when it is good.
+const leastTTL = time.Second
+
+// Validate refuses settings that cannot be meant.
+func (c *tokenCmd) Validate() error {
+	if c.TTL < leastTTL {
+		return fmt.Errorf("--ttl %v: it is at least %v, because a token says in whole seconds until when it is good", c.TTL, leastTTL)
+	}
+	return nil
+}
+
 // Run prints the token.
 func (c *tokenCmd) Run() error {
-	if c.TTL <= 0 {
-		return fmt.Errorf("--ttl %s is not in the future", c.TTL)
-	}
 	token, err := sign(c.Data, c.User, c.TTL)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package command
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,11 @@ type transferCmd struct {
 // Help is printed by gannet transfer --help.
 func (transferCmd) Help() string {
 	return "Starts a transfer node of a cluster: it reads its share of the queues and brings what stands in them to the gateways of the receivers. Stop it with Ctrl-C or SIGTERM: another one goes on where it ended."
+}
+
+// Validate refuses settings that cannot be meant.
+func (c *transferCmd) Validate() error {
+	return cmp.Or(c.queueFlags.Validate(), c.nodeFlags.Validate())
 }
 
 // Run starts it and stops it when ctx ends.
@@ -62,13 +68,13 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 		if err := q.Check(ctx, numbers(len(of))...); err != nil {
 			return n, err
 		}
-		s := transfer.Start(transfer.Config{Queue: q, Directory: devices, Gateways: gateways, Queues: numbers(len(of)), Parking: q, Log: n.log})
-		n.began(fmt.Sprintf("transfer of %v queues", class), func(context.Context) error { s.Stop(); return nil })
+		s := transfer.Start(transfer.Config{Queue: q, Directory: devices, Gateways: gateways, Queues: numbers(len(of)), Parking: q, Log: logOf(n.log, class)})
+		n.began(fmt.Sprintf("transfer of the %v queues", class), func(context.Context) error { s.Stop(); return nil })
 		servers[class], queues[class] = s, q
 	}
 	chat := servers[chain.Chat]
 	server := rpc.ServeTransfer(n.listener, chat, rpc.Config{Log: n.log})
-	n.began("calls of other nodes", server.Stop)
+	n.began("server for other nodes", server.Stop)
 	if err := n.watch(&c.processFlags, operate.Sources{
 		Vars: func() map[string]any {
 			all := map[string]any{"gateways": gateways.Stats(), "rpc": server.Stats(), "lookups": devices.Vars(), "broker": troubles(stream)}
@@ -76,6 +82,9 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 				all[fmt.Sprintf("transfer_%v", class)], all[fmt.Sprintf("queue_%v", class)] = s.Stats(), queues[class].Vars()
 			}
 			return all
+		},
+		Queues: func(ctx context.Context) []operate.OfQueue {
+			return append(queues[chain.Chat].Gauges(ctx), queues[chain.System].Gauges(ctx)...)
 		},
 		Unreadable:  func() any { return chat.Unreadable() },
 		Connections: func() uint64 { return 0 },
@@ -87,7 +96,13 @@ func (c *transferCmd) start(ctx context.Context, log *slog.Logger) (*node, error
 	return n, err
 }
 
-// openStream connects to the brokers of the plan, once in the life of the node.
+// logOf gives the log of a part that logs only the number of a queue. The numbers of every class
+// begin with 0, so the log adds the class.
+func logOf(log *slog.Logger, class chain.Class) *slog.Logger {
+	return log.With("class", class.String())
+}
+
+// openStream connects to the brokers of the plan. Later calls give the same connection.
 func (f *queueFlags) openStream(ctx context.Context, n *node) (*rocketmq.Client, error) {
 	if n.stream != nil {
 		return n.stream, nil

@@ -30,7 +30,7 @@ func (whereCmd) Help() string {
 // whereTime bounds what is asked: it is answered in milliseconds, or something is wrong.
 const whereTime = 10 * time.Second
 
-// Run prints it.
+// Run prints where the user is connected, or all nodes.
 func (c *whereCmd) Run(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, whereTime)
 	defer cancel()
@@ -83,7 +83,7 @@ func platformName(p protocol.Platform) string {
 	return "other"
 }
 
-// clientsAddress is the key in Node.Addresses of where a gateway meets its clients.
+// clientsAddress is the key in Node.Addresses for the address at which clients reach a gateway.
 const clientsAddress = "clients"
 
 // printNodes prints all nodes, and how many are connected.

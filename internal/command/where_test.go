@@ -97,26 +97,14 @@ func TestWarnOfFlush(t *testing.T) {
 	}
 }
 
-func TestConfigCheckSaysWhoDoesNotAnswer(t *testing.T) {
-	dead := "127.0.0.1:1"
-	all := configCheckCmd{clusterFlags: ourCluster(t), queueFlags: queueFlags{Rocketmq: []string{servicestest.RocketMQ(t)}}, historyFlags: historyFlags{Clickhouse: []string{servicestest.ClickHouse(t)}}}
-	var out strings.Builder
-	if err := all.check(t.Context(), &out); err != nil || strings.Count(out.String(), " ok\n") != 4 || !strings.Contains(out.String(), "broker ") {
-		t.Errorf("%v; where all is well it says\n%s", err, &out)
+// TestNodeThatIsNotReached: it does not start, and Redis does not hear of it.
+func TestNodeThatIsNotReached(t *testing.T) {
+	f := nodeFlags{RPCListen: "127.0.0.1:0", RPCAdvertise: "127.0.0.1:9", clusterFlags: ourCluster(t)}
+	n, err := f.open(t.Context(), registry.Logic, slog.Default())
+	if err == nil || !strings.Contains(err.Error(), "nobody answers at 127.0.0.1:9") {
+		t.Errorf("a node that nobody reaches starts with %v", err)
 	}
-	for _, c := range []struct {
-		wrong configCheckCmd
-		says  *regexp.Regexp
-	}{
-		{configCheckCmd{clusterFlags{Cluster: all.Cluster, Redis: []string{dead}}, all.queueFlags, all.historyFlags}, regexp.MustCompile(`redis +127.0.0.1:1 .*refused`)},
-		{configCheckCmd{all.clusterFlags, queueFlags{[]string{dead}}, all.historyFlags}, regexp.MustCompile(`name server +127.0.0.1:1 .*refused`)},
-		{configCheckCmd{all.clusterFlags, queueFlags{[]string{"nowhere"}}, all.historyFlags}, regexp.MustCompile(`name server +nowhere .*no address`)},
-		{configCheckCmd{all.clusterFlags, queueFlags{[]string{all.Redis[0]}}, all.historyFlags}, regexp.MustCompile(`name server +` + all.Redis[0] + ` +rocketmq: `)}, // which does not speak so
-		{configCheckCmd{all.clusterFlags, all.queueFlags, historyFlags{Clickhouse: []string{dead}}}, regexp.MustCompile(`clickhouse +127.0.0.1:1 .*refused`)},
-	} {
-		out.Reset()
-		if err := c.wrong.check(t.Context(), &out); err != errServers || !c.says.MatchString(out.String()) {
-			t.Errorf("%v, and not %v:\n%s", err, c.says, &out)
-		}
+	if err := n.stop(); err != nil {
+		t.Error(err)
 	}
 }

@@ -9,43 +9,42 @@ import (
 	"gannet/protocol"
 )
 
-// Directory is the port. All methods are safe for concurrent use; an error means
-// that the directory did not answer, and asking again is safe.
+// Directory is the port. All methods are safe for concurrent use. An error means that the
+// directory did not answer; asking again is safe.
 //
-// A device that is missing in it learns what it missed when it logs in.
+// A device that is missing in the directory gets no pushes. It learns what it missed when it logs
+// in.
 type Directory interface {
-	// Draw gives logins of the users their numbers and appends them, in order: each is
-	// higher than every number drawn for its user before. A login draws before it binds
-	// and keeps the number for as long as its connection lives. A number that nobody
-	// binds has no effect. 0 says that none could be drawn for this user, while others
-	// got theirs.
+	// Draw draws a number for a login of each user and appends the numbers in order. Each is
+	// higher than every number drawn for the same user before. A login draws its number before it
+	// binds and keeps it as long as its connection lives. A number that nobody binds has no
+	// effect. 0 means that no number could be drawn for this user, although others got theirs.
 	Draw(ctx context.Context, users, dst []uint64) (numbers []uint64, err error)
 
-	// Bind enters devices under their addresses and appends a result for each. Of
-	// several binds of one device the one with the highest number stays, whatever
-	// order they come in; one with the same number and address again is no change, and
-	// neither is one that comes late, with the address that the same number had before
-	// its last one.
-	// A device that is not bound yet is not entered where the user has Bind.Most
-	// devices already, whatever binds come at the same time.
+	// Bind enters devices under their addresses and appends a result for each. Of several binds
+	// of one device the one with the highest number stays, in whatever order they arrive. A
+	// repeated bind with the same number and address changes nothing. Neither does a late bind
+	// with the address that the same number had before its newest one.
+	//
+	// A device that is not bound yet is not entered if the user has Bind.Most devices already.
+	// This holds for concurrent binds too.
 	Bind(ctx context.Context, binds []Bind, dst []Bound) ([]Bound, error)
 
-	// Unbind removes each device that is still bound by the same number at the
-	// same address; others are left alone.
+	// Unbind removes each device that is still bound with the same number and address, and leaves
+	// the others alone.
 	Unbind(ctx context.Context, binds []Bind) error
 
-	// Devices looks users up. It appends an answer for each look-up, in order, and
-	// the devices of those that changed. A look-up sees every Bind that returned
-	// before it.
+	// Devices looks users up. It appends an answer for each look-up, in order, and the devices of
+	// users whose version has changed. A look-up sees every Bind that returned before it.
 	Devices(ctx context.Context, lookups []Lookup, answers []Answer, devices []Device) ([]Answer, []Device, error)
 }
 
-// Bind is a device and where it is.
+// Bind says that a device is connected at an address.
 type Bind struct {
 	User, Device uint64
 	Platform     protocol.Platform
 	Number       uint64 // drawn at login
-	Most         int    // devices of the user, this one included; 0: no bound
+	Most         int    // how many devices the user may have, this one included; 0: no limit
 	At           hop.Address
 }
 
@@ -58,12 +57,12 @@ type Bound struct {
 	// Full says that the user has as many other devices as may be: nothing was done.
 	Full bool
 
-	// Failed says that the part of the directory that has this user did not answer: the
-	// device may be entered or not, and binding again is safe.
+	// Failed says that the part of the directory that has this user did not answer. The device
+	// may or may not be entered; binding again is safe.
 	Failed bool
 
-	// Replaced is the address that this bind took the device from, to be closed
-	// with replaced; zero where there was none.
+	// Replaced is the address that the device had before this bind. The connection there must be
+	// closed with replaced. It is zero if there was none.
 	Replaced hop.Address
 }
 

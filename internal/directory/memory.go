@@ -21,8 +21,8 @@ type Memory struct {
 type bound struct {
 	version uint64
 	devices []Device
-	numbers []uint64      // of their logins
-	before  []hop.Address // where the last bind of each took it from
+	numbers []uint64      // of the logins of the devices
+	before  []hop.Address // the address that the last bind of each device replaced
 }
 
 var _ Directory = (*Memory)(nil)

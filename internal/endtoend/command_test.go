@@ -62,7 +62,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{[]string{"--debug", ":0", "--listen", "127.0.0.1:0"}, "--debug-public"},
 		{[]string{"--debug", "0.0.0.0:0", "--listen", "127.0.0.1:0"}, "--debug-public"},
 		{[]string{"--debug", "[::]:0", "--listen", "127.0.0.1:0"}, "--debug-public"},
-		{[]string{"--debug", "nonsense", "--listen", "127.0.0.1:0"}, "--debug nonsense"},
+		{[]string{"--debug", "nonsense", "--listen", "127.0.0.1:0"}, `--debug "nonsense" is no address`},
 		{[]string{"dance"}, "unexpected argument dance"},
 		{[]string{"--log-level", "loud"}, "loud"},
 	} {

@@ -41,6 +41,9 @@ func TestMetricsOfAServer(t *testing.T) {
 			t.Errorf("%s: %s", p.Metric, p.Text)
 		}
 	}
+	if strings.Contains(string(body), " untyped\n") {
+		t.Errorf("some counters have no help text:\n%s", body)
+	}
 	for _, part := range []string{"gateway", "logic", "store", "transfer"} {
 		if !strings.Contains(string(body), "\ngannet_"+part+"_") {
 			t.Errorf("nothing is told of %s", part)

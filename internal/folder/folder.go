@@ -1,5 +1,5 @@
-// Package folder says whether a folder on disk belongs to this process alone: by its
-// rights, and by a lock; and it makes folders that stay.
+// Package folder says whether a folder on disk belongs to this process alone, by its permissions
+// and by a lock. It also makes folders that survive a power cut.
 package folder
 
 import (
@@ -18,8 +18,8 @@ const (
 	readableByOthers fs.FileMode = 0o055
 )
 
-// Check refuses a file or folder that anybody but this user and root may change: by
-// its mode, or because it is theirs. Of a symbolic link what it leads to counts.
+// Check refuses a file or folder that anybody but this user and root may change, by its mode or
+// because they own it. For a symbolic link it checks the target.
 func Check(path string) error {
 	info, err := os.Stat(path)
 	if err != nil {
@@ -28,9 +28,9 @@ func Check(path string) error {
 	return CheckInfo(path, info, os.Geteuid())
 }
 
-// CheckInfo is Check, for the user self, of what was looked at already, such as a file
-// that is open and so stays the one that it is. A symbolic link counts itself, by its
-// owner alone: its mode says nothing.
+// CheckInfo is Check for the user self, with the info of a file that was already looked at. The
+// info of an open file is certain to be of that file. For a symbolic link CheckInfo checks the link
+// itself, and only its owner: its mode means nothing.
 func CheckInfo(path string, info fs.FileInfo, self int) error {
 	mode := info.Mode()
 	if mode&fs.ModeSymlink != 0 {

@@ -7,8 +7,8 @@ import (
 	"strconv"
 )
 
-// lockHolder gives the process that has a file or folder locked, 0 if that cannot be
-// known: the kernel tells it of processes of this user, and of all to root.
+// lockHolder gives the process that holds the lock of a file or folder, or 0 if that is unknown.
+// The kernel tells it for processes of this user, and root sees all processes.
 func lockHolder(path string) (pid int) {
 	wanted, err := os.Stat(path)
 	if err != nil {
@@ -33,8 +33,8 @@ func lockHolder(path string) (pid int) {
 			if err != nil || !os.SameFile(wanted, open) {
 				continue
 			}
-			// Whoever only looks into the folder has it open too; the lock is named
-			// with the open file that holds it.
+			// A process that only reads the folder has it open, too. The kernel names a lock with
+			// the open file that holds it.
 			info, err := os.ReadFile(filepath.Join(dir, "fdinfo", f.Name()))
 			if err == nil && bytes.Contains(info, []byte("\nlock:")) {
 				return pid

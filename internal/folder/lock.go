@@ -13,9 +13,9 @@ import (
 // ErrLocked says that another process uses the folder.
 var ErrLocked = errors.New("it is in use")
 
-// holderFile names, in the folder, the process that has it. It is for people, and for
-// the error of the next process where the kernel does not tell; the lock is the folder's
-// own.
+// holderFile is a file in the folder that names the process that uses it. People may read it, and
+// the error for the next process uses it if the kernel does not tell. The lock itself is on the
+// folder.
 const holderFile = "gannet.pid"
 
 // Lock is held until Release or the end of the process, however that ends.
@@ -25,9 +25,9 @@ type Lock struct {
 	unnamed error
 }
 
-// Hold locks a folder for this process. The lock is on the folder itself, so that no
-// file can be deleted under it to let another process in. A file system without such
-// locks gives errors.ErrUnsupported.
+// Hold locks a folder for this process. The lock is on the folder itself: if it were on a file,
+// somebody could delete that file and let another process in. If the file system has no such locks,
+// Hold returns errors.ErrUnsupported.
 func Hold(dir string) (*Lock, error) {
 	f, err := os.Open(dir)
 	if err != nil {
@@ -39,7 +39,7 @@ func Hold(dir string) (*Lock, error) {
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		f.Close()
 		return nil, fmt.Errorf("%w by %s", ErrLocked, holderOf(dir))
-	default: // a network file system, which locks only what is open for writing
+	default: // such as a network file system, which locks only files that are open for writing
 		f.Close()
 		return nil, fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 )
 
-// Make makes a folder that is not there, and those above it, and returns once a power
-// cut cannot take them away any more: a sync of what lies in a folder says nothing about
-// the folder's own name.
+// Make makes a folder and its parents if they do not exist. It returns once they survive a power
+// cut. It syncs the parents, because a sync of what is in a folder does not make the folder's own
+// name durable.
 func Make(path string, mode fs.FileMode) error { return makeAll(path, mode, syncFolder) }
 
 func makeAll(path string, mode fs.FileMode, sync func(path string) error) error {

@@ -9,14 +9,13 @@ import (
 // ErrShape says that the lists of a value from another role do not fit together.
 var ErrShape = errors.New("hop: lists of different lengths, or bounds outside the bytes")
 
-// Forward is frames of clients that concern conversations of one queue, in order,
-// on their way from a gateway to logic.
+// Forward is a batch of frames from clients, in order, on the way from a gateway to logic. They
+// all concern conversations of one queue.
 type Forward struct {
 	Gateway uint64 // epoch of the gateway
 	Queue   int
 
-	// For each frame: the connection that it came from, its user and device, and
-	// where it ends in Frames.
+	// For each frame: its connection, user and device, and where the frame ends in Frames.
 	Conns, Users, Devices []uint64
 	Ends                  []uint32
 
@@ -40,8 +39,7 @@ func (b *Forward) Reset() {
 	b.Ends, b.Frames = b.Ends[:0], b.Frames[:0]
 }
 
-// Check says whether the lists fit together (ErrShape); the frames themselves
-// are not looked at.
+// Check returns ErrShape if the lists do not fit together. It does not look into the frames.
 func (b *Forward) Check() error {
 	if len(b.Conns) != len(b.Ends) || len(b.Users) != len(b.Ends) || len(b.Devices) != len(b.Ends) {
 		return ErrShape
@@ -63,8 +61,8 @@ func (b *Forward) Frame(i int) (f protocol.Frame, ok bool) {
 // Answers are the replies to a Forward: at most one for each frame, in the order
 // of the frames.
 type Answers struct {
-	// For each reply: the index of the frame that it answers, rising, and where it
-	// ends in Frames.
+	// For each reply: the index of the frame that it answers (rising), and where the reply ends
+	// in Frames.
 	Of   []uint32
 	Ends []uint32
 
@@ -76,7 +74,7 @@ type Answers struct {
 // Len gives how many replies there are.
 func (a *Answers) Len() int { return len(a.Ends) }
 
-// Close ends the reply to frame of, whose bytes were appended to Frames.
+// Close ends the reply to the frame with index of. Its bytes must be appended to Frames before.
 func (a *Answers) Close(of int) {
 	a.Of = append(a.Of, uint32(of))
 	a.Ends = append(a.Ends, uint32(len(a.Frames)))

@@ -1,16 +1,15 @@
-// Package hop has what travels between the roles: from a gateway to logic and
-// back, from logic through the queue to transfer, and from transfer to a
-// gateway. Each type is flat lists of numbers and one blob of bytes, so that a
-// call costs no object per frame and an RPC adapter has nothing to convert.
-// None of it is on the wire of clients; that is package protocol.
+// Package hop has the types that travel between the roles: from a gateway to logic and back, from
+// logic through the queue to transfer, and from transfer to a gateway. Each type is flat lists of
+// numbers and one blob of bytes. So a call needs no object per frame, and an RPC adapter has
+// nothing to convert. Clients never see these types; package protocol has what they see.
 //
-// What a peer sends is input: the types that are read with bounds have a Check, which
-// whoever receives one from another role calls first; Record.Decode checks for itself.
+// Data from a peer is not trusted. Types whose lists must fit together have a Check; whoever
+// receives such a value from another role must call it first. Record.Decode does its own checks.
 package hop
 
 import "gannet/protocol"
 
-// Identity says on whose behalf a frame travels.
+// Identity names the connection, user and device for which a frame travels.
 type Identity struct {
 	Gateway uint64 // the gateway's epoch: one life of one gateway, never reused
 	Conn    uint64 // the connection, never reused within the epoch
@@ -59,8 +58,8 @@ type Binding struct {
 type Rebinding struct {
 	Binding
 
-	// Was is the epoch under which it was entered before; an entry under it is this
-	// connection's own.
+	// Was is the epoch under which the connection was entered before. An entry under that epoch
+	// belongs to this connection.
 	Was uint64
 }
 

@@ -2,27 +2,27 @@ package hop
 
 // Push is encoded pushes on their way from transfer to one gateway.
 type Push struct {
-	// Blob holds the whole encoded frames, and may hold bytes that are none of
-	// them: within a process it is the blob of a Record as it is. Immutable.
+	// Blob holds the whole encoded frames. It may also hold other bytes: within one process it is
+	// simply the Blob of a Record. Immutable.
 	Blob []byte
 
-	// For each frame: its bounds in Blob, and where its receivers lie in Conns.
-	// Frames to the same connections may share a run.
+	// For each frame: where it lies in Blob, and where its receivers lie in Conns. Frames with
+	// the same receivers may share a Span of Conns.
 	Frames    []Span
 	Receivers []Span
 	Conns     []uint64
 
-	// Everything says that pushes were lost on the way, and nobody knows of which
-	// conversations: every connection of the gateway gets a HINT of kind 0. It goes
-	// out, like every hint, once nothing else waits for the connection; a client that
-	// meets the gap before it asks for what is missing all the same.
+	// Everything says that pushes were lost on the way and nobody knows of which conversations.
+	// So every connection of the gateway gets a HINT of kind 0. Like every hint, it is sent when
+	// nothing else waits for the connection. A client that notices the gap earlier asks for the
+	// missing messages anyway.
 	Everything bool
 }
 
-// Span is a run in a list: from Start to before End.
+// Span is a range of a list: from Start up to, but not including, End.
 type Span struct{ Start, End uint32 }
 
-// Len gives how long the run is.
+// Len gives the length of the span.
 func (s Span) Len() int { return int(s.End - s.Start) }
 
 func (s Span) within(size int) bool { return s.Start <= s.End && uint64(s.End) <= uint64(size) }
@@ -30,8 +30,7 @@ func (s Span) within(size int) bool { return s.Start <= s.End && uint64(s.End) <
 // Len gives how many frames the push has.
 func (p *Push) Len() int { return len(p.Frames) }
 
-// Check says whether the lists fit together (ErrShape); the frames themselves
-// are not looked at.
+// Check returns ErrShape if the lists do not fit together. It does not look into the frames.
 func (p *Push) Check() error {
 	if len(p.Receivers) != len(p.Frames) {
 		return ErrShape

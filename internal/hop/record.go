@@ -26,8 +26,8 @@ const (
 	FlagCounted uint8 = 1 << 1 // OpRead: N and Own are known
 )
 
-// Record is one ordered batch of entries of a queue: what the log hands onward,
-// and what all views are made from.
+// Record is one ordered batch of entries of a queue. The log passes it on, and all views are made
+// from records.
 type Record struct {
 	Queue   int
 	Mark    uint64 // rises from record to record of the queue; opaque
@@ -41,11 +41,11 @@ type RecordEntry struct {
 	Op           Op
 	Flags        uint8
 	Conversation protocol.Conversation
-	User, Device uint64 // who did it; Device 0: no particular one. OpHole: for whom it is, and 0
+	User, Device uint64 // who did it; Device 0: no particular one. OpHole: the user who gets the HOLE, and 0
 	Seq          uint64 // of the message, or where the cursor is
 
-	// N counts the messages of the conversation up to Seq that count as unread, Own
-	// those of them that User sent.
+	// N counts those messages of the conversation up to Seq that count as unread. Own is how many
+	// of them User sent.
 	N, Own uint64
 
 	Frame Span // in Record.Blob; empty where there is none
@@ -63,7 +63,8 @@ const (
 	recordEntry   = 1 + 1 + 1 + 7*8 + 4
 )
 
-// Append encodes the record at the end of dst; only the bytes of frames travel.
+// Append encodes the record at the end of dst. Bytes of Blob that belong to no frame are left
+// out.
 //
 //	version u8, queue u32, mark u64, time u64
 //	the entries as AppendEntries has them
@@ -77,8 +78,8 @@ func (r *Record) Append(dst []byte) []byte {
 	return r.AppendEntries(dst)
 }
 
-// AppendEntries encodes the entries and their frames at the end of dst, for a carrier
-// that has a version, the queue, the mark and the time in a head of its own.
+// AppendEntries encodes the entries and their frames at the end of dst. It is for formats with a
+// head of their own that has version, queue, mark and time.
 //
 //	count u32
 //	count times: op u8, flags u8, kind u8, a, b, user, device, seq, n, own u64, frame length u32
@@ -99,9 +100,8 @@ func (r *Record) AppendEntries(dst []byte) []byte {
 	return dst
 }
 
-// Decode reads an encoded record, whose Blob points into b. The memory of
-// Entries is used again. Bytes that are no record give ErrRecord and leave r
-// without meaning.
+// Decode reads an encoded record. Blob then points into b; the memory of Entries is reused. If
+// the bytes are not a record, it returns ErrRecord and r means nothing.
 func (r *Record) Decode(b []byte) error {
 	if len(b) < recordHead || b[0] != recordVersion {
 		return ErrRecord

@@ -7,19 +7,19 @@ import (
 	"time"
 )
 
-// Limiter is the port: buckets of tokens, one for each kind and subject. A bucket
-// fills at its kind's rate up to its burst, and begins full. All methods are safe for
-// concurrent use and never wait: an adapter whose buckets are shared by several
-// processes leases tokens ahead of time.
+// Limiter is the port: buckets of tokens, one for each kind and subject. A bucket fills at the rate
+// of its kind up to its burst, and begins full. All methods are safe for concurrent use and never
+// wait. An adapter whose buckets several processes share decides by itself at first, and corrects
+// itself afterwards.
 type Limiter interface {
-	// Take takes n tokens, all or none. 0: they were taken. Otherwise nothing was,
-	// and it gives the time after which they would be there, at least a millisecond.
-	// More than the burst is never there at once: it counts as the burst.
+	// Take takes n tokens, or none. It returns 0 if it took them. Otherwise it returns the time
+	// after which they will be there, at least a millisecond. A bucket never has more than its
+	// burst, so a larger n counts as the burst.
 	Take(kind Kind, subject Subject, n int) (wait time.Duration)
 }
 
-// Sized is what a Limiter is too whose bursts are known. Whoever takes one token after
-// the other may then take some ahead of time, a small part of a burst.
+// Sized is implemented by a Limiter whose bursts are known. A caller that takes one token after the
+// other may then take some ahead of time, a small part of a burst.
 type Sized interface {
 	// Burst gives how many tokens a bucket of the kind holds; 0: there is no limit.
 	Burst(kind Kind) int
@@ -28,7 +28,7 @@ type Sized interface {
 // Kind says what is limited.
 type Kind uint8
 
-// The kinds: the first two are of addresses, the others of users.
+// The kinds. The first two limit addresses, the others limit users.
 const (
 	Connects Kind = iota
 	FailedLogins
@@ -49,8 +49,8 @@ func User(id uint64) (s Subject) {
 	return s
 }
 
-// Address gives the subject of an address: all of IPv4, the first 64 bits of IPv6,
-// since whoever has one address there has that many.
+// Address gives the subject of an address: the whole IPv4 address, or the first 64 bits of an IPv6
+// address, because whoever has one address there has the other 64 bits, too.
 func Address(a netip.Addr) Subject {
 	if a = a.Unmap(); a.Is6() {
 		p, _ := a.Prefix(64) // no zone: never fails

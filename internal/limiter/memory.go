@@ -8,9 +8,9 @@ import (
 
 // Bounds of the buckets of one kind.
 const (
-	// sets times ways is how many buckets a kind has at most, 1.6 MB of them. A bucket
-	// matters only until it is full again, within seconds, so this is how many users or
-	// addresses may have been busy within that time.
+	// sets times ways is how many buckets a kind has at most; they take 1.6 MB. A bucket matters
+	// only until it is full again, which takes seconds. So this is how many users or addresses may
+	// be busy within that time.
 	sets = 8 << 10
 	ways = 8
 )
@@ -18,14 +18,15 @@ const (
 // Memory is the Limiter of one process: for each kind a table of buckets that never
 // grows.
 //
-// A bucket is one number, the time at which it is full again (the generic cell rate
-// algorithm); one that is full again says no more than none at all. A subject has its
-// place in one set of a few, by a hash with a seed of this process. A set without a
-// place to spare forgets the bucket that is full again or will be first. So to make
-// it forget that of a subject that has used up its tokens, others must use up theirs
-// too: somebody with many addresses does not know which of them share the set, and
-// would have to use up the tokens of tens of thousands of them again and again, within
-// the seconds in which a bucket fills. What that buys is one more burst of a subject.
+// A bucket is one number: the time at which it will be full (the generic cell rate algorithm). A
+// bucket that is full now says no more than no bucket at all. A hash with a random seed of this
+// process chooses the set of a subject. If a set has no free place, it forgets the bucket that is
+// full or will be full first.
+//
+// So to make a set forget a subject that has used up its tokens, the tokens of other subjects in
+// the set must be used up, too. An attacker with many addresses does not know which of them share
+// the set. The attacker would have to use up the tokens of tens of thousands of addresses again and
+// again, within the seconds in which a bucket fills, and would gain one more burst of one subject.
 type Memory struct {
 	now   func() time.Time // nil: time.Now
 	start time.Time
@@ -56,13 +57,13 @@ type bucket struct {
 	filled  int64 // when it is full again, in nanoseconds after origin
 }
 
-// origin stands for the start in what buckets hold. It is far from both ends, so that
-// a clock that jumps reaches neither.
+// origin stands for the start time in the times of buckets. It is far from both ends of int64, so
+// that a clock that jumps causes no overflow.
 const origin = 1 << 61
 
-// NewMemory makes a Memory whose buckets are all full. now gives the time; nil means
-// time.Now, whose monotonic reading does not jump. With a clock that jumps back a
-// bucket takes no longer than usual to fill.
+// NewMemory makes a Memory whose buckets are all full. now gives the time; nil means time.Now,
+// whose monotonic reading does not jump. Even if the clock jumps back, a bucket takes no longer
+// than usual to fill.
 func NewMemory(rates Rates, now func() time.Time) *Memory {
 	m := &Memory{now: now, start: time.Now(), seed: maphash.MakeSeed()}
 	if now != nil {
@@ -88,12 +89,12 @@ func (m *Memory) Take(k Kind, subject Subject, n int) (wait time.Duration) {
 	return kind.sets[maphash.Bytes(m.seed, subject[:])%sets].take(&subject, m.time(), cost, kind.full)
 }
 
-// tolerance is how much later than a bucket says others must say it is full to be heeded:
-// they reckon with other roundings.
+// tolerance is by how much Drain must delay the time at which a bucket is full. It ignores smaller
+// differences, because others round differently.
 const tolerance = time.Millisecond
 
-// Drain says that the bucket of a subject will not be full before a time has passed, since
-// others took from it too.
+// Drain says that the bucket of a subject will not be full before this time has passed, because
+// others took from it, too.
 func (m *Memory) Drain(k Kind, subject Subject, full time.Duration) {
 	kind := &m.kinds[k]
 	if kind.sets == nil || full <= 0 {
@@ -133,7 +134,7 @@ func (m *Memory) time() int64 {
 	return origin + int64(m.now().Sub(m.start))
 }
 
-// take takes what costs so many nanoseconds of filling from the bucket of subject.
+// take takes tokens that cost this many nanoseconds of filling from the bucket of subject.
 func (s *set) take(subject *Subject, now, cost, full int64) (wait time.Duration) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -29,8 +29,8 @@ func (r Rate) String() string {
 	return string(text)
 }
 
-// maxRate bounds both numbers of a rate, so that times worked out from them stay far
-// within 64 bits of nanoseconds.
+// maxRate bounds both numbers of a rate, so that times computed from them stay far below the limit
+// of 64 bits of nanoseconds.
 const maxRate = 1e9
 
 // UnmarshalText reads "200/2048", which is 200 a second and a burst of 2048, or
@@ -68,12 +68,13 @@ func number(text string) (float64, bool) {
 // Rates has a rate for each kind.
 type Rates [Kinds]Rate
 
-// DefaultRates gives what people and bots stay below that mean no harm.
+// DefaultRates gives rates that harmless people and bots do not reach.
 func DefaultRates() Rates {
 	return Rates{
 		Connects: {20, 100},
-		// A household or an office behind one address whose tokens expire together may
-		// fail once each; somebody who guesses gets no further than with 5 a second.
+		// Many people may be behind one address, such as in an office. When their tokens expire
+		// together, each may fail once. An attacker who guesses tokens gets no more than 5 tries a
+		// second.
 		FailedLogins:     {5, 20},
 		Sends:            {200, 2048},
 		SendBytes:        {1e6, 8e6},

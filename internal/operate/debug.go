@@ -4,6 +4,7 @@ package operate
 
 import (
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"log/slog"
@@ -17,32 +18,32 @@ import (
 	"strings"
 )
 
-// Sources is where a Server gets what it shows. All functions are called
-// concurrently.
+// Sources are the functions from which a Server gets its data. They are called concurrently.
 type Sources struct {
 	Version     string
-	Vars        func() map[string]any // counters, by part
-	Unreadable  func() any            // records that could not be read
+	Vars        func() map[string]any               // counters, by part
+	Queues      func(ctx context.Context) []OfQueue // gauges of queues, which may be asked of others meanwhile; nil: there are none
+	Unreadable  func() any                          // records that could not be read
 	Connections func() uint64
-	Health      func() error // nil: everything is as it should be
+	Health      func() error // nil: all is well
 	Ready       func() error // nil: it may be sent more clients
 	Log         *slog.Logger // nil: slog.Default()
 }
 
-// Server serves all that over HTTP. It has no authentication and belongs on
-// loopback; limits.go bounds what it costs where it does not.
+// Server serves the data over HTTP. It has no authentication and belongs on loopback. limits.go
+// bounds what it can cost if it is reachable from elsewhere.
 type Server struct {
 	listener net.Listener
 	http     *http.Server
 	limits   *limits
 }
 
-// Start listens on the address.
+// Start listens on the address and serves:
 //
 //	/healthz           200 while all is well, else 503 and why
 //	/readyz            200 while more clients may be sent here, else 503 and why
-//	/metrics           counters, in the form of Prometheus
-//	/debug/vars        counters
+//	/metrics           counters and gauges, in the form of Prometheus
+//	/debug/vars        likewise
 //	/debug/memory      memory; with ?gc=1 after a collection
 //	/debug/unreadable  records that transfer could not read
 //	/debug/pprof/      profiles
@@ -64,18 +65,25 @@ func start(address string, from Sources, within times) (*Server, error) {
 		all["debug"] = stats
 		return all
 	}
+	queues := &queues{from: from.Queues}
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /debug/pprof/", own.timed(pprof.Index))
 	mux.HandleFunc("GET /debug/pprof/profile", own.timed(pprof.Profile))
 	mux.HandleFunc("GET /debug/pprof/trace", own.timed(pprof.Trace))
-	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) { reply(w, vars()) })
+	mux.HandleFunc("GET /debug/vars", func(w http.ResponseWriter, _ *http.Request) {
+		all := vars()
+		if list := queues.all(); len(list) > 0 {
+			all["of_queues"] = list
+		}
+		reply(w, all)
+	})
 	mux.HandleFunc("GET /debug/unreadable", func(w http.ResponseWriter, _ *http.Request) { reply(w, from.Unreadable()) })
-	mux.Handle("GET /metrics", metricsHandler(from.Version, vars, errs))
+	mux.Handle("GET /metrics", metricsHandler(from.Version, vars, queues, errs))
 	mux.HandleFunc("GET /healthz", from.tell(from.Health))
 	mux.HandleFunc("GET /readyz", from.tell(from.Ready))
 	mux.HandleFunc("GET /debug/memory", func(w http.ResponseWriter, r *http.Request) {
 		if r.FormValue("gc") != "" {
-			debug.FreeOSMemory() // collects, and gives back what it can
+			debug.FreeOSMemory() // runs a collection and returns memory to the system
 		}
 		reply(w, memory(from.Connections()))
 	})
@@ -87,7 +95,7 @@ func start(address string, from Sources, within times) (*Server, error) {
 	return s, nil
 }
 
-// tell answers whether all is well.
+// tell answers 200 if whether returns nil, and otherwise 503 with the error.
 func (from *Sources) tell(whether func() error) http.HandlerFunc {
 	return func(w http.ResponseWriter, _ *http.Request) {
 		if err := whether(); err != nil {
@@ -125,7 +133,7 @@ func reply(w http.ResponseWriter, v any) {
 	w.Header().Set("Content-Type", "application/json")
 	e := json.NewEncoder(w)
 	e.SetIndent("", "  ")
-	_ = e.Encode(v) // the reader went away: nothing to tell anybody
+	_ = e.Encode(v) // an error means that the reader went away
 }
 
 // residentBytes gives the resident memory of this process, 0 where the system

@@ -14,29 +14,30 @@ import (
 	"time"
 )
 
-// Bounds of the debug endpoint. Whoever reaches it shares the open files of the process
-// with the store, which cannot go on without them, so what it may hold is small: a few
-// people and their monitoring, and the files that are kept apart for all that is no
-// connection of a client have room for it.
+// Limits of the debug endpoint. It shares the open files of the process with the store, which
+// cannot work without them. So the endpoint may use few of them: enough for a few people and
+// their monitoring. They come out of the files that are kept apart for everything but connections
+// of clients.
 const (
-	// maxConnections bounds the connections that are open at once. For one more the one
-	// that has asked for nothing for longest gives way, so that whoever opens connections
-	// and is silent keeps no health check out; if all are being served it is closed.
+	// maxConnections bounds the open connections. For one more, the connection that has been
+	// without a request for longest is closed, so that somebody who opens connections and stays
+	// silent cannot keep health checks out. If all connections are being served, the new one is
+	// closed.
 	maxConnections = 32
 
-	// readTimeout bounds the arrival of a request, from its first byte or from the end of
-	// the one before, to the end of its body, which nothing here reads.
+	// readTimeout bounds the arrival of a request: from its first byte, or the end of the request
+	// before, to the end of its body. Nothing here reads a body.
 	readTimeout = 10 * time.Second
 
 	// writeTimeout bounds an answer from there on: the longest is the stacks of all
 	// goroutines, some ten MB of a busy server. A profile has its own time on top.
 	writeTimeout = time.Minute
 
-	// idleTimeout is how long a connection may wait for its next request: monitoring that
-	// asks once a minute keeps the same one.
+	// idleTimeout is how long a connection may wait for its next request. Monitoring that asks
+	// once a minute keeps its connection.
 	idleTimeout = 75 * time.Second
 
-	// maxHeader bounds the head of a request: without it each may hold a megabyte.
+	// maxHeader bounds the head of a request. The default would allow each a megabyte.
 	maxHeader = 16 << 10
 
 	// maxProfile is the longest profile, trace or difference that is made.
@@ -46,14 +47,14 @@ const (
 // times are those of them that tests shorten.
 type times struct{ read, write, idle time.Duration }
 
-// limits bound a Server, and count.
+// limits enforces the limits of a Server and counts refusals.
 type limits struct {
 	times times
 	max   int64
 	open  atomic.Int64
 
 	mu    sync.Mutex
-	quiet list.List // of *countedConn whose request is not there, oldest first
+	quiet list.List // of *countedConn that are not being served, oldest first
 
 	accepted, gaveWay, full, tooLong atomic.Uint64
 
@@ -97,7 +98,8 @@ func (l limitedListener) Accept() (net.Conn, error) {
 	}
 }
 
-// enter takes a place, perhaps instead of another connection; false: there is none.
+// enter takes a place for a connection, if need be by closing another one. It returns false if
+// there is no place.
 func (l *limits) enter() bool {
 	if l.open.Add(1) <= l.max {
 		return true
@@ -111,8 +113,8 @@ func (l *limits) enter() bool {
 	return false
 }
 
-// oldest takes out the connection that has asked for nothing for longest; nil: all are
-// being served.
+// oldest removes the connection that has been without a request for longest from the list and
+// gives it. It returns nil if all are being served.
 func (l *limits) oldest() *countedConn {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -148,7 +150,7 @@ type countedConn struct {
 	net.Conn
 	limits *limits
 	once   sync.Once
-	place  *list.Element // among the quiet ones; guarded by their mutex
+	place  *list.Element // in limits.quiet; limits.mu guards it
 }
 
 // Close implements net.Conn.
@@ -158,9 +160,9 @@ func (c *countedConn) Close() error {
 	return err
 }
 
-// timed lets a handler of profiles take the seconds that were asked for, which the
-// timeouts of a request would cut: net/http ends what a handler does once the time to
-// read is over, and pprof itself puts off the time to write.
+// timed lets a profile handler take as many seconds as the request asks for. The timeouts of a
+// request would cut it: net/http ends a handler when the time to read is over. pprof itself
+// extends only the time to write.
 func (l *limits) timed(h http.HandlerFunc) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		lasts := profileTime(r)
@@ -177,8 +179,8 @@ func (l *limits) timed(h http.HandlerFunc) http.HandlerFunc {
 	}
 }
 
-// profileTime gives how long pprof takes for a request: what seconds says, and without
-// it, or with nonsense, up to half a minute.
+// profileTime gives how long pprof takes for a request: the value of seconds, or up to half a
+// minute if that is missing or invalid.
 func profileTime(r *http.Request) time.Duration {
 	seconds, err := strconv.ParseFloat(r.FormValue("seconds"), 64)
 	if err != nil || !(seconds > 0) {

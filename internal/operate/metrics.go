@@ -12,72 +12,10 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 )
 
-// families says how the counters of a part are told in Prometheus' form: those whose
-// names begin with the word and a dot are one family, with what is behind the dot as its
-// label. Families that are not here have the word as their name and the label "what".
-// The names keep to https://prometheus.io/docs/practices/naming/.
-var families = map[string]struct {
-	name, label, help string
-	gauge             bool
-}{
-	"acks":       {name: "acks_total", label: "outcome", help: "Acks over the rate of their connection, and what became of them."},
-	"close":      {name: "closed_connections_total", label: "reason", help: "Connections that ended, by the code of their CLOSE."},
-	"connect":    {name: "refused_connections_total", label: "reason", help: "Connections that were not let in."},
-	"damaged":    {name: "damage_total", label: "what", help: "Damage that was met in files."},
-	"drop":       {name: "dropped_total", label: "what", help: "What was dropped: the client finds it by SYNC, or hears of it."},
-	"failed":     {name: "failures_total", label: "what", help: "Calls that did not succeed."},
-	"hostile":    {name: "hostile_inputs_total", label: "what", help: "What another part sent that does not keep to its port."},
-	"logic":      {name: "logic_failures_total", label: "what", help: "Calls of logic that did not succeed."},
-	"places":     {name: "places", label: "state", help: "Places of connections that are taken.", gauge: true},
-	"push":       {name: "unsent_pushes_total", label: "reason", help: "Pushes that did not go out, or went out again."},
-	"refused":    {name: "refusals_total", label: "reason", help: "Requests that were refused."},
-	"retry":      {name: "retries_total", label: "what", help: "Calls that were made again."},
-	"state":      {name: "queues", label: "state", help: "Queues, by what this node does with them.", gauge: true},
-	"unreadable": {name: "unreadable_total", label: "what", help: "What could not be read in records."},
-}
-
-// single names what counts by itself and is not called like its counter with _total
-// behind it, part by part.
-var single = map[string]map[string]struct {
-	name, help string
-	gauge      bool
-}{
-	"debug": {
-		"accepted": {name: "accepted_connections_total", help: "Connections of the debug endpoint that were accepted."},
-		"open":     {name: "open_connections", help: "Connections of the debug endpoint.", gauge: true},
-	},
-	"gateway": {
-		"accepted":          {name: "accepted_connections_total", help: "Connections that were accepted."},
-		"begun_bytes":       {name: "begun_bytes", help: "Bytes of frames that are begun and not whole.", gauge: true},
-		"blocked":           {name: "blocked_connections", help: "Connections whose client does not read just now.", gauge: true},
-		"blocked_bytes":     {name: "blocked_bytes", help: "Bytes that wait for them.", gauge: true},
-		"bytes_in":          {name: "received_bytes_total", help: "Bytes from clients."},
-		"bytes_out":         {name: "sent_bytes_total", help: "Bytes to clients."},
-		"connections":       {name: "connections", help: "Connections that are logged in or about to.", gauge: true},
-		"failed_handshakes": {name: "failed_handshakes_total", help: "TLS handshakes that failed."},
-		"leaving":           {name: "leaving_connections", help: "Connections that were refused before TLS and may still read why.", gauge: true},
-		"frames_in":         {name: "received_frames_total", help: "Frames from clients."},
-		"requests":          {name: "forwarded_frames_total", help: "Frames that went to logic, in batches."},
-	},
-	"store": {
-		"free_bytes":    {name: "disk_free_bytes", help: "Room on the disk of the store.", gauge: true},
-		"waiting_bytes": {name: "waiting_bytes", help: "Bytes that wait to be written out.", gauge: true},
-	},
-}
-
-// falling names what also falls and means the same in every part that has it.
-var falling = map[string]string{
-	"connections": "Connections that are open.",
-	"nodes":       "Other nodes that are known here.",
-	"queues":      "Queues that are read here.",
-	"undone":      "Records that were handed over and are not done.",
-	"version":     "Version of the newest view of the registry that is known here.",
-}
-
-// metrics tells the counters of all parts, read when it is asked.
+// metrics collects the counters of all parts. It reads them anew for each request.
 type metrics struct{ vars func() map[string]any }
 
-// Describe tells nothing ahead: which counters there are is the parts' business.
+// Describe sends nothing, because the parts decide at run time which counters there are.
 func (metrics) Describe(chan<- *prometheus.Desc) {}
 
 // Collect reads the counters.
@@ -93,37 +31,46 @@ func (m metrics) Collect(out chan<- prometheus.Metric) {
 	}
 }
 
-// metric gives a counter of a part in Prometheus' form.
-func metric(part, key string, n float64) prometheus.Metric {
-	word, rest, labelled := strings.Cut(key, ".")
-	kind := prometheus.CounterValue
-	if !labelled {
-		f, ok := single[part][key]
-		help, falls := falling[key]
-		switch {
-		case ok:
-		case falls:
-			f.name, f.help, f.gauge = key, help, true
-		default:
-			f.name, f.help = key+"_total", "Counter "+key+" of the debug endpoint."
-		}
-		if f.gauge {
-			kind = prometheus.GaugeValue
-		}
-		return prometheus.MustNewConstMetric(prometheus.NewDesc("gannet_"+part+"_"+f.name, f.help, nil, nil), kind, n)
+// undescribed is the help text of a counter that is not in descriptions. Tests check that no part has
+// one. Its type is "untyped", because nobody has said whether it can fall.
+const undescribed = "Not described."
+
+// describe gives the family of a counter of a part, the value of the family's label if it has one,
+// and the labels of the part.
+func describe(part, key string) (f family, value string, labels map[string]string, known bool) {
+	d := descriptions[part]
+	if f, known = d.families[key]; known && f.label == "" {
+		return f, "", d.labels, true
 	}
-	f, ok := families[word]
-	if !ok {
-		f.name, f.label, f.help = word+"_total", "what", "Counters "+word+" of the debug endpoint."
+	word, rest, several := strings.Cut(key, ".")
+	if f, known = d.families[word]; known && several && f.label != "" {
+		return f, strings.ReplaceAll(rest, " ", "_"), d.labels, true
 	}
-	if f.gauge {
-		kind = prometheus.GaugeValue
+	f = family{name: part + "_" + word, help: undescribed}
+	if several {
+		f.label = "what"
 	}
-	return prometheus.MustNewConstMetric(prometheus.NewDesc("gannet_"+part+"_"+f.name, f.help, []string{f.label}, nil), kind, n, rest)
+	return f, rest, nil, false
 }
 
-// ungathered counts and seldom logs answers that are not whole: two metrics of one name that
-// do not go together, of which one is left out, or an asker who went away.
+// metric gives a counter of a part in Prometheus' form.
+func metric(part, key string, n float64) prometheus.Metric {
+	f, value, labels, known := describe(part, key)
+	kind := prometheus.CounterValue
+	switch {
+	case !known:
+		kind = prometheus.UntypedValue
+	case f.gauge:
+		kind = prometheus.GaugeValue
+	}
+	if f.label == "" {
+		return prometheus.MustNewConstMetric(prometheus.NewDesc("gannet_"+f.name, f.help, nil, labels), kind, n)
+	}
+	return prometheus.MustNewConstMetric(prometheus.NewDesc("gannet_"+f.name, f.help, []string{f.label}, labels), kind, n, value)
+}
+
+// ungathered counts and sometimes logs answers that are incomplete: because two metrics with the
+// same name conflict, so that one is left out, or because the reader went away.
 type ungathered struct {
 	Trouble
 	log *slog.Logger
@@ -136,9 +83,9 @@ func (u *ungathered) Println(v ...any) {
 	}
 }
 
-// metricsHandler serves the counters, what Go and the system say of the process, and the
-// version.
-func metricsHandler(version string, vars func() map[string]any, errs *ungathered) http.Handler {
+// metricsHandler serves the counters, the gauges of queues, what Go and the system say of the
+// process, and the version.
+func metricsHandler(version string, vars func() map[string]any, queues *queues, errs *ungathered) http.Handler {
 	build := prometheus.NewGauge(prometheus.GaugeOpts{
 		Name: "gannet_build_info", Help: "Always 1; the labels say which build this is.",
 		ConstLabels: prometheus.Labels{"version": version, "goversion": runtime.Version()},
@@ -146,7 +93,7 @@ func metricsHandler(version string, vars func() map[string]any, errs *ungathered
 	build.Set(1)
 	r := prometheus.NewRegistry()
 	r.MustRegister(
-		metrics{vars}, build, collectors.NewGoCollector(),
+		metrics{vars}, queues, build, collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{ErrorHandling: promhttp.ContinueOnError, ErrorLog: errs})

@@ -9,9 +9,9 @@ import (
 // does the same thing a thousand times a second fills no disk.
 const seldomPause = time.Second
 
-// Seldom lets one log line a second through. There is one for each reason; what it
-// holds back is counted elsewhere. The zero value is ready to use, by any number of
-// goroutines.
+// Seldom lets one log line a second through. Each reason has its own Seldom. Lines that it holds
+// back should be counted elsewhere. The zero value is ready to use. Any number of goroutines may
+// use it.
 type Seldom struct{ last atomic.Int64 } // by Elapsed
 
 // Now says whether a line may be written now.

@@ -2,10 +2,9 @@ package operate
 
 import "sync/atomic"
 
-// Trouble is one reason for which something does not go as it should: it is counted
-// every time and logged once a second at most, for a peer that does the same thing a
-// thousand times a second fills no disk. The zero value is ready to use, by any number
-// of goroutines.
+// Trouble stands for one reason why something goes wrong. Each time is counted, but logged at
+// most once a second, so that a peer that does the same thing a thousand times a second does not
+// fill a disk. The zero value is ready to use. Any number of goroutines may use it.
 type Trouble struct {
 	times atomic.Uint64
 	said  Seldom
@@ -17,7 +16,7 @@ func (t *Trouble) Note() bool {
 	return t.said.Now()
 }
 
-// Count counts what somebody else logs.
+// Count counts the trouble when somebody else logs it.
 func (t *Trouble) Count() { t.times.Add(1) }
 
 // Times is how often it was counted.

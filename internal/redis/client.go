@@ -1,12 +1,10 @@
-// Package redis connects to Redis, one server or a cluster, as the adapters of all
-// ports need it.
+// Package redis connects to Redis, one server or a cluster, for the adapters of all ports.
 //
-// What a caller may rely on: every call ends within Options.Timeout, whatever the
-// server does. One server is never asked twice for one call. A cluster may be: after
-// MOVED, where the first asking did nothing, but also where a connection broke before
-// the answer came. So every script that runs here is written for being run twice in
-// a row: what it did the first time makes the second time a repetition that it
-// recognizes, and it gives the same answer. All reads are of masters.
+// Every call ends within Options.Timeout, whatever the server does. A single server never gets a
+// call twice. A cluster may: after MOVED, where the first server did nothing, but also where a
+// connection broke before the answer came. So every script that runs here must allow for being
+// run twice in a row: the second run must recognize that it is a repetition, change nothing more
+// and give the same answer. All reads go to masters.
 package redis
 
 import (
@@ -39,15 +37,17 @@ type Options struct {
 	Timeout            time.Duration // 0: DefaultTimeout
 }
 
-// Client is a connection to Redis, for any number of goroutines. Calls of the embedded
-// client are bounded by their context alone when that is shorter than the timeout.
+// Client is a connection to Redis. Any number of goroutines may use it. A call of the embedded
+// client ends earlier than the timeout only if its context does.
 type Client struct {
 	goredis.UniversalClient
-	timeout time.Duration
-	cluster bool
+	timeout   time.Duration
+	cluster   bool
+	tls       bool
+	addresses []string
 }
 
-// New makes a Client. It does not connect: Check says whether all is well.
+// New makes a Client. It does not connect; Check does.
 func New(o Options) (*Client, error) {
 	if len(o.Addresses) == 0 {
 		return nil, errors.New("redis: no address is given")
@@ -58,7 +58,7 @@ func New(o Options) (*Client, error) {
 		timeout = DefaultTimeout
 	}
 	cluster := o.Cluster || len(o.Addresses) > 1
-	return &Client{timeout: timeout, cluster: cluster, UniversalClient: goredis.NewUniversalClient(&goredis.UniversalOptions{
+	return &Client{timeout: timeout, cluster: cluster, tls: o.TLS != nil, addresses: o.Addresses, UniversalClient: goredis.NewUniversalClient(&goredis.UniversalOptions{
 		Addrs:         o.Addresses,
 		IsClusterMode: cluster,
 		Username:      o.Username,
@@ -91,8 +91,8 @@ func (c *Client) Timeout() time.Duration { return c.timeout }
 
 var logOnce sync.Once
 
-// seldom writes what the library says about connections, at most a line a second: a
-// server that is away makes it say the same thing for every call.
+// seldom logs what the library says about connections, at most one line a second. Without this
+// limit a server that is away would cause one line for every call.
 type seldom struct{ said operate.Seldom }
 
 // Printf implements the logger of the library.

@@ -11,10 +11,10 @@ import (
 // keysPart is about how many keys are given or removed at once.
 const keysPart = 1000
 
-// EachKey gives all keys that begin with a prefix to take, some at a time; one that comes or
-// goes meanwhile may be given or not, and a key more than once. The prefix has nothing in it
-// that a pattern of Redis would take for more than itself. It goes through all keys that
-// there are, so it is for rare work.
+// EachKey gives all keys that begin with a prefix to take, some at a time. A key may come more
+// than once; a key that is made or removed meanwhile may come or not. The prefix must not contain
+// special characters of a Redis pattern. EachKey scans all keys of the servers, so it is for rare
+// work only.
 func (c *Client) EachKey(ctx context.Context, prefix string, take func(keys []string) error) error {
 	var mu sync.Mutex // several masters are gone through at once
 	each := func(ctx context.Context, master *goredis.Client) error {
@@ -40,11 +40,11 @@ func (c *Client) EachKey(ctx context.Context, prefix string, take func(keys []st
 	}
 }
 
-// Remove removes all keys that begin with a prefix, but for one, and gives how many there
-// were. What EachKey says of the prefix holds here too.
+// Remove removes all keys that begin with a prefix, except one, and returns how many it removed.
+// The prefix has the same limits as for EachKey.
 func (c *Client) Remove(ctx context.Context, prefix, but string) (removed int, err error) {
 	err = c.EachKey(ctx, prefix, func(keys []string) error {
-		pipe := c.Pipeline() // a key a command, for they may be of several slots
+		pipe := c.Pipeline() // one key in each command, because the keys may be in different slots
 		var all []*goredis.IntCmd
 		for _, key := range keys {
 			if key != but {

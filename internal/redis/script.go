@@ -20,9 +20,9 @@ type Call struct {
 	Args   []any
 }
 
-// Run runs the scripts in one pipeline and gives their results in order. A server that
-// does not know a script, which has then done nothing, is sent its source. The error is
-// that of the first call that failed; others may have been run.
+// Run runs the scripts in one pipeline and gives their results in order. If a server does not
+// know a script, it has done nothing, and Run sends it the source. The error is that of the first
+// call that failed; other calls may have been run.
 func (c *Client) Run(ctx context.Context, calls ...Call) ([]any, error) {
 	results, errs := c.Each(ctx, calls...)
 	for _, err := range errs {
@@ -33,7 +33,7 @@ func (c *Client) Run(ctx context.Context, calls ...Call) ([]any, error) {
 	return results, nil
 }
 
-// Each is Run with an error for each call: in a cluster one master may be away while the
+// Each is like Run, but gives an error for each call: in a cluster one master may be away while
 // others answer.
 func (c *Client) Each(ctx context.Context, calls ...Call) (results []any, errs []error) {
 	if len(calls) == 0 {
@@ -47,7 +47,7 @@ func (c *Client) Each(ctx context.Context, calls ...Call) (results []any, errs [
 	for i := range calls {
 		calls[i].Script.EvalSha(ctx, pipe, calls[i].Keys, calls[i].Args...)
 	}
-	commands, _ := pipe.Exec(ctx) // the error is that of a command
+	commands, _ := pipe.Exec(ctx) // its error is that of one of the commands
 	for i, command := range commands {
 		result, err := command.(*goredis.Cmd).Result()
 		switch {

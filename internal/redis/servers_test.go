@@ -3,6 +3,9 @@
 package redis_test
 
 import (
+	"crypto/tls"
+	"errors"
+	"net"
 	"slices"
 	"strings"
 	"testing"
@@ -57,6 +60,50 @@ func TestCheckRefuses(t *testing.T) {
 	wantRefused(t, redistest.Client(t, server.Address, server.Address), "no cluster")
 	server.Kill()
 	wantRefused(t, client, server.Address)
+}
+
+// TestCheckSaysWhatMayBeBehindAnAddress: of a server that takes connections and does not answer
+// as Redis does one hears nothing else than that.
+func TestCheckSaysWhatMayBeBehindAnAddress(t *testing.T) {
+	server := servicestest.OwnRedis(t)
+	silent, err := net.Listen("tcp", "127.0.0.1:0") // and nobody accepts
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer silent.Close()
+	for _, c := range []struct {
+		options redis.Options
+		says    []string
+	}{
+		{redis.Options{Addresses: []string{server.Address}, TLS: &tls.Config{}}, []string{server.Address + " takes connections", "not speak TLS"}},
+		{redis.Options{Addresses: []string{server.Address, server.Address}, TLS: &tls.Config{}}, []string{server.Address + " takes connections", "not speak TLS"}},
+		{redis.Options{Addresses: []string{silent.Addr().String()}}, []string{silent.Addr().String() + " takes connections", "want TLS, or be no Redis"}},
+		{redis.Options{Addresses: []string{server.Address}, Cluster: true}, []string{"redis: " + server.Address + " was said to be a member of a cluster (--redis-cluster), and is none"}},
+		{redis.Options{Addresses: []string{"127.0.0.1:1"}}, []string{"refused"}},
+	} {
+		client, err := redis.New(c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = client.Check(t.Context())
+		_ = client.Close()
+		for _, says := range c.says {
+			if err == nil || !strings.Contains(err.Error(), says) || strings.Contains(err.Error(), "takes") && strings.Contains(err.Error(), "refused") {
+				t.Errorf("%+v: %v, not %q", c.options, err, says)
+			}
+		}
+	}
+}
+
+// TestCheckAOF: a server with an append-only file is told from one without.
+func TestCheckAOF(t *testing.T) {
+	server := servicestest.OwnRedis(t, "--appendonly", "yes", "--rename-command", "CONFIG", "")
+	if err := redistest.Client(t, server.Address).CheckAOF(t.Context()); err != nil {
+		t.Errorf("with appendonly yes: %v", err)
+	}
+	if err := redistest.Client(t, servicestest.OwnRedis(t).Address).CheckAOF(t.Context()); !errors.Is(err, redis.ErrNoAOF) {
+		t.Errorf("with appendonly no: %v", err)
+	}
 }
 
 // TestPassword: a server with a password is worked with by those who have it.

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -10,8 +11,8 @@ import (
 )
 
 const (
-	// keepPause is how long a registration that failed waits for the next try, and
-	// keepPauseMost what that grows to.
+	// keepPause is how long to wait before a failed registration is tried again. The pause
+	// doubles up to keepPauseMost.
 	keepPause     = 100 * time.Millisecond
 	keepPauseMost = 2 * time.Second
 )
@@ -22,14 +23,14 @@ type Keeper struct {
 	registry Registry
 	node     Node
 	log      *slog.Logger
-	failed   operate.Trouble
+	said     operate.Seldom // that the node cannot be registered; the registry counts it
 	joins    time.Duration
 
-	setting sync.Mutex // one state after the other is told
+	setting sync.Mutex // held while a state is told, so that states are told in order
 
 	mu     sync.Mutex
 	now    Registration // nil: there is none yet
-	joined bool         // it began by joining
+	joined bool         // now began in the state Joining
 	state  State
 }
 
@@ -41,18 +42,13 @@ func NewKeeper(r Registry, node Node, log *slog.Logger) *Keeper {
 	return &Keeper{registry: r, node: node, log: log, state: Serving}
 }
 
-// JoinFor has the node join for so long before it serves, each time that it comes to others
-// of its role: their queues are its own only then. It is called before Run.
+// JoinFor sets how long the node joins before it serves. It joins each time that it comes to
+// other nodes of its role; it owns no queue until it serves. Call JoinFor before Run.
 func (k *Keeper) JoinFor(d time.Duration) { k.joins = d }
 
-// Vars are counters for the debug address.
-func (k *Keeper) Vars() map[string]uint64 {
-	return map[string]uint64{"failed.register": k.failed.Times()}
-}
-
-// Run registers the node, and again each time that it learns that its registration has
-// ended, until ctx ends. Then it leaves. began is called with each registration, before
-// the next one, and when the node has joined.
+// Run registers the node, and registers it again each time that it learns that its registration
+// has ended. When ctx ends, Run leaves the registry and returns. It calls began once for each
+// registration, after the node has joined and before the next registration.
 func (k *Keeper) Run(ctx context.Context, began func(Registration)) {
 	for {
 		r := k.register(ctx)
@@ -63,11 +59,11 @@ func (k *Keeper) Run(ctx context.Context, began func(Registration)) {
 		began(r)
 		select {
 		case <-r.Ended():
-			k.log.Warn("registry: the registration has ended, a new one is made", "role", k.node.Role, "epoch", r.Epoch())
+			k.log.Warn("registry: the registration has ended, a new one is made", "node", k.node.Role, "epoch", fmt.Sprintf("%x", r.Epoch()))
 		case <-ctx.Done():
 			leave, cancel := context.WithTimeout(context.WithoutCancel(ctx), keepPauseMost)
 			if err := r.Leave(leave); err != nil {
-				k.log.Warn("registry: could not leave, the registration ends by itself", "role", k.node.Role, "error", err)
+				k.log.Warn("registry: could not leave, the registration ends by itself", "node", k.node.Role, "error", err)
 			}
 			cancel()
 			return
@@ -75,8 +71,9 @@ func (k *Keeper) Run(ctx context.Context, began func(Registration)) {
 	}
 }
 
-// joining says whether the node comes to others that serve. One that the registry lost with
-// all others has its place still.
+// joining says whether the node must join: others of its role serve, and the registry does not
+// list this node as serving. If the view still lists it, as it does after the registry lost its
+// data, the node keeps its place and need not join.
 func (k *Keeper) joining(ctx context.Context) bool {
 	if k.joins == 0 || k.registry.Refresh(ctx) != nil {
 		return false
@@ -95,7 +92,8 @@ func (k *Keeper) serving(v *View) (others, own bool) {
 	return others, own
 }
 
-// join waits while the node joins, as long as others serve, and then has it serve.
+// join waits until the time to join is over or no other node serves, and then sets the state that
+// the node has meanwhile (Serving, unless SetState said otherwise).
 func (k *Keeper) join(ctx context.Context, r Registration) {
 	k.mu.Lock()
 	joined := k.joined
@@ -126,7 +124,7 @@ func (k *Keeper) join(ctx context.Context, r Registration) {
 	k.mu.Lock()
 	state := k.state
 	k.mu.Unlock()
-	_ = r.SetState(ctx, state) // what is not heard the next beat says
+	_ = r.SetState(ctx, state) // if this fails, the next beat tells the state
 }
 
 // register tries until it succeeds; nil: ctx has ended.
@@ -143,12 +141,12 @@ func (k *Keeper) register(ctx context.Context) Registration {
 			state := k.state
 			k.mu.Unlock()
 			if state != Serving {
-				_ = r.SetState(ctx, state) // what is not heard the next beat says
+				_ = r.SetState(ctx, state) // if this fails, the next beat tells the state
 			}
 			return r
 		}
-		if ctx.Err() == nil && k.failed.Note() {
-			k.log.Warn("registry: the node cannot be registered, it is tried again", "role", k.node.Role, "error", err)
+		if ctx.Err() == nil && k.said.Now() {
+			k.log.Warn("registry: the node cannot be registered, it is tried again", "node", k.node.Role, "error", err)
 		}
 		t := time.NewTimer(pause)
 		select {
@@ -160,7 +158,7 @@ func (k *Keeper) register(ctx context.Context) Registration {
 	}
 }
 
-// SetState tells all others, and every later registration begins with it.
+// SetState tells all others the state. Later registrations begin with it too.
 func (k *Keeper) SetState(ctx context.Context, state State) error {
 	k.setting.Lock()
 	defer k.setting.Unlock()

@@ -93,7 +93,7 @@ func (m *Memory) Counts(context.Context) (map[uint64]uint64, error) {
 	return counts, nil
 }
 
-// memoryRegistration is a node of a Memory.
+// memoryRegistration is a registration in a Memory.
 type memoryRegistration struct {
 	memory    *Memory
 	id, epoch uint64

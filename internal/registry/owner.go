@@ -9,19 +9,19 @@ type Queue struct {
 	Number uint32
 }
 
-// Owner gives the node of a role that a queue belongs to under a view. Every process
-// with the same nodes in its view gives the same one. Only nodes that serve own
-// anything; there may be none.
+// Owner gives the node of a role that owns a queue under a view. Every process with the same
+// nodes in its view gets the same answer. Only serving nodes own queues; ok is false if there is
+// none.
 //
-// It is plain rendezvous hashing: the node with the highest Weight, and of two equal
-// ones the lower id. Nodes weigh the same, and a node that comes or goes moves no queue
-// but those that it gains or had.
+// It is plain rendezvous hashing: the node with the highest Weight wins, and of two equal ones
+// the node with the lower id. All nodes count alike. When a node comes or goes, only the queues
+// that it gains or had move.
 func Owner(role Role, queue Queue, view *View) (owner Node, ok bool) {
 	return highest(role, queue, view, Serving)
 }
 
-// Heir gives the node that a queue belongs to once those serve that join. Where that is
-// not its owner, the owner keeps nothing back that it would lose with the queue.
+// Heir gives the node that will own a queue when all joining nodes serve. If that is not the
+// owner, the owner must not hold anything back, because it will lose the queue.
 func Heir(role Role, queue Queue, view *View) (heir Node, ok bool) {
 	return highest(role, queue, view, Serving, Joining)
 }

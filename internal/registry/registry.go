@@ -1,6 +1,5 @@
-// Package registry knows which nodes of each role live. Whoever needs another node, the
-// owner of a queue or the gateway of a connection, finds it here. Its suite is in
-// registrytest.
+// Package registry knows which nodes of each role live. It is where a process finds another node,
+// such as the owner of a queue or the gateway of a connection. registrytest has its suite.
 package registry
 
 import (
@@ -9,35 +8,33 @@ import (
 	"time"
 )
 
-// Registry is the port, as one process sees it. All methods are safe for concurrent
-// use.
+// Registry is the port, as one process sees it. All methods are safe for concurrent use.
 //
-// A node is in the registry from its registration until that ends: because the node
-// left, or because nothing was heard of it for one expiry. While the store of the
-// registry is away, and for one expiry after it came back, with or without what it
-// knew, nobody is declared dead: the view of before stays, and grows by those who come.
+// A node is in the registry from its registration until that ends: because the node left, or
+// because it was silent for one expiry. While the store of the registry is away, no node is
+// declared dead, nor for one expiry after the store is back, with its data or without. In that
+// time the old view stays, and only grows by nodes that come.
 type Registry interface {
 	// View gives the newest snapshot. It never waits and is never nil.
 	View() *View
 
-	// Refresh brings the view up to what was registered before the call. An error
-	// means that the view stays as it was.
+	// Refresh updates the view, so that it has all registrations made before the call. After an
+	// error the view is as before.
 	Refresh(ctx context.Context) error
 
 	// Register enters the node under an epoch that was never used before, and keeps it
-	// there. An earlier registration of the same node ends with that. ID, Role, Addresses
-	// and State of the node count, and no State is Serving; the rest is the registry's to
-	// fill in.
+	// registered. This ends an earlier registration of the same node. It reads ID, Role,
+	// Addresses, Keys and State of the node (no State means Serving) and fills in the rest.
 	Register(ctx context.Context, node Node) (Registration, error)
 
-	// Ended says whether the registration of an epoch has ended: then it never comes
-	// back, and what was meant for it may be given up. An epoch that the view does not
-	// have is asked for. It is never said of one that is only unknown because the store
-	// was away or lost what it knew less than one expiry ago. With an error nothing
-	// is said.
+	// Ended says whether the registration of an epoch has ended. An ended registration never
+	// comes back, so whatever was meant for it may be given up. If the view does not have the
+	// epoch, Ended asks the store. It does not call an epoch ended that is only unknown because
+	// the store was away, or lost its data less than one expiry ago. If there is an error, the
+	// result means nothing.
 	Ended(ctx context.Context, epoch uint64) (bool, error)
 
-	// Counts gives for each epoch what its node said last with Registration.Count.
+	// Counts gives for each epoch the number that its node last passed to Registration.Count.
 	Counts(ctx context.Context) (map[uint64]uint64, error)
 }
 
@@ -46,21 +43,20 @@ type Registration interface {
 	// Epoch is the number of this registration.
 	Epoch() uint64
 
-	// Ended is closed when the node has learned that the registration ended though it
-	// did not leave: it stood still for longer than an expiry, or the store lost
-	// what it knew. Others may have given up what was meant for it, so a gateway
-	// registers again, binds its connections under the new epoch and tells them to
-	// sync.
+	// Ended is closed when the node learns that its registration ended although it did not leave:
+	// the node stood still for longer than an expiry, or the store lost its data. Others may have
+	// given up whatever was meant for this epoch. So a gateway registers again, binds its
+	// connections under the new epoch and tells them to sync.
 	Ended() <-chan struct{}
 
-	// SetState tells all others.
+	// SetState tells all other nodes the state of this one.
 	SetState(ctx context.Context, state State) error
 
-	// Count says how many devices are connected to the node, or whatever its role
-	// counts. It is passed on with time and never waits.
+	// Count sets how many devices are connected to the node, or whatever else its role counts. It
+	// never waits; the number is passed on later.
 	Count(n uint64)
 
-	// Leave ends the registration. With an error it ends by itself after an expiry.
+	// Leave ends the registration. If it fails, the registration ends by itself after an expiry.
 	Leave(ctx context.Context) error
 }
 
@@ -74,7 +70,7 @@ const (
 	Transfer Role = "transfer"
 )
 
-// State is how a node is.
+// State is the state of a node.
 type State string
 
 // The states.
@@ -93,11 +89,14 @@ type Node struct {
 	// Addresses are where it listens, as host:port, by what for: "rpc", "debug".
 	Addresses map[string]string `json:"addresses"`
 
+	// Keys names the keys whose tokens the node accepts. Only logic nodes have any.
+	Keys []string `json:"keys,omitempty"`
+
 	State State     `json:"state"`
 	Since time.Time `json:"since"` // of the registration, by the clock of the store
 }
 
-// Check says what is wrong with a node that is to be registered.
+// Check returns an error if the node cannot be registered as it is.
 func (n *Node) Check() error {
 	switch {
 	case n.ID == 0:

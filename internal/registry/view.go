@@ -8,25 +8,25 @@ import (
 
 // View is a snapshot of the registry. It does not change.
 type View struct {
-	// Version rises whenever a node comes, leaves, dies or changes, whatever becomes of
-	// the store, and is the same number for all processes: of two views the one with the
-	// higher version is the newer.
+	// Version rises whenever a node comes, leaves, dies or changes, even if the store loses its
+	// data. It is the same number for all processes: of two views, the one with the higher
+	// version is newer.
 	Version uint64
 
-	// Settling says that the store lost what it knew less than an expiry ago: there may
-	// be nodes that this process never heard of. Two processes may see different nodes
-	// under one version as long as it lasts.
+	// Settling says that the store lost its data less than one expiry ago. Until it ends, nodes
+	// may exist that this process has never heard of, and two processes may see different nodes
+	// under the same version.
 	Settling bool
 
 	// Nodes are all nodes, by id.
 	Nodes []Node
 
-	epochs     map[uint64]int // where in Nodes
+	epochs     map[uint64]int // the index in Nodes of the node with an epoch
 	superseded chan struct{}
 	once       sync.Once
 }
 
-// NewView makes a View of nodes, which it keeps.
+// NewView makes a View of nodes. It keeps the slice.
 func NewView(version uint64, settling bool, nodes []Node) *View {
 	slices.SortFunc(nodes, func(a, b Node) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.Epoch, b.Epoch)) })
 	v := &View{Version: version, Settling: settling, Nodes: nodes, epochs: make(map[uint64]int, len(nodes)), superseded: make(chan struct{})}
@@ -36,13 +36,14 @@ func NewView(version uint64, settling bool, nodes []Node) *View {
 	return v
 }
 
-// Superseded is closed when there is a newer view.
+// Superseded gives a channel that is closed when there is a newer view.
 func (v *View) Superseded() <-chan struct{} { return v.superseded }
 
-// Supersede says that there is one. It is for adapters, which have stored it already.
+// Supersede closes the channel of Superseded. Adapters call it after they have stored the newer
+// view.
 func (v *View) Supersede() { v.once.Do(func() { close(v.superseded) }) }
 
-// Epoch gives the node with a registration.
+// Epoch gives the node whose registration has this epoch.
 func (v *View) Epoch(epoch uint64) (Node, bool) {
 	i, ok := v.epochs[epoch]
 	if !ok {
@@ -51,7 +52,7 @@ func (v *View) Epoch(epoch uint64) (Node, bool) {
 	return v.Nodes[i], true
 }
 
-// Of gives the nodes of a role, those that drain included, by id.
+// Of gives the nodes of a role, by id. Nodes that join or drain are among them.
 func (v *View) Of(role Role) (nodes []Node) {
 	for i := range v.Nodes {
 		if v.Nodes[i].Role == role {

@@ -16,17 +16,17 @@ const recordMagic = 0xdaa320a7
 // errCut says that something ends before it is whole.
 var errCut = errors.New("it ends too soon")
 
-// records reads the body of a pull. It is ours and not the library's, which panics, or
-// takes memory without end, over lengths that cannot be. It refuses what no client of ours
-// sends: compressed bodies, whose size nobody knows before they are unpacked.
+// records reads the records in the body of a pull. We do not use the library's reader: it panics,
+// or allocates without limit, if a length is wrong. records refuses compressed bodies, because
+// their size is unknown until they are unpacked, and no client of ours sends any.
 //
 //	size u32 of the whole, magic u32, CRC u32, queue u32, flag u32, offset in the queue i64,
 //	place on the disk i64, flags u32, time i64, host, time i64, host, tries u32,
 //	transaction i64, body length u32, body, topic length u8, topic, properties length u16,
 //	properties
 //
-// A host is an address and a port u32; the flags say which of the two addresses have 16
-// bytes instead of 4.
+// A host is an address and a port u32. The flags say for each host whether its address has 16 bytes
+// instead of 4.
 func records(body []byte) (all []chain.Stored, err error) {
 	for at := 0; at < len(body); {
 		r, size, err := record(body[at:])
@@ -82,7 +82,8 @@ func record(b []byte) (r chain.Stored, size int, err error) {
 	return r, len(b), nil
 }
 
-// field reads what has its length before it, in so many bytes, and gives what follows.
+// field reads a field that begins with its length, a number of width bytes, and gives the rest of
+// b.
 func field(b []byte, width int) (f, rest []byte, err error) {
 	if len(b) < width {
 		return nil, nil, errCut

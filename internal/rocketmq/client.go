@@ -27,8 +27,9 @@ type Place struct {
 type Options struct {
 	NameServers []string // host:port each
 
-	// Instance names this client among all of the cluster, for as long as the process
-	// lives: two of one name in a process would share their connections.
+	// Instance is the name of this client. It must be unique in the cluster, also among the earlier
+	// clients of this process: two clients with one name in a process would share their
+	// connections.
 	Instance string
 
 	Places map[chain.Queue]Place
@@ -56,10 +57,10 @@ type Client struct {
 type Troubles struct {
 	Unanswered operate.Trouble // appends of which nobody knows what became
 	Refused    operate.Trouble // appends that the broker did not take
-	GivenUp    operate.Trouble // pulls that were under way when their broker did not answer any more
-	Overslept  operate.Trouble // pulls that a broker let wait although it had something
+	GivenUp    operate.Trouble // pulls that were ended because their broker did not answer any more
+	Overslept  operate.Trouble // pulls that a broker kept waiting although it had the record
 	Damaged    operate.Trouble // answers to pulls whose records cannot be read
-	Away       operate.Trouble // brokers that did not answer when they were asked whether they are there
+	Away       operate.Trouble // probes that a broker did not answer
 }
 
 // Troubles give what is counted.
@@ -67,8 +68,10 @@ func (c *Client) Troubles() *Troubles { return &c.troubles }
 
 var _ chain.Stream = (*Client)(nil)
 
-// Open makes a client, once in the life of a process for each name: the library leaves
-// goroutines behind. The topics must exist (MakeTopic), and their brokers answer.
+// Open makes a client. It may be called only once in a process for each Instance, because the
+// library leaves goroutines behind. All brokers must be up. If a broker does not have a topic, Open
+// logs that and goes on, because other queues may work. Calls for the queues of that topic end with
+// chain.ErrNoQueue until it is made (MakeTopic).
 func Open(ctx context.Context, options Options) (*Client, error) {
 	if options.Log == nil {
 		options.Log = slog.Default()
@@ -108,28 +111,37 @@ func Open(ctx context.Context, options Options) (*Client, error) {
 	return c, nil
 }
 
-// look sees whether every place exists, and learns where the brokers are.
+// look learns where the brokers are, and says which topics they do not have.
 func (c *Client) look(ctx context.Context) error {
-	routes := map[string]*route{}
-	for queue, place := range c.options.Places {
-		r := routes[place.Topic]
-		if r == nil {
-			var err error
-			if r, err = c.remote.route(ctx, c.options.NameServers, place.Topic); err != nil {
-				return err
-			}
-			routes[place.Topic] = r
+	type topic struct{ name, broker string }
+	all, err := c.remote.route(ctx, c.options.NameServers, everywhere)
+	if err != nil {
+		return err
+	}
+	topics := map[topic]int{}
+	for _, place := range c.options.Places {
+		address := all.addresses[place.Broker]
+		if address == "" {
+			return noBroker(place.Broker)
 		}
-		if n := r.queues[place.Broker]; place.Queue >= n {
-			return fmt.Errorf("rocketmq: %v lies in queue %d of topic %s on broker %s, which has %d queues", queue, place.Queue, place.Topic, place.Broker, n)
+		c.brokers[place.Broker] = &broker{name: place.Broker, topic: place.Topic, address: address}
+		at := topic{place.Topic, place.Broker}
+		topics[at] = max(topics[at], place.Queue+1)
+	}
+	for at, queues := range topics {
+		err := c.remote.hasTopic(ctx, c.options.NameServers, at.broker, at.name, queues)
+		switch {
+		case errors.Is(err, chain.ErrNoQueue):
+			c.options.Log.Error("rocketmq: a broker does not have a topic, and nothing can be sent to its queues", "topic", at.name, "broker", at.broker, "error", err)
+		case err != nil:
+			return err
 		}
-		c.brokers[place.Broker] = &broker{name: place.Broker, topic: place.Topic, address: r.addresses[place.Broker]}
 	}
 	return nil
 }
 
-// warm makes the library fetch the route of each topic, one after the other: first uses
-// of a topic at the same time race in it and fail.
+// warm makes the library fetch the routes of the topics one after the other. If a topic is used for
+// the first time by several goroutines at once, they race in the library and fail.
 func (c *Client) warm(ctx context.Context) error {
 	done := map[string]bool{}
 	for _, place := range c.options.Places {
@@ -166,7 +178,8 @@ func (c *Client) place(queue chain.Queue) (Place, *broker, error) {
 	return p, c.brokers[p.Broker], nil
 }
 
-// queue names a queue to the library, which writes to what it is given.
+// queue names a queue to the library. The library writes to the value, so each call makes a new
+// one.
 func (p Place) queue() *primitive.MessageQueue {
 	return &primitive.MessageQueue{Topic: p.Topic, BrokerName: p.Broker, QueueId: p.Queue}
 }

@@ -4,8 +4,10 @@ package rocketmq
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"testing"
+	"time"
 
 	"gannet/internal/chain"
 	"gannet/internal/chain/chaintest"
@@ -42,22 +44,70 @@ func TestTopics(t *testing.T) {
 	}
 }
 
-// TestOpenLooks: a place that does not exist is an error at once, not one of the first
-// append.
+// TestOpenLooks: a broker that is not there is an error at once, not one of the first append. A
+// topic that a broker does not have, or has too few queues of, is one of those queues alone, and
+// they can be used as soon as it is there.
 func TestOpenLooks(t *testing.T) {
 	address := server(t)
-	places := topic(t, address, 2)
-	good := places[queues(1)[0]]
-	for name, place := range map[string]Place{
-		"no such topic":  {Topic: "nowhere", Broker: good.Broker},
-		"no such broker": {Topic: good.Topic, Broker: "nobody"},
-		"no such queue":  {Topic: good.Topic, Broker: good.Broker, Queue: 2},
+	places, other := topic(t, address, 2), topic(t, address, 1)
+	queue := queues(3)
+	good := places[queue[0]]
+	look := func(place Place) (*Client, error) {
+		return Open(t.Context(), Options{NameServers: []string{address}, Instance: rand.Text(), Places: map[chain.Queue]Place{queue[2]: place, queue[0]: good}})
+	}
+	if c, err := look(Place{Topic: good.Topic, Broker: "nobody"}); err == nil {
+		c.Close()
+		t.Error("with a broker that is not there it opens")
+	}
+	for _, c := range []struct {
+		what    string
+		missing Place
+		queues  int
+	}{
+		{"no such topic", Place{Topic: "nowhere-" + rand.Text(), Broker: good.Broker}, 1},
+		{"no such queue", Place{Topic: other[queue[0]].Topic, Broker: good.Broker, Queue: 2}, 3},
 	} {
-		c, err := Open(t.Context(), Options{NameServers: []string{address}, Instance: "look", Places: map[chain.Queue]Place{queues(1)[0]: place}})
-		if err == nil {
-			c.Close()
-			t.Errorf("%s: it opens", name)
+		check := func() error {
+			return CheckTopic(t.Context(), []string{address}, good.Broker, c.missing.Topic, c.queues)
 		}
+		if err := check(); !errors.Is(err, chain.ErrNoQueue) {
+			t.Errorf("%s: looking for it gives %v", c.what, err)
+		}
+		client, err := look(c.missing)
+		if err != nil {
+			t.Errorf("%s: %v", c.what, err)
+			continue
+		}
+		if _, err := client.Append(t.Context(), queue[0], []byte("x")); err != nil {
+			t.Errorf("%s: a queue that is there: %v", c.what, err)
+		}
+		if _, err := client.Append(t.Context(), queue[2], []byte("x")); c.queues == 1 && !errors.Is(err, chain.ErrRefused) {
+			t.Errorf("%s: it takes a record, %v", c.what, err)
+		}
+		if _, err := client.Pull(t.Context(), queue[2], 0, 1); c.queues == 1 && !errors.Is(err, chain.ErrNoQueue) {
+			t.Errorf("%s: it is pulled from, %v", c.what, err)
+		}
+		if err := MakeTopic(t.Context(), []string{address}, good.Broker, c.missing.Topic, c.queues); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { removeTopic(t, address, good.Broker, c.missing.Topic) })
+		if err := check(); err != nil {
+			t.Errorf("%s: when it was made %v", c.what, err)
+		}
+		for deadline := time.Now().Add(patient); ; time.Sleep(100 * time.Millisecond) {
+			if _, err = client.Append(t.Context(), queue[2], []byte("x")); err == nil || time.Now().After(deadline) {
+				break
+			}
+		}
+		if err != nil {
+			t.Errorf("%s: when it was made it does not take a record: %v", c.what, err)
+		}
+		if err := client.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := CheckTopic(t.Context(), []string{address}, "nobody", good.Topic, 1); err == nil || errors.Is(err, chain.ErrNoQueue) {
+		t.Errorf("of a broker that is not there it says %v", err)
 	}
 	c := open(t, address, places)
 	if _, err := c.Append(t.Context(), chain.Queue{Class: chain.System, Number: 0}, []byte("x")); !errors.Is(err, chain.ErrRefused) {

@@ -13,8 +13,9 @@ var ErrFlushesLater = errors.New("rocketmq: the broker acknowledges records befo
 // syncFlush is the value of flushDiskType with which a broker flushes first.
 const syncFlush = "SYNC_FLUSH"
 
-// CheckFlush asks a broker whether a record that it acknowledges is on its disk. It gives
-// ErrFlushesLater if none need be, and another error if the broker does not say.
+// CheckFlush asks a broker for its flush policy. It returns nil if records are on the broker's disk
+// when it acknowledges them, ErrFlushesLater if they need not be, and another error if the broker
+// does not say.
 func CheckFlush(ctx context.Context, nameServers []string, broker string) error {
 	r := newRemote()
 	defer r.close()

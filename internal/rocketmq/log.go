@@ -23,8 +23,8 @@ func logTo(log *slog.Logger) {
 	logOnce.Do(func() { rlog.SetLogger(&library{}) })
 }
 
-// library is where rocketmq-client-go logs: warnings and errors, one a second at most of
-// each sort, for it says the same thing for every call that fails.
+// library is the logger that rocketmq-client-go gets. It passes on at most one warning and one
+// error per second, because the library logs the same line for every call that fails.
 type library struct{ warnings, errors operate.Seldom }
 
 func (*library) Debug(string, map[string]any) {}
@@ -38,7 +38,7 @@ func (l *library) Warning(message string, fields map[string]any) {
 
 func (l *library) Error(message string, fields map[string]any) {
 	if l.errors.Now() {
-		say(slog.LevelWarn, message, fields) // what it means for us is said by whoever called
+		say(slog.LevelWarn, message, fields) // the caller says what the error means for us
 	}
 }
 

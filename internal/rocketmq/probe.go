@@ -13,13 +13,13 @@ import (
 // broker is what is known of a broker.
 type broker struct {
 	name  string
-	topic string // one that it has
+	topic string // a topic that the broker has
 
 	mu      sync.Mutex
 	address string
 	asked   time.Time     // when the last probe began
-	err     error         // what it gave
-	asking  chan struct{} // closed when the one under way ends; nil: there is none
+	err     error         // the result of the last probe
+	asking  chan struct{} // closed when the probe under way ends; nil: none is under way
 }
 
 // where gives its address.
@@ -51,8 +51,8 @@ func (c *Client) probe(b *broker) error {
 				if c.troubles.Away.Note() {
 					c.options.Log.Warn("rocketmq: a broker does not answer", "broker", b.name, "address", address, "error", err)
 				}
-				if r, err := c.remote.route(context.Background(), c.options.NameServers, b.topic); err == nil && r.addresses[b.name] != "" {
-					address = r.addresses[b.name] // it may come back elsewhere
+				if at, err := c.remote.brokerAddress(context.Background(), c.options.NameServers, b.name); err == nil {
+					address = at // it may come back elsewhere
 				}
 			}
 			b.mu.Lock()
@@ -89,7 +89,7 @@ func (c *Client) offset(ctx context.Context, b *broker, place Place, code int) (
 	return strconv.ParseInt(a.Fields["offset"], 10, 64)
 }
 
-// Bounds is chain.Stream's.
+// Bounds implements chain.Stream.
 func (c *Client) Bounds(ctx context.Context, queue chain.Queue) (first, end int64, err error) {
 	place, b, err := c.place(queue)
 	if err != nil {

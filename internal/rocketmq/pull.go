@@ -10,9 +10,9 @@ import (
 	"gannet/internal/chain"
 )
 
-// While a pull waits, the broker is asked whether it has something by now: after
-// firstLook, and then ever more seldom, down to once in a probePause. That also tells
-// whether it is there.
+// While a pull waits, the client asks the broker for the end of the queue: after firstLook, and
+// then less and less often, down to once in a probePause. The answer also tells that the broker is
+// up.
 const (
 	firstLook  = 5 * time.Millisecond
 	probePause = time.Second
@@ -36,9 +36,9 @@ type pulled struct {
 	all              []chain.Stored
 }
 
-// ask is one pull. It is ours and not the library's, whose pulls heed no context, hang for
-// half a minute when their connection breaks, write to what its balancing reads without
-// a lock, and, by that balancing, fill caches that nobody reads.
+// ask makes one pull. It does not use the library's pulls. Those ignore the context and hang for
+// half a minute when their connection breaks. They also write, without a lock, to data that the
+// library's balancing reads, and the balancing fills caches that nobody reads.
 func (c *Client) ask(ctx context.Context, b *broker, place Place, from int64, limit int) (pulled, error) {
 	const suspend, subscription = 1 << 1, 1 << 2
 	a, err := c.remote.call(ctx, b.where(), pullMessage, map[string]string{
@@ -53,6 +53,8 @@ func (c *Client) ask(ctx context.Context, b *broker, place Place, from int64, li
 	p := pulled{code: a.Code}
 	switch a.Code {
 	case found, notFound, retryPull, offsetMoved:
+	case noTopic:
+		return p, fmt.Errorf("%w: broker %s knows no topic %s", chain.ErrNoQueue, b.name, place.Topic)
 	default:
 		return p, fmt.Errorf("rocketmq: broker %s answers a pull with code %d: %s", b.name, a.Code, a.Remark)
 	}
@@ -73,7 +75,7 @@ func (c *Client) ask(ctx context.Context, b *broker, place Place, from int64, li
 	return p, nil
 }
 
-// Pull is chain.Stream's.
+// Pull implements chain.Stream.
 func (c *Client) Pull(ctx context.Context, queue chain.Queue, from int64, limit int) ([]chain.Stored, error) {
 	all, first, err := c.pull(ctx, queue, from, limit)
 	switch {
@@ -115,7 +117,7 @@ func (c *Client) pull(ctx context.Context, queue chain.Queue, from int64, limit 
 		switch got.code {
 		case found:
 			return got.all, got.first, nil
-		case notFound: // the broker has waited as long as it likes
+		case notFound: // the broker ended the pull after its waiting time
 		case offsetMoved:
 			if from < got.first {
 				return nil, 0, fmt.Errorf("%w: %v begins at offset %d, asked for %d", chain.ErrRetention, queue, got.first, from)
@@ -130,10 +132,11 @@ func (c *Client) pull(ctx context.Context, queue chain.Queue, from int64, limit 
 	}
 }
 
-// gone tells why a pull gives no record at the offset it was asked for. The broker
-// removes old records some time before it moves the beginning of the queue; if it has
-// none at the beginning either, all up to there are gone because of their age. Else there
-// is a hole, which the caller sees.
+// gone tells why a pull began behind the offset that was asked for. The broker removes old records
+// some time before it moves the beginning of the queue. If the record at that beginning is gone
+// too, all records up to the one that came were removed because of their age: gone returns
+// chain.ErrRetention. Otherwise the queue has a hole, which the caller sees from the offsets, and
+// gone returns nil.
 func (c *Client) gone(ctx context.Context, queue chain.Queue, from, first int64) error {
 	oldest := from + 1
 	if from > first {
@@ -152,10 +155,10 @@ func (c *Client) gone(ctx context.Context, queue chain.Queue, from, first int64)
 	return fmt.Errorf("%w: nothing of %v is there at offset %d or before", chain.ErrRetention, queue, from)
 }
 
-// wait waits for the pull of what lies at an offset. It gives the pull up when ctx ends,
-// and when its broker is away. It also gives it up, with overslept, when the broker has
-// the record and does not say so: one that arrives while the broker lays the pull aside
-// wakes nobody, and the broker looks again after five seconds.
+// wait makes a pull and waits for its answer. It gives the pull up when ctx ends and when the
+// broker is down. It also gives it up, with overslept, when the broker has the record but does not
+// answer: a record that arrives just while the broker lays the pull aside does not wake the pull,
+// and the broker looks again only after five seconds.
 func (c *Client) wait(ctx context.Context, b *broker, place Place, from int64, limit int) (got pulled, overslept bool, err error) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()

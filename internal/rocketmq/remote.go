@@ -24,6 +24,11 @@ const (
 	getRoute     = 105
 )
 
+// noTopic is the code with which brokers and name servers say that they know no such topic.
+const noTopic = 17
+
+var errNoTopic = errors.New("it knows no such topic")
+
 // maxReply bounds what is read of an answer.
 const maxReply = 16 << 20
 
@@ -73,8 +78,8 @@ func (r *remote) close() {
 	r.idle = nil
 }
 
-// call asks and waits for the answer. A connection that has lain idle may be dead, and a
-// question may be asked twice.
+// call sends a request and waits for the answer. An idle connection may be dead. Then call sends
+// the request again on a new connection, so the server may get it twice.
 func (r *remote) call(ctx context.Context, address string, code int, fields map[string]string, body []byte) (*reply, error) {
 	r.mu.Lock()
 	var conn net.Conn
@@ -170,8 +175,15 @@ func (r *remote) routeOf(ctx context.Context, address, topic string) (*route, er
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
 	a, err := r.call(ctx, address, getRoute, map[string]string{"topic": topic, "acceptStandardJsonOnly": "true"}, nil)
+	var dial *net.OpError
+	if err != nil && !(errors.As(err, &dial) && dial.Op == "dial") && !errors.Is(err, context.Canceled) {
+		err = fmt.Errorf("it takes connections and does not answer as name servers do; it may hang, or be no name server of RocketMQ: %w", err)
+	}
 	if err != nil {
 		return nil, err
+	}
+	if a.Code == noTopic {
+		return nil, errNoTopic
 	}
 	if a.Code != 0 {
 		return nil, fmt.Errorf("code %d: %s", a.Code, a.Remark)

@@ -35,28 +35,31 @@ func topicOn(t testing.TB, nameServer, broker string, queues int) (places map[ch
 	if err := MakeTopic(ctx, []string{nameServer}, broker, name, queues); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), patient)
-		defer cancel()
-		r := newRemote()
-		defer r.close()
-		address, err := r.brokerAddress(ctx, []string{nameServer}, broker)
-		if err != nil {
-			t.Error(err)
-			return
-		}
-		const deleteTopic = 215
-		a, err := r.call(ctx, address, deleteTopic, map[string]string{"topic": name}, nil)
-		// A broker without a timer wheel removes the topic and then fails over its timers.
-		if err != nil || a.Code != 0 && !strings.Contains(a.Remark, "TimerMessageStore") {
-			t.Errorf("removing topic %s: %v, %v", name, a, err)
-		}
-	})
+	t.Cleanup(func() { removeTopic(t, nameServer, broker, name) })
 	places = map[chain.Queue]Place{}
 	for n := range queues {
 		places[chain.Queue{Class: chain.Chat, Number: n}] = Place{Topic: name, Broker: broker, Queue: n}
 	}
 	return places
+}
+
+// removeTopic removes a topic at the end of a test.
+func removeTopic(t testing.TB, nameServer, broker, name string) {
+	ctx, cancel := context.WithTimeout(context.Background(), patient)
+	defer cancel()
+	r := newRemote()
+	defer r.close()
+	address, err := r.brokerAddress(ctx, []string{nameServer}, broker)
+	if err != nil {
+		t.Error(err)
+		return
+	}
+	const deleteTopic = 215
+	a, err := r.call(ctx, address, deleteTopic, map[string]string{"topic": name}, nil)
+	// A broker without a timer wheel removes the topic and then fails over its timers.
+	if err != nil || a.Code != 0 && !strings.Contains(a.Remark, "TimerMessageStore") {
+		t.Errorf("removing topic %s: %v, %v", name, a, err)
+	}
 }
 
 // open makes a client.

@@ -18,8 +18,9 @@ type answer struct {
 	err    error
 }
 
-// Append is chain.Stream's. The library may wait for a connection that nobody reads
-// whatever its context says, so it waits by itself and we do not.
+// Append implements chain.Stream. The library may ignore its context and wait for a connection that
+// is stuck. So it is called in its own goroutine, and Append does not wait for it any longer than
+// Send.
 func (c *Client) Append(ctx context.Context, queue chain.Queue, body []byte) (int64, error) {
 	place, b, err := c.place(queue)
 	if err != nil {
@@ -56,9 +57,11 @@ func (c *Client) Append(ctx context.Context, queue chain.Queue, body []byte) (in
 	}
 }
 
-// read gives the offset of an answer. Anything but a clean yes is an error.
+// read gives the offset in an answer. It returns an error unless the answer is a clear success.
 func read(a answer, place Place) (int64, error) {
 	switch {
+	case a.err != nil && codeOf(a.err) == noTopic:
+		return 0, fmt.Errorf("%w: %w: %w", chain.ErrRefused, chain.ErrNoQueue, a.err)
 	case a.err != nil && notSent(a.err):
 		return 0, fmt.Errorf("%w: %w", chain.ErrRefused, a.err)
 	case a.err != nil:
@@ -72,21 +75,25 @@ func read(a answer, place Place) (int64, error) {
 	return a.result.QueueOffset, nil
 }
 
-// refusals are codes with which a broker answers before it stores anything: it is busy,
-// the message is illegal, the topic may not be written or does not exist.
-var refusals = map[int]bool{2: true, 13: true, 16: true, 17: true}
+// refusals are the codes with which a broker refuses a record without storing it: it is busy, the
+// message is illegal, the topic is read-only or does not exist.
+var refusals = map[int]bool{2: true, 13: true, 16: true, noTopic: true}
 
-// notSent says whether an error of the library means that the record is nowhere.
+// notSent says whether an error of the library means that the record was not stored.
 func notSent(err error) bool {
 	var dial *net.OpError
 	if errors.As(err, &dial) && dial.Op == "dial" {
 		return true
 	}
-	var code int
-	if n, _ := fmt.Sscanf(err.Error(), "CODE: %d", &code); n == 1 {
-		return refusals[code]
+	return refusals[codeOf(err)] || strings.HasSuffix(err.Error(), "route info not found")
+}
+
+// codeOf gives the broker's code from an error of the library, or 0 if there is none.
+func codeOf(err error) (code int) {
+	if n, _ := fmt.Sscanf(err.Error(), "CODE: %d", &code); n != 1 {
+		return 0
 	}
-	return strings.HasSuffix(err.Error(), "route info not found")
+	return code
 }
 
 // note counts an append that failed.

@@ -2,16 +2,19 @@ package rocketmq
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strconv"
 	"time"
+
+	"gannet/internal/chain"
+	"gannet/internal/operate"
 )
 
-// MakeTopic makes a topic with so many queues on the broker at the address, or changes
-// how many it has, and returns once the name servers know it. A topic never has fewer
-// queues afterwards than before.
+// MakeTopic makes a topic with this many queues on a broker, or raises the number of its queues. It
+// never lowers that number. It returns once the name servers know the topic.
 func MakeTopic(ctx context.Context, nameServers []string, broker, topic string, queues int) error {
 	r := newRemote()
 	defer r.close()
@@ -19,7 +22,11 @@ func MakeTopic(ctx context.Context, nameServers []string, broker, topic string, 
 	if err != nil {
 		return err
 	}
-	if found, err := r.route(ctx, nameServers, topic); err == nil && found.queues[broker] > queues {
+	found, err := r.route(ctx, nameServers, topic)
+	switch {
+	case err != nil && !errors.Is(err, errNoTopic): // it may have more
+		return fmt.Errorf("rocketmq: making topic %s: %w", topic, err)
+	case err == nil && found.queues[broker] > queues:
 		return fmt.Errorf("rocketmq: topic %s has %d queues on broker %s already, and %d would be fewer", topic, found.queues[broker], broker, queues)
 	}
 	a, err := r.call(ctx, address, makeTopic, map[string]string{
@@ -37,12 +44,37 @@ func MakeTopic(ctx context.Context, nameServers []string, broker, topic string, 
 		if err == nil && found.queues[broker] == queues {
 			return nil
 		}
-		select {
-		case <-time.After(50 * time.Millisecond):
-		case <-ctx.Done():
+		if operate.Pause(ctx, 50*time.Millisecond) != nil {
 			return fmt.Errorf("rocketmq: topic %s was made, but the name servers do not know its %d queues (%v): %w", topic, queues, err, ctx.Err())
 		}
 	}
+}
+
+// CheckTopic returns chain.ErrNoQueue if a broker is up and does not have the topic, or has fewer
+// queues of it. After any other error nobody can tell.
+func CheckTopic(ctx context.Context, nameServers []string, broker, topic string, queues int) error {
+	r := newRemote()
+	defer r.close()
+	if _, err := r.brokerAddress(ctx, nameServers, broker); err != nil { // if the broker is down, its topics are unknown
+		return err
+	}
+	return r.hasTopic(ctx, nameServers, broker, topic, queues)
+}
+
+// hasTopic is CheckTopic for a broker that is there.
+func (r *remote) hasTopic(ctx context.Context, nameServers []string, broker, topic string, queues int) error {
+	has := 0
+	found, err := r.route(ctx, nameServers, topic)
+	switch {
+	case err == nil:
+		has = found.queues[broker]
+	case !errors.Is(err, errNoTopic):
+		return err
+	}
+	if has < queues {
+		return fmt.Errorf("%w: broker %s has %d of the %d queues of topic %s", chain.ErrNoQueue, broker, has, queues, topic)
+	}
+	return nil
 }
 
 // everywhere is a topic that every broker has.
@@ -73,7 +105,11 @@ func (r *remote) brokerAddress(ctx context.Context, nameServers []string, broker
 		return "", err
 	}
 	if found.addresses[broker] == "" {
-		return "", fmt.Errorf("rocketmq: the name servers know no master of broker %s", broker)
+		return "", noBroker(broker)
 	}
 	return found.addresses[broker], nil
+}
+
+func noBroker(name string) error {
+	return fmt.Errorf("rocketmq: the name servers know no master of broker %s", name)
 }

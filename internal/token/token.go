@@ -1,3 +1,4 @@
+// Package token signs and verifies the tokens with which users log in.
 package token
 
 import (
@@ -5,6 +6,7 @@ import (
 	"cmp"
 	"crypto/ed25519"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/pem"
@@ -13,6 +15,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -22,57 +25,59 @@ import (
 	"gannet/internal/folder"
 )
 
+// ErrNone says that a folder has no key.
+var ErrNone = errors.New("token: there is no key")
+
 // Errors of Verify.
 var (
 	ErrInvalid = errors.New("token: the token is malformed, has a wrong signature, or names no user")
 	ErrExpired = errors.New("token: the token is past its time")
 )
 
-// Verifier checks the token of a HELLO and says until when it is good. It answers
-// ErrInvalid or ErrExpired for a token that will never do; any other error means that
-// it could not tell.
+// Verifier checks the token of a HELLO and says until when it is valid. Verify returns ErrInvalid
+// or ErrExpired for a token that will never be accepted. Any other error means that it could not
+// tell.
 type Verifier interface {
 	Verify(token []byte) (user uint64, expires time.Time, err error)
 }
 
-// Keys signs and verifies tokens: JWTs whose header names the key (kid) and whose claims
-// are the user as a decimal sub and exp. A key takes one alg, EdDSA (Ed25519) or HS256,
-// and the token's own alg has no say in it. Keys do not change after they were loaded;
-// methods may be called concurrently.
+// Keys signs and verifies tokens. A token is a JWT: its header names the key (kid), and its claims
+// are sub, which is the user as a decimal number, and exp. Each key has one alg, EdDSA (Ed25519) or
+// HS256. A token with another alg in its header is refused. Keys do not change after they were
+// loaded; methods may be called concurrently.
 type Keys struct {
 	dir    string
 	keys   map[string]key // by kid
 	signer string         // the kid that signs, "" if none can
 }
 
-// key is what a token that names it is checked with, and perhaps signed.
+// key is what verifies the tokens that name it, and perhaps signs them.
 type key struct {
 	method jwt.SigningMethod
 	verify any
 	sign   any // nil when it only verifies
 }
 
-// LoadKeys reads the keys of a folder. A file <kid>.pem holds an Ed25519 private key in
-// PKCS #8 (mode 0600), which signs and verifies, or a public key, which only verifies. A
-// file <kid>.secret (mode 0600) holds a secret that is shared with another program, which
-// signs by HS256: what is in it without white space around it. Of several private keys the
-// one whose kid sorts last signs; the kids that OpenKeys makes begin with the date, so
-// that is the newest. A secret signs only where there is no private key. A folder without
-// a key is an error.
+// LoadKeys reads the keys in a folder. A file <kid>.pem holds an Ed25519 private key in PKCS #8
+// (mode 0600), which signs and verifies, or a public key, which only verifies. A file <kid>.secret
+// (mode 0600) holds a secret for HS256 that is shared with another program, which signs with it.
+// White space around the secret does not count. If there are several private keys, the one whose
+// kid sorts last signs. The kids that OpenKeys makes begin with the date, so that is the newest
+// key. A secret signs only if there is no private key. A folder without a key is an error.
 func LoadKeys(dir string) (*Keys, error) {
 	k, err := readKeys(dir)
 	if err != nil {
 		return nil, err
 	}
 	if len(k.keys) == 0 {
-		return nil, fmt.Errorf("token: there is no key in %s", dir)
+		return nil, fmt.Errorf("%w in %s", ErrNone, dir)
 	}
 	return k, nil
 }
 
-// OpenKeys is LoadKeys, but creates the folder (mode 0700) and a first key where
-// there is none. Of several processes only the one that owns the data may call it:
-// two that find no key would each make one that the other does not know.
+// OpenKeys is LoadKeys, but it creates the folder (mode 0700) and a first key if there is none.
+// Only the process that owns the data may call it: two processes that find no key would each make a
+// key that the other does not know.
 func OpenKeys(dir string) (*Keys, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("token: cannot create the folder for keys: %w", err)
@@ -85,6 +90,22 @@ func OpenKeys(dir string) (*Keys, error) {
 		return nil, fmt.Errorf("token: cannot create a key in %s: %w", dir, err)
 	}
 	return readKeys(dir)
+}
+
+// Names gives a name for each key, sorted. The name is the kid, and for an Ed25519 key also the
+// beginning of the digest of the public key. So two folders with different keys of one kid have
+// different names. The name of a secret tells nothing but its kid.
+func (k *Keys) Names() []string {
+	names := make([]string, 0, len(k.keys))
+	for kid, one := range k.keys {
+		if public, ok := one.verify.(ed25519.PublicKey); ok {
+			sum := sha256.Sum256(public)
+			kid += ":" + hex.EncodeToString(sum[:4])
+		}
+		names = append(names, kid)
+	}
+	slices.Sort(names)
+	return names
 }
 
 func readKeys(dir string) (*Keys, error) {
@@ -121,7 +142,7 @@ func readKeys(dir string) (*Keys, error) {
 // pemSuffix ends the name of a file with an Ed25519 key; what precedes it is the kid.
 const pemSuffix = ".pem"
 
-// readers are how key files are read, by how their names end.
+// readers read key files, by the suffix of the file name.
 var readers = map[string]func(path string) (key, error){pemSuffix: readPEM, ".secret": readSecret}
 
 // read reads a key file that nobody else can change.
@@ -266,7 +287,7 @@ func (k *Keys) Sign(user uint64, ttl time.Duration, now time.Time) (string, erro
 	return token.SignedString(by.sign)
 }
 
-// parser takes the methods of keys and no other.
+// parser accepts only the algs that keys may have.
 var parser = jwt.NewParser(
 	jwt.WithValidMethods([]string{jwt.SigningMethodEdDSA.Alg(), jwt.SigningMethodHS256.Alg()}),
 	jwt.WithExpirationRequired(),
@@ -286,11 +307,11 @@ func (k *Keys) Verify(token []byte) (user uint64, expires time.Time, err error) 
 	if err != nil || user == 0 {
 		return 0, time.Time{}, ErrInvalid
 	}
-	return user, claims.ExpiresAt.Time, nil // which the parser demands
+	return user, claims.ExpiresAt.Time, nil // the parser makes sure that there is one
 }
 
-// Claimed gives the user whom a token names, 0 if it names none. It checks nothing: it is
-// for who is about to show the token, and never for who lets somebody in.
+// Claimed gives the user whom a token names, or 0 if it names none. It verifies nothing. A client
+// may call it for a token that it is going to show, but a server must never let somebody in by it.
 func Claimed(token string) (user uint64) {
 	var claims jwt.RegisteredClaims
 	if _, _, err := parser.ParseUnverified(token, &claims); err != nil {
@@ -303,8 +324,8 @@ func Claimed(token string) (user uint64) {
 	return user
 }
 
-// find gives the key that the token names, if the token is signed by that key's method: a
-// public key, which is no secret, is never taken for a secret of HS256.
+// find gives the key that a token names. The alg of the token must be that of the key: otherwise
+// somebody could take a public key, which everybody may know, as a secret and sign by HS256.
 func (k *Keys) find(token *jwt.Token) (any, error) {
 	kid, _ := token.Header["kid"].(string)
 	if named, ok := k.keys[kid]; ok && named.method == token.Method {

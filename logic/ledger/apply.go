@@ -271,7 +271,10 @@ func (l *Ledger) read(c *conversation, e *logic.Entry) {
 		if e.Seq == c.next.Head {
 			m.next.Counted, m.next.Count, m.next.Own = true, c.next.Count, m.next.Total
 		} else if l.options.Counts != nil {
-			m.next.Count, m.next.Own, m.next.Counted = l.options.Counts(c.key, e.User, e.Seq)
+			count, own, ok := l.options.Counts(c.key, e.User, e.Seq)
+			if ok && m.next.fits(c.next.Count, count, own) { // totals of a state that lost something say less
+				m.next.Counted, m.next.Count, m.next.Own = true, count, own
+			}
 		}
 		m.next.Changed, c.next.Changed = l.work.change.Stamp, l.work.change.Stamp
 		m.raised = true

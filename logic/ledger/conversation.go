@@ -33,6 +33,11 @@ type Member struct {
 	replayed bool // only while loading: messages say more than what is written
 }
 
+// fits says whether counts as of the read cursor can be where all of the conversation is all.
+func (m *Member) fits(all, count, own uint64) bool {
+	return own <= count && count <= all && own <= m.Total && all-count >= m.Total-own
+}
+
 // Device is a device that has sent to a conversation or acked in it.
 type Device struct {
 	User, Device uint64

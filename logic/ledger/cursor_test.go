@@ -108,6 +108,25 @@ func TestReadBelowTheHeadIsCountedOnceAsked(t *testing.T) {
 	d.want(ann, state{head: 4, delivered: 2, read: 2, unread: 2, counted: true})
 }
 
+// TestRememberedCountsMustFit: what somebody remembers of a READ below the head is taken where it
+// can be: a state that lost something has totals that say less than the messages.
+func TestRememberedCountsMustFit(t *testing.T) {
+	for _, x := range []struct {
+		count, own uint64
+		counted    bool
+	}{{2, 1, true}, {2, 2, false}, {5, 1, false}, {1, 2, false}, {4, 0, false}} {
+		d := newDesk(t, 64, 64)
+		d.renew(func(o *ledgerOptions) {
+			o.Counts = func(key, uint64, uint64) (count, own uint64, ok bool) { return x.count, x.own, true }
+		})
+		d.do(bob.send(1), ann.send(1), bob.send(2), bob.send(3))
+		d.do(ann.reads(2))
+		if got := d.see(ann); got.counted != x.counted || x.counted && got.unread != 2 {
+			t.Errorf("where %d count and %d are one's own: %+v", x.count, x.own, got)
+		}
+	}
+}
+
 func TestRecordSaysWhatWasDone(t *testing.T) {
 	d := newDesk(t, 64, 64)
 	d.do(bob.send(1), bob.sendSilent(2))

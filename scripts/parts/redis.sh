@@ -7,6 +7,8 @@ need_redis() {
   if wants cluster1 && ! command -v redis-cli >/dev/null; then packages+=(redis-tools); fi
 }
 
+need_redis-cluster() { need_redis; }
+
 # write_redis NAME: also for the nodes of the cluster, whose second port is for each other.
 write_redis() {
   local at=$dir/$1

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
 
+	"gannet/internal/hostport"
 	"gannet/protocol"
 )
 
@@ -166,9 +166,7 @@ func checkAddress(addr string) error {
 	if addr == "" {
 		return errors.New("gannet: an address is empty; it is host:port, or several of them with one comma between two")
 	}
-	host, port, err := net.SplitHostPort(addr)
-	n, nerr := strconv.ParseUint(port, 10, 16)
-	if err != nil || host == "" || nerr != nil || n == 0 {
+	if hostport.Check(addr) != nil {
 		return fmt.Errorf("gannet: address %q is not host:port", addr)
 	}
 	return nil

@@ -6,10 +6,11 @@ import (
 	"fmt"
 
 	"gannet/internal/chain"
+	"gannet/internal/operate"
 )
 
-// begin makes the follower of a queue, at the mark that Redis has, or that of the view
-// where it has none.
+// begin makes the follower of a queue. It begins at the mark in Redis, or at the mark of the view
+// if Redis has none.
 func (q *Queue) begin(ctx context.Context, name chain.Queue, take take) (*follower, error) {
 	mark, found, err := q.where(ctx, name)
 	if err != nil {
@@ -19,7 +20,7 @@ func (q *Queue) begin(ctx context.Context, name chain.Queue, take take) (*follow
 		return nil, err
 	}
 	f := &follower{
-		queue: q, name: name, take: take, reader: chain.NewReader(q.stream, name, mark), undone: newUndone(mark),
+		queue: q, name: name, take: take, reader: chain.NewReader(q.pulled(), name, mark), undone: newUndone(mark),
 		last: mark, view: mark, met: true, pause: lookPause, saved: mark,
 	}
 	if found {
@@ -33,7 +34,7 @@ func (q *Queue) begin(ctx context.Context, name chain.Queue, take take) (*follow
 	if found || mark == chain.Beginning {
 		return f, nil
 	}
-	// What connected devices were to get up to the mark nobody knows.
+	// Nobody knows which records up to the mark were not pushed to connected devices yet.
 	if q.counts.hinted.Note() {
 		q.log.Warn("transfer: Redis has no mark of a queue, everybody is hinted to sync", "queue", name, "begins", mark)
 	}
@@ -47,7 +48,8 @@ func (q *Queue) begin(ctx context.Context, name chain.Queue, take take) (*follow
 	return f, nil
 }
 
-// where gives where to begin; found is false where Redis has no mark.
+// where gives the mark to begin at. If Redis has no mark, where waits until the view of the queue
+// is confirmed and gives the view's mark; found is then false.
 func (q *Queue) where(ctx context.Context, name chain.Queue) (mark chain.Mark, found bool, err error) {
 	for pause := failPause; ; pause = min(2*pause, failPauseMost) {
 		mark, found, err = q.state.own(ctx, name)
@@ -62,7 +64,7 @@ func (q *Queue) where(ctx context.Context, name chain.Queue) (mark chain.Mark, f
 			return mark, false, ctx.Err()
 		case err == nil && found:
 			return mark, true, nil
-		case errors.Is(err, errDamaged):
+		case errors.Is(err, ErrDamaged):
 			return mark, false, err
 		case err == nil:
 			if q.counts.unconfirmed.Note() {
@@ -71,13 +73,13 @@ func (q *Queue) where(ctx context.Context, name chain.Queue) (mark chain.Mark, f
 		case q.counts.failedRedis.Note():
 			q.log.Warn("transfer: Redis does not say where to begin", "queue", name, "error", err)
 		}
-		if err := rest(ctx, pause); err != nil {
+		if err := operate.Pause(ctx, pause); err != nil {
 			return mark, false, err
 		}
 	}
 }
 
-// within says whether a mark lies within the broker's retention.
+// within returns nil if a mark lies within the broker's retention.
 func (q *Queue) within(ctx context.Context, name chain.Queue, mark chain.Mark) error {
 	for pause := failPause; ; pause = min(2*pause, failPauseMost) {
 		first, _, err := q.stream.Bounds(ctx, name)
@@ -93,15 +95,14 @@ func (q *Queue) within(ctx context.Context, name chain.Queue, mark chain.Mark) e
 		case q.counts.failedPull.Note():
 			q.log.Warn("transfer: a queue cannot be read just now", "queue", name, "error", err)
 		}
-		if err := rest(ctx, pause); err != nil {
+		if err := operate.Pause(ctx, pause); err != nil {
 			return err
 		}
 	}
 }
 
-// Check says which of the queues cannot be followed as things are, for a process that is
-// to refuse then rather than to start: the mark of one is damaged, or lies behind the
-// broker's retention.
+// Check gives an error for each of the queues that cannot be followed now: its mark is damaged,
+// or behind the broker's retention. It is for processes that should then refuse to start.
 func (q *Queue) Check(ctx context.Context, queues ...int) error {
 	var all []error
 	for _, n := range queues {
@@ -122,8 +123,8 @@ func (q *Queue) Mark(ctx context.Context, queue int) (mark chain.Mark, found boo
 	return q.state.own(ctx, chain.Queue{Class: q.class, Number: queue})
 }
 
-// Begin has the first one ever who follows the queues begin with their first record. It is
-// for whoever makes a cluster, and changes nothing where Redis has a mark.
+// Begin sets the marks of queues to the beginning, so that the first follower ever begins with
+// the first record. It is for making a cluster. It changes nothing if Redis has a mark.
 func (q *Queue) Begin(ctx context.Context, queues ...int) error {
 	for _, n := range queues {
 		if err := q.state.begin(ctx, chain.Queue{Class: q.class, Number: n}); err != nil {
@@ -133,8 +134,8 @@ func (q *Queue) Begin(ctx context.Context, queues ...int) error {
 	return nil
 }
 
-// Forget removes the mark of a queue: whoever follows it next begins at its view, and has
-// everybody hinted to sync. Nobody may follow it meanwhile.
+// Forget removes the mark of a queue. The next follower begins at the mark of the view and hints
+// everybody to sync. Nobody may follow the queue meanwhile.
 func (q *Queue) Forget(ctx context.Context, queue int) error {
 	return q.state.forget(ctx, chain.Queue{Class: q.class, Number: queue})
 }

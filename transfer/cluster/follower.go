@@ -4,29 +4,32 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 )
 
 const (
-	// lookPause is how long a record that is not visible waits for the next look at its
-	// view, and lookPauseMost what that grows to. A view follows its queue within a
-	// millisecond or two.
+	// lookPause is how long the follower waits before it looks at the view again, if the view has
+	// not reached the next record yet. A view follows its queue within a millisecond or two, under
+	// load within some ten. Each pause is half as long again as the one before, so that at most a
+	// third of the waiting is in vain; it grows up to lookPauseMost.
 	lookPause     = 300 * time.Microsecond
 	lookPauseMost = 50 * time.Millisecond
 
-	// failPause is how long a broker or Redis that did not answer is left alone.
+	// failPause is how long a broker or Redis is left alone after it did not answer; it grows up to
+	// failPauseMost.
 	failPause     = 20 * time.Millisecond
 	failPauseMost = time.Second
 
-	// lagPatience is for how long a broker may say that it has not come to an offset of
-	// which it once said that it has.
+	// lagPatience is how long a broker may lag behind an offset that it has shown before.
 	lagPatience = 10 * time.Second
 )
 
-// take is what a follower hands records to.
+// take takes the records that a follower hands over.
 type take = func(ctx context.Context, record *hop.Record, done func())
 
 // follower reads one queue, on one goroutine.
@@ -36,26 +39,28 @@ type follower struct {
 	take    take
 	reader  *chain.Reader
 	undone  *undone
-	saved   chain.Mark // that Redis has, when it begins
-	owed    []uint64   // likewise
-	adopted owed       // hints that are not given yet
+	saved   chain.Mark // the mark that Redis has when the follower begins
+	owed    []uint64   // the gateways that are owed a hint by then
+	adopted owed       // hints of owed that were not given yet
 
-	kept []chain.Record // read and not handed over
-	sure int            // how many of them are visible
-	last chain.Mark     // of the last one that was handed over
+	kept []chain.Record // records that were read and not handed over
+	sure int            // how many of kept are visible
+	last chain.Mark     // the last record that was handed over
 
-	// view is the newest mark of the view that was seen, met says that its record was
-	// read. What is pulled from here on up to it is durable and visible.
+	// view is the newest mark of the view that was seen; met says that its record was read. Bytes
+	// up to view that are pulled from now on are durable and visible.
 	view chain.Mark
 	met  bool
 
 	pause   time.Duration // before the next look
-	records []hop.Record  // of handOver
+	records []hop.Record  // scratch of handOver
+
+	handed atomic.Int64 // every counting record before this offset was handed over
 }
 
-// errOther says that the view has come to a record that does not count here. Either what
-// was read has been replaced by others, which reading again shows, or view and queue do
-// not belong together.
+// errOther says that the view is at a record that does not count here. Either the broker has other
+// records now than those that were read, and the follower finds that out by reading again, or the
+// view does not belong to this queue.
 var errOther = errors.New("transfer: the view is at a record that does not count in what was read of its queue")
 
 // run reads until ctx ends, or an error that is final.
@@ -76,14 +81,13 @@ func (f *follower) run(ctx context.Context) error {
 	}
 }
 
-// read brings what one pull gives, and waits for it where all was read.
+// read reads the records of one pull. At the end of the queue it waits for a record.
 func (f *follower) read(ctx context.Context) error {
 	var since time.Time
 	for pause := failPause; ; pause = min(2*pause, failPauseMost) {
-		f.queue.counts.pulls.Add(1)
 		before := f.seen()
 		err := f.reader.Read(ctx, func(r *chain.Record) error {
-			if r.Kind == chain.Loss { // whether what was read before it counts for others is not certain
+			if r.Kind == chain.Loss { // records read before it may be lost, and may not count for others
 				clear(f.kept)
 				f.kept, f.sure = f.kept[:0], 0
 			}
@@ -97,6 +101,7 @@ func (f *follower) read(ctx context.Context) error {
 		switch {
 		case err == nil:
 			f.pause = lookPause
+			f.allHanded()
 			return nil
 		case ctx.Err() != nil:
 			return ctx.Err()
@@ -112,7 +117,7 @@ func (f *follower) read(ctx context.Context) error {
 		if f.queue.counts.failedPull.Note() {
 			f.queue.log.Warn("transfer: a queue cannot be read just now", "queue", f.name, "offset", f.reader.Next(), "error", err)
 		}
-		if err := rest(ctx, pause); err != nil {
+		if err := operate.Pause(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -128,7 +133,7 @@ func final(err error) bool {
 	return false
 }
 
-// meet notes what a record that was just pulled says of those that are kept.
+// meet takes in how far the view has come, after a record was pulled into kept.
 func (f *follower) meet(r *chain.Record) error {
 	switch {
 	case r.Mark.Offset < f.view.Offset:
@@ -146,7 +151,7 @@ func (f *follower) other() error {
 	return fmt.Errorf("%w: %v is at %v", errOther, f.name, f.view)
 }
 
-// look asks how far the view has come, after a pause where it has not moved.
+// look asks how far the view has come. If the view has not moved, it pauses.
 func (f *follower) look(ctx context.Context) error {
 	f.queue.counts.looks.Add(1)
 	view, err := f.queue.state.viewed(ctx, f.name)
@@ -159,17 +164,21 @@ func (f *follower) look(ctx context.Context) error {
 		}
 		f.pause = max(f.pause, failPause)
 	case view.Offset > f.last.Offset:
-		return f.reached(ctx, view)
+		return f.reached(view)
 	}
 	f.queue.counts.waits.Add(1)
-	err = rest(ctx, f.pause)
-	f.pause = min(2*f.pause, lookPauseMost)
+	return f.wait(ctx)
+}
+
+// wait pauses before the next look, each time for longer until something is read.
+func (f *follower) wait(ctx context.Context) error {
+	err := operate.Pause(ctx, f.pause)
+	f.pause = min(f.pause*3/2, lookPauseMost)
 	return err
 }
 
-// reached takes in that the view has come to a mark behind the last record that was
-// handed over.
-func (f *follower) reached(ctx context.Context, view chain.Mark) error {
+// reached is called when the view has come to a mark behind the last record that was handed over.
+func (f *follower) reached(view chain.Mark) error {
 	f.view, f.met = view, false
 	for i := range f.kept {
 		if f.kept[i].Mark == view {
@@ -180,37 +189,16 @@ func (f *follower) reached(ctx context.Context, view chain.Mark) error {
 	if f.reader.Next() > view.Offset {
 		return f.other()
 	}
-	return f.still(ctx) // it is further on
-}
-
-// still sees whether the records that were read and the one before them are there yet, before
-// they are taken for visible because the view is further on: where the broker lost some, others
-// may have come to lie behind their place, which do not count.
-func (f *follower) still(ctx context.Context) error {
-	there, want := true, f.reader.Last()
-	err := chain.Back(ctx, f.queue.stream, f.name, want, func(r *chain.Record) bool {
-		there = r.Mark == want
-		if !there || want.Offset <= f.last.Offset {
-			return false
-		}
-		want = r.Prev
-		return true
-	})
-	switch {
-	case ctx.Err() != nil:
-		return ctx.Err()
-	case errors.Is(err, chain.ErrLost), !there:
-		return f.other()
-	case err != nil && f.queue.counts.failedPull.Note():
-		f.queue.log.Warn("transfer: a queue cannot be read just now", "queue", f.name, "offset", want.Offset, "error", err)
-	}
-	if err != nil { // the next look begins here again
-		f.view, f.met = f.last, true
-	}
+	// It is further on. What was read may not be there any more, if the broker lost it, and what
+	// follows may be built on it. So it is read again, from the last record that was handed over,
+	// together with what is new.
+	clear(f.kept)
+	f.kept = f.kept[:0]
+	f.reader.Again(f.last)
 	return nil
 }
 
-// handOver hands over what is visible.
+// handOver hands over the visible records.
 func (f *follower) handOver(ctx context.Context) error {
 	n := f.sure
 	for len(f.records) < n {
@@ -218,7 +206,7 @@ func (f *follower) handOver(ctx context.Context) error {
 	}
 	t := &together{records: f.records[:n]}
 	for i := range n {
-		_ = f.kept[i].Hop(&f.records[i]) // of one that holds no entries transfer sees it
+		_ = f.kept[i].Hop(&f.records[i]) // on an error transfer sees that there are no entries
 	}
 	within := t.within(ctx)
 	for i := range n {
@@ -246,12 +234,19 @@ func (f *follower) handOver(ctx context.Context) error {
 	for i := range n {
 		f.records[i].Blob = nil
 	}
+	f.allHanded()
 	return nil
 }
 
-// passLoss has everybody hinted to sync behind records that the broker lost and an operator
-// gave up: what connected devices were to get of them nobody knows, and what is lost they hear
-// of when they ask for it.
+// allHanded notes how far records were handed over, if no record is kept back.
+func (f *follower) allHanded() {
+	if len(f.kept) == 0 {
+		f.handed.Store(max(f.handed.Load(), f.reader.Next()))
+	}
+}
+
+// passLoss hints everybody to sync after a loss that was given up. Nobody knows which lost records
+// connected devices had not received. A device hears what is lost when it asks for it.
 func (f *follower) passLoss(ctx context.Context, record *chain.Record, h *held) {
 	if f.queue.counts.givenUp.Note() {
 		f.queue.log.Warn("transfer: records of a queue were given up, everybody is hinted to sync", "queue", f.name, "through", record.Mark)
@@ -263,7 +258,7 @@ func (f *follower) passLoss(ctx context.Context, record *chain.Record, h *held) 
 	}()
 }
 
-// seen gives how many records there were by what was said of them.
+// seen gives how many records were read, by the reason why they do not count.
 func (f *follower) seen() (n [reasons]uint64) {
 	for r := range n {
 		n[r] = f.reader.Seen(chain.Reason(r))

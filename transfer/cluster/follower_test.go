@@ -7,6 +7,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"gannet/internal/chain"
@@ -48,10 +49,24 @@ func TestTakesWhatIsVisible(t *testing.T) {
 	}
 }
 
-// One that begins far behind its view takes all without a look at the view for each.
+// overheard counts what a broker is asked for.
+type overheard struct {
+	chain.Stream
+	pulls atomic.Uint64
+}
+
+func (o *overheard) Pull(ctx context.Context, queue chain.Queue, from int64, limit int) ([]chain.Stored, error) {
+	o.pulls.Add(1)
+	return o.Stream.Pull(ctx, queue, from, limit)
+}
+
+// One that begins far behind its view takes all without a look at the view for each, and counts
+// all that it asks the broker for.
 func TestCatchesUp(t *testing.T) {
 	s, q := begun(t)
 	w := s.writers[0]
+	broker := &overheard{Stream: q.stream}
+	q.stream = broker
 	var last chain.Mark
 	const n = 300
 	for i := range n {
@@ -70,6 +85,9 @@ func TestCatchesUp(t *testing.T) {
 	}
 	if v := q.Vars(); v["view.looks"] > n/10 {
 		t.Errorf("%d looks at the view for %d records that it had", v["view.looks"], n)
+	}
+	if v, pulls := q.Vars(), broker.pulls.Load(); v["pulls"] != pulls || pulls < n/32 {
+		t.Errorf("the broker was asked %d times, %d are counted", pulls, v["pulls"])
 	}
 	if !slices.IsSorted(f.marks) {
 		t.Errorf("the marks are %v", f.marks)
@@ -187,7 +205,7 @@ func TestMarksThatTheBrokerDoesNotHave(t *testing.T) {
 	})
 	t.Run("damaged", func(t *testing.T) {
 		must(t, s.redis.Set(t.Context(), q.state.key(w.queue, "t"), "rubbish", 0).Err())
-		if err := follow(t, q, 0, doneAtOnce).over(); !errors.Is(err, errDamaged) {
+		if err := follow(t, q, 0, doneAtOnce).over(); !errors.Is(err, ErrDamaged) {
 			t.Errorf("it ended with %v", err)
 		}
 	})

@@ -44,10 +44,10 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s it says %v", when, err)
 		}
 	}
-	ill := func() {
+	ill := func(since time.Duration, ago string) {
 		t.Helper()
 		err := q.Health()
-		if !errors.Is(err, chain.ErrLost) || !strings.Contains(err.Error(), "chat queue 0 cannot be followed since") || strings.Contains(err.Error(), "queue 1") {
+		if !errors.Is(err, chain.ErrLost) || !strings.Contains(err.Error(), "chat queue 0: following it has failed again and again since "+began.Add(since).Format(time.DateTime)+", the last time "+ago+" ago") || strings.Contains(err.Error(), "queue 1") {
 			t.Errorf("it says %v", err)
 		}
 	}
@@ -56,13 +56,13 @@ func TestHealth(t *testing.T) {
 	fails(59 * time.Second)
 	well("before a minute is over")
 	fails(2 * time.Second)
-	ill()
+	ill(0, "0s")
 	later.Add(int64(failingTime))
-	ill()
+	ill(0, "1m0s")
 	must(t, place.SetState(t.Context(), registry.Draining))
 	well("of a queue that is nobody's")
 	must(t, place.SetState(t.Context(), registry.Serving))
-	ill()
+	ill(0, "1m0s")
 	later.Add(int64(time.Second))
 	well("a minute after the last error")
 	fails(0)
@@ -71,7 +71,7 @@ func TestHealth(t *testing.T) {
 	well("of errors that are seldom")
 	fails(failingTime)
 	fails(time.Second)
-	ill()
+	ill(183*time.Second, "0s")
 	must(t, ignore(f.end(), context.Canceled))
-	ill() // to be ended is no error
+	ill(183*time.Second, "0s") // to be ended is no error
 }

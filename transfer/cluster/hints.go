@@ -26,24 +26,24 @@ type hints struct {
 
 	begun    atomic.Uint64 // rounds
 	mu       sync.Mutex    // one round at a time
-	complete uint64        // the newest round that everybody has answered
+	complete uint64        // the newest round that all gateways have answered
 	failed   operate.Trouble
 }
 
-// everybody returns when each gateway that was registered before the call has told its
-// connections, or its registration has ended. Those who call while a round is under way
-// share the next one. An error is that of ctx.
+// everybody returns when each gateway that was registered before the call has hinted its
+// connections, or its registration has ended. Callers that come while a round is under way share
+// the next one. An error is that of ctx.
 func (h *hints) everybody(ctx context.Context) error {
 	next := h.begun.Load() + 1
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if h.complete >= next { // it began after the call
+	if h.complete >= next { // that round began after this call
 		return nil
 	}
 	round := h.begun.Add(1)
 	for pause := hintPause; h.registry.Refresh(ctx) != nil; pause = min(2*pause, hintPauseMost) {
 		h.failed.Count()
-		if err := rest(ctx, pause); err != nil {
+		if err := operate.Pause(ctx, pause); err != nil {
 			return err
 		}
 	}
@@ -59,11 +59,11 @@ func (h *hints) everybody(ctx context.Context) error {
 	return nil
 }
 
-// gateway tells one until it has answered.
+// gateway tells one gateway again and again until it has answered.
 func (h *hints) gateway(ctx context.Context, epoch uint64) {
 	for pause := hintPause; ; pause = min(2*pause, hintPauseMost) {
 		answer := make(chan error, 1)
-		h.gateways.Push(ctx, epoch, &hop.Push{Everything: true}, func(_ []uint64, err error) { answer <- err })
+		h.gateways.Push(ctx, epoch, []*hop.Push{{Everything: true}}, func(_ []uint64, err error) { answer <- err })
 		select {
 		case err := <-answer:
 			if err == nil || errors.Is(err, transfer.ErrEnded) {
@@ -74,20 +74,8 @@ func (h *hints) gateway(ctx context.Context, epoch uint64) {
 			return
 		}
 		h.failed.Count()
-		if rest(ctx, pause) != nil {
+		if operate.Pause(ctx, pause) != nil {
 			return
 		}
-	}
-}
-
-// rest waits, or gives the error of ctx.
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }

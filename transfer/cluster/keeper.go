@@ -10,22 +10,22 @@ import (
 )
 
 const (
-	// keepPause is how long a mark that rises all the time is kept at the least. What was
-	// done since comes again after a death.
+	// keepPause is the least time between two saves of a mark. After a crash, the records that were
+	// done since the last save come again.
 	keepPause = 100 * time.Millisecond
 
-	// keepFails is how long a save that failed waits for the next try.
+	// keepFails is the pause after a save that failed.
 	keepFails = time.Second
 )
 
-// keeper keeps in Redis how far a follower has come, which gateways are owed a hint for what
-// is done, and what is to be parked.
+// keeper saves in Redis how far a follower has come and which gateways are owed a hint, and parks
+// records.
 type keeper struct {
 	queue  *Queue
 	name   chain.Queue
 	undone *undone
-	others *owed      // that the follower adopted
-	saved  chain.Mark // as far as is known
+	others *owed      // the hints that the follower adopted
+	saved  chain.Mark // what Redis has, as far as is known
 	owed   []uint64   // likewise
 	stop   chan struct{}
 	ended  chan struct{}
@@ -65,7 +65,8 @@ func (k *keeper) end() {
 	k.save()
 }
 
-// save parks what is to be parked, then saves the mark; false: not all of it.
+// save parks the records that must be parked, then saves the mark. It returns false if something
+// failed.
 func (k *keeper) save() bool {
 	ctx := context.Background() // a call to Redis is bounded by itself
 	list := k.undone.toPark()
@@ -81,7 +82,7 @@ func (k *keeper) save() bool {
 		k.undone.parked(h)
 	}
 	mark := k.undone.done()
-	owed := k.queue.owed.list(k.others) // after the mark: with what stands for records before it
+	owed := k.queue.owed.list(k.others) // read after the mark: no hint for a record before it is missing
 	if mark == k.saved && slices.Equal(owed, k.owed) {
 		return true
 	}

@@ -9,9 +9,9 @@ import (
 	"gannet/internal/chain"
 )
 
-// owed is the epochs of gateways that are owed a hint to sync everything, which stands for
-// pushes of records that are done. Each queue's mark in Redis has them beside it, so that
-// whoever follows the queue next gives the hint.
+// owed is the set of gateways, by epoch, that are owed a hint to sync everything. The hint
+// replaces pushes of records that are done. The epochs are stored with the mark of each queue in
+// Redis, so that the next follower gives the hint.
 type owed struct {
 	mu     sync.Mutex
 	epochs []uint64 // rising
@@ -29,7 +29,7 @@ func (o *owed) set(epoch uint64, is bool) {
 	}
 }
 
-// list gives those that either is owed, rising.
+// list gives the epochs in either set, rising.
 func (o *owed) list(other *owed) []uint64 {
 	var all []uint64
 	for _, x := range []*owed{o, other} {
@@ -51,8 +51,8 @@ func (q *Queue) Owes(epoch uint64, owes bool) {
 	}
 }
 
-// adopt gives the hints that whoever followed the queue before still owed. Those that it
-// has not given when ctx ends stay owed.
+// adopt gives the hints that the earlier follower of the queue still owed. Hints not given when
+// ctx ends stay owed.
 func (f *follower) adopt(ctx context.Context, epochs []uint64) {
 	for _, epoch := range epochs {
 		f.adopted.set(epoch, true)
@@ -65,10 +65,10 @@ func (f *follower) adopt(ctx context.Context, epochs []uint64) {
 	}
 }
 
-// mostOwed bounds what a mark has beside it: more gateways than a cluster has.
+// mostOwed bounds the epochs stored with a mark. It is more than the gateways of any cluster.
 const mostOwed = 4096
 
-// appendOwed encodes the epochs behind a mark: how many there are, u16, and each, u64.
+// appendOwed encodes the epochs behind a mark: their number as u16, and each as u64.
 func appendOwed(dst []byte, epochs []uint64) []byte {
 	epochs = epochs[:min(len(epochs), mostOwed)]
 	dst = binary.BigEndian.AppendUint16(dst, uint16(len(epochs)))
@@ -78,7 +78,7 @@ func appendOwed(dst []byte, epochs []uint64) []byte {
 	return dst
 }
 
-// readOwed reads the epochs behind a mark; an earlier program wrote none.
+// readOwed reads the epochs behind a mark. A mark of an earlier program has none.
 func readOwed(value string) (epochs []uint64) {
 	if len(value) < markSize+2 {
 		return nil
@@ -91,7 +91,7 @@ func readOwed(value string) (epochs []uint64) {
 	return epochs
 }
 
-// owing gives the epochs that are owed a hint as far as the mark of a queue goes.
+// owing gives the epochs that are stored with the mark of a queue.
 func (s *state) owing(ctx context.Context, queue chain.Queue) ([]uint64, error) {
 	ctx, cancel := s.client.Within(ctx)
 	defer cancel()

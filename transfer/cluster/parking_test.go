@@ -12,6 +12,7 @@ import (
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 	"gannet/internal/services/servicestest"
 	"gannet/protocol"
 	"gannet/transfer"
@@ -24,13 +25,15 @@ type pushed struct {
 	bodies []string
 }
 
-func (g *pushed) Push(_ context.Context, _ uint64, push *hop.Push, done func([]uint64, error)) {
+func (g *pushed) Push(_ context.Context, _ uint64, pushes []*hop.Push, done func([]uint64, error)) {
 	g.mu.Lock()
-	for i := range push.Len() {
-		f, _, err := protocol.Split(push.Bytes(i), protocol.MaxFrame)
-		var m protocol.Message
-		if err == nil && m.Decode(f.Payload) == nil {
-			g.bodies = append(g.bodies, string(m.Body))
+	for _, push := range pushes {
+		for i := range push.Len() {
+			f, _, err := protocol.Split(push.Bytes(i), protocol.MaxFrame)
+			var m protocol.Message
+			if err == nil && m.Decode(f.Payload) == nil {
+				g.bodies = append(g.bodies, string(m.Body))
+			}
 		}
 	}
 	g.mu.Unlock()
@@ -73,7 +76,7 @@ func TestParks(t *testing.T) {
 	if got := g.got(); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("the connections got %q", got)
 	}
-	list, err := q.parking.List(t.Context(), w.queue)
+	list, _, err := q.parking.List(t.Context(), w.queue)
 	must(t, err)
 	if len(list) != 2 || list[0].Mark != w.marks[1] || list[0].Reason != "unreadable op" || list[0].Tries != 1 ||
 		list[1].Mark != mark || list[1].Reason != "unreadable record" || string(list[1].Body) != "these are no entries" || list[1].Parked.IsZero() {
@@ -85,6 +88,9 @@ func TestParks(t *testing.T) {
 	}
 	if n := q.Vars()["parked"]; n != 2 {
 		t.Errorf("%d were counted", n)
+	}
+	if gauges := q.Gauges(t.Context()); !slices.Contains(gauges, operate.OfQueue{Gauge: operate.TransferParked, Class: "chat", Queue: 0, Value: 2}) {
+		t.Errorf("the gauges are %+v", gauges)
 	}
 }
 
@@ -122,7 +128,7 @@ func TestParkingWaitsForRedis(t *testing.T) {
 		m, _, err := q.state.own(t.Context(), w.queue)
 		return err == nil && m == w.marks[2]
 	})
-	list, err := q.parking.List(t.Context(), w.queue)
+	list, _, err := q.parking.List(t.Context(), w.queue)
 	must(t, err)
 	if len(list) != 1 || list[0].Mark != w.marks[1] || list[0].Reason != "for a reason" {
 		t.Errorf("parked are %+v", list)
@@ -150,19 +156,58 @@ func TestReplay(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	outcome, err := replay.Wait(ctx)
-	if err != nil || outcome.Err != nil || outcome.Handled != 2 || outcome.Again != 1 {
+	if err != nil || outcome.Err != nil || outcome.Handled != 2 || len(outcome.Again) != 1 {
 		t.Fatalf("the outcome is %+v, %v", outcome, err)
 	}
 	if got := g.got(); !slices.Equal(got, []string{"a", "b"}) {
 		t.Errorf("the connections got %q", got)
 	}
-	list, err := store.List(t.Context(), w.queue)
+	list, _, err := store.List(t.Context(), w.queue)
 	must(t, err)
 	if len(list) != 1 || list[0].Tries != 4 || list[0].Reason != "unreadable op" || list[0].Mark.Offset != 1 {
 		t.Errorf("parked are %+v", list)
 	}
 	if _, found, err := q.state.own(t.Context(), w.queue); err != nil || !found {
 		t.Errorf("the queue's own mark is there: %v, %v", found, err)
+	}
+}
+
+// What ends because a gateway is owed a hint stays parked: whoever retries does not live to give
+// the hint.
+func TestReplayForAGatewayThatTakesNothing(t *testing.T) {
+	s, _ := begun(t)
+	w := s.writers[0]
+	store := parked.New(s.redis, s.name)
+	for i := range 2 {
+		_, err := store.Park(t.Context(), &parked.Record{
+			Queue: w.queue, Mark: chain.Mark{Offset: int64(i), Writer: 1, Number: 1}, Time: 1, Tries: 1, Reason: "panic", Body: message(0, i, "a").AppendEntries(nil),
+		})
+		must(t, err)
+	}
+	replay := store.Replay(chain.Chat, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	go func() {
+		n := 0
+		_ = replay.Follow(ctx, 0, func(_ context.Context, _ *hop.Record, done func()) {
+			if n++; n == 1 {
+				replay.Owes(7, true)
+			} else {
+				eventually(t, "the first is parked again", func() bool {
+					list, _, err := store.List(ctx, w.queue)
+					return err == nil && len(list) > 0 && list[0].Tries == 2
+				})
+				replay.Owes(7, false)
+			}
+			done()
+		})
+	}()
+	outcome, err := replay.Wait(ctx)
+	if err != nil || outcome.Err != nil || outcome.Handled != 1 || len(outcome.Again) != 1 || outcome.Again[0].Mark.Offset != 0 {
+		t.Errorf("the outcome is %+v, %v", outcome, err)
+	}
+	if list, _, err := store.List(t.Context(), w.queue); err != nil || len(list) != 1 || list[0].Tries != 2 {
+		t.Errorf("parked are %+v, %v", list, err)
 	}
 }
 

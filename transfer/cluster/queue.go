@@ -24,8 +24,8 @@ type Options struct {
 	Stream   chain.Stream
 	Redis    *redis.Client
 	Registry registry.Registry
-	Node     uint64            // this one's id in the registry, where its role is transfer
-	Gateways transfer.Gateways // to hint everybody where the mark was lost
+	Node     uint64            // id of this node in the registry, where its role is transfer
+	Gateways transfer.Gateways // to hint everybody after a mark or records are lost
 
 	Now func() time.Time // nil: the time of day
 	Log *slog.Logger
@@ -46,7 +46,8 @@ type Queue struct {
 
 	mu        sync.Mutex
 	followers map[int]*follower
-	failing   map[int]failing // queues that could not be followed
+	failing   map[int]failing   // queues that could not be followed
+	unread    map[int]time.Time // queues of this node's share without a follower, and since when
 }
 
 var (
@@ -67,7 +68,7 @@ func New(o Options) (*Queue, error) {
 		o.Now = time.Now
 	}
 	return &Queue{
-		class: o.Class, stream: o.Stream, now: o.Now, log: o.Log, followers: make(map[int]*follower), failing: make(map[int]failing),
+		class: o.Class, stream: o.Stream, now: o.Now, log: o.Log, followers: make(map[int]*follower), failing: make(map[int]failing), unread: make(map[int]time.Time),
 		state:   state{client: o.Redis, name: o.Name},
 		share:   share{registry: o.Registry, node: o.Node},
 		hints:   hints{gateways: o.Gateways, registry: o.Registry},
@@ -82,10 +83,14 @@ func (q *Queue) Follow(ctx context.Context, queue int, take take) error {
 		return fmt.Errorf("transfer: there can be no %v", name)
 	}
 	for {
+		if mine, _ := q.share.mine(name); !mine {
+			q.setUnread(queue, false)
+		}
 		within, cancel, err := q.share.await(ctx, name)
 		if err != nil {
 			return err
 		}
+		q.setUnread(queue, true)
 		err = q.follow(within, name, take)
 		over := within.Err() != nil
 		cancel()
@@ -122,6 +127,7 @@ func (q *Queue) enter(f *follower) error {
 		return fmt.Errorf("transfer: %v has a follower in this process already", f.name)
 	}
 	q.followers[f.name.Number] = f
+	delete(q.unread, f.name.Number)
 	return nil
 }
 
@@ -129,6 +135,7 @@ func (q *Queue) leave(f *follower) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.followers, f.name.Number)
+	q.unread[f.name.Number] = q.now()
 }
 
 // Park implements transfer.Parking. A record of a follower that has ended comes again.
@@ -156,28 +163,41 @@ const reasons = int(chain.Other) + 1
 
 // counts are a Queue's counters.
 type counts struct {
-	records, empty, pulls, looks, waits, saves, lost       atomic.Uint64
-	voided                                                 [reasons]atomic.Uint64
-	failedPull, failedRedis, failedSave, torn, unconfirmed operate.Trouble
-	refused, hinted, parked, dropped, givenUp              operate.Trouble
+	records, empty, pulls, looks, waits, saves, lost                  atomic.Uint64
+	voided                                                            [reasons]atomic.Uint64
+	failedPull, failedRedis, failedSave, failedLag, torn, unconfirmed operate.Trouble
+	refused, hinted, parked, dropped, givenUp                         operate.Trouble
 }
 
-// void counts the records that do not count, by how many there were before and are now.
+// pulled gives the stream for followers. It counts their pulls.
+func (q *Queue) pulled() chain.Stream { return pulled{q.stream, &q.counts.pulls} }
+
+type pulled struct {
+	chain.Stream
+	times *atomic.Uint64
+}
+
+func (p pulled) Pull(ctx context.Context, queue chain.Queue, from int64, limit int) ([]chain.Stored, error) {
+	p.times.Add(1)
+	return p.Stream.Pull(ctx, queue, from, limit)
+}
+
+// void adds up the records that did not count, from their numbers before and now.
 func (c *counts) void(before, now [reasons]uint64) {
 	for r := range now {
 		c.voided[r].Add(now[r] - before[r])
 	}
 }
 
-// Vars gives every counter by name; they rise from the start of the process, but for
-// "queues", which is how many are read here just now, and "undone", which is how many of
-// their records were handed over and are not done.
+// Vars gives every counter by name. Counters rise from the start of the process, except two:
+// "queues" is how many queues are read here now, and "undone" is how many of their records were
+// handed over and are not done.
 func (q *Queue) Vars() map[string]uint64 {
 	c := &q.counts
 	vars := map[string]uint64{
 		"records": c.records.Load(), "empty": c.empty.Load(), "pulls": c.pulls.Load(), "saves": c.saves.Load(),
 		"view.looks": c.looks.Load(), "view.waits": c.waits.Load(), "lost": c.lost.Load(),
-		"failed.pull": c.failedPull.Times(), "failed.redis": c.failedRedis.Times(), "failed.save": c.failedSave.Times(),
+		"failed.pull": c.failedPull.Times(), "failed.redis": c.failedRedis.Times(), "failed.save": c.failedSave.Times(), "failed.lag": c.failedLag.Times(),
 		"failed.hint": q.hints.failed.Times(), "hinted": c.hinted.Times(), "unconfirmed": c.unconfirmed.Times(),
 		"torn": c.torn.Times(), "given_up.losses": c.givenUp.Times(), "refused.retention": c.refused.Times(),
 		"parked": c.parked.Times(), "drop.parked": c.dropped.Times(),

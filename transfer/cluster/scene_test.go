@@ -51,6 +51,8 @@ type writer struct {
 // counter has nothing to count: records are put into the view without what is in them.
 type counter struct{}
 
+func (counter) Remembered([]*view.Count) {}
+
 func (counter) CountsAt(context.Context, []*view.Count) error { return nil }
 
 // newScene makes so many queues of class chat, taken over and with confirmed views.
@@ -176,7 +178,7 @@ type gateways struct {
 	answer func(epoch uint64) error // nil: well
 }
 
-func (g *gateways) Push(_ context.Context, epoch uint64, push *hop.Push, done func([]uint64, error)) {
+func (g *gateways) Push(_ context.Context, epoch uint64, pushes []*hop.Push, done func([]uint64, error)) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.hinted == nil {
@@ -186,8 +188,10 @@ func (g *gateways) Push(_ context.Context, epoch uint64, push *hop.Push, done fu
 	if g.answer != nil {
 		err = g.answer(epoch)
 	}
-	if push.Everything && err == nil {
-		g.hinted[epoch]++
+	for _, push := range pushes {
+		if push.Everything && err == nil {
+			g.hinted[epoch]++
+		}
 	}
 	go done(nil, err)
 }

@@ -12,7 +12,7 @@ import (
 	"gannet/internal/redis"
 )
 
-// state is what Redis holds of queues, as far as transfer is concerned.
+// state reads and writes what transfer needs of queues in Redis.
 type state struct {
 	client *redis.Client
 	name   string
@@ -22,8 +22,8 @@ func (s *state) key(queue chain.Queue, of string) string {
 	return fmt.Sprintf("{%s.%v.%d}%s", s.name, queue.Class, queue.Number, of)
 }
 
-// errDamaged says that a value is none of ours, or one of a later version.
-var errDamaged = errors.New("transfer: a mark in Redis cannot be read")
+// ErrDamaged says that a mark is invalid, or of a later version. Forget removes it.
+var ErrDamaged = errors.New("transfer: a mark in Redis cannot be read; if no later version of gannet wrote it, run gannet mend, which forgets it: everybody is hinted to sync, and the queue goes on from its view")
 
 const (
 	markVersion = 1
@@ -38,18 +38,19 @@ func appendMark(dst []byte, m chain.Mark) []byte {
 	return dst
 }
 
-// readMark reads a mark; "" is the beginning. What a later program adds stands at the end.
+// readMark reads a mark; "" is the beginning. It ignores what follows the mark, such as the epochs
+// of owed.go.
 func readMark(value string) (m chain.Mark, err error) {
 	if value == "" {
 		return chain.Beginning, nil
 	}
 	if len(value) < markSize || value[0] != markVersion {
-		return m, fmt.Errorf("%w: %.32x", errDamaged, value)
+		return m, fmt.Errorf("%w: %.32x", ErrDamaged, value)
 	}
 	b := []byte(value[1:markSize])
 	m = chain.Mark{Offset: int64(binary.BigEndian.Uint64(b)), Writer: binary.BigEndian.Uint64(b[8:]), Number: binary.BigEndian.Uint64(b[16:])}
 	if m.Offset < 0 && m != chain.Beginning {
-		return m, fmt.Errorf("%w: %.32x", errDamaged, value)
+		return m, fmt.Errorf("%w: %.32x", ErrDamaged, value)
 	}
 	return m, nil
 }
@@ -85,8 +86,8 @@ func (s *state) viewed(ctx context.Context, queue chain.Queue) (chain.Mark, erro
 	return readMark(value)
 }
 
-// confirmed gives the mark of a view and whether its owner has confirmed it under the Redis
-// that runs now.
+// confirmed gives the mark of a view, and whether the queue's owner has confirmed the view under
+// the current run of Redis.
 var confirmed = redis.NewScript(`
 local v = redis.call('HMGET', KEYS[1], 'a', 'r')
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
@@ -100,15 +101,15 @@ func (s *state) confirmed(ctx context.Context, queue chain.Queue) (m chain.Mark,
 	}
 	answer, _ := results[0].([]any)
 	if len(answer) != 2 {
-		return chain.Beginning, false, errDamaged
+		return chain.Beginning, false, ErrDamaged
 	}
 	value, _ := answer[0].(string)
 	m, err = readMark(value)
 	return m, err == nil && answer[1] == int64(1), err
 }
 
-// advance sets transfer's mark, ARGV[1], unless a later one is there: that of a node which
-// has taken the queue over.
+// advance sets transfer's mark to ARGV[1], unless Redis has a later mark. A later mark comes from a
+// node that has taken the queue over.
 var advance = redis.NewScript(`
 local has = redis.call('GET', KEYS[1])
 if has and #has >= 25 and string.byte(has) == 1 and struct.unpack('>i8', has, 2) > struct.unpack('>i8', ARGV[1], 2) then

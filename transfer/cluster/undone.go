@@ -14,14 +14,14 @@ type undone struct {
 	mu      sync.Mutex
 	list    []*held    // oldest first; the first is not done
 	mark    chain.Mark // all up to it is done
-	parking []*held    // finished, and to be parked before they are done
+	parking []*held    // records that are finished but must be parked before they are done
 }
 
-// held is one of them.
+// held is one record that was handed over.
 type held struct {
 	undone   *undone
 	record   chain.Record
-	reason   string // why it is to be parked
+	reason   string // why it must be parked; "": it need not be
 	finished bool   // its taker is done with it
 	over     bool
 }
@@ -39,7 +39,7 @@ func (u *undone) add(record *chain.Record) *held {
 	return h
 }
 
-// finish is what the taker calls, once or more often.
+// finish is called by the taker of the record, once or more often.
 func (h *held) finish() {
 	u := h.undone
 	u.mu.Lock()
@@ -56,9 +56,10 @@ func (h *held) finish() {
 	h.finished = true
 }
 
-// end has a record be done. mu is held.
+// end makes a record done, and moves mark on. The caller holds mu.
 func (u *undone) end(h *held) {
 	h.over = true
+	h.record.Body = nil // an earlier record may take long, and the Body keeps a whole pull in memory
 	n := 0
 	for n < len(u.list) && u.list[n].over {
 		u.mark = u.list[n].record.Mark
@@ -81,8 +82,8 @@ func (u *undone) wake() {
 	}
 }
 
-// park notes that a record is to be parked; the first reason counts. One that is done, or
-// not known, is left alone.
+// park notes that a record must be parked. Only the first reason counts. A record that is
+// finished or unknown is left alone.
 func (u *undone) park(offset int64, reason string) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -92,7 +93,7 @@ func (u *undone) park(offset int64, reason string) {
 	}
 }
 
-// toPark gives those that are to be parked; each is given back with parked or again.
+// toPark gives the records to park. Give each back with parked or again.
 func (u *undone) toPark() []*held {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -119,6 +120,17 @@ func (u *undone) done() chain.Mark {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.mark
+}
+
+// from gives the first offset that may not be done. The caller says that everything before handed
+// was handed over.
+func (u *undone) from(handed int64) int64 {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if len(u.list) > 0 {
+		return u.list[0].record.Mark.Offset
+	}
+	return max(u.mark.Offset+1, handed)
 }
 
 func (u *undone) len() int {

@@ -76,14 +76,14 @@ type outcome struct {
 	within bool // before Push returned
 }
 
-// begin begins a push; its outcome comes.
-func (w *pushing) begin(epoch uint64, push *hop.Push) <-chan outcome {
+// begin begins to send pushes; their outcome comes.
+func (w *pushing) begin(epoch uint64, pushes ...*hop.Push) <-chan outcome {
 	calls, came := new(atomic.Int32), make(chan outcome, 1)
 	w.mu.Lock()
 	w.calls = append(w.calls, calls)
 	w.mu.Unlock()
 	var returned atomic.Bool
-	w.Gateways.Push(w.t.Context(), epoch, push, func(absent []uint64, err error) {
+	w.Gateways.Push(w.t.Context(), epoch, pushes, func(absent []uint64, err error) {
 		if calls.Add(1) == 1 {
 			came <- outcome{slices.Clone(absent), err, !returned.Load()}
 		}
@@ -105,9 +105,9 @@ func (w *pushing) ended(came <-chan outcome) outcome {
 }
 
 // push pushes to the gateway that is there, which has to take it.
-func (w *pushing) push(push *hop.Push) (absent []uint64) {
+func (w *pushing) push(pushes ...*hop.Push) (absent []uint64) {
 	w.t.Helper()
-	o := w.ended(w.begin(w.Epoch, push))
+	o := w.ended(w.begin(w.Epoch, pushes...))
 	if o.err != nil {
 		w.t.Fatalf("push: %v", o.err)
 	}
@@ -180,17 +180,23 @@ func framesToReceivers(w *pushing) {
 func pushesInOrder(w *pushing) {
 	d := w.Connect(2)
 	const n = 300
+	var together []*hop.Push
 	for seq := uint64(1); seq <= n; seq++ {
-		w.push(to(pushed(2, seq, 20), d.Conn()))
+		together = append(together, to(pushed(2, seq, 20), d.Conn()))
+		if len(together) > int(seq%7) || seq == n {
+			w.push(together...)
+			together = nil
+		}
 	}
 	for seq := uint64(1); seq <= n; seq++ {
 		w.wantNext(d, pushed(2, seq, 20))
 	}
 }
 
+const nobody = 1<<63 | 4711 // a connection that there never was
+
 func absentConnections(w *pushing) {
 	stays, leaves := w.Connect(2), w.Connect(2)
-	const nobody = 1<<63 | 4711
 	push := new(hop.Push)
 	add(push, pushed(2, 1, 20), nobody, stays.Conn())
 	add(push, pushed(2, 2, 20), stays.Conn(), nobody)
@@ -199,6 +205,10 @@ func absentConnections(w *pushing) {
 	}
 	w.wantNext(stays, push.Bytes(0))
 	w.wantNext(stays, push.Bytes(1))
+	if absent := w.push(to(pushed(2, 3, 20), nobody), to(pushed(2, 4, 20), stays.Conn()), to(pushed(2, 5, 20), nobody+1)); !slices.Equal(absent, []uint64{nobody, nobody + 1}) {
+		w.t.Fatalf("of several pushes %v are absent", absent)
+	}
+	w.wantNext(stays, pushed(2, 4, 20))
 	leaves.Leave()
 	for deadline := time.Now().Add(patience); ; {
 		if absent := w.push(to(pushed(2, 3, 20), leaves.Conn())); len(absent) == 1 && absent[0] == leaves.Conn() {
@@ -309,6 +319,9 @@ func misshapenIsRefused(w *pushing) {
 		change(push)
 		if o := w.ended(w.begin(w.Epoch, push)); !errors.Is(o.err, transfer.ErrRefused) {
 			w.t.Errorf("%s: %v", name, o.err)
+		}
+		if o := w.ended(w.begin(w.Epoch, to(pushed(2, 1, 20), d.Conn()), push)); !errors.Is(o.err, transfer.ErrRefused) {
+			w.t.Errorf("%s, in company: %v", name, o.err)
 		}
 	}
 	w.push(to(pushed(2, 2, 20), d.Conn()))

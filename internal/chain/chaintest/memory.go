@@ -10,9 +10,10 @@ import (
 
 // Memory is a broker in memory, with hooks for tests. What it has is durable at once.
 type Memory struct {
-	// Before is called before a record is appended, and may append others or say that this
-	// one fails; After is called when it is there, and may say that nobody hears of it. They
-	// are called concurrently, and set before anything is appended. nil: nothing happens.
+	// Before is called before a record is appended. It may append other records, and an error
+	// from it makes the append fail. After is called when the record is in the queue. An error
+	// from it is given to the caller instead of the offset. Both are called concurrently and must
+	// be set before anything is appended; nil does nothing.
 	Before, After func(ctx context.Context, queue chain.Queue, body []byte) error
 
 	mu      sync.Mutex
@@ -28,7 +29,7 @@ func NewMemory() *Memory {
 	return &Memory{changed: make(chan struct{}), queues: map[chain.Queue][][]byte{}, first: map[chain.Queue]int64{}}
 }
 
-// Clone gives a broker that has what this one has now, without its hooks.
+// Clone gives a new broker with the same contents, but without the hooks.
 func (m *Memory) Clone() *Memory {
 	c := NewMemory()
 	m.mu.Lock()
@@ -49,21 +50,21 @@ func (m *Memory) Put(queue chain.Queue, body []byte) (offset int64) {
 	return int64(len(m.queues[queue])) - 1
 }
 
-// Age has the records before the offset go because of their age.
+// Age removes the records before the offset, as the retention of a broker does.
 func (m *Memory) Age(queue chain.Queue, before int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.first[queue] = before
 }
 
-// Cut has the records from the offset on go, as if a power cut had taken them.
+// Cut removes the records from the offset on, as a power cut does.
 func (m *Memory) Cut(queue chain.Queue, from int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.queues[queue] = slices.Clone(m.queues[queue][:from])
 }
 
-// All gives what is in a queue from its beginning on, whatever went because of its age.
+// All gives all records ever put into a queue, even those that Age removed. Cut records are gone.
 func (m *Memory) All(queue chain.Queue) [][]byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()

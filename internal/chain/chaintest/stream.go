@@ -1,4 +1,4 @@
-// Package chaintest holds the adapters of chain's port to it.
+// Package chaintest holds the suite that every adapter of chain.Stream must pass.
 package chaintest
 
 import (
@@ -21,12 +21,12 @@ type Setup struct {
 	Stream chain.Stream
 	Queues []chain.Queue // empty ones, at least one for each story (Stories) and one more
 
-	// Age makes the records before the offset go because of their age, or nil where the
-	// adapter's own tests do.
+	// Age removes the records before the offset, as retention does. It is nil if the adapter
+	// tests this itself.
 	Age func(queue chain.Queue, before int64)
 }
 
-// Stories is how many queues the suite uses up.
+// Stories is how many queues the suite uses up; Setup.Queues has one more, which must stay empty.
 const Stories = 6
 
 // TestStream runs the suite.
@@ -64,7 +64,7 @@ func put(t *testing.T, s Setup, queue chain.Queue, body []byte) int64 {
 	return offset
 }
 
-// pull pulls until something comes that is no lag.
+// pull pulls until it gets records. It tries again while the broker is lagging.
 func pull(t *testing.T, s Setup, queue chain.Queue, from int64, limit int) []chain.Stored {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patient)

@@ -1,5 +1,5 @@
-// Command mutate breaks the chain on purpose and says which of the breaks its tests do not
-// notice:
+// Command mutate breaks the chain on purpose, one change at a time, and lists the changes that
+// the tests do not notice:
 //
 //	go run ./internal/chain/mutate
 package main

@@ -1,7 +1,7 @@
 package main
 
-// mutants are the breaks that must be noticed. One whose text is gone needs a new
-// place, or, if what it broke cannot be broken any more, goes too.
+// mutants are the changes that the tests must notice. If the text that a mutant replaces is gone
+// from the source, update the mutant; delete it if the code that it broke is gone too.
 var mutants = []mutant{
 	// rule.go: what counts.
 	{"rule.go", "case h.Prev == f.last:", "case h.Prev.Offset <= f.last.Offset:", "a record counts only if it names the last one before it"},

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2"
@@ -21,14 +22,14 @@ type Options struct {
 	Timeout        time.Duration // of a statement
 }
 
-// Copy is a cluster.Copy: the table plan of the cluster's database. Of several rows of one
-// name, which nodes wrote at the same time, the oldest counts.
+// Copy is a cluster.Copy. It keeps the plan in the table plan of the cluster's database. If nodes
+// wrote several rows of one name at the same time, the oldest row counts.
 type Copy struct {
 	Options
 	Name string // of the cluster
 }
 
-// connect connects for one use, which is at the start of a node.
+// connect makes a connection for one use. The plan is read rarely, such as at the start of a node.
 func (c Copy) connect(database string) (clickhouse.Conn, error) {
 	return clickhouse.Open(&clickhouse.Options{
 		Addr: c.Addresses, Auth: clickhouse.Auth{Database: database, Username: c.User, Password: c.Password},
@@ -43,7 +44,12 @@ func (c Copy) Check(ctx context.Context) error {
 		return err
 	}
 	defer conn.Close()
-	return conn.Ping(ctx)
+	err = conn.Ping(ctx)
+	var said *clickhouse.Exception
+	if err != nil && !errors.As(err, &said) && strings.Contains(err.Error(), "handshake") {
+		err = fmt.Errorf("it takes connections and does not answer as ClickHouse does; it may hang, or be another port than that of the native protocol (9000), or no ClickHouse: %w", err)
+	}
+	return err
 }
 
 // Load implements cluster.Copy.
@@ -56,7 +62,7 @@ func (c Copy) Load(ctx context.Context) (*cluster.Plan, error) {
 	return c.load(ctx, conn)
 }
 
-// ready connects, and makes what is not there.
+// ready connects, and makes the database and the table if they do not exist.
 func (c Copy) ready(ctx context.Context) (clickhouse.Conn, error) {
 	first, err := c.connect("default")
 	if err != nil {

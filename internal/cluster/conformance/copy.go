@@ -1,5 +1,5 @@
-// Package conformance holds adapters to the guarantees of cluster.Copy. An adapter's tests
-// call Copy, and Deciding if it decides between plans that are saved at once.
+// Package conformance tests adapters of cluster.Copy. An adapter's tests call Copy, and also
+// Deciding if the adapter decides between plans that are saved at once.
 package conformance
 
 import (
@@ -9,10 +9,10 @@ import (
 	"gannet/internal/cluster"
 )
 
-// Place is where copies of plans may be.
+// Place is where an adapter keeps copies of plans.
 type Place struct {
-	// Copy gives that of a cluster with this name, as one more node sees it. Nobody but the
-	// test uses the names that it gets for "a" and "b".
+	// Copy gives the copy of the cluster with this name, as another node sees it. The test alone
+	// uses the names that it gets for "a" and "b".
 	Copy func(name string) cluster.Copy
 
 	// Away gives a copy whose server cannot be reached.
@@ -41,7 +41,7 @@ func Copy(t *testing.T, open Open) {
 	}
 }
 
-// Deciding holds an adapter to what the first copy of cluster.Agree has to do besides.
+// Deciding tests what cluster.Agree needs of its near copy in addition.
 func Deciding(t *testing.T, open Open) {
 	t.Run("all that save at once are given the same plan", func(t *testing.T) {
 		p := open(t)
@@ -62,7 +62,7 @@ func plan(t *testing.T) *cluster.Plan {
 	return p
 }
 
-// want checks that a plan is the one, and that it is what one more node loads.
+// want checks that a plan is the wanted one, and that another node loads the same plan.
 func (p Place) want(t *testing.T, got, want *cluster.Plan) {
 	t.Helper()
 	if got == nil || !got.Equal(want) {
@@ -101,7 +101,7 @@ func eachItsOwn(t *testing.T, p Place) {
 	p.want(t, first, first)
 }
 
-// saveAtOnce gives what each of some nodes is given.
+// saveAtOnce saves different plans from some nodes at once. It gives the plans that Save returned.
 func (p Place) saveAtOnce(t *testing.T) []*cluster.Plan {
 	t.Helper()
 	plans := make([]*cluster.Plan, 8)

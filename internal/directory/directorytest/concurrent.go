@@ -80,8 +80,8 @@ func lookupSeesBinds(w *world) {
 	wg.Wait()
 }
 
-// manyLogins: of concurrent logins of one device exactly one stays, the latest, and
-// every other is told that it lost or is named by the one that replaced it.
+// manyLogins: one device logs in many times at once. Exactly one login, the latest, stays. Each
+// other one is told that it lost, or is named by the bind that replaced it.
 func manyLogins(w *world) {
 	const logins = 200
 	bound := make([]directory.Bound, logins+1)

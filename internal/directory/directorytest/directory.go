@@ -1,5 +1,4 @@
-// Package directorytest holds every adapter of directory.Directory to what the port
-// promises.
+// Package directorytest holds the suite that every adapter of directory.Directory must pass.
 package directorytest
 
 import (
@@ -92,7 +91,7 @@ func (w *world) unbind(binds ...directory.Bind) {
 	}
 }
 
-// lookUp asks for one user and gives the answer with its devices by number.
+// lookUp looks one user up and gives the answer, with the devices ordered by number.
 func (w *world) lookUp(user, version uint64) (directory.Answer, []directory.Device) {
 	w.t.Helper()
 	answers, devices, err := w.d.Devices(w.t.Context(), []directory.Lookup{{User: user, Version: version}}, nil, nil)
@@ -131,8 +130,8 @@ func numbersRise(w *world) {
 	}
 }
 
-// numbersForMany: whoever is in a list twice gets two numbers, rising, and so does who
-// draws after it.
+// numbersForMany: a user who is in a list twice gets two numbers, the second one higher. Later
+// draws give higher numbers still.
 func numbersForMany(w *world) {
 	const rounds, users = 3, 1500 // more than one pipeline takes
 	var last [users]uint64
@@ -232,9 +231,9 @@ func bindAnew(w *world) {
 	w.want(1)
 }
 
-// bindLate: of one connection that was bound under two epochs of its gateway, the bind
-// under the first may be carried out once more, after the other; so may that of a login
-// before.
+// bindLate: a connection is bound under two epochs of its gateway. The first of these binds may
+// arrive again after the second, and so may the bind of an earlier login. Neither changes
+// anything.
 func bindLate(w *world) {
 	old := bindOf(1, 10, w.draw(1), 99)
 	first := bindOf(1, 10, w.draw(1), 100)
@@ -250,7 +249,7 @@ func bindLate(w *world) {
 	if after, _ := w.lookUp(1, before.Version); !after.Same {
 		w.t.Fatal("the late binds changed something")
 	}
-	third := bindOf(1, 10, w.draw(1), 100) // another login, by chance at the address of before
+	third := bindOf(1, 10, w.draw(1), 100) // another login, which happens to have the earlier address
 	w.wantBound(third, directory.Bound{Replaced: second.At})
 	w.want(1, deviceOf(1, 10, 100))
 }

@@ -13,8 +13,8 @@ func mostOf(most int, b directory.Bind) directory.Bind {
 	return b
 }
 
-// noMoreThanMost: only a device that is not there yet is refused, and only as long as
-// the others are.
+// noMoreThanMost: only a device that is not bound yet is refused, and only while the user has too
+// many others.
 func noMoreThanMost(w *world) {
 	first := bindOf(1, 10, w.draw(1), 100)
 	w.wantBound(mostOf(2, first), directory.Bound{})
@@ -31,12 +31,12 @@ func noMoreThanMost(w *world) {
 	again := bindOf(1, 10, w.draw(1), 104)
 	w.wantBound(mostOf(1, again), directory.Bound{Replaced: at(100)}) // it is there
 	w.wantBound(mostOf(2, first), directory.Bound{Lost: true})
-	w.unbind(first) // which frees nothing
+	w.unbind(first) // this frees no place
 	w.wantBound(mostOf(2, bindOf(1, 12, w.draw(1), 102)), directory.Bound{Full: true})
 	w.unbind(again)
 	w.wantBound(mostOf(2, bindOf(1, 12, w.draw(1), 105)), directory.Bound{})
 	w.want(1, deviceOf(1, 11, 101), deviceOf(1, 12, 105))
-	w.wantBound(bindOf(1, 13, w.draw(1), 106), directory.Bound{}) // without a bound
+	w.wantBound(bindOf(1, 13, w.draw(1), 106), directory.Bound{}) // no limit
 
 	many := []directory.Bind{mostOf(2, bindOf(5, 1, 1, 1)), mostOf(2, bindOf(5, 2, 1, 2)), mostOf(2, bindOf(5, 3, 1, 3)), mostOf(2, bindOf(5, 1, 2, 4))}
 	want := []directory.Bound{{}, {}, {Full: true}, {Replaced: at(1)}}
@@ -45,7 +45,7 @@ func noMoreThanMost(w *world) {
 	}
 }
 
-// manyDevices: of devices that log in at the same time as many get in as may.
+// manyDevices: many devices log in at the same time, and exactly as many get in as are allowed.
 func manyDevices(w *world) {
 	const devices, most = 100, 7
 	var in atomic.Int64

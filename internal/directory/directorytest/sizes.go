@@ -8,7 +8,7 @@ import (
 	"gannet/protocol"
 )
 
-// allSizes: every number has 64 bits, and all of them count.
+// allSizes: all numbers have 64 bits, and every bit counts.
 func allSizes(w *world) {
 	sizes := []uint64{0, 1, 10, 127, 128, 255, 256, 1<<32 - 1, 1 << 32, 1 << 53, 1<<53 + 1, 1<<63 - 1, 1 << 63, 1<<63 + 1, math.MaxUint64 - 1, math.MaxUint64}
 	for _, user := range sizes {

@@ -1,7 +1,7 @@
 package directorytest
 
-// versionsTell: a version that was given stays that of an answer as long as nothing
-// changes, and no longer.
+// versionsTell: the version of a user stays the same as long as nothing changes, and changes with
+// every change.
 func versionsTell(w *world) {
 	first, second := bindOf(1, 10, w.draw(1), 100), bindOf(1, 11, w.draw(1), 101)
 	seen := make(map[uint64]string) // versions with devices
@@ -51,7 +51,8 @@ func versionsTell(w *world) {
 	w.want(1)
 }
 
-// leftAndCameBack: a reader that has the devices of before must not keep them.
+// leftAndCameBack: a device leaves and comes back. A reader must not take the old devices for
+// current.
 func leftAndCameBack(w *world) {
 	seen := make(map[uint64]bool)
 	for range 200 {
@@ -69,14 +70,14 @@ func leftAndCameBack(w *world) {
 	}
 }
 
-// versionsAreRandom: a directory that lost what it knew must not give a version
-// again under which readers know something else, so versions are no count.
+// versionsAreRandom: a directory that lost its data must not give a version again under which
+// readers know something else. So versions are random and not counted up.
 func versionsAreRandom(w *world) {
 	low := 0
 	for user := uint64(1); user <= 64; user++ {
 		w.bind(bindOf(user, 10, 1, 100))
 		a, _ := w.lookUp(user, 0)
-		b, _ := w.lookUp(user+1000, 0) // who never was here
+		b, _ := w.lookUp(user+1000, 0) // never had a device
 		for _, version := range []uint64{a.Version, b.Version} {
 			if version < 1<<48 {
 				low++

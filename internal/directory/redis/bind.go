@@ -13,8 +13,8 @@ import (
 
 // Bind implements directory.Directory.
 //
-// Devices of gateways that are dead take nobody's place: where a user has as many devices
-// as may be, those are taken out, and the bind is tried once more.
+// Devices of dead gateways do not count: if a user has as many devices as allowed, Bind removes
+// those whose gateways are dead and tries once more.
 func (d *Directory) Bind(ctx context.Context, binds []directory.Bind, dst []directory.Bound) ([]directory.Bound, error) {
 	start := len(dst)
 	for len(binds) > 0 {
@@ -33,7 +33,7 @@ func (d *Directory) Bind(ctx context.Context, binds []directory.Bind, dst []dire
 				continue
 			}
 			if removed, err := d.makeRoom(ctx, some[i].User); err != nil || !removed {
-				continue // full it is
+				continue // the user really has too many devices
 			}
 			again, err := d.bind(ctx, some[i:i+1], nil)
 			if err != nil {
@@ -137,9 +137,9 @@ func appendAddress(dst []byte, a hop.Address) []byte {
 	return binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(dst, a.Gateway), a.Conn)
 }
 
-// parts are the inputs of a call, one for each bucket that it touches.
+// parts are the inputs of the scripts of one call, one for each bucket that the call touches.
 type parts struct {
-	where map[int]int // in the list, by bucket
+	where map[int]int // bucket to index in list
 	list  []part
 	last  int
 }
@@ -152,8 +152,8 @@ type part struct {
 
 func newParts(n int) *parts { return &parts{where: make(map[int]int, n), list: make([]part, 0, n)} }
 
-// to gives the input of a bucket, to be put back with what number i of the caller's list
-// has to say.
+// to gives the input of a bucket so far, to append entry i of the caller's list to it and put it
+// back.
 func (p *parts) to(bucket, i int) []byte {
 	at, ok := p.where[bucket]
 	if !ok {

@@ -13,11 +13,11 @@ local special = redis.call('HEXISTS', KEYS[1], 'drawn') + redis.call('HEXISTS', 
 return {redis.call('HLEN', KEYS[1]) - special, tonumber(redis.call('HGET', KEYS[1], 'devices') or 0)}
 `)
 
-// Connected is how many there are.
+// Connected is how many users and devices are connected.
 type Connected struct{ Users, Devices uint64 }
 
-// Count goes through all buckets and gives how many users and devices are bound. Those of
-// a gateway that died count until they are swept, which takes seconds.
+// Count goes through all buckets and counts the users and devices that are bound. Devices of a
+// dead gateway count until they are swept, which takes seconds.
 func (d *Directory) Count(ctx context.Context) (all Connected, err error) {
 	err = d.each(ctx, func(int) redis.Call { return redis.Call{Script: count} }, func(bucket int, result any) error {
 		fields, _ := result.([]any)
@@ -36,16 +36,16 @@ func (d *Directory) Count(ctx context.Context) (all Connected, err error) {
 	return all, err
 }
 
-// stride is how many buckets are gone through at once: other calls wait for no more than
-// their scripts.
+// stride is how many buckets one pipeline covers. Other calls wait no longer than for that many
+// scripts.
 const stride = 64
 
-// each runs a script on every bucket, which it sets as the key.
+// each runs a script on every bucket. It sets Keys of each call to the bucket.
 func (d *Directory) each(ctx context.Context, call func(bucket int) redis.Call, take func(bucket int, result any) error) error {
 	return d.some(ctx, 0, buckets, call, take)
 }
 
-// some is each for the buckets from first on.
+// some is like each, but for n buckets from first on.
 func (d *Directory) some(ctx context.Context, first, n int, call func(bucket int) redis.Call, take func(bucket int, result any) error) error {
 	calls := make([]redis.Call, 0, stride)
 	for start := first; start < first+n; start += stride {

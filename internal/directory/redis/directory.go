@@ -1,19 +1,18 @@
 // Package redis keeps the directory of connected devices in Redis.
 //
-// Users are hashed into buckets, each a key with a hash tag of its own, so that buckets
-// spread over the masters of a cluster and no script crosses slots. What a call wants of
-// all buckets goes out in one pipeline. Reads and writes are of masters, so a look-up
-// that begins after a bind returned sees it.
+// Users are hashed into buckets. Each bucket is one key with its own hash tag, so that the
+// buckets spread over the masters of a cluster and no script crosses slots. A call sends its
+// requests for all buckets in one pipeline. Reads and writes go to masters. So a look-up that
+// begins after a bind returned sees the bind.
 //
-// An entry has no expiry: it lives as long as the epoch of its gateway is registered. A
-// look-up leaves out the entries of epochs that are known to have ended, so they are
-// nobody's device from the moment on at which their gateway is dead; Follow removes
-// them from Redis, soon after each death and again from time to time, for a bind that
-// was under way may come after that.
+// An entry has no expiry: it is valid as long as the epoch of its gateway is registered. A
+// look-up leaves out entries of epochs that are known to have ended. So a dead gateway has no
+// devices from the moment its end is known. Follow removes the entries from Redis, soon after
+// each death and again from time to time, because a bind that was under way may arrive after the
+// first removal.
 //
-// After Redis lost what it knew, gateways bind what is connected to them once more: Watch
-// tells them. A bind of the same number says nothing new, so binding too often
-// does no harm.
+// After Redis lost data, Watch tells the gateways, and they bind their connections once more. A
+// bind with the same number and address changes nothing, so binding too often does no harm.
 package redis
 
 import (
@@ -36,9 +35,9 @@ import (
 )
 
 const (
-	// buckets is how many keys there are: few enough to go through all of them within a
-	// second, and enough that a sweep of one takes a millisecond at millions of users. It
-	// is fixed, since all processes must agree.
+	// buckets is how many keys there are: few enough to go through all of them within a second,
+	// and so many that a sweep of one takes only a millisecond with millions of users. The number
+	// is fixed, because all processes must agree on it.
 	buckets = 4096
 
 	// atOnce is how many scripts or look-ups go out in one pipeline at most, so that
@@ -57,7 +56,7 @@ type Options struct {
 	Prefix string // of all keys, the same for all nodes of a cluster; "": gannet
 
 	// Ended says whether the registration of a gateway's epoch has ended
-	// (registry.Registry.Ended); nil: nothing is known of it.
+	// (registry.Registry.Ended). If it is nil, no epoch is known to have ended.
 	Ended func(ctx context.Context, epoch uint64) (bool, error)
 
 	Logger *slog.Logger // nil: slog.Default
@@ -78,7 +77,7 @@ var _ directory.Directory = (*Directory)(nil)
 type counters struct {
 	unreadable operate.Trouble // entries that are none; their users have no devices
 	unanswered operate.Trouble // calls of Follow and Watch that Redis did not answer
-	lost       operate.Trouble // times that Redis was found to have lost something
+	lost       operate.Trouble // how often Redis was found to have lost data
 	swept      atomic.Uint64   // entries of gateways that are dead
 }
 
@@ -107,8 +106,8 @@ func New(client *redis.Client, o Options) *Directory {
 	return d
 }
 
-// bucketOf gives the bucket of a user: the low bits of a step of SplitMix64, which is
-// fixed, since all processes must agree.
+// bucketOf gives the bucket of a user: the low bits of one step of SplitMix64. The hash is fixed,
+// because all processes must agree on it.
 func bucketOf(user uint64) int {
 	x := user + 0x9e3779b97f4a7c15
 	x = (x ^ x>>30) * 0xbf58476d1ce4e5b9
@@ -179,11 +178,11 @@ func (d *Directory) Devices(ctx context.Context, lookups []directory.Lookup, ans
 	return answers, devices, nil
 }
 
-// exec sends what is in the pipeline. That something is not there is no error.
+// exec sends the pipeline. A missing key or field is not an error.
 func (d *Directory) exec(ctx context.Context, pipe goredis.Pipeliner) ([]goredis.Cmder, error) {
 	ctx, cancel := d.client.Within(ctx)
 	defer cancel()
-	commands, _ := pipe.Exec(ctx) // the error is that of a command
+	commands, _ := pipe.Exec(ctx) // its error is that of one of the commands
 	for _, command := range commands {
 		if err := command.Err(); err != nil && err != goredis.Nil {
 			return nil, err

@@ -31,17 +31,17 @@ return table.concat(list)
 `)
 
 const (
-	// cleanEvery is how often all entries are looked at: for those that came late, or
-	// whose sweeper died.
+	// cleanEvery is how often all entries are checked. It finds entries that arrived late, and
+	// those whose sweeper died.
 	cleanEvery = 10 * time.Minute
 
-	// claimFor is for how long nobody else sweeps what one process has begun to.
+	// claimFor is how long an epoch that one process sweeps is left alone by all others.
 	claimFor = time.Minute
 )
 
-// Follow removes the entries of gateways that are dead until the context ends: at once
-// those of one that leaves the view, and every ten minutes all. One process does it for
-// all that follow.
+// Follow removes the entries of dead gateways until ctx ends: those of a gateway that leaves the
+// view at once, and all others every ten minutes. For each gateway only one of the processes that
+// follow does the work.
 func (d *Directory) Follow(ctx context.Context, r registry.Registry) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -97,7 +97,8 @@ func (d *Directory) Clean(ctx context.Context, r registry.Registry) error {
 	return nil
 }
 
-// remove sweeps the entries of an epoch if it has ended and nobody else is about it.
+// remove sweeps the entries of an epoch, if the epoch has ended and no other process is sweeping
+// it.
 func (d *Directory) remove(ctx context.Context, r registry.Registry, epoch uint64) error {
 	ended, err := r.Ended(ctx, epoch)
 	if err != nil || !ended {
@@ -111,7 +112,7 @@ func (d *Directory) remove(ctx context.Context, r registry.Registry, epoch uint6
 	}
 	removed, err := d.Sweep(ctx, epoch)
 	if removed > 0 {
-		d.logger.Info("directory: a gateway is dead, and its devices are taken out", "epoch", epoch, "devices", removed)
+		d.logger.Info("directory: a gateway is dead, and its devices are taken out", "epoch", fmt.Sprintf("%x", epoch), "devices", removed)
 	}
 	return err
 }

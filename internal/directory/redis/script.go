@@ -2,20 +2,21 @@ package redis
 
 import "gannet/internal/redis"
 
-// The scripts work on one bucket each, KEYS[1], a hash: "drawn" is the highest number that
-// was drawn, "life" tells a bucket from one that came in its place, "devices" counts, and
-// each user, as 8 bytes, has a version of 8 bytes and then for each device (sizeDevice)
+// Each script works on one bucket, KEYS[1], which is a hash. Field "drawn" is the highest number
+// drawn, "life" is a random number that tells this bucket from a later one under the same key,
+// "devices" is how many devices there are. For each user, as 8 bytes, a field has a version of 8
+// bytes and then for each device (sizeDevice)
 //
 //	device 8, number 8, gateway 8, connection 8, platform 1, replaced gateway 8 and connection 8
 //
-// all in big-endian. What the last bind of a device replaced is kept, so that a bind
-// that is asked for again, because its answer was lost, gives the same answer.
+// all big-endian. The address that the last bind of a device replaced is kept, so that a bind
+// that is repeated because its answer was lost gets the same answer.
 //
-// Lua compares strings by the server's locale and keeps 53 bits of a number, so numbers
-// of 64 bits are compared half by half, and equality alone is asked of strings.
+// Lua compares strings by the server's locale and keeps only 53 bits of a number. So the scripts
+// compare 64-bit numbers half by half, and compare strings for equality only.
 
-// draw gives the next number: at least the time in microseconds, so that it rises over a
-// loss of what Redis knew too, and fits a number of Lua until the year 2255.
+// draw gives the next number. It is at least the time in microseconds, so that numbers rise even
+// after Redis lost data. Such a number fits into a Lua number until the year 2255.
 var draw = redis.NewScript(`
 local time = redis.call('TIME')
 local number = math.max(tonumber(redis.call('HGET', KEYS[1], 'drawn') or 0) + 1, time[1] * 1000000 + time[2])
@@ -93,8 +94,8 @@ end
 return 0
 `)
 
-// sweep removes all entries of the gateways whose epochs ARGV[1] has, 8 bytes each, and
-// gives how many there were. ARGV[2] is a random number; with it users get versions.
+// sweep removes all entries of the gateways whose epochs are in ARGV[1], 8 bytes each, and
+// returns how many there were. ARGV[2] is a random number from which the users get new versions.
 var sweep = redis.NewScript(`
 local size, removed, ended = 49, 0, {}
 for at = 1, #ARGV[1], 8 do ended[string.sub(ARGV[1], at, at + 7)] = true end
@@ -123,8 +124,7 @@ if removed > 0 then redis.call('HINCRBY', KEYS[1], 'devices', -removed) end
 return removed
 `)
 
-// life gives what tells this bucket from one that came in its place, which is ARGV[1]
-// where there was nothing.
+// life returns the field "life" of a bucket. If there is none, it first sets it to ARGV[1].
 var life = redis.NewScript(`
 redis.call('HSETNX', KEYS[1], 'life', ARGV[1])
 return redis.call('HGET', KEYS[1], 'life')

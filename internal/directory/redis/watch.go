@@ -10,15 +10,17 @@ import (
 	"gannet/internal/redis"
 )
 
-// watchOf is how many buckets are looked at with each tick of Watch.
+// watchOf is how many buckets Watch checks with each tick.
 const watchOf = buckets / 16
 
-// Watch tells of losses until the context ends. It looks every so often, a second if every
-// is 0, whether a server is another than before (it was restarted, or a replica took over:
-// the newest binds may be gone), and whether one bucket in sixteen is the one that was
-// there before, for a server may be emptied under way. lost is called with what says
-// whether the devices of a user may be gone; whoever has connections binds those of such
-// users once more. It is called again where that may not have been enough. It begins before the first bind.
+// Watch reports losses until ctx ends. Start it before the first bind. With every tick (every, or
+// one second if that is 0) it checks two things: whether a server is a different one than before
+// (it was restarted or a replica took over, so the newest binds may be gone); and whether one
+// sixteenth of the buckets are the same as before, because a server may be emptied while it runs.
+//
+// After a loss Watch calls lost with a function that says whether the devices of a user may be
+// gone. The caller binds its connections of such users once more. Watch calls lost again if
+// binding once may not have been enough.
 func (d *Directory) Watch(ctx context.Context, every time.Duration, lost func(user func(user uint64) bool)) {
 	if every <= 0 {
 		every = time.Second
@@ -38,17 +40,17 @@ func (d *Directory) Watch(ctx context.Context, every time.Duration, lost func(us
 	}
 }
 
-// watcher is what Watch knows.
+// watcher is the state of Watch.
 type watcher struct {
 	d     *Directory
 	lost  func(user func(user uint64) bool)
 	runs  []string
-	lives [buckets]string // "": not known so far
+	lives [buckets]string // by bucket; "": not known yet
 	next  int
-	all   bool // all lives are known
+	all   bool // the lives of all buckets are known
 }
 
-// look looks once.
+// look makes one check.
 func (w *watcher) look(ctx context.Context) error {
 	runs, err := w.d.client.Runs(ctx)
 	if err != nil {
@@ -86,8 +88,8 @@ func (w *watcher) tell(user func(user uint64) bool) {
 	w.lost(user)
 }
 
-// read looks at n buckets and gives those that are others than before. It marks those that
-// have no life so far, so that the next look tells whether they are the same.
+// read looks at n buckets and gives those that are not the ones seen before. It marks buckets
+// that have no life yet, so that the next look can recognise them.
 func (w *watcher) read(ctx context.Context, first, n int) (gone map[int]bool, err error) {
 	gone = make(map[int]bool)
 	err = w.d.some(ctx, first, n, func(int) redis.Call {

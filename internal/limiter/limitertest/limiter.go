@@ -1,5 +1,4 @@
-// Package limitertest holds every adapter of limiter.Limiter to what the port
-// promises.
+// Package limitertest tests that an adapter of limiter.Limiter keeps what the port promises.
 package limitertest
 
 import (
@@ -12,7 +11,7 @@ import (
 	"gannet/internal/limiter"
 )
 
-// Make gives a Limiter with all buckets full, whose time is that of now.
+// Make gives a Limiter whose buckets are all full, and whose clock is now.
 type Make func(t *testing.T, rates limiter.Rates, now func() time.Time) limiter.Limiter
 
 // Run tests a Limiter.
@@ -60,7 +59,7 @@ func (w *world) taken(k limiter.Kind, s limiter.Subject, n int) {
 	}
 }
 
-// refused checks that they were not, and gives the wait.
+// refused checks that the tokens were not there, and gives the wait.
 func (w *world) refused(k limiter.Kind, s limiter.Subject, n int) time.Duration {
 	w.t.Helper()
 	wait := w.Take(k, s, n)
@@ -161,8 +160,7 @@ func apart(w *world) {
 	}
 }
 
-// manyQuiet: whoever comes with a hundred thousand names, each for a token, does not
-// give another one a new burst.
+// manyQuiet: if a hundred thousand subjects take one token each, another subject gets no new burst.
 func manyQuiet(w *world) {
 	w.open(sends(1, 100))
 	w.taken(limiter.Sends, alice, 100)

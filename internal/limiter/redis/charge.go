@@ -7,7 +7,7 @@ import (
 	"gannet/internal/operate"
 )
 
-// enqueue asks for a charge; false: there is no room, and the next Take asks again.
+// enqueue asks for a charge. It returns false if there is no room; the next Take then asks again.
 func (l *Limiter) enqueue(a account) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -30,7 +30,7 @@ func (l *Limiter) Flush() {
 	}
 }
 
-// work charges.
+// work charges accounts from the queue until ctx ends.
 func (l *Limiter) work(ctx context.Context) {
 	for {
 		select {
@@ -47,7 +47,7 @@ func (l *Limiter) work(ctx context.Context) {
 	}
 }
 
-// charge charges what is owed by an account.
+// charge charges the tokens that an account owes.
 func (l *Limiter) charge(ctx context.Context, a account) {
 	kind, s := &l.kinds[a.kind], l.shard(&a)
 	s.mu.Lock()

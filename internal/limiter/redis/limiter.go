@@ -1,16 +1,17 @@
-// Package redis bounds what a user may ask of all gateways together.
+// Package redis limits what a user or an address may ask of all nodes together.
 //
-// Each process has local buckets, which say at once what may be taken; each is its guess of
-// the bucket that all share in Redis. What was taken is charged to the shared bucket a
-// block at a time, after the fact and beside the caller, and the answer corrects the guess:
-// what others took is missing here too. What the shared bucket did not have is a debt: it
-// must be there locally once more before anything else is taken, and is charged again. So
-// nobody ever waits for Redis; nothing is lost with a process that dies, as tokens leased
-// in advance would be; one process alone allows exactly what the port says; and
-// many together allow the rate in the long run, and at the beginning at most a burst each.
+// Each process has local buckets, which decide at once. A local bucket is a guess of the bucket in
+// Redis that all processes share. The tokens that were taken are charged to the shared bucket
+// afterwards, a block at a time, and without making the caller wait. The answer corrects the guess:
+// what other processes took is then missing in the local bucket, too. Tokens that the shared bucket
+// did not have are a debt. They must be in the local bucket once more before anything else is
+// taken, and are charged again.
 //
-// While Redis is away the local buckets are what counts, so each process allows the
-// whole rate.
+// So nobody ever waits for Redis, and no tokens are lost with a process that dies, as tokens leased
+// in advance would be. One process alone allows exactly what the port says. Many processes together
+// allow the rate in the long run, and at the beginning at most one burst each.
+//
+// While Redis is away only the local buckets count, so each process allows the whole rate.
 package redis
 
 import (
@@ -30,16 +31,16 @@ import (
 )
 
 const (
-	// blocks is into how many charges a burst is cut: as much is taken of a subject at
-	// most before the others know.
+	// blocks is into how many charges a burst is divided. About one block is taken of a subject
+	// before the other processes know.
 	blocks = 16
 
 	shards       = 64
-	perShard     = 1024 // subjects of which something is owed
-	looksForRoom = 8    // of them are looked at for one more
+	perShard     = 1024 // subjects that owe something
+	looksForRoom = 8    // accounts that makeRoom looks at
 	waiting      = 1024 // charges that wait for a worker
 	workers      = 4
-	awayFor      = time.Second // after a failure nothing is charged for so long
+	awayFor      = time.Second // nothing is charged for this long after a failure
 	resetSlop    = time.Second
 )
 
@@ -79,7 +80,7 @@ var (
 
 // kind is what is known of the rate of a kind.
 type kind struct {
-	limit redis_rate.Limit // Burst 0: none
+	limit redis_rate.Limit // Burst 0: no limit
 	block int
 	full  time.Duration // in which an empty bucket fills
 }
@@ -89,7 +90,7 @@ type account struct {
 	subject limiter.Subject
 }
 
-// shard has what is owed to shared buckets, for some of the subjects.
+// shard has what some of the subjects owe to their shared buckets.
 type shard struct {
 	mu   sync.Mutex
 	owed map[account]owed
@@ -97,15 +98,15 @@ type shard struct {
 
 type owed struct {
 	tokens int  // taken, and not charged so far
-	debt   int  // taken, and not there when it was charged
+	debt   int  // taken, but the shared bucket did not have them when they were charged
 	queued bool // a charge waits
 	last   time.Time
 }
 
 type counters struct {
 	unanswered operate.Trouble // charges that Redis did not answer: only this process knows of them
-	skipped    atomic.Uint64   // charges that were not tried, soon after that
-	untracked  atomic.Uint64   // takes of one subject more than there is room for: likewise
+	skipped    atomic.Uint64   // charges not tried: Redis had just failed, or the queue was full
+	untracked  atomic.Uint64   // takes without room to note them: only this process knows of them
 	charged    atomic.Uint64
 	short      atomic.Uint64 // charges that the shared bucket did not have in full
 }
@@ -144,8 +145,8 @@ func newLimiter(shared *redis_rate.Limiter, bound func(context.Context) (context
 		}
 		full := time.Duration(float64(r.Burst) / r.PerSecond * float64(time.Second))
 		l.kinds[i] = kind{
-			// One token more than there is locally, since the library reckons in seconds
-			// with fractions and gives none where a millionth of one is missing.
+			// One token more than the local bucket has. The library calculates in fractions of
+			// seconds, and gives no token if a millionth of one is missing.
 			limit: redis_rate.Limit{Rate: r.Burst, Burst: r.Burst + 1, Period: full},
 			block: max(1, r.Burst/blocks),
 			full:  full,
@@ -162,7 +163,7 @@ func newLimiter(shared *redis_rate.Limiter, bound func(context.Context) (context
 	return l
 }
 
-// Close ends the charging; Take goes on locally.
+// Close ends the charging. Take goes on with the local buckets.
 func (l *Limiter) Close() {
 	l.stop()
 	l.ended.Wait()
@@ -185,7 +186,7 @@ func (l *Limiter) Take(k limiter.Kind, subject limiter.Subject, n int) (wait tim
 	now := l.now()
 	o, known := s.owed[a]
 	if quiet := now.Sub(o.last); known && !o.queued && (quiet >= kind.full || quiet < 0) {
-		o = owed{} // the bucket is full again, whoever took from it
+		o = owed{} // what was taken here has filled up again
 	}
 	if wait := l.local.Take(k, subject, n+o.debt); wait > 0 {
 		return wait
@@ -202,7 +203,7 @@ func (l *Limiter) Take(k limiter.Kind, subject limiter.Subject, n int) (wait tim
 	return 0
 }
 
-// shard gives where an account is.
+// shard gives the shard of an account.
 func (l *Limiter) shard(a *account) *shard {
 	h := uint64(14695981039346656037) ^ uint64(a.kind)
 	for _, b := range a.subject {
@@ -214,7 +215,7 @@ func (l *Limiter) shard(a *account) *shard {
 // makeRoom looks at some accounts and forgets those whose buckets are full again.
 func (s *shard) makeRoom(l *Limiter, now time.Time) bool {
 	looks := 0
-	for a, o := range s.owed { // from anywhere on
+	for a, o := range s.owed { // maps are iterated in random order
 		if !o.queued && now.Sub(o.last) >= l.kinds[a.kind].full {
 			delete(s.owed, a)
 		}

@@ -50,8 +50,8 @@ func client(t testing.TB, timeout time.Duration, addresses []string) *redis.Clie
 	return c
 }
 
-// Prefix gives a prefix of keys that nobody else has. What is left under it, or has it
-// within a hash tag, is removed after the test.
+// Prefix gives a prefix of keys that no other test has. Keys that begin with it, also as a hash
+// tag, are removed after the test.
 func Prefix(t testing.TB, addresses ...string) string {
 	t.Helper()
 	prefix := fmt.Sprintf("test%08x", rand.Uint32())

@@ -197,6 +197,40 @@ func TestOlder(t *testing.T) {
 	}
 }
 
+// TestSaw: a queue names a view that is newer than what Redis has, whose clock was set back after
+// it had lost its data. The versions rise above that one for everybody, and nodes may be missing
+// for an expiry. A version that Redis has had, or that cannot be, changes nothing.
+func TestSaw(t *testing.T) {
+	t.Parallel()
+	server := servicestest.OwnRedis(t)
+	a, b := openImpatient(t, "x", server.Address), openImpatient(t, "x", server.Address)
+	own := register(t, a, 1)
+	settled(t, b)
+	before := refresh(t, b).Version
+	for _, version := range []uint64{before, 1<<52 + 1, 1<<64 - 1} {
+		b.Saw(version)
+	}
+	if v := refresh(t, b); v.Version != before || v.Settling {
+		t.Fatalf("the view is %d, settling %v; it was %d", v.Version, v.Settling, before)
+	}
+	if n := b.Vars()["strange"]; n != 2 {
+		t.Errorf("%d versions are counted that cannot be", n)
+	}
+	ahead := before + uint64(24*time.Hour/time.Microsecond)
+	b.Saw(ahead)
+	for _, r := range []registry.Registry{b, a} {
+		if v := refresh(t, r); v.Version <= ahead || !v.Settling || !has(v, own) {
+			t.Fatalf("a queue names %d; the view is %d, settling %v, with %+v", ahead, v.Version, v.Settling, v.Nodes)
+		}
+	}
+	settled(t, a)
+	after := refresh(t, b).Version
+	b.Saw(ahead)
+	if v := refresh(t, b); v.Version != after || v.Settling {
+		t.Errorf("heard once more the view is %d, settling %v; it was %d", v.Version, v.Settling, after)
+	}
+}
+
 // TestUnreadable: what somebody else wrote is left out, counted, and hurts nobody.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()

@@ -21,11 +21,12 @@ type registration struct {
 	node registry.Node // Since is Redis' to say, and not known here
 }
 
-// stored is what the others are told of a node, besides its id, epoch and time.
+// stored is what Redis keeps of a node besides its id, epoch and time, as JSON.
 type stored struct {
 	Role      registry.Role     `json:"role"`
 	State     registry.State    `json:"state"`
 	Addresses map[string]string `json:"addresses,omitempty"`
+	Keys      []string          `json:"keys,omitempty"`
 }
 
 func (o *registration) member() string { return fmt.Sprintf("%016x.%016x", o.node.ID, o.node.Epoch) }
@@ -33,14 +34,14 @@ func (o *registration) member() string { return fmt.Sprintf("%016x.%016x", o.nod
 func (o *registration) record() string {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	record, _ := json.Marshal(stored{o.node.Role, o.node.State, o.node.Addresses}) // strings: never fails
+	record, _ := json.Marshal(stored{o.node.Role, o.node.State, o.node.Addresses, o.node.Keys}) // strings only: it cannot fail
 	return string(record)
 }
 
 // errEnded says that a registration that has ended is not to be changed.
 var errEnded = errors.New("registry: the registration has ended")
 
-// beat says that the node lives and how it is.
+// beat tells Redis that the node lives, and its current state and count.
 func (o *registration) beat(ctx context.Context) error {
 	r := o.registry
 	r.talk.Lock()
@@ -61,7 +62,7 @@ func (o *registration) beat(ctx context.Context) error {
 	r.over.add(o.node.Epoch)
 	close(o.ended)
 	if r.counts.Ended.Note() {
-		r.logger.Warn("registry: the own registration has ended", "role", o.node.Role, "epoch", o.node.Epoch)
+		r.logger.Warn("registry: the own registration has ended", "node", o.node.Role, "epoch", fmt.Sprintf("%x", o.node.Epoch))
 	}
 	return errEnded
 }
@@ -72,7 +73,8 @@ func (o *registration) Epoch() uint64 { return o.node.Epoch }
 // Ended implements registry.Registration.
 func (o *registration) Ended() <-chan struct{} { return o.ended }
 
-// SetState implements registry.Registration. What Redis did not hear the next beat says.
+// SetState implements registry.Registration. If this call does not reach Redis, the next beat
+// tells the state.
 func (o *registration) SetState(ctx context.Context, state registry.State) error {
 	o.mu.Lock()
 	o.node.State = state

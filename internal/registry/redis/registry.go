@@ -1,5 +1,5 @@
-// Package redis keeps the registry in Redis. Everything of it lies under one hash tag, so
-// one script does each step, also in a cluster, and all times are those of Redis.
+// Package redis keeps the registry in Redis. All its keys share one hash tag, so that one script
+// can do each step, in a Redis cluster too. All times come from the clock of Redis.
 package redis
 
 import (
@@ -17,8 +17,8 @@ import (
 	"gannet/internal/registry"
 )
 
-// DefaultExpiry is for how long nothing must be heard of a node before it is dead. Two of
-// the longest calls to Redis and some beats fit in.
+// DefaultExpiry is how long a node may be silent before it counts as dead. The time is enough for
+// two calls to Redis that take as long as a call may, and for some beats.
 const DefaultExpiry = 3 * time.Second
 
 // Options are the same for all nodes of a cluster.
@@ -28,20 +28,21 @@ type Options struct {
 	Logger *slog.Logger  // nil: slog.Default
 }
 
-// Registry is the adapter. It asks Redis six times in an expiry for what changed, and
-// says with that that its own nodes live.
+// Registry is the adapter. Six times in each expiry it asks Redis what has changed; the same
+// calls are the beats of its own nodes.
 type Registry struct {
 	client *redis.Client
 	keys   []string
 	expiry time.Duration
 	logger *slog.Logger
 	view   atomic.Pointer[registry.View]
+	raised atomic.Uint64 // the highest version that Saw was told
 
 	talk    sync.Mutex // one call to Redis at a time, so that answers come in order
 	asked   atomic.Uint64
-	failed  error           // what became of the call that asked counts
-	settled uint64          // until when nodes may be missing, as Redis says it; 0: none are
-	held    []registry.Node // those of before that have not come back so far
+	failed  error           // the outcome of the latest call, which asked counts
+	settled uint64          // the time of Redis until which nodes may be missing; 0: none are missing
+	held    []registry.Node // nodes from before the loss that have not registered again yet
 	over    *endings
 
 	mu   sync.Mutex
@@ -54,11 +55,12 @@ type Registry struct {
 
 var _ registry.Registry = (*Registry)(nil)
 
-// Counters are what the debug address shows of a Registry.
+// Counters count what went wrong.
 type Counters struct {
 	Unanswered operate.Trouble // calls that Redis did not answer
-	Unreadable operate.Trouble // nodes that are none, and were left out
+	Unreadable operate.Trouble // entries that are not valid nodes and were left out
 	Ended      operate.Trouble // own registrations that were found ended
+	Strange    operate.Trouble // versions of views that cannot be
 }
 
 // Vars gives the counters by name.
@@ -68,13 +70,14 @@ func (r *Registry) Vars() map[string]uint64 {
 		"unanswered": r.counts.Unanswered.Times(),
 		"unreadable": r.counts.Unreadable.Times(),
 		"ended":      r.counts.Ended.Times(),
+		"strange":    r.counts.Strange.Times(),
 		"nodes":      uint64(len(view.Nodes)),
 		"version":    view.Version,
 	}
 }
 
-// Open reads the registry and begins to follow it. It needs Redis: a process that has
-// never seen a view has none that could stay.
+// Open reads the registry and begins to follow it. It fails if Redis is away, because there is no
+// earlier view to go on with.
 func Open(ctx context.Context, client *redis.Client, o Options) (*Registry, error) {
 	if o.Prefix == "" {
 		o.Prefix = "gannet"
@@ -100,8 +103,8 @@ func Open(ctx context.Context, client *redis.Client, o Options) (*Registry, erro
 	return r, nil
 }
 
-// Close ends the following. It leaves nothing: what is still registered ends by itself
-// after an expiry.
+// Close ends the following. It does not call Leave: registrations that still exist end by
+// themselves after an expiry.
 func (r *Registry) Close() {
 	r.stop()
 	r.ended.Wait()
@@ -110,10 +113,29 @@ func (r *Registry) Close() {
 // View implements registry.Registry.
 func (r *Registry) View() *registry.View { return r.view.Load() }
 
-// Refresh implements registry.Registry. Of those who call while another's call is under
-// way, one asks for all.
+// maxVersion bounds what Saw believes. Lua counts in doubles, which are exact up to 2^53; a version
+// is a time in microseconds, and this one that of the year 2112.
+const maxVersion = 1 << 52
+
+// Saw says that there was a view of this version: a record in a queue names it. If Redis is not so
+// far then it has lost its data, and nobody who lives has seen the newest view; the next call
+// raises its version above this one. Otherwise nodes would wait for a view that comes only when
+// Redis' clock has passed that time. Saw does not wait.
+func (r *Registry) Saw(version uint64) {
+	if version > maxVersion {
+		if r.counts.Strange.Note() {
+			r.logger.Error("registry: a version of a view cannot be, and is left out", "version", version)
+		}
+		return
+	}
+	for was := r.raised.Load(); was < version && !r.raised.CompareAndSwap(was, version); was = r.raised.Load() {
+	}
+}
+
+// Refresh implements registry.Registry. While one call is under way, all further callers share
+// the next one.
 func (r *Registry) Refresh(ctx context.Context) error {
-	next := r.asked.Load() + 1 // the first that asks from here on
+	next := r.asked.Load() + 1 // the first call that begins after now
 	r.talk.Lock()
 	defer r.talk.Unlock()
 	if r.asked.Load() >= next {
@@ -123,7 +145,7 @@ func (r *Registry) Refresh(ctx context.Context) error {
 	return err
 }
 
-// follow asks again and again.
+// follow asks Redis for changes, and beats for this process's nodes, until ctx ends.
 func (r *Registry) follow(ctx context.Context) {
 	ticker := time.NewTicker(r.expiry / 6)
 	defer ticker.Stop()
@@ -152,14 +174,14 @@ func (r *Registry) registrations() (all []*registration) {
 	return all
 }
 
-// ask runs the script, takes in what it says of the others and gives whether it says
-// that the member has ended. The caller holds talk.
+// ask runs the script and takes in its answer. It returns whether the member's registration has
+// ended. The caller holds talk.
 func (r *Registry) ask(ctx context.Context, op, member, record string, count uint64) (ended bool, err error) {
 	r.asked.Add(1)
 	defer func() { r.failed = err }()
 	known := r.view.Load().Version
 	results, err := r.client.Run(ctx, redis.Call{Script: script, Keys: r.keys, Args: []any{
-		r.expiry.Milliseconds(), r.expiry.Milliseconds() / 2, known, op, member, record, count,
+		r.expiry.Milliseconds(), r.expiry.Milliseconds() / 2, known, op, member, record, count, max(known, r.raised.Load()),
 	}})
 	if err == nil {
 		ended, err = r.take(results[0])

@@ -2,32 +2,33 @@ package redis
 
 import "gannet/internal/redis"
 
-// script is all that happens in the registry, one step at a time, by the clock of Redis.
+// script does every step of the registry, by the clock of Redis.
 //
-// KEYS: the nodes by member (when registered, in milliseconds, and the record), the
-// deadlines by member, what is known about the registry itself, the counts by member. A
-// member is id and epoch, as 16 hexadecimal digits each with a point between them.
+// KEYS: the nodes by member (time of registration in milliseconds, and the record), the deadlines
+// by member, the state of the registry itself, the counts by member. A member is id and epoch,
+// each as 16 hexadecimal digits, with a point between them.
 //
-// ARGV: expiry and pause in milliseconds, the version that the caller knows, what to do,
-// and where it is of a node: member, record, count.
+// ARGV: expiry and pause in milliseconds, the version that the caller knows, the operation, and
+// for an operation on a node also member, record and count; last the highest version of which the
+// caller has heard, which is at least the one that it knows.
 //
-// Of the registry itself it keeps the version; heard, when it was asked last; quiet,
-// until when nobody is declared dead; settled, until when nodes may be missing.
+// The state of the registry itself is its version and three times: heard, when the script last
+// ran; quiet, until when no node is declared dead; settled, until when nodes may be missing.
 //
-//   - A version of 0, or one below that of the caller, says that Redis lost what it knew,
-//     all of it or the newest. Then nodes may be missing for one expiry.
-//   - When nobody asked for longer than a pause, which is several beats of every
-//     node, or the clock was set back, it was Redis that was away. Then nobody is
-//     declared dead for one expiry: who lives is heard of by then.
-//   - Versions are microseconds since 1970 where that makes them rise, so they rise over
-//     a loss too.
+//   - A version of 0, or below one of which the caller has heard, means that Redis lost its data,
+//     all or the newest. Then nodes may be missing for one expiry.
+//   - If nobody ran the script for longer than the pause (several beats of every node), or if the
+//     clock was set back, then Redis was away, not the nodes. So no node is declared dead for one
+//     expiry: by then every living node has sent a beat.
+//   - A new version is the time in microseconds since 1970, or the old version plus one if that is
+//     higher. So versions rise even after a loss.
 //
-// Running it twice in a row does no more than running it once.
+// Running the script twice in a row has the same effect as running it once.
 var script = redis.NewScript(`
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 local expiry, pause, known = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
-local op, member, record, count = ARGV[4], ARGV[5], ARGV[6], ARGV[7]
+local op, member, record, count, heard_of = ARGV[4], ARGV[5], ARGV[6], ARGV[7], tonumber(ARGV[8])
 local self = redis.call('HMGET', KEYS[3], 'version', 'heard', 'quiet', 'settled')
 local version, heard = tonumber(self[1] or 0), tonumber(self[2] or 0)
 local quiet, settled = tonumber(self[3] or 0), tonumber(self[4] or 0)
@@ -40,8 +41,8 @@ local function remove(m)
   changed = true
 end
 
-if version == 0 or known > version then
-  version = math.max(version, known)
+if version == 0 or heard_of > version then
+  version = math.max(version, heard_of)
   quiet, settled, changed = now + expiry, now + expiry, true
 elseif now - heard > pause or now < heard then
   quiet = now + expiry

@@ -14,11 +14,11 @@ import (
 
 var errAnswer = errors.New("registry: Redis gives an answer that is none")
 
-// take reads the answer of the script and makes a view of it where there is a newer one.
+// take reads the answer of the script and makes a view of it if it is newer than ours.
 //
-// While the registry settles, a node of before that it does not have stays as it was: it
-// may have had no time to come back. One that came back, under whatever epoch, has left
-// what it was before by itself.
+// While the registry settles, the view also keeps the nodes of the view before that are missing
+// in the answer: they may have had no time to register again. A node that has registered again,
+// under whatever epoch, replaces its old entry.
 func (r *Registry) take(answer any) (ended bool, err error) {
 	fields, ok := answer.([]any)
 	if !ok || len(fields) != 4 {
@@ -40,7 +40,7 @@ func (r *Registry) take(answer any) (ended bool, err error) {
 	for i := range nodes {
 		there[nodes[i].ID] = true
 	}
-	if settled != r.settled { // what it knew was lost, or all are back that will be
+	if settled != r.settled { // Redis lost its data, or the time to settle is over
 		r.settled, r.held = settled, nil
 		if settled != 0 {
 			r.held = slices.Clone(old.Nodes)
@@ -64,7 +64,7 @@ func number(field any) (uint64, bool) {
 	return n, err == nil
 }
 
-// read gives the nodes of a list of members and records.
+// read decodes the nodes in a list of alternating members and records.
 func (r *Registry) read(list []any) (nodes []registry.Node) {
 	for i := 0; i+1 < len(list); i += 2 {
 		member, _ := list[i].(string)
@@ -79,7 +79,7 @@ func (r *Registry) read(list []any) (nodes []registry.Node) {
 	return nodes
 }
 
-// read takes a node apart.
+// read decodes one node.
 func read(member, value string) (n registry.Node, err error) {
 	if _, err := fmt.Sscanf(member, "%16x.%16x", &n.ID, &n.Epoch); err != nil {
 		return n, err
@@ -95,7 +95,7 @@ func read(member, value string) (n registry.Node, err error) {
 	if err := json.Unmarshal([]byte(value[14:]), &s); err != nil {
 		return n, err
 	}
-	n.Role, n.State, n.Addresses, n.Since = s.Role, s.State, s.Addresses, time.UnixMilli(since)
+	n.Role, n.State, n.Addresses, n.Keys, n.Since = s.Role, s.State, s.Addresses, s.Keys, time.UnixMilli(since)
 	return n, n.Check()
 }
 

@@ -1,10 +1,10 @@
-// Package registrytest holds every adapter of registry.Registry to what the port
-// promises.
+// Package registrytest holds the suite that every adapter of registry.Registry must pass.
 package registrytest
 
 import (
 	"context"
 	"maps"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -17,8 +17,8 @@ type Site struct {
 	// Open gives the registry as another process sees it.
 	Open func() registry.Registry
 
-	// Halt makes a process that Open gave stand still for longer than an expiry, in which
-	// the others go on. It returns at once or later; the suite waits for what comes.
+	// Halt stops a process that Open gave, for longer than an expiry, while the others go on. It
+	// may return before that time is over; the suite waits for the effect.
 	Halt func(registry.Registry)
 
 	// Resume lets it go on.
@@ -54,7 +54,7 @@ type world struct {
 }
 
 func nodeOf(id uint64, role registry.Role) registry.Node {
-	return registry.Node{ID: id, Role: role, Addresses: map[string]string{"rpc": "10.0.0.1:7001", "debug": "10.0.0.1:7002"}}
+	return registry.Node{ID: id, Role: role, Addresses: map[string]string{"rpc": "10.0.0.1:7001", "debug": "10.0.0.1:7002"}, Keys: []string{"one", "two"}}
 }
 
 func (w *world) register(r registry.Registry, id uint64, role registry.Role) registry.Registration {
@@ -105,7 +105,7 @@ func allSee(w *world) {
 		}
 		n, ok := v.Epoch(gateway.Epoch())
 		if !ok || n.ID != 7 || n.Role != registry.Gateway || n.State != registry.Serving || n.Epoch != gateway.Epoch() ||
-			!maps.Equal(n.Addresses, nodeOf(7, registry.Gateway).Addresses) || time.Since(n.Since).Abs() > time.Hour {
+			!maps.Equal(n.Addresses, nodeOf(7, registry.Gateway).Addresses) || !slices.Equal(n.Keys, []string{"one", "two"}) || time.Since(n.Since).Abs() > time.Hour {
 			w.t.Fatalf("the gateway is %+v, %v", n, ok)
 		}
 		if of := v.Of(registry.Logic); len(of) != 1 || of[0].Epoch != logic.Epoch() {
@@ -166,7 +166,7 @@ func superseded(w *world) {
 	default:
 	}
 	w.register(a, 1, registry.Logic)
-	select { // without being asked
+	select { // without a call of Refresh
 	case <-old.Superseded():
 	case <-time.After(time.Minute):
 		w.t.Fatal("nothing says that there is a newer view")
@@ -343,8 +343,8 @@ func refused(w *world) {
 	}
 }
 
-// many: of nodes that come, change and leave at the same time all those who stayed are
-// there in the end, and no process ever sees a version fall.
+// many: nodes come, change and leave at the same time. In the end all nodes that stayed are
+// there, and no process has ever seen a version fall.
 func many(w *world) {
 	const processes, each = 4, 10
 	var wg sync.WaitGroup

@@ -11,7 +11,7 @@ import (
 	"time"
 )
 
-// PrivateRedis is a server that one test alone uses, which may kill and stop it.
+// PrivateRedis is a Redis server for one test, which may kill and stop it.
 type PrivateRedis struct {
 	t       testing.TB
 	Address string
@@ -59,7 +59,7 @@ func (r *PrivateRedis) Start() {
 	}
 }
 
-// ping asks a server whether it answers, which it does not before its data is loaded.
+// ping asks a server whether it answers. A server answers only after its data is loaded.
 func ping(address string) error {
 	conn, err := net.DialTimeout("tcp", address, time.Second)
 	if err != nil {
@@ -79,7 +79,7 @@ func ping(address string) error {
 	return err
 }
 
-// Kill ends the server as a power cut does; one that is not there is left alone.
+// Kill ends the server as a power cut does. If the server does not run, Kill does nothing.
 func (r *PrivateRedis) Kill() {
 	if r.process == nil {
 		return

@@ -1,5 +1,5 @@
-// Package servicestest gives tests the real servers that they need. Whoever runs the
-// tests says where they are; a test that finds none fails.
+// Package servicestest gives tests the real servers that they need. Environment variables say where
+// the servers are; scripts/test sets them. A test fails if its server is not named.
 package servicestest
 
 import (
@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// address gives what the environment says, which must be there.
+// address gives the value of an environment variable, which must be set.
 func address(t testing.TB, name string) string {
 	t.Helper()
 	a := os.Getenv(name)

@@ -30,8 +30,8 @@ const (
 	deleteTopicInServers = 216
 )
 
-// The name server writes JSON whose keys may be numbers, which the standard library does
-// not read.
+// master finds a broker and the address of its master. The name server writes JSON whose keys may
+// be numbers, which encoding/json does not read.
 var master = regexp.MustCompile(`"brokerAddrs":\{"?0"?:"([^"]+)"[^}]*\},"brokerName":"([^"]+)"`)
 
 // Broker gives the name and the address of the first broker that a name server knows.
@@ -57,8 +57,8 @@ func Topic(t testing.TB, nameServer string, queues int) string {
 		"perm": "6", "topicFilterType": "SINGLE_TAG", "topicSysFlag": "0", "order": "false",
 	})
 	t.Cleanup(func() {
-		// A broker without a timer has deleted the topic when it stumbles over the topic's
-		// timers, of which there are none.
+		// A broker without a timer deletes the topic and then fails on the timers of the topic. It
+		// has no timers, so this error is harmless.
 		h, _ := request(t, broker, deleteTopicInBroker, map[string]string{"topic": topic})
 		if h.Code != 0 && !strings.Contains(h.Remark, "TimerMessageStore") {
 			t.Errorf("deleting the topic %s: %d %s", topic, h.Code, h.Remark)
@@ -87,8 +87,8 @@ func expect(t testing.TB, address string, code int, fields map[string]string) st
 	return body
 }
 
-// request makes one request on a connection of its own: a client of RocketMQ's would
-// leave goroutines behind in every test.
+// request makes one request on its own connection. A RocketMQ client would leave goroutines behind
+// in every test.
 func request(t testing.TB, address string, code int, fields map[string]string) (header, string) {
 	t.Helper()
 	h, body, err := exchange(address, code, fields)

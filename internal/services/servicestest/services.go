@@ -24,8 +24,8 @@ type Services struct {
 	addresses map[string]string
 }
 
-// Shared gives the services that were started for all tests. One who kills a part
-// starts it again before the end of the test: the next test needs it.
+// Shared gives the services that were started for all tests. A test that kills a part must start it
+// again before it ends, because the next test needs it.
 func Shared(t testing.TB) *Services {
 	t.Helper()
 	return &Services{dir: address(t, "GANNET_TEST_SERVICES")}
@@ -42,8 +42,8 @@ func Own(t testing.TB, args ...string) *Services {
 	return s
 }
 
-// Address gives an address of services that are one's own by the name that the
-// environment has for shared ones, such as GANNET_TEST_REDIS.
+// Address gives an address of services that Own started. name is the name of the environment
+// variable for shared services, such as GANNET_TEST_REDIS.
 func (s *Services) Address(t testing.TB, name string) string {
 	t.Helper()
 	a := s.addresses[name]
@@ -53,8 +53,8 @@ func (s *Services) Address(t testing.TB, name string) string {
 	return a
 }
 
-// Kill sends a signal, such as "KILL" or "STOP", to a part. When KILL or TERM was sent
-// the part has ended on return.
+// Kill sends a signal, such as "KILL" or "STOP", to a part. After KILL and TERM, the part has ended
+// when Kill returns.
 func (s *Services) Kill(t testing.TB, part, signal string) {
 	t.Helper()
 	s.run(t, "kill", part, signal)

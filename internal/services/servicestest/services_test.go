@@ -88,3 +88,15 @@ func TestKilledRedisComesBack(t *testing.T) {
 		t.Errorf("after the start without data: %d keys, %v", n, err)
 	}
 }
+
+// TestRedisClusterAlone: a Redis Cluster is started without the one server beside it.
+func TestRedisClusterAlone(t *testing.T) {
+	s := Own(t, "--only=redis-cluster")
+	addresses := s.read(t)
+	if one := addresses["GANNET_TEST_REDIS"]; one != "" {
+		t.Errorf("one server is there too, at %s", one)
+	}
+	if n := len(strings.Split(addresses["GANNET_TEST_REDIS_CLUSTER"], ",")); n != 3 {
+		t.Errorf("the cluster has %d masters: %v", n, addresses)
+	}
+}

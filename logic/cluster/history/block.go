@@ -9,8 +9,8 @@ import (
 	"gannet/protocol"
 )
 
-// block is what one flush inserts, as columns. Of what has one state only the newest is
-// kept, so that a busy conversation is one row.
+// block is what one flush inserts, as columns. Of a conversation, member or device only the newest
+// state is kept, so that a busy conversation is one row.
 type block struct {
 	kinds, contents, silents, linked      []uint8
 	a, b, seqs, befores, senders, devices []uint64
@@ -115,10 +115,10 @@ func (b *block) addChange(c *ledger.Change, version uint64) (refused int) {
 	return refused
 }
 
-// addEntries takes the messages of a record in that was read from the queue: what a
-// device sent before is not said there.
+// addEntries takes in the messages of a record that was read from the queue. Such a record does not
+// say what a device sent before, so the rows are not linked.
 func (b *block) addEntries(r *hop.Record, version uint64) (refused int) {
-	jumps := make(map[protocol.Conversation]uint64) // before which seq a hole begins
+	jumps := make(map[protocol.Conversation]uint64) // the seq before a hole
 	for i := range r.Entries {
 		e := &r.Entries[i]
 		switch e.Op {

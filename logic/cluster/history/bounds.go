@@ -6,14 +6,12 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
-
 	"gannet/protocol"
 )
 
-// Where messages up to a cursor are missing, the first ones above it that are there say
-// between what its counts are: each carries how many count up to it, and how many of those
-// its sender sent. So a list need not wait for what may never come.
+// If messages up to a cursor are missing, the first messages above it that are there give bounds
+// for its counts: each carries how many messages count up to it, and how many of those its sender
+// sent. So a list need not wait for messages that may never come.
 
 // bound gives bounds for the counts of which messages are missing.
 func (r *Reader) bound(ctx context.Context, list []*counting) {
@@ -27,11 +25,10 @@ func (r *Reader) bound(ctx context.Context, list []*counting) {
 		return
 	}
 	err := r.bounds.do(ctx, lost, func(waiting [][]*counting) {
-		for part := range slices.Chunk(slices.Concat(waiting...), maxWindows/4) {
-			err := r.nearest(context.WithoutCancel(ctx), part)
-			for _, x := range part {
-				x.err = err
-			}
+		all := slices.Concat(waiting...)
+		err := r.nearest(context.WithoutCancel(ctx), all)
+		for _, x := range all {
+			x.err = err
 		}
 	})
 	for _, x := range lost {
@@ -50,36 +47,27 @@ func (r *Reader) bound(ctx context.Context, list []*counting) {
 
 // nearest looks for the first message above each cursor, and for the user's first one.
 func (r *Reader) nearest(ctx context.Context, list []*counting) error {
-	var sql []byte
-	number := func(text string, v uint64) { sql = strconv.AppendUint(append(sql, text...), v, 10) }
-	for i, x := range list {
+	for _, x := range list {
 		x.atLeast, x.atMost = 0, unbound
-		if i > 0 {
-			sql = append(sql, " UNION ALL "...)
-		}
-		number("SELECT toUInt32(", uint64(i))
-		number(") AS ask, min(seq) AS first, argMin(n, seq) AS counted, minIf(own + silent, sender = ", x.User)
-		sql = conversationIs(append(sql, ") AS sent FROM messages PREWHERE "...), x.Conversation)
-		number(" AND seq > ", x.Seq)
 	}
-	return r.store.query(ctx, string(sql), func(rows driver.Rows) error {
-		var i uint32
-		var first, n, own uint64
-		if err := rows.Scan(&i, &first, &n, &own); err != nil {
-			return err
+	var first, n, own uint64
+	return union(ctx, r.store, list, func(sql []byte, x *counting) []byte {
+		sql = strconv.AppendUint(append(sql, "min(seq) AS first, argMin(n, seq) AS counted, minIf(own + silent, sender = "...), x.User, 10)
+		sql = conversationIs(append(sql, ") AS sent FROM messages PREWHERE "...), x.Conversation)
+		return strconv.AppendUint(append(sql, " AND seq > "...), x.Seq, 10)
+	}, func(x *counting) {
+		if first > 0 { // 0: there is none
+			x.nearer(first, n, own)
 		}
-		if int(i) < len(list) && first > 0 { // 0: there is none
-			list[i].nearer(first, n, own)
-		}
-		return nil
-	})
+	}, &first, &n, &own)
 }
 
-// unbound is what a user sent at most of whom nothing is known.
+// unbound is the upper bound for a user of whom nothing is known.
 const unbound = ^uint64(0)
 
-// nearer takes in the first message above the cursor, up to which n count, and what the user
-// had sent with the first one there, 0 for none.
+// nearer takes in what bounds the counts. seq is the first message above the cursor, and n messages
+// count up to it. own is how many the user had sent up to the user's first message above the
+// cursor, that one included even if it is silent; 0: there is none.
 func (x *counting) nearer(seq, n, own uint64) {
 	x.atLeast = max(x.atLeast, n-min(n, seq-x.Seq)) // all that lies between may count
 	if own > 0 {

@@ -53,8 +53,7 @@ func (a *ask) take(x item, size int) bool {
 	return true
 }
 
-// begin says what the page is about, with the memory of the owner taken in as far as it
-// comes first.
+// begin sets what the page is about. It takes in the memory of the owner if the page begins there.
 func (a *ask) begin() {
 	p, head := a.page, a.recent.Head
 	p.Head = head
@@ -182,7 +181,7 @@ func (a *ask) rowsBackward(rows []row) {
 	}
 }
 
-// stands says whether not even the beginning of the page is known to be complete.
+// stands says that a page got nowhere: not even its beginning is known to be complete.
 func (a *ask) stands() bool {
 	if a.nothing() || len(a.kept) > 0 || a.full {
 		return false

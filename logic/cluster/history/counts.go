@@ -10,8 +10,8 @@ import (
 	"gannet/protocol"
 )
 
-// Count asks how many messages up to Seq count as unread, and how many of them User sent.
-// Where retention removed Seq it is the last that was removed which counts.
+// Count asks how many messages up to Seq count as unread, and how many of them User sent. If
+// retention removed Seq, the counts are those of the last message that it removed.
 type Count struct {
 	Conversation protocol.Conversation
 	User, Seq    uint64
@@ -26,8 +26,8 @@ type counting struct {
 	*Count
 	newest *ask   // the newest message up to Seq
 	upper  uint64 // the newest message by the user is looked for up to this one
-	lower  uint64 // it is this one, or this one was removed with all before it
-	torn   bool   // what lies between is not known to be complete
+	lower  uint64 // the user's newest message, or the last that retention removed with all before it
+	torn   bool   // the messages between lower and upper are not known to be complete
 	err    error
 
 	atLeast, atMost uint64 // bounds, where messages are missing
@@ -45,8 +45,8 @@ func (r *Reader) CountsAsOf(ctx context.Context, counts []*Count) error {
 		}
 		page := pageOf(c.Conversation, c.Seq)
 		x := &counting{Count: c, newest: &ask{page: page}}
-		// A message that a cursor names was durable before it was read, and its counts never
-		// change: where nobody here owns the conversation the history has them, a moment
+		// The message that a cursor names was durable before it was read, and its counts never
+		// change. So if this node does not own the conversation, the history has them, a moment
 		// later than memory.
 		var err error
 		if x.newest.recent, err = r.tail.Recent(ctx, c.Conversation, 1, c.Seq); err != nil {
@@ -93,8 +93,8 @@ func (r *Reader) countOwn(ctx context.Context, open []*counting) {
 	}
 }
 
-// recently counts as far as that does without what users sent: it says whether memory has
-// all that is needed.
+// recently counts as far as memory and the newest message tell. It says whether that is enough; if
+// not, the user's own messages must be looked for in ClickHouse.
 func (x *counting) recently() bool {
 	a := x.newest
 	switch {
@@ -162,9 +162,9 @@ func (r *Reader) ownOf(ctx context.Context, list []*counting) error {
 	return r.between(ctx, list)
 }
 
-// between looks at the messages between the user's newest one and the cursor. Each names
-// the seq before it, so the differences add up to the whole where none is missing, and none
-// of them may be the user's.
+// between checks the messages between the user's newest one and the cursor. Each names the seq
+// before it, so if none is missing the differences add up to the whole. None of them may be the
+// user's.
 func (r *Reader) between(ctx context.Context, list []*counting) error {
 	var sql []byte
 	number := func(text string, v uint64) { sql = strconv.AppendUint(append(sql, text...), v, 10) }
@@ -179,6 +179,7 @@ func (r *Reader) between(ctx context.Context, list []*counting) error {
 		if len(sql) > 0 {
 			sql = append(sql, " UNION ALL "...)
 		}
+		x.torn = true // unless the answer says that it is not
 		number("SELECT toUInt32(", uint64(i))
 		number(") AS ask, toUInt64(sum(seq - before)) AS whole, countIf(sender = ", x.User)
 		sql = conversationIs(append(sql, ") AS sent FROM (SELECT DISTINCT seq, before, sender FROM messages PREWHERE "...), x.Conversation)

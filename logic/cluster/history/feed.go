@@ -29,8 +29,8 @@ type Fed struct {
 	Change *ledger.Change
 	States []*ledger.Loaded
 
-	// Lost of States that are given alone is not empty where records were given up: once the
-	// record of this mark is in, a message up to the head of one of them that is not there is
+	// Lost is set if States are given alone because records were given up. Once the record of this
+	// mark is in, every message up to the head of one of these conversations that is not there is
 	// lost for good.
 	Lost chain.Mark
 }
@@ -50,9 +50,9 @@ type FeederOptions struct {
 // Feeder takes the records of all queues of a node to ClickHouse, one insert for each table
 // every second or so.
 //
-// The records of a queue are fed in the order of their chain. What does not follow the
-// last record that was taken is not taken: the owner reads the queue again from the mark
-// that Add names, until a record of its own follows by itself.
+// The records of a queue are fed in the order of their chain. A record that does not follow the
+// last one taken is refused. Then the owner reads the queue again from the mark that Add gives,
+// until a new record of its own follows by itself.
 type Feeder struct {
 	store   *Store
 	options FeederOptions
@@ -119,9 +119,9 @@ func (f *Feeder) Leave(queue chain.Queue) {
 	delete(f.queues, queue)
 }
 
-// Add takes a record, unless it does not follow the last one or there is no room: then
-// taken is false, and the records behind at are to be read from the queue and added. It
-// never waits, and keeps nothing of what it is given.
+// Add takes a record. If the record does not follow the last one, or if there is no room, taken is
+// false: then the caller must read the records behind at from the queue and add those. Add never
+// waits, and keeps no reference to what it is given.
 func (f *Feeder) Add(fed *Fed) (at chain.Mark, taken bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -158,8 +158,8 @@ func (f *Feeder) Add(fed *Fed) (at chain.Mark, taken bool) {
 	return q.taken, true
 }
 
-// Taken gives the last record of a queue that was taken: behind it the queue is to be read
-// when Add refused something. false: the queue is not the node's.
+// Taken gives the mark of the last record of a queue that was taken. If Add refused something, the
+// queue must be read from there on. false: the queue is not the node's.
 func (f *Feeder) Taken(queue chain.Queue) (chain.Mark, bool) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -57,8 +57,8 @@ const errNoDatabase = 81
 // errRestarted says that the server was started anew while a block went to it.
 var errRestarted = errors.New("the server was started anew meanwhile")
 
-// insert writes the rows, and then the marks, unless the server is in another run by then:
-// it may have forgotten what the marks would stand for. flushing is held.
+// insert writes the rows and then the marks. It writes no marks if the server is in another run by
+// then, because it may have forgotten rows that the marks would stand for. flushing is held.
 func (f *Feeder) insert(ctx context.Context, r run) error {
 	if err := f.store.insertRows(ctx, f.sending); err != nil || len(f.sending.goals) == 0 {
 		return err
@@ -92,15 +92,14 @@ func (f *Feeder) insert(ctx context.Context, r run) error {
 	return nil
 }
 
-// watch gives the run of the server. Where it is another than a queue knows, the last of
-// what the server took may be gone, and perhaps all of it: then the queue goes back to the
-// mark up to which all is certain. What is in memory goes on its way all the same.
-// flushing is held.
+// watch gives the run of the server. If a queue knows another run, the server was started anew, and
+// may have lost its newest rows, or all of them. If it does not have the mark of a queue any more,
+// somebody emptied it while it ran. Then the queue goes back to the mark up to which
+// everything is certain. Rows in memory are inserted all the same. flushing is held.
 func (f *Feeder) watch(ctx context.Context) (run, error) {
 	r, err := f.store.running(ctx)
 	var exception *clickhouse.Exception
-	emptied := errors.As(err, &exception) && exception.Code == errNoDatabase
-	if emptied {
+	if errors.As(err, &exception) && exception.Code == errNoDatabase { // it was emptied
 		if err = f.store.Migrate(ctx); err == nil {
 			r, err = f.store.running(ctx)
 		}
@@ -108,10 +107,15 @@ func (f *Feeder) watch(ctx context.Context) (run, error) {
 	if err != nil {
 		return r, err
 	}
+	marks, err := f.store.allMarked(ctx, "")
+	if err != nil {
+		return r, err
+	}
 	var stale []chain.Queue
 	f.mu.Lock()
 	for queue, q := range f.queues {
-		if emptied || !q.run.same(r) {
+		m := markedOf(marks, queue)
+		if !q.run.same(r) || m.mark.Offset < q.inserted.Offset {
 			stale = append(stale, queue)
 		}
 	}
@@ -120,13 +124,10 @@ func (f *Feeder) watch(ctx context.Context) (run, error) {
 		return r, nil
 	}
 	if f.store.faults.restarts.Note() {
-		f.store.log.Warn("history: ClickHouse was started anew; what it may have lost is fed again", "empty", emptied)
+		f.store.log.Warn("history: ClickHouse was started anew, or emptied; what it may have lost is fed again", "empty", len(marks) == 0)
 	}
 	for _, queue := range stale {
-		m, err := f.store.marked(ctx, queue)
-		if err != nil {
-			return r, err
-		}
+		m := markedOf(marks, queue)
 		f.mu.Lock()
 		_, owned := f.queues[queue]
 		if owned {

@@ -2,6 +2,7 @@ package history
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"sync"
 )
@@ -15,12 +16,17 @@ type line[T any] struct {
 }
 
 type waiter[T any] struct {
-	item T
-	turn chan bool // true: ask for all who wait; false: it is done
+	item   T
+	turn   chan bool // true: ask for all who wait; false: it is done
+	broken bool      // whoever asked panicked
 }
 
-// do has ask called with the items of all who wait, one call at a time, and returns when
-// it is done with this one. An error, that of ctx, means that nobody asked.
+// errBroken says that nobody knows what became of a question.
+var errBroken = errors.New("history: whoever asked for several met a bug")
+
+// do calls ask with the items of all who wait, one call at a time, and returns when item is done.
+// The error of ctx means that nobody asked for item. errBroken means that the call of ask panicked,
+// and the contents of item mean nothing.
 func (l *line[T]) do(ctx context.Context, item T, ask func(items []T)) error {
 	l.mu.Lock()
 	if l.busy {
@@ -40,6 +46,9 @@ func (l *line[T]) do(ctx context.Context, item T, ask func(items []T)) error {
 			l.mu.Unlock()
 			lead = <-w.turn // somebody asks for it already
 		}
+		if !lead && w.broken {
+			return errBroken
+		}
 		if !lead {
 			return nil
 		}
@@ -55,15 +64,18 @@ func (l *line[T]) do(ctx context.Context, item T, ask func(items []T)) error {
 	for _, w := range others {
 		items = append(items, w.item)
 	}
-	defer l.end(others) // also when ask panics: nobody shall wait for ever
+	broken := true
+	defer func() { l.end(others, broken) }() // also when ask panics: nobody shall wait for ever
 	ask(items)
+	broken = false
 	return nil
 }
 
-// end tells the others that they are done, and the first of those who came meanwhile that
-// it is its turn.
-func (l *line[T]) end(others []*waiter[T]) {
+// end tells the others that they are done, or that ask panicked. It gives the turn to the first of
+// those who came meanwhile.
+func (l *line[T]) end(others []*waiter[T], broken bool) {
 	for _, w := range others {
+		w.broken = broken
 		w.turn <- false
 	}
 	l.mu.Lock()

@@ -59,7 +59,7 @@ func TestLine(t *testing.T) {
 	})
 }
 
-// One who panics leaves nobody waiting.
+// One who panics leaves nobody waiting, and nobody takes what is not answered for an answer.
 func TestLineAfterAPanic(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var l line[int]
@@ -67,6 +67,21 @@ func TestLineAfterAPanic(t *testing.T) {
 			defer func() { _ = recover() }()
 			_ = l.do(t.Context(), 1, func([]int) { panic("a fault") })
 		}()
+		var wg sync.WaitGroup
+		under := make(chan struct{})
+		wg.Go(func() { _ = l.do(t.Context(), 1, func([]int) { <-under }) })
+		synctest.Wait()
+		for item := range 3 {
+			wg.Go(func() {
+				defer func() { _ = recover() }()
+				if err := l.do(t.Context(), item, func(items []int) { panic("a fault") }); !errors.Is(err, errBroken) {
+					t.Errorf("who waited for one who panicked gets %v", err)
+				}
+			})
+		}
+		synctest.Wait()
+		close(under)
+		wg.Wait()
 		asked := 0
 		if err := l.do(t.Context(), 2, func(items []int) { asked = items[0] }); err != nil || asked != 2 {
 			t.Errorf("asked for %d, %v", asked, err)

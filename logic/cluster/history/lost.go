@@ -43,10 +43,10 @@ func (s *Store) insertLost(ctx context.Context, l *lostRows) error {
 	return s.columns(ctx, insertLost, l.kinds, l.a, l.b, l.seqs, l.classes, l.queues, l.positions)
 }
 
-// GiveUp takes in the conversations of a queue as they are at most, before records are given
-// up through an offset: what the tables know of them already stays if it is newer than
-// version. Of their messages those are lost for good that are not there once the record at
-// that offset is in.
+// GiveUp takes in the conversations of a queue, with the highest heads that they may have, before
+// records are given up through an offset. What the tables have already stays if it is newer than
+// that offset. Once the record at that offset is in, messages up to these heads that are still
+// missing are lost for good.
 func (s *Store) GiveUp(ctx context.Context, queue chain.Queue, through int64, states []*ledger.Loaded) error {
 	b := newBlock()
 	for _, l := range states {
@@ -59,8 +59,8 @@ func (s *Store) GiveUp(ctx context.Context, queue chain.Queue, through int64, st
 	return nil
 }
 
-// Newest gives the seq of the newest message of each conversation that is there, or was before
-// retention removed it.
+// Newest gives, by conversation, the seq of the newest message that is there or that retention
+// removed.
 func (s *Store) Newest(ctx context.Context, list []protocol.Conversation) (map[protocol.Conversation]uint64, error) {
 	seqs := make(map[protocol.Conversation]uint64, len(list))
 	for part := range slices.Chunk(list, maxHeads) {
@@ -91,13 +91,14 @@ func (s *Store) Newest(ctx context.Context, list []protocol.Conversation) (map[p
 	return seqs, nil
 }
 
-// lost gives the seq up to which what is not there of a conversation is lost for good, for
-// those of which that was said and is certain: all that the queue had is there.
+// lost gives, by conversation, the seq up to which missing messages are lost for good. It has only
+// conversations for which that was noted and is certain, because all that the queue had is there.
 func (s *Store) lost(ctx context.Context, list []protocol.Conversation) (map[protocol.Conversation]uint64, error) {
 	return s.saidLost(ctx, list, true)
 }
 
-// saidLost is lost, or what was said alone: of that some may be in the queue yet.
+// saidLost is lost. If certain is false, it also gives what was only noted: some of those messages
+// may still be in the queue.
 func (s *Store) saidLost(ctx context.Context, list []protocol.Conversation, certain bool) (map[protocol.Conversation]uint64, error) {
 	type said struct {
 		conversation protocol.Conversation
@@ -144,34 +145,16 @@ func (s *Store) saidLost(ctx context.Context, list []protocol.Conversation, cert
 // below gives the newest message up to where each page stands, 0 for none.
 func (s *Store) below(ctx context.Context, asks []*ask) (map[*ask]uint64, error) {
 	seqs := make(map[*ask]uint64)
-	for part := range slices.Chunk(asks, maxWindows/4) {
-		var sql []byte
-		for i, a := range part {
-			if i > 0 {
-				sql = append(sql, " UNION ALL "...)
-			}
-			sql = strconv.AppendInt(append(sql, "SELECT toUInt32("...), int64(i), 10)
-			sql = conversationIs(append(sql, ") AS ask, max(seq) AS newest FROM messages PREWHERE "...), a.page.Conversation)
-			sql = strconv.AppendUint(append(sql, " AND seq <= "...), a.next, 10)
-		}
-		err := s.query(ctx, string(sql), func(rows driver.Rows) error {
-			var i uint32
-			var seq uint64
-			err := rows.Scan(&i, &seq)
-			if err == nil && int(i) < len(part) {
-				seqs[part[i]] = seq
-			}
-			return err
-		})
-		if err != nil {
-			return nil, err
-		}
-	}
-	return seqs, nil
+	var seq uint64
+	err := union(ctx, s, asks, func(sql []byte, a *ask) []byte {
+		sql = conversationIs(append(sql, "max(seq) AS newest FROM messages PREWHERE "...), a.page.Conversation)
+		return strconv.AppendUint(append(sql, " AND seq <= "...), a.next, 10)
+	}, func(a *ask) { seqs[a] = seq }, &seq)
+	return seqs, err
 }
 
-// passLost has pages pass what is lost for good where they stand.
-func (r *Reader) passLost(ctx context.Context, asks []*ask, above map[*ask]edge) error {
+// passLost moves pages past messages that are lost for good.
+func (r *Reader) passLost(ctx context.Context, asks []*ask) error {
 	if len(asks) == 0 {
 		return nil
 	}
@@ -181,6 +164,11 @@ func (r *Reader) passLost(ctx context.Context, asks []*ask, above map[*ask]edge)
 	}
 	lost, err := r.store.lost(ctx, conversations)
 	if err != nil || len(lost) == 0 {
+		return err
+	}
+	// Rows that came before ClickHouse said so are there now, those above the lost messages too.
+	above, err := r.store.above(ctx, asks)
+	if err != nil {
 		return err
 	}
 	var back []*ask
@@ -193,6 +181,7 @@ func (r *Reader) passLost(ctx context.Context, asks []*ask, above map[*ask]edge)
 			if up, found := above[a]; found {
 				upto = min(upto, up.seq-1)
 			}
+			upto = min(upto, a.recent.First-1) // what is in memory is not lost
 			a.reached, a.blocked = max(a.reached, min(upto, a.last)), false
 			a.join()
 		}
@@ -207,8 +196,8 @@ func (r *Reader) passLost(ctx context.Context, asks []*ask, above map[*ask]edge)
 	return err
 }
 
-// lostBelow gives the seq of the newest message of a device up to a seq, 0 for none, where what
-// is not there is lost for good.
+// lostBelow gives the seq of the newest message of the walk's device up to w.want, 0 for none. ok
+// says that missing messages up to there are lost for good.
 func (s *Store) lostBelow(ctx context.Context, w *walk) (seq uint64, ok bool, err error) {
 	lost, err := s.lost(ctx, []protocol.Conversation{w.Key})
 	if err != nil || lost[w.Key] < w.want {
@@ -222,8 +211,8 @@ func (s *Store) lostBelow(ctx context.Context, w *walk) (seq uint64, ok bool, er
 	return seq, err == nil, err
 }
 
-// countLost counts, where messages between the user's newest one and a cursor are lost for
-// good, as of the former: of what came behind it nobody knows whose it was.
+// countLost is for counts with messages between the user's newest one and the cursor that are lost
+// for good. It counts as of the user's newest message, because nobody knows who sent the lost ones.
 func (r *Reader) countLost(ctx context.Context, list []*counting) error {
 	var conversations []protocol.Conversation
 	for _, x := range list {
@@ -242,9 +231,14 @@ func (r *Reader) countLost(ctx context.Context, list []*counting) error {
 		if !x.torn || lost[x.Conversation] <= x.lower {
 			continue
 		}
-		sql := conversationIs([]byte("SELECT max(n), max(own) FROM senders PREWHERE "), x.Conversation)
+		sql := conversationIs([]byte("SELECT max(counted), max(sent) FROM (SELECT max(n) AS counted, max(own) AS sent FROM senders PREWHERE "), x.Conversation)
 		sql = strconv.AppendUint(append(sql, " AND sender = "...), x.User, 10)
 		sql = strconv.AppendUint(append(sql, " AND seq <= "...), x.lower, 10)
+		// What retention removed counts too.
+		sql = conversationIs(append(sql, " UNION ALL SELECT toUInt64(0) AS counted, max(own) AS sent FROM removed_senders WHERE "...), x.Conversation)
+		sql = strconv.AppendUint(append(sql, " AND sender = "...), x.User, 10)
+		sql = conversationIs(append(sql, " UNION ALL SELECT max(n) AS counted, toUInt64(0) AS sent FROM removed WHERE "...), x.Conversation)
+		sql = append(sql, ')')
 		err := r.store.query(ctx, string(sql), func(rows driver.Rows) error { return rows.Scan(&x.Count.Count, &x.Own) })
 		if err != nil {
 			return err
@@ -254,9 +248,9 @@ func (r *Reader) countLost(ctx context.Context, list []*counting) error {
 	return nil
 }
 
-// lastKept fills in, for conversations whose newest message is lost, what is shown in its place:
-// the newest message that is there, or one that says nothing, at its seq. Whoever finds the
-// newest one in the queue shows that.
+// lastKept fills in what is shown for conversations whose newest message is lost: the newest
+// message that is there, or one that says nothing, with the seq of the lost one. A caller that
+// finds the newest message in the queue shows that one instead.
 func (s *Store) lastKept(ctx context.Context, list []Whole) error {
 	var conversations []protocol.Conversation
 	for _, w := range list {

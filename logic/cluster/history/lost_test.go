@@ -7,7 +7,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
@@ -104,15 +106,15 @@ func TestLostForGood(t *testing.T) {
 			t.Errorf("of %v nothing is shown, %v", w.Key, w.Err)
 		}
 	}
-	if err := s.SetMark(t.Context(), queue, chain.Mark{Offset: 49, Writer: 1, Number: 1}); err != nil {
+	if err := s.SetMark(t.Context(), queue, chain.Mark{Offset: 49, Writer: 1, Number: 1}, chain.Mark{Offset: 49, Writer: 1, Number: 1}); err != nil {
 		t.Fatal(err)
 	}
 	missing("when the queue is not taken in so far")
 	eventually(t, "the mark is the newer one", func() bool { // within a second the order of marks is not certain
-		if err := s.SetMark(t.Context(), queue, chain.Mark{Offset: 50, Writer: 2, Number: 1}); err != nil {
+		if err := s.SetMark(t.Context(), queue, chain.Mark{Offset: 50, Writer: 2, Number: 1}, chain.Mark{Offset: 50, Writer: 2, Number: 1}); err != nil {
 			t.Fatal(err)
 		}
-		_, certain, err := s.Marks(t.Context(), queue)
+		_, certain, _, err := s.Marks(t.Context(), queue)
 		return err == nil && certain.Offset == 50
 	})
 	for c, want := range map[protocol.Conversation][]uint64{direct(1, 2): {1, 2, 3, 6}, direct(5, 6): nil} {
@@ -141,7 +143,7 @@ func TestAroundWhatIsLost(t *testing.T) {
 	if err := s.GiveUp(t.Context(), queue, 50, states); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.SetMark(t.Context(), queue, chain.Mark{Offset: 60, Writer: 1, Number: 1}); err != nil {
+	if err := s.SetMark(t.Context(), queue, chain.Mark{Offset: 60, Writer: 1, Number: 1}, chain.Mark{Offset: 60, Writer: 1, Number: 1}); err != nil {
 		t.Fatal(err)
 	}
 	wantCount(t, r, Count{User: 1, Seq: 8, Count: 6, Own: 4})
@@ -161,4 +163,96 @@ func TestAroundWhatIsLost(t *testing.T) {
 	if shown[direct(1, 2)] != "six" || shown[direct(5, 6)] != "" || shown[direct(1, 3)] != "to another" || len(shown) != 3 {
 		t.Errorf("shown is %v", shown)
 	}
+}
+
+// having gives a store that has of a node's only queue the records at some offsets.
+func having(t *testing.T, n *node, offsets ...int) *Store {
+	t.Helper()
+	s := ownClickHouse(t)
+	take(t, s, n.queues[0], offsets...)
+	return s
+}
+
+// take inserts records of a queue, without a mark.
+func take(t *testing.T, s *Store, q *ownQueue, offsets ...int) {
+	t.Helper()
+	b := newBlock()
+	for _, at := range offsets {
+		b.add(q.records[at])
+	}
+	must(t, s.insertRows(t.Context(), b))
+}
+
+// giveUp gives up what a store lacks of the conversation of users 1 and 2 up to a head. It is
+// certain once the queue is taken in up to offset 50.
+func giveUp(t *testing.T, s *Store, head uint64) {
+	t.Helper()
+	lost := &ledger.Loaded{Key: direct(1, 2), Progress: ledger.Progress{Head: head, Time: 1, Count: head, Changed: 1}}
+	must(t, s.GiveUp(t.Context(), chain.Queue{Class: chain.Chat}, 50, []*ledger.Loaded{lost}))
+}
+
+// takenIn says that the queue is taken in up to there.
+func takenIn(t *testing.T, s *Store) {
+	t.Helper()
+	mark := chain.Mark{Offset: 50, Writer: 1, Number: 1}
+	must(t, s.SetMark(t.Context(), chain.Queue{Class: chain.Chat}, mark, mark))
+}
+
+// A page that finds messages lost passes none that came in since it looked for them: they are there
+// when the mark says that the queue is taken in, and the page looks again after that.
+func TestWhatCameSinceIsNotLost(t *testing.T) {
+	n := clickHouseNode(t, 1)
+	chat(n)
+	q := n.queues[0]
+	s := having(t, n, 0) // one, two and three
+	giveUp(t, s, 8)
+	late := true
+	meddle(t, s, func(sql string) string {
+		if late && strings.Contains(sql, " FROM marks ") {
+			late = false
+			take(t, s, q, 5) // six
+			takenIn(t, s)
+		}
+		return sql
+	})
+	heads := forgotten{direct(1, 2): 8}
+	r := NewReader(s, heads)
+	if seqs, err := heads.read(t, r, direct(1, 2), false); late || err != nil || !slices.Equal(seqs, []uint64{1, 2, 3, 6}) {
+		t.Errorf("there are %v, %v", seqs, err)
+	}
+}
+
+// What the owner has in memory is not lost, though it was given up.
+func TestWhatIsInMemoryIsNotLost(t *testing.T) {
+	n := clickHouseNode(t, 1)
+	n.keep = 2
+	chat(n)
+	n.flush()
+	s := having(t, n, 0)
+	giveUp(t, s, 8)
+	takenIn(t, s)
+	r := NewReader(s, n)
+	checkPages(t, r, pageCase{logic.Page{From: 4}, 4, 8, []uint64{7, 8}}, pageCase{logic.Page{Backward: true}, 7, 8, []uint64{7, 8}})
+}
+
+// Counts over a loss are not lower than those of what retention removed before it.
+func TestCountsOverALossBehindWhatWasRemoved(t *testing.T) {
+	n := clickHouseNode(t, 1)
+	now := time.Date(2026, 3, 2, 12, 0, 0, 0, time.UTC)
+	n.now = func() time.Time { return now }
+	n.batch(1, 1, 2, 1, "one", "two")
+	n.batch(2, 1, 1, 1, "three")
+	now = now.Add(week)
+	n.batch(2, 1, 1, 2, "four") // which is lost
+	n.batch(2, 1, 1, 3, "five", "six")
+	s := having(t, n, 0, 1, 3)
+	giveUp(t, s, 4)
+	takenIn(t, s)
+	if weeks, err := s.Retain(t.Context(), week, now.Add(week)); err != nil || weeks != 1 {
+		t.Fatalf("%d weeks are removed, %v", weeks, err)
+	}
+	r := NewReader(s, forgotten{direct(1, 2): 6})
+	wantCount(t, r, Count{User: 1, Seq: 6, Count: 3, Own: 2})
+	wantCount(t, r, Count{User: 2, Seq: 6, Count: 6, Own: 4})
+	wantCount(t, r, Count{User: 3, Seq: 6, Count: 3})
 }

@@ -34,9 +34,9 @@ const (
 	errTableExists = 57
 )
 
-// Migrate brings the schema to the version of this program. Any number of nodes may do so
-// at once. Before it has done so once, and after an ErrNewer, the Store neither reads nor
-// inserts.
+// Migrate brings the schema to the version of this program. Any number of nodes may do so at once.
+// Until Migrate has done so, or Check has found that version, and after an ErrNewer, the Store
+// neither reads nor inserts.
 func (s *Store) Migrate(ctx context.Context) error {
 	steps, err := migrations()
 	if err == nil {
@@ -84,8 +84,8 @@ func (s *Store) createDatabase(ctx context.Context) error {
 	}
 }
 
-// retried runs a statement that may meet itself: old servers answer some of those who
-// create the same thing at once with an error that a second try does not give.
+// retried runs a statement, and again after an error. If several nodes create the same thing at
+// once, old servers give some of them an error, but not at a second try.
 func (s *Store) retried(ctx context.Context, sql string) error {
 	for try := 0; ; try++ {
 		err := s.conn.Exec(ctx, sql)
@@ -102,8 +102,8 @@ func (s *Store) version(ctx context.Context) (version uint32, err error) {
 	return version, err
 }
 
-// step carries out a migration unless it was, under a guard: a table that only one can
-// create.
+// step carries out a migration, unless that was done already. Its guard is a table that only one
+// node can create.
 func (s *Store) step(ctx context.Context, m *migration, newest uint32) error {
 	guard := fmt.Sprintf("migration_%d_guard", m.version)
 	for {
@@ -163,8 +163,8 @@ func (s *Store) guarded(ctx context.Context, m *migration) error {
 			return fmt.Errorf("migration %d: %w", m.version, err)
 		}
 	}
-	// By the native protocol the rows of an insert come as a block, never in the statement:
-	// the server would wait for them for ever.
+	// In the native protocol the rows of an insert come as a block. With rows in the statement the
+	// server would wait for the block for ever.
 	return s.columns(ctx, "INSERT INTO schema_versions (version) VALUES", []uint32{m.version})
 }
 

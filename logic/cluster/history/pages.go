@@ -34,6 +34,7 @@ type Recent struct {
 type Kept struct {
 	Seq      uint64
 	Previous uint64 // seq of the message that its device had sent before, 0: none
+	Linked   bool   // Previous is certain; else it says nothing where messages before First exist
 	N, Own   uint64
 	Payload  []byte // an encoded protocol.Message
 }
@@ -95,7 +96,7 @@ func pageOf(c protocol.Conversation, seq uint64) *logic.Page {
 	return &logic.Page{Conversation: c, From: seq, Backward: true, Limit: 1, Room: protocol.MaxFrame}
 }
 
-// read has pages read from ClickHouse, together with those of all who wait. Each has an Err
+// read reads pages from ClickHouse, together with those of all who wait. Afterwards each has an Err
 // or can be finished.
 func (r *Reader) read(ctx context.Context, asks []*ask) {
 	if len(asks) == 0 {
@@ -182,9 +183,9 @@ func (r *Reader) round(ctx context.Context, asks []*ask) error {
 	return nil
 }
 
-// look finds out why pages got nowhere: because retention removed what they ask for, or a
-// hole lies there, which the next row up proves, or what was lost and given up. Those stay
-// where they are of which none is so.
+// look finds out why pages got nowhere, and moves them on: retention removed what they ask for, or
+// a hole lies there, which the next row up proves, or messages were lost and given up. If none of
+// this is so, a page stays where it is.
 func (r *Reader) look(ctx context.Context, asks []*ask) error {
 	if len(asks) == 0 {
 		return nil
@@ -216,7 +217,7 @@ func (r *Reader) look(ctx context.Context, asks []*ask) error {
 		return err
 	}
 	standing = slices.DeleteFunc(standing, func(a *ask) bool { return !a.stands() })
-	if err := r.passLost(ctx, standing, above); err != nil {
+	if err := r.passLost(ctx, standing); err != nil {
 		return err
 	}
 	return r.goOn(ctx, standing)

@@ -42,7 +42,7 @@ type row struct {
 	whole          bool // message has the body
 }
 
-// condition appends that a row is of the window.
+// condition appends the condition that a row is of the window.
 func (w *window) condition(sql []byte) []byte {
 	sql = conversationIs(append(sql, '('), w.conversation)
 	sql = strconv.AppendUint(append(sql, " AND seq >= "...), w.first, 10)
@@ -56,7 +56,7 @@ func conversationIs(sql []byte, c protocol.Conversation) []byte {
 	return strconv.AppendUint(append(sql, " AND b = "...), c.B, 10)
 }
 
-// anyOf appends that one of the conditions is so.
+// anyOf appends the conditions of all of list, of which one must hold.
 func anyOf[T any](sql []byte, list []T, condition func([]byte, *T) []byte) []byte {
 	for i := range list {
 		if i > 0 {
@@ -109,7 +109,7 @@ func (s *Store) windows(ctx context.Context, list []window) (found, error) {
 	return rows, nil
 }
 
-// scanRow reads one row. What cannot be is refused: then it is missing, which is never
+// scanRow reads one row. It refuses an impossible one: the message is then missing, which is never
 // taken for a hole.
 func (s *Store) scanRow(rows driver.Rows, into found) error {
 	var kind, content uint8
@@ -135,8 +135,8 @@ func (s *Store) scanRow(rows driver.Rows, into found) error {
 	return nil
 }
 
-// lastRemoved reads messages that are the last ones which retention removed of their
-// conversations.
+// lastRemoved reads those messages of the windows that are the last which retention removed from
+// their conversations.
 func (s *Store) lastRemoved(ctx context.Context, list []window) (found, error) {
 	rows := make(found)
 	for part := range slices.Chunk(list, maxWindows) {
@@ -213,40 +213,53 @@ func (s *Store) gone(ctx context.Context, list []protocol.Conversation) (map[pro
 	return seqs, nil
 }
 
-// edge is where rows of a conversation begin again.
+// union asks the same about each of list, in few queries. ask appends the columns and the table for
+// one of them. Each row of the answer is scanned into into; then take is called with the one that
+// the row is about.
+func union[T any](ctx context.Context, s *Store, list []T, ask func(sql []byte, x T) []byte, take func(x T), into ...any) error {
+	for part := range slices.Chunk(list, maxWindows/4) {
+		var sql []byte
+		for i, x := range part {
+			if i > 0 {
+				sql = append(sql, " UNION ALL "...)
+			}
+			sql = strconv.AppendInt(append(sql, "SELECT toUInt32("...), int64(i), 10)
+			sql = ask(append(sql, ") AS ask, "...), x)
+		}
+		var i uint32
+		scanned := append([]any{&i}, into...)
+		err := s.query(ctx, string(sql), func(rows driver.Rows) error {
+			err := rows.Scan(scanned...)
+			if err == nil && int(i) < len(part) {
+				take(part[i])
+			}
+			return err
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// edge is the first row above a gap in a conversation.
 type edge struct{ seq, before uint64 }
 
 // above gives the first message above where each page stands, for those that have one.
 func (s *Store) above(ctx context.Context, asks []*ask) (map[*ask]edge, error) {
 	edges := make(map[*ask]edge)
-	for part := range slices.Chunk(asks, maxWindows/4) {
-		var sql []byte
-		for i, a := range part {
-			if i > 0 {
-				sql = append(sql, " UNION ALL "...)
-			}
-			at := a.reached
-			if a.page.Backward {
-				at = a.next
-			}
-			sql = strconv.AppendInt(append(sql, "SELECT toUInt32("...), int64(i), 10)
-			sql = append(sql, ") AS ask, min(seq) AS first, argMin(before, seq) AS previous FROM messages PREWHERE "...)
-			sql = strconv.AppendUint(append(conversationIs(sql, a.page.Conversation), " AND seq > "...), at, 10)
+	var e edge
+	err := union(ctx, s, asks, func(sql []byte, a *ask) []byte {
+		at := a.reached
+		if a.page.Backward {
+			at = a.next
 		}
-		err := s.query(ctx, string(sql), func(rows driver.Rows) error {
-			var i uint32
-			var e edge
-			if err := rows.Scan(&i, &e.seq, &e.before); err != nil {
-				return err
-			}
-			if e.seq > e.before && int(i) < len(part) { // 0: there is none
-				edges[part[i]] = e
-			}
-			return nil
-		})
-		if err != nil {
-			return nil, err
+		sql = append(sql, "min(seq) AS first, argMin(before, seq) AS previous FROM messages PREWHERE "...)
+		return strconv.AppendUint(append(conversationIs(sql, a.page.Conversation), " AND seq > "...), at, 10)
+	}, func(a *ask) {
+		if e.seq > e.before { // 0: there is none
+			edges[a] = e
 		}
-	}
-	return edges, nil
+	}, &e.seq, &e.before)
+	return edges, err
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/ClickHouse/clickhouse-go/v2/lib/driver"
 
@@ -26,8 +27,9 @@ type Rebuild struct {
 	Only []protocol.Conversation // nil: all
 }
 
-// rebuildRows is how many rows of states the server sorts at a time, about: a queue with
-// more is read in several steps. Its partitions are alike, so a step is seldom much larger.
+// rebuildRows is how many rows of states the server sorts at a time, about: a queue with more is
+// read in several steps. The partitions of a queue have about as many rows each, so a step is
+// seldom much larger.
 const rebuildRows = 50_000
 
 // Progress is how far a rebuilding has come.
@@ -37,17 +39,17 @@ type Progress struct {
 	Conversations int        // that were given
 }
 
-// Whole is a conversation, or an Err, with its members and devices, and its newest message, an encoded
-// protocol.Message. Last is empty where that message came after Progress.Mark and is not
-// inserted yet.
+// Whole is a conversation with its members, devices and newest message, or with an Err. Last is
+// that message, an encoded protocol.Message. It is empty if the message came after Progress.Mark
+// and is not inserted yet.
 type Whole struct {
 	*ledger.Loaded
 	Last []byte
 }
 
-// Rebuild gives all conversations of a queue to take, a batch at a time: what a view that
-// was emptied is made from. What came after Progress.Mark has to be taken in from the queue
-// afterwards. One rebuilding is under way at a time.
+// Rebuild hands the conversations of a queue to take, a batch at a time, to make an emptied view
+// from. The caller must then take in from the queue what came after Progress.Mark. One rebuilding
+// is under way at a time.
 func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, Progress) error) error {
 	select {
 	case s.rebuild <- struct{}{}:
@@ -101,8 +103,8 @@ func (s *Store) Rebuild(ctx context.Context, which Rebuild, take func([]Whole, P
 	return nil
 }
 
-// rebuildSteps gives the conditions by which the conversations of a queue are read, one
-// after the other: as few as there are rows for.
+// rebuildSteps gives the conditions with which the conversations of a queue are read, one after the
+// other. There are as few as the number of rows allows.
 func (s *Store) rebuildSteps(ctx context.Context, which *Rebuild) (steps []string, err error) {
 	for part := range slices.Chunk(which.Only, maxWindows) {
 		steps = append(steps, string(anyOf(nil, part, func(sql []byte, c *protocol.Conversation) []byte {
@@ -162,10 +164,14 @@ func numbers[T ~int | ~uint8](list []T) string {
 	return string(b)
 }
 
-// rebuildStep gives the conversations of which a condition is so, with their newest
-// messages, which one query beside those of the states reads in the same order.
+// stepTime is how long one step of a rebuilding may take. Redis is filled meanwhile, so a step takes
+// much longer than a query; without a deadline of its own the driver would end it like one.
+const stepTime = 2 * time.Minute
+
+// rebuildStep gives the conversations that meet a condition, with their newest messages. One query
+// beside those of the states reads these messages, in the same order.
 func (s *Store) rebuildStep(ctx context.Context, where string, each func(Whole) error) error {
-	ctx, cancel := context.WithCancel(ctx)
+	ctx, cancel := context.WithTimeout(ctx, stepTime)
 	defer cancel()
 	sql := columnsOfRow + " FROM messages PREWHERE (kind, a, b, seq) IN (SELECT kind, a, b, max(head) FROM conversations WHERE (" + where +
 		") GROUP BY kind, a, b) ORDER BY kind, a, b, seq, linked DESC LIMIT 1 BY kind, a, b, seq"
@@ -188,6 +194,9 @@ func (s *Store) rebuildStep(ctx context.Context, where string, each func(Whole) 
 				w.Last = r.message.AppendPayload(nil)
 			}
 		})
+		if messages.err != nil {
+			return messages.err
+		}
 		return each(w)
 	})
 	if err != nil {
@@ -261,6 +270,6 @@ func (s *Store) heads(ctx context.Context, list []window) (found, error) {
 	return rows, nil
 }
 
-// maxHeads bounds the keys of one query: with each as long as it can be, it is a third of
-// what a server takes by default.
+// maxHeads bounds the keys of one query. If each key is as long as it can be, the query is a third
+// as long as a server accepts by default.
 const maxHeads = 1000

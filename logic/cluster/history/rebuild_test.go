@@ -132,6 +132,29 @@ func TestRebuildSome(t *testing.T) {
 	same(t, got, want)
 }
 
+// If one of the tables cannot be read to its end, no conversation is given without what that table
+// has of it.
+func TestRebuildGivesNothingByHalves(t *testing.T) {
+	for _, table := range []string{"devices", "cursors"} {
+		n := clickHouseNode(t, 1)
+		chat(n)
+		n.flush()
+		if err := n.store.conn.Exec(t.Context(), "ALTER TABLE "+table+" MODIFY COLUMN changed String"); err != nil {
+			t.Fatal(err)
+		}
+		which := Rebuild{Queue: n.queues[0].name, Queues: 1, Kinds: []protocol.Kind{protocol.KindDirect}, Batch: 1}
+		err := n.store.Rebuild(t.Context(), which, func(list []Whole, _ Progress) error {
+			for _, l := range list {
+				t.Errorf("without %s there is given %+v", table, l.Loaded)
+			}
+			return nil
+		})
+		if err == nil {
+			t.Errorf("a table %s that cannot be read is no error", table)
+		}
+	}
+}
+
 // An emptied view that is filled from ClickHouse, while records after the mark go on to it,
 // ends as one that took in all records.
 func TestRebuildFillsAView(t *testing.T) {
@@ -237,6 +260,12 @@ func TestRebuildFillsAView(t *testing.T) {
 
 // counted is view.Counts over a Reader.
 type counted struct{ *Reader }
+
+func (c counted) Remembered(counts []*view.Count) {
+	for _, x := range counts {
+		x.Err = errMissing
+	}
+}
 
 func (c counted) CountsAt(ctx context.Context, counts []*view.Count) error {
 	list := make([]*Count, len(counts))

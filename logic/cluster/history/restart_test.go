@@ -4,6 +4,7 @@ package history
 
 import (
 	"errors"
+	"maps"
 	"strings"
 	"sync"
 	"testing"
@@ -152,6 +153,86 @@ func TestEmptied(t *testing.T) {
 	n.flush()
 	same(t, all(t, store, 2), want)
 	n.want(logic.Page{Conversation: direct(1, 2)}, 1, 8, 8)
+}
+
+// One that somebody empties while it runs, so that another node makes its tables again at once, is
+// fed everything again too: a mark that is not there any more is noticed.
+func TestEmptiedWhileItRuns(t *testing.T) {
+	store := ownClickHouse(t)
+	var told told
+	n := newNode(t, store, 2, FeederOptions{Every: manual, Behind: told.behind}, nil)
+	chat(n)
+	n.flush()
+	want := all(t, store, 2)
+	if err := n.feeder.Flush(t.Context()); err != nil || len(told.list) != 0 {
+		t.Fatalf("told %v of a server that is well, %v", told.list, err)
+	}
+	for _, table := range []string{"messages", "senders", "conversations", "cursors", "devices", "marks"} {
+		if err := store.conn.Exec(t.Context(), "TRUNCATE TABLE "+table); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := n.feeder.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if len(told.list) != 2 || told.list[0] != chain.Beginning || told.list[1] != chain.Beginning {
+		t.Fatalf("told %v", told.list)
+	}
+	n.catchUp()
+	n.flush()
+	same(t, all(t, store, 2), want)
+}
+
+// Where others have fed an emptied one again by then, a node feeds each of its queues from the mark
+// that is there, if that is older than what it had inserted, and no other queue.
+func TestEmptiedWhileItRunsInPart(t *testing.T) {
+	const queues = 3
+	store := ownClickHouse(t)
+	told := make(map[chain.Queue]chain.Mark)
+	n := newNode(t, store, queues, FeederOptions{Every: manual, Behind: func(q chain.Queue, m chain.Mark) { told[q] = m }}, nil)
+	peers := make(map[*ownQueue]uint64)
+	for peer := uint64(2); len(peers) < queues; peer++ {
+		if q := n.queueOf(direct(1, peer)); peers[q] == 0 {
+			peers[q] = peer
+			n.send(1, 1, peer, 1, "one", "two", "three")
+		}
+	}
+	n.flush()
+	want := all(t, store, queues)
+	for _, table := range []string{"messages", "senders", "conversations", "cursors", "devices", "marks"} {
+		must(t, store.conn.Exec(t.Context(), "TRUNCATE TABLE "+table))
+	}
+	again := []int{3, 2, 0} // records of each queue
+	behind := make(map[chain.Queue]chain.Mark)
+	for i, q := range n.queues {
+		at := chain.Beginning
+		for offset := range again[i] {
+			take(t, store, q, offset)
+			at = q.records[offset].Mark
+		}
+		if again[i] > 0 {
+			must(t, store.SetMark(t.Context(), q.name, at, at))
+		}
+		if again[i] < len(q.records) {
+			behind[q.name] = at
+		}
+	}
+	must(t, n.feeder.Flush(t.Context()))
+	if !maps.Equal(told, behind) {
+		t.Fatalf("told %v, want %v", told, behind)
+	}
+	for _, q := range n.queues {
+		at, ok := behind[q.name]
+		if !ok {
+			at = q.records[len(q.records)-1].Mark
+		}
+		if taken, _ := n.feeder.Taken(q.name); taken != at {
+			t.Errorf("of %v the feeder has %v, want %v", q.name, taken, at)
+		}
+	}
+	n.catchUp()
+	n.flush()
+	same(t, all(t, store, queues), want)
 }
 
 // While the server is away everything says so, memory is bounded, and what the feeder had

@@ -5,6 +5,7 @@ package history
 import (
 	"errors"
 	"testing"
+	"time"
 
 	"gannet/internal/chain"
 )
@@ -33,6 +34,26 @@ func TestNoMarkAfterARestartMeanwhile(t *testing.T) {
 	n.flush() // sends it again
 	if mark, err := n.store.Mark(t.Context(), n.queues[0].name); err != nil || mark != n.queues[0].records[0].Mark {
 		t.Errorf("the mark is %v, %v", mark, err)
+	}
+}
+
+// Of the marks of one second the highest counts, although looks at the beginning of a run differ.
+func TestTheHighestMarkOfASecondCounts(t *testing.T) {
+	n := clickHouseNode(t, 1)
+	r, err := n.store.running(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	queue, last := n.queues[0].name, chain.Mark{Offset: 5, Writer: 7}
+	at := time.Unix(1_700_000_000, 0)
+	err = n.store.columns(t.Context(), "INSERT INTO marks (class, queue, position, writer, safe_position, run, at) VALUES",
+		[]uint8{uint8(queue.Class), uint8(queue.Class)}, []uint16{uint16(queue.Number), uint16(queue.Number)}, []int64{last.Offset - 1, last.Offset},
+		[]uint64{last.Writer, last.Writer}, []int64{-1, -1}, []int64{int64(r + 1), int64(r)}, []time.Time{at, at})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if mark, err := n.store.Mark(t.Context(), queue); err != nil || mark != last {
+		t.Errorf("the mark is %v, %v; want %v", mark, err, last)
 	}
 }
 

@@ -15,9 +15,9 @@ const week = 7 * 24 * time.Hour
 // all its conversations in memory at once.
 const parts = 16
 
-// The last of what a week has is noted before the week is dropped. A message's week is that
-// of its time, which never falls within a conversation: so all below the highest seq of the
-// week is gone with it or was gone before.
+// The last message of each conversation in a week is noted before the week is dropped. A message
+// belongs to the week of its time, which never falls within a conversation. So all messages below
+// the highest seq of the week go with it, or are gone already.
 const (
 	noteRemoved = `INSERT INTO removed (kind, a, b, seq, n, sender, device, client_id, time, content, size, body)
 SELECT kind, a, b, seq, n, sender, device, client_id, time, content, size, body FROM messages
@@ -28,9 +28,9 @@ SELECT kind, a, b, sender, max(seq), max(own) FROM senders WHERE %[1]s GROUP BY 
 )
 
 // Retain removes the weeks of messages that ended longer than keep ago, and gives how many.
-// Conversations, cursors and devices stay, and the last message of each conversation, so
-// that nobody takes for missing what was removed, and unread stays what it was. Any number
-// of nodes may do so at once, and again.
+// Conversations, cursors and devices stay, and so does the last message that was removed of each
+// conversation: so nobody takes removed messages for missing ones, and unread counts stay what they
+// were. Any number of nodes may do so at once, and again.
 func (s *Store) Retain(ctx context.Context, keep time.Duration, now time.Time) (weeks int, err error) {
 	list, err := s.weeks(ctx)
 	if err != nil {
@@ -48,7 +48,11 @@ func (s *Store) Retain(ctx context.Context, keep time.Duration, now time.Time) (
 	return weeks, nil
 }
 
-// drop removes the week of a day. It may take long, so its limit is ctx.
+// dropTime is how long each statement of drop may take, which goes through a part of a week. Without
+// a deadline of its own the driver would end it like a query.
+const dropTime = time.Hour
+
+// drop removes the week of a day.
 func (s *Store) drop(ctx context.Context, day string) error {
 	var list []string
 	for i := range parts {
@@ -59,7 +63,10 @@ func (s *Store) drop(ctx context.Context, day string) error {
 		list = append(list, fmt.Sprintf("ALTER TABLE %s DROP PARTITION '%s'", table, day))
 	}
 	for _, sql := range list {
-		if err := s.conn.Exec(ctx, sql); err != nil {
+		within, cancel := context.WithTimeout(ctx, dropTime)
+		err := s.conn.Exec(within, sql)
+		cancel()
+		if err != nil {
 			return err
 		}
 	}

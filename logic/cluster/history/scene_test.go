@@ -178,7 +178,7 @@ func (q *ownQueue) remember(fed *Fed, c *ledger.Changed) {
 		if len(r.Messages) == 0 {
 			r.First, r.Before = m.Seq, r.Head
 		}
-		r.Messages = append(r.Messages, Kept{Seq: m.Seq, Previous: m.Previous, N: m.Count, Own: m.Own, Payload: m.Payload})
+		r.Messages = append(r.Messages, Kept{Seq: m.Seq, Previous: m.Previous, Linked: true, N: m.Count, Own: m.Own, Payload: m.Payload})
 		q.at[c.Key] = append(q.at[c.Key], fed.Mark.Offset)
 		r.Head = m.Seq
 	}

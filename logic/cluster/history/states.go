@@ -14,8 +14,9 @@ import (
 	"gannet/protocol"
 )
 
-// Load implements ledger.Source: conversations as they were inserted. Whoever has newer
-// records of a queue takes them in afterwards. Those of all callers that wait are one load.
+// Load implements ledger.Source: it gives conversations as they were inserted. A caller that has
+// newer records of a queue takes them in afterwards. The conversations of all callers that wait are
+// one load.
 func (r *Reader) Load(ctx context.Context, conversations []*ledger.Loaded) (err error) {
 	if len(conversations) == 0 {
 		return nil
@@ -51,14 +52,13 @@ func (r *Reader) load(ctx context.Context, conversations []*ledger.Loaded) error
 	})
 }
 
-// states gives the conversations of which a condition is so, one after the other. One that
-// is damaged has an Err, for none may be taken for one that nobody wrote to. Three
-// queries run beside each other, all in the order of the conversations, so that nothing
-// has to be gathered.
+// states gives the conversations that meet a condition, one after the other. One that is damaged
+// has an Err, so that it is not taken for one that nobody wrote to. Three queries run beside each
+// other, all in the order of the conversations, so that nothing has to be gathered.
 func (s *Store) states(ctx context.Context, where string, each func(*ledger.Loaded) error) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	// Cursors come first: what is newer than a cursor does no harm.
+	// The query of cursors begins first: states that are newer than a cursor do no harm.
 	cursors, err := open(ctx, s, "SELECT part, kind, a, b, user, delivered, read, counted, n, own, total, changed FROM cursors WHERE ("+where+
 		") ORDER BY kind, a, b, user, version DESC LIMIT 1 BY kind, a, b, user", func(rows driver.Rows, m *ledger.Member, at *place) error {
 		var counted uint8
@@ -112,7 +112,11 @@ func (s *Store) states(ctx context.Context, where string, each func(*ledger.Load
 		if l.Err != nil {
 			l = &ledger.Loaded{Key: l.Key, Err: l.Err}
 		}
-		if err := each(l); err != nil {
+		err := cmp.Or(cursors.err, devices.err) // then the rest would come without cursors and devices
+		if err == nil {
+			err = each(l)
+		}
+		if err != nil {
 			cancel() // else the rest would be read
 			return err
 		}
@@ -143,7 +147,7 @@ func (p place) before(q place) bool {
 	return cmp.Or(cmp.Compare(p.kind, q.kind), cmp.Compare(p.key.A, q.key.A), cmp.Compare(p.key.B, q.key.B)) < 0
 }
 
-// states of one table, in the order of their conversations.
+// stream is the states of one table, in the order of their conversations.
 type stream[T any] struct {
 	store *Store
 	rows  driver.Rows

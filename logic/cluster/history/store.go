@@ -23,16 +23,16 @@ type Options struct {
 	Database       string   // "": gannet
 	User, Password string   // "": the server's default
 
-	// Compress has what goes to the server and what comes from it compressed by LZ4. That
-	// makes an insert cost the node a third more, and spares the network a part of some 300
-	// bytes a message, about as many as go to the broker as they are: worth it where the
-	// server is not in the same network. On its disk the server compresses either way.
+	// Compress has everything to and from the server compressed by LZ4. An insert then costs the
+	// node a third more, and the network carries less: uncompressed, a message takes some 300
+	// bytes, about as many as on its way to the broker. That is worth it if the server is in
+	// another network. On its disk the server compresses either way.
 	Compress bool
 
 	Timeout time.Duration // of a query, 0: 3 s; an insert has four times as long
 
-	// Margin is for how long the server may hold what it has taken without syncing it: so
-	// far behind the mark records are fed again when it was started anew. 0: 2 minutes.
+	// Margin is for how long the server may hold what it has taken without syncing it. After a
+	// restart of the server, records that reach so far behind the mark are fed again. 0: 2 minutes.
 	Margin time.Duration
 
 	Log *slog.Logger // nil: slog.Default()
@@ -51,7 +51,7 @@ type Store struct {
 	rebuild   chan struct{} // has room for the one rebuilding under way
 }
 
-// done is what was asked of the server, whether it did it or not.
+// done counts what was asked of the server, whether the server did it or not.
 type done struct{ queries, inserts atomic.Uint64 }
 
 // faults are the reasons for which something does not go as it should.
@@ -59,7 +59,7 @@ type faults struct {
 	queries, inserts, migrations operate.Trouble // the server did not do what was asked
 	newer                        operate.Trouble // what was not done since the schema is of a newer program
 	retention                    operate.Trouble // a week could not be dropped
-	rows                         operate.Trouble // a row cannot be, and was refused
+	rows                         operate.Trouble // an impossible row was refused
 	fed                          operate.Trouble // a message of a record cannot be read
 	missing                      operate.Trouble // what was asked for is not known to be complete
 	full                         operate.Trouble // there was no room for a record
@@ -128,7 +128,7 @@ func unavailable(err error) error {
 	return fmt.Errorf("%w: ClickHouse: %w", logic.ErrUnavailable, err)
 }
 
-// failed counts an error of the server, says it and gives it as callers get it.
+// failed counts and logs an error of the server, and gives it as callers get it.
 func (s *Store) failed(trouble *operate.Trouble, what string, err error) error {
 	if errors.Is(err, context.Canceled) {
 		return unavailable(err) // its caller went away
@@ -139,8 +139,8 @@ func (s *Store) failed(trouble *operate.Trouble, what string, err error) error {
 	return unavailable(err)
 }
 
-// query runs a query that is to be answered soon, and gives its rows to each, which scans
-// them.
+// query runs a query that must be answered within Options.Timeout, and hands its rows to each,
+// which scans them.
 func (s *Store) query(ctx context.Context, sql string, each func(driver.Rows) error) error {
 	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
 	defer cancel()
@@ -155,7 +155,7 @@ func (s *Store) read(ctx context.Context, sql string, each func(driver.Rows) err
 	return s.ask(ctx, sql, each)
 }
 
-// ask is read whatever the schema is.
+// ask is read without the check of the schema.
 func (s *Store) ask(ctx context.Context, sql string, each func(driver.Rows) error) (err error) {
 	s.done.queries.Add(1)
 	rows, err := s.conn.Query(ctx, sql)
@@ -175,7 +175,7 @@ func (s *Store) ask(ctx context.Context, sql string, each func(driver.Rows) erro
 	return nil
 }
 
-// refused counts a row that cannot be.
+// refused counts and logs a row that is impossible.
 func (s *Store) refused(table, why string, row any) {
 	if s.faults.rows.Note() {
 		s.log.Error("history: a row is refused", "table", table, "reason", why, "row", row)

@@ -51,9 +51,7 @@ func (s *sender) heads(n *node) (view, recent uint64, err error) {
 // TestAMessageThatIsNotShownYet: whoever was told of a message by the view, just before
 // its owner shows it, hears that it is not to be had, and never that it does not exist.
 func TestAMessageThatIsNotShownYet(t *testing.T) {
-	l := newLosing(t)
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	s := l.list[0]
 	if view, recent, err := s.heads(l.node); err != nil || view != 10 || recent != 10 {
 		t.Fatalf("with nothing on its way the heads are %d and %d, %v", view, recent, err)
@@ -86,9 +84,7 @@ func TestAMessageThatIsNotShownYet(t *testing.T) {
 // TestAMessageThatAnotherNodeTook: a node that does not know yet that it has lost a queue
 // does not say that what came since does not exist.
 func TestAMessageThatAnotherNodeTook(t *testing.T) {
-	l := newLosing(t)
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	s := l.list[0]
 	release := l.node.owner.Hold()
 	defer release()

@@ -26,7 +26,9 @@ type archive struct {
 	fed  func(*owner.Fed) // called for each record that is taken; nil: nobody
 	left atomic.Int64     // how often it answers before it is away
 	busy atomic.Bool      // it rebuilds nothing
+	full atomic.Bool      // it takes nothing
 	part func()           // called before each part of a rebuilding; nil: nobody
+	slow chan struct{}    // it counts once that is closed; nil: at once
 
 	mu     sync.Mutex
 	talks  map[protocol.Conversation][]message
@@ -42,6 +44,7 @@ type archive struct {
 	lost int                            // messages that were given up
 
 	given map[protocol.Conversation]uint64 // up to where what is not there was given up
+	asked map[chain.Queue]int              // how often it said what it has of a queue
 }
 
 // message is one that was fed.
@@ -51,7 +54,7 @@ type message struct {
 }
 
 func newArchive() *archive {
-	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}, given: map[protocol.Conversation]uint64{}}
+	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}, given: map[protocol.Conversation]uint64{}, asked: map[chain.Queue]int{}}
 	a.left.Store(ever)
 	return a
 }
@@ -93,6 +96,17 @@ func (a *archive) badf(format string, args ...any) {
 // Open implements owner.Feeder.
 func (a *archive) Open(ctx context.Context, q chain.Queue) (chain.Mark, error) { return a.Mark(ctx, q) }
 
+// Inserted implements owner.Feeder.
+func (a *archive) Inserted(q chain.Queue) (chain.Mark, bool) {
+	if a.left.Load() <= 0 {
+		return chain.Beginning, false
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	at, ok := a.marks[q]
+	return at, ok
+}
+
 // Leave implements owner.Feeder.
 func (a *archive) Leave(chain.Queue) {}
 
@@ -110,7 +124,15 @@ func (a *archive) Mark(_ context.Context, q chain.Queue) (chain.Mark, error) {
 }
 
 // Most is Mark: nothing that was taken in is in doubt.
-func (a *archive) Most(ctx context.Context, q chain.Queue) (chain.Mark, error) { return a.Mark(ctx, q) }
+func (a *archive) Most(ctx context.Context, q chain.Queue) (chain.Mark, error) {
+	mark, err := a.Mark(ctx, q)
+	if err == nil {
+		a.mu.Lock()
+		a.asked[q]++
+		a.mu.Unlock()
+	}
+	return mark, err
+}
 
 // Add implements owner.Feeder.
 func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
@@ -119,7 +141,7 @@ func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
 	if !ok {
 		at = chain.Beginning
 	}
-	if f.Prev != at && (!f.Oldest || f.Mark.Offset <= at.Offset) || a.there() != nil {
+	if f.Prev != at && (!f.Oldest || f.Mark.Offset <= at.Offset) || a.full.Load() || a.there() != nil {
 		a.mu.Unlock()
 		return at, false
 	}
@@ -281,8 +303,18 @@ func (a *archive) Rebuild(ctx context.Context, q chain.Queue, only []protocol.Co
 	return mark, take(nil, 2, 2)
 }
 
+// Remembered implements view.Counts.
+func (a *archive) Remembered(counts []*view.Count) {
+	for _, c := range counts {
+		c.Err = errShaky
+	}
+}
+
 // CountsAt implements view.Counts.
 func (a *archive) CountsAt(_ context.Context, counts []*view.Count) error {
+	if a.slow != nil {
+		<-a.slow
+	}
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for _, c := range counts {

@@ -9,6 +9,7 @@ import (
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 	"gannet/protocol"
 )
 
@@ -20,9 +21,9 @@ const (
 	backRecords = 1024
 )
 
-// readBack fills the tail with the messages of the last records up to the mark, so that
-// what is sent again is known, and what the history does not have yet is there. At records that
-// were given up it ends, for they name none: of what lies before them there may have been more.
+// readBack fills the tail with the messages of the newest records up to the mark. So messages that
+// are sent again are known, and readers find what the history does not have yet. It ends at records
+// that were given up, because those name no earlier record: messages before them may be missing.
 func (t *term) readBack(ctx context.Context, mark chain.Mark) error {
 	o := &t.queue.owner.options
 	first, _, err := o.Stream.Bounds(ctx, t.queue.name)
@@ -56,11 +57,11 @@ func (t *term) readBack(ctx context.Context, mark chain.Mark) error {
 	return nil
 }
 
-// pull gives what lies from from to before end, which is there.
+// pull gives the records from offset from on, before offset end. The queue must have them.
 func (t *term) pull(ctx context.Context, from, end int64) (bodies [][]byte, err error) {
 	for next := from; next < end; {
 		stored, err := t.queue.owner.options.Stream.Pull(ctx, t.queue.name, next, int(end-next))
-		if errors.Is(err, chain.ErrLagging) && rest(ctx, 5*time.Millisecond) == nil {
+		if errors.Is(err, chain.ErrLagging) && operate.Pause(ctx, 5*time.Millisecond) == nil {
 			continue
 		}
 		if err != nil {

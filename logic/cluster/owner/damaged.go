@@ -17,22 +17,22 @@ import (
 	"gannet/protocol"
 )
 
-// hopePause is after how long it is tried again to bring conversations back of which
-// something was missing.
+// hopePause is after how long the owner tries again to bring back conversations of which something
+// was missing.
 const hopePause = time.Minute
 
 var (
 	// errDamage says of a conversation that what Redis has of it cannot be read.
 	errDamage = errors.New("owner: a conversation is damaged in Redis")
 
-	// errSkipped says that records of a conversation were not taken in for that reason.
+	// errSkipped says that a replay left out records of a conversation because it is damaged.
 	errSkipped = fmt.Errorf("%w, and records were replayed without it", errDamage)
 )
 
-// damaged are the conversations of a term which Redis has and does not give back. From the
-// moment in which that is noticed until they are brought back, from the history and the queue
-// as those of an incomplete view are, nothing reads or writes them: so what is brought back is
-// all there is, and everybody else goes on.
+// damaged holds the conversations of a term that Redis has, but that cannot be read. From the
+// moment when one is noticed until it is brought back from the history and the queue, as in an
+// incomplete view, nothing reads or writes it. So what is brought back is complete, and all other
+// conversations go on.
 type damaged struct {
 	term  *term
 	wakes chan struct{}
@@ -41,9 +41,9 @@ type damaged struct {
 	talks map[protocol.Conversation]hope
 }
 
-// hope is how far one is from being back.
+// hope says whether a damaged conversation can be brought back.
 type hope struct {
-	why  error // what is missing, nil: it may come back in a moment
+	why  error // what the last try found missing; nil: nothing so far
 	last bool  // it will not come back
 }
 
@@ -92,13 +92,14 @@ func (d *damaged) load(ctx context.Context, list []*ledger.Loaded) error {
 	return nil
 }
 
-// bar gives those an Err that are noted, and notes those that are damaged.
+// bar gives an Err to conversations that are noted as damaged, and notes those that turn out to be
+// damaged.
 func (d *damaged) bar(list []*ledger.Loaded) {
 	var found []*ledger.Loaded
 	d.mu.Lock()
 	for _, l := range list {
 		if _, noted := d.talks[l.Key]; noted && l.Err == nil {
-			l.Err = unavailable(errDamage) // it can be read again, and may lack what was skipped
+			l.Err = unavailable(errDamage) // Redis gives it back again, but skipped records may be missing
 		} else if !noted && view.Damaged(l.Err) {
 			found = append(found, l)
 		}
@@ -109,10 +110,11 @@ func (d *damaged) bar(list []*ledger.Loaded) {
 	}
 }
 
-// without gives the error of a conversation that was loaded, but for one that is given up:
-// whoever feeds the history waits until it is, or is back, and goes on without it then. From
-// there on the history lacks something of it for good, and whoever made it anew from that would
-// take what is left for all there was. So Redis keeps that it is forsaken.
+// without decides whether the feed of the history may go on without a loaded conversation. nil says
+// that the conversation could be read, or is forsaken. While a damaged one may still come back,
+// there is an error, and the feed waits. Once something of it is known to be missing, Redis is
+// first told to keep that it is forsaken: from then on the history lacks something of it for good,
+// so nobody may make it anew from what the history has.
 func (d *damaged) without(ctx context.Context, l *ledger.Loaded) error {
 	wait := fmt.Errorf("%v: %w", l.Key, l.Err)
 	switch h, noted := d.hope(l.Key); {
@@ -158,7 +160,8 @@ func (d *damaged) back(list []view.Whole) {
 	}
 }
 
-// open gives those that may come back, and whether any was not given up before.
+// open gives the conversations that may still come back. fresh says that at least one of them has
+// not failed a try yet.
 func (d *damaged) open() (keys map[protocol.Conversation]bool, fresh bool) {
 	keys = make(map[protocol.Conversation]bool)
 	d.mu.Lock()
@@ -188,7 +191,7 @@ func (d *damaged) run() {
 			if t.ending.Err() == nil {
 				o.warn(&o.troubles.redis, "damaged conversations are not brought back yet", t.queue, err)
 			}
-			_ = rest(t.ending, pause)
+			_ = operate.Pause(t.ending, pause)
 			pause = min(2*pause, lastPause)
 			continue
 		}
@@ -207,7 +210,7 @@ func (d *damaged) try(ctx context.Context, keys map[protocol.Conversation]bool) 
 	r := newRebuild(t, chain.Beginning, keys)
 	r.alone, r.lacking = true, make(map[protocol.Conversation]error)
 	err := r.turn(ctx, func(ctx context.Context) error {
-		// What memory knows of them and nobody else is in records then.
+		// Acks that only memory knows must be in records before the ledger drops the conversations.
 		if err := t.queue.allAcks(ctx); err != nil {
 			return err
 		}
@@ -228,8 +231,8 @@ func (d *damaged) try(ctx context.Context, keys map[protocol.Conversation]bool) 
 	return nil
 }
 
-// giveUp notes what is missing of those that did not come back, where it is not the queue that
-// lacks records.
+// giveUp notes, for each conversation that did not come back, what is missing. gone, if it is not
+// nil, is the reason for all: the queue does not have the records any more.
 func (d *damaged) giveUp(r *rebuild, gone error) {
 	o := d.term.queue.owner
 	d.mu.Lock()

@@ -12,6 +12,7 @@ import (
 	"gannet/internal/chain"
 	"gannet/logic"
 	"gannet/logic/cluster/owner"
+	"gannet/logic/cluster/view"
 	"gannet/protocol"
 )
 
@@ -31,6 +32,7 @@ var damages = map[string]func(l *losing, key string) error{
 	"a member": func(l *losing, key string) error {
 		return l.node.redis.HSet(l.t.Context(), key, "m12345678", "\x01").Err()
 	},
+	"gone": func(l *losing, key string) error { return l.node.redis.Del(l.t.Context(), key).Err() },
 	"another type": func(l *losing, key string) error {
 		if err := l.node.redis.Del(l.t.Context(), key).Err(); err != nil {
 			return err
@@ -82,20 +84,11 @@ func TestDamagedIsReplayed(t *testing.T) {
 	for what, damage := range damages {
 		for _, aged := range []bool{false, true} {
 			t.Run(what, func(t *testing.T) {
-				l := newLosing(t, "--save", "", "--appendonly", "no")
-				l.talk()
-				l.flush()
+				l := newTalked(t)
 				if aged {
 					l.aged()
 				}
-				must(t, l.node.redis.Save(t.Context()).Err())
-				l.talk()
-				l.flush()
-				before := l.shown()
-				l.waitFed()
-				l.node.stop()
-				l.server.Kill()
-				l.server.Start() // as it was saved
+				before := l.older()
 				must(t, damage(l, l.talkKey(l.list[0])))
 				l.node = l.start(2)
 				l.node.waitOwned()
@@ -112,15 +105,63 @@ func TestDamagedIsReplayed(t *testing.T) {
 	}
 }
 
+// TestDamagedIsNotForgotten: a conversation of which records were left out lacks them, although
+// somebody removes what was damaged of it and its owner died meanwhile: it stays unavailable until
+// it is back.
+func TestDamagedIsNotForgotten(t *testing.T) {
+	l := newTalked(t)
+	l.aged()
+	before := l.older()
+	key := l.talkKey(l.list[0])
+	must(t, damages["a member"](l, key))
+	l.archive.left.Store(0)
+	l.node = l.start(2)
+	l.node.waitOwned()
+	l.unavailable()
+	l.node.stop()
+	must(t, l.node.redis.HDel(t.Context(), key, "m12345678").Err())
+	l.node = l.start(3)
+	l.node.waitOwned()
+	l.unavailable()
+	l.archive.left.Store(ever)
+	eventually(t, "it is back", func() bool { return reflect.DeepEqual(l.firstTwo(), before[:2]) })
+	l.whole()
+}
+
+// TestDamagedIsNoticed: what readers could not read reaches the owner, whoever else asks how the
+// view is.
+func TestDamagedIsNoticed(t *testing.T) {
+	l := newTalked(t)
+	l.aged()
+	s := l.list[0]
+	release := l.node.owner.Hold()
+	must(t, damages["garbage"](l, l.talkKey(s)))
+	l.others()
+	v, err := view.New(l.node.redis, view.Options{Name: l.name, Queues: queuesOf(l.queues), Counts: l.archive})
+	must(t, err)
+	w, err := v.Writer(queuesOf(l.queues)[s.key().Partition()%l.queues])
+	must(t, err)
+	for range 2 { // as gannet mend does
+		if state, err := w.State(t.Context()); err != nil || state.Suspect == nil || *state.Suspect != s.key() {
+			t.Errorf("who asks is told of %v, %v", state.Suspect, err)
+		}
+	}
+	release()
+	eventually(t, "it is back", func() bool { return l.node.owner.Vars()["repair.conversations"] == 1 })
+	eventually(t, "the note is heeded", func() bool {
+		state, err := w.State(t.Context())
+		return err == nil && state.Suspect == nil
+	})
+	l.whole()
+}
+
 // TestDamagedIsShown: a conversation that is damaged while its owner has it in memory is
 // left out of lists, the others are shown, and it comes back as soon as anybody noticed,
 // though messages come meanwhile.
 func TestDamagedIsShown(t *testing.T) {
 	for what, damage := range damages {
 		t.Run(what, func(t *testing.T) {
-			l := newLosing(t, "--save", "", "--appendonly", "no")
-			l.talk()
-			l.flush()
+			l := newTalked(t)
 			l.aged()
 			before := l.others()
 			s := l.list[0]
@@ -143,7 +184,7 @@ func TestDamagedIsShown(t *testing.T) {
 				return len(all[0]) == 1 && all[0][0].Head == 11 && len(all[1]) == 1
 			})
 			// The message alone mends what it writes anew.
-			if v := l.node.owner.Vars(); (what == "a member" || what == "another type") != (v["repair.conversations"] == 1) || v["unavailable.conversations"] != 0 {
+			if v := l.node.owner.Vars(); (what == "a member" || what == "gone" || what == "another type") != (v["repair.conversations"] == 1) || v["unavailable.conversations"] != 0 {
 				t.Errorf("the counters say %v", v)
 			}
 			l.whole()
@@ -154,13 +195,9 @@ func TestDamagedIsShown(t *testing.T) {
 // TestDamagedIsFed: a damaged conversation does not keep others from the history. It comes
 // back first, so that the history has all of it too.
 func TestDamagedIsFed(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "no")
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	l.aged()
-	l.archive.left.Store(0)
-	l.talk()
-	l.flush()
+	l.talkUnfed()
 	before := l.shown()
 	l.node.stop()
 	must(t, damages["garbage"](l, l.talkKey(l.list[0])))
@@ -189,13 +226,11 @@ func TestDamagedIsFed(t *testing.T) {
 // unavailable, for the next owner too; all else goes on, and what the history is told of it
 // does not let its seqs be given out again.
 func TestDamagedForGood(t *testing.T) {
-	l := newLosingWith(t, func(l *losing) { l.tune = func(o *owner.Options) { o.History = nil } }, "--save", "", "--appendonly", "no")
+	l := newLosingWith(t, func(l *losing) { l.tune = func(o *owner.Options) { o.History = nil } })
 	l.talk()
 	l.flush()
 	l.aged()
-	l.archive.left.Store(0)
-	l.talk()
-	l.flush()
+	l.talkUnfed()
 	s := l.list[0]
 	l.node.stop()
 	must(t, damages["garbage"](l, l.talkKey(s)))
@@ -222,9 +257,7 @@ func TestDamagedForGood(t *testing.T) {
 // TestDamagedInBoth: what the history has of a conversation may be damaged as well. Then it
 // stays unavailable, and never begins anew; it is back when the history has it again.
 func TestDamagedInBoth(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "no")
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	l.aged()
 	before := l.shown()
 	s := l.list[0]
@@ -247,14 +280,10 @@ func TestDamagedInBoth(t *testing.T) {
 // TestDamagedAndForsaken: once the history went on without a conversation it does not come
 // back, although the history has it again: what that lacks nobody knows.
 func TestDamagedAndForsaken(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "no")
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	l.aged()
 	l.bad(l.list[0], true)
-	l.archive.left.Store(0)
-	l.talk()
-	l.flush()
+	l.talkUnfed()
 	l.node.stop()
 	s := l.list[0]
 	must(t, damages["garbage"](l, l.talkKey(s)))
@@ -303,9 +332,7 @@ func (l *losing) bad(s *sender, is bool) {
 // TestEmptiedWithDamage: a view that is brought back anew is not taken for whole without a
 // conversation of which the history has what cannot be: it would begin with seq 1 again.
 func TestEmptiedWithDamage(t *testing.T) {
-	l := newLosing(t)
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	l.aged()
 	before := l.shown()
 	s := l.list[0]

@@ -134,8 +134,8 @@ func (r *refusing) Append(ctx context.Context, q chain.Queue, body []byte) (int6
 	return r.Stream.Append(ctx, q, body)
 }
 
-// TestRefresh: an idle queue gets an empty record an hour after its last one, and its view
-// comes along.
+// TestRefresh: an idle queue gets an empty record an hour after its last one, and its view and
+// the history come along, whose mark would lie behind retention some day.
 func TestRefresh(t *testing.T) {
 	var now atomic.Int64
 	now.Store(1_700_000_000_000)
@@ -153,6 +153,8 @@ func TestRefresh(t *testing.T) {
 	must(t, l.node.owner.Look(t.Context(), 0))
 	if got := l.node.owner.ViewMark(0); got.Offset != before.Offset+1 || got.Writer != before.Writer {
 		t.Fatalf("an hour later the view is at %v, was at %v", got, before)
+	} else if has, _ := l.archive.Inserted(queuesOf(l.queues)[0]); has != got {
+		t.Fatalf("an hour later the history is at %v, the view at %v", has, got)
 	}
 	l.whole()
 }
@@ -215,9 +217,7 @@ func TestLetGo(t *testing.T) {
 
 // TestFedAgain: a history that lost everything is fed again, though nobody sends.
 func TestFedAgain(t *testing.T) {
-	l := newLosing(t)
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	l.waitFed()
 	a := l.archive
 	a.mu.Lock()
@@ -242,9 +242,13 @@ func TestFedAgain(t *testing.T) {
 // TestIncompleteBehind: a view that is not whole is taken over with records that it lacks,
 // some of conversations that are not back. They come back as of those records.
 func TestIncompleteBehind(t *testing.T) {
-	l := newLosing(t)
-	l.talk()
-	l.flush()
+	for what, dies := range map[string]bool{"the next owner": false, "the one after it": true} {
+		t.Run(what, func(t *testing.T) { incompleteBehind(t, dies) })
+	}
+}
+
+func incompleteBehind(t *testing.T, dies bool) {
+	l := newTalked(t)
 	l.aged()
 	l.archive.busy.Store(true)
 	l.server.Kill()
@@ -274,8 +278,13 @@ func TestIncompleteBehind(t *testing.T) {
 		must(t, err)
 		s.seqs = append(s.seqs, seq)
 	}
+	if dies { // what the next owner left out of its replay nobody remembers then, but Redis
+		l.node = l.start(3)
+		l.node.waitOwned()
+		l.node.stop()
+	}
 	l.archive.busy.Store(false)
-	l.node = l.start(3)
+	l.node = l.start(4)
 	eventually(t, "the view is back", func() bool { return l.shown() != nil })
 	for _, states := range l.shown() {
 		if len(states) != 1 || states[0].Head != 22 || states[0].LastSize != 10 {

@@ -2,12 +2,16 @@ package owner
 
 import (
 	"context"
+	"time"
 
 	"gannet/internal/chain"
 )
 
 // StallTime is for how long a record is waited for that was acknowledged.
 const StallTime = stallTime
+
+// MendPause is between two looks at a queue that is stopped.
+const MendPause = mendPause
 
 // Hold has nothing written to any queue until release is called.
 func (o *Owner) Hold() (release func()) {
@@ -25,6 +29,9 @@ func (o *Owner) Hold() (release func()) {
 	}
 	return func() { close(done) }
 }
+
+// RetentionPause is between two looks at a broker that was said to keep records for so long.
+func RetentionPause(stated time.Duration) time.Duration { pause, _ := pauses(stated); return pause }
 
 // LookAtRetention looks at the oldest record of a queue.
 func (o *Owner) LookAtRetention(queue int) error { return o.queues[queue].lookAtRetention() }

@@ -3,11 +3,13 @@ package owner
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 	"time"
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 	"gannet/logic/ledger"
 	"gannet/protocol"
 )
@@ -15,16 +17,20 @@ import (
 // feedPause is for how long nobody tries again to feed what was not taken.
 const feedPause = 200 * time.Millisecond
 
-// feed takes the records of a term to the history. Those that it makes are added as they
-// come; what the feeder does not take then, and what was there before the term, is read
-// from the queue beside that.
+// feed takes the records of a term to the history. Records that the term makes are added as they
+// come. Records that the feeder did not take, and those from before the term, are read from the
+// queue by run.
 type feed struct {
-	term  *term
-	at    atomic.Pointer[chain.Mark] // where the feeder was when it did not take a record
-	wakes chan struct{}
+	term   *term
+	began  time.Time
+	at     atomic.Pointer[chain.Mark] // where the feeder was when it did not take a record
+	wakes  chan struct{}
+	stands atomic.Pointer[error] // why a human must look before the feed goes on; nil: it goes on
 }
 
-func newFeed(t *term) *feed { return &feed{term: t, wakes: make(chan struct{}, 1)} }
+func newFeed(t *term) *feed {
+	return &feed{term: t, began: t.queue.owner.options.Now(), wakes: make(chan struct{}, 1)}
+}
 
 // add adds a record that was just made.
 func (f *feed) add(fed *Fed) {
@@ -50,9 +56,17 @@ func (f *feed) run() {
 			at, err = f.catchUp(ctx, at)
 			return err
 		})
-		if err != nil && ctx.Err() == nil {
-			q.owner.warn(&q.owner.troubles.feeding, "a queue is not fed to the history", q, err)
-			_ = rest(ctx, feedPause)
+		if ctx.Err() == nil {
+			f.fares(err)
+		}
+		switch {
+		case err == nil || ctx.Err() != nil:
+		case lost(err):
+			opened = false // giving the loss up moves the history's mark, so ask for it anew
+			_ = operate.Pause(ctx, mendPause)
+			continue
+		default:
+			_ = operate.Pause(ctx, feedPause)
 			continue
 		}
 		select {
@@ -63,11 +77,44 @@ func (f *feed) run() {
 	}
 }
 
-// errOn says that the feeder is somewhere else than who reads for it.
+// fares notes how a try to catch up ended. If the records do not lead from the fed ones to the end
+// of the queue, the broker lost records that it had acknowledged, and this node has built on them,
+// because it did not read there. A human must look: the queue goes on, because the view has every
+// seq that was given out, but no reader that begins before the gap comes to the new records.
+func (f *feed) fares(err error) {
+	q := f.term.queue
+	o := q.owner
+	switch {
+	case err == nil:
+		f.stands.Store(nil)
+	case lost(err):
+		err = fmt.Errorf("%v is not fed to ClickHouse any more: run `gannet mend`, which says how to go on: %w", q.name, err)
+		f.stands.Store(&err)
+		if o.troubles.stands.Note() {
+			o.options.Log.Error("owner: a queue cannot be read from where ClickHouse has it, a human has to look", "queue", q.name.String(), "err", err.Error())
+		}
+	default:
+		o.warn(&o.troubles.feeding, "a queue is not fed to the history", q, err)
+	}
+}
+
+// standing says why the history gets nothing any more, nil: it does.
+func (q *queue) standing() error {
+	t := q.term.Load()
+	if t == nil || t.feed == nil {
+		return nil
+	}
+	if err := t.feed.stands.Load(); err != nil {
+		return *err
+	}
+	return nil
+}
+
+// errOn says that the feeder is at another record than the goroutine that reads for it.
 var errOn = errors.New("the feeder is elsewhere")
 
-// errNoEnd says that what was given up goes on behind what a term knows of its queue: somebody
-// else has it by then.
+// errNoEnd says that records were given up past the last record that the term knows. So another
+// node has the queue by then.
 var errNoEnd = errors.New("records were given up, and the queue goes on behind what is known of it")
 
 // catchUp feeds the records from the mark up to what the view has: what a view does not
@@ -88,11 +135,13 @@ func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
 			}
 			return err
 		})
-		if errors.Is(err, chain.ErrRetention) {
+		switch {
+		case errors.Is(err, chain.ErrRetention):
 			at, err = f.passGap(ctx, at, to)
-		}
-		if err == nil && at.Offset < to.Offset && reader.Last() != at {
+		case err == nil && at.Offset < to.Offset && reader.Last() != at:
 			err = errNoEnd
+		case err == nil && at.Offset < to.Offset:
+			err = fmt.Errorf("%w: from the mark %v of ClickHouse the records of %v do not lead to %v", chain.ErrLost, at, f.term.queue.name, to)
 		}
 		if err != nil && !errors.Is(err, errOn) {
 			return at, err
@@ -100,9 +149,10 @@ func (f *feed) catchUp(ctx context.Context, at chain.Mark) (chain.Mark, error) {
 	}
 }
 
-// passGap goes on with the oldest record that the queue still has, where the one behind the
-// mark is gone. First all conversations are fed as the view has them: a head that the
-// history did not know would be given out again if the view was lost too.
+// passGap is for a mark behind which retention has removed records: it goes on with the oldest
+// record that the queue still has. Before that it feeds all conversations as the view has them.
+// Otherwise, if the view was lost too, seqs up to a head that the history does not know would be
+// given out again.
 func (f *feed) passGap(ctx context.Context, at, to chain.Mark) (chain.Mark, error) {
 	q := f.term.queue
 	oldest, err := chain.Oldest(ctx, q.owner.options.Stream, q.name, to)
@@ -118,9 +168,9 @@ func (f *feed) passGap(ctx context.Context, at, to chain.Mark) (chain.Mark, erro
 	return f.again(ctx, &oldest, true)
 }
 
-// all feeds all conversations as the view has them, in place of what is missing between the
-// mark and a record. lost says that it is lost for good, and so are messages that are in no
-// record from there on.
+// all feeds all conversations as the view has them, in place of the records that are missing
+// between the mark at and the mark before. lost says that those records were given up: then their
+// messages are lost for good, and so is every message up to a head that no later record has.
 func (f *feed) all(ctx context.Context, at, before chain.Mark, lost bool) (n int, on chain.Mark, err error) {
 	on = at
 	err = f.term.view.Each(ctx, func(list []*ledger.Loaded) (err error) {
@@ -131,7 +181,7 @@ func (f *feed) all(ctx context.Context, at, before chain.Mark, lost bool) (n int
 				return err
 			}
 			if l.Err != nil {
-				l.Err, l.Members, l.Devices = nil, nil, nil // its head may be known, and must be
+				l.Err, l.Members, l.Devices = nil, nil, nil // if its head is known, the history must get it
 			}
 		}
 		fed := &Fed{Queue: f.term.queue.name, Prev: at, Mark: at, Version: version(before), States: list}
@@ -144,8 +194,8 @@ func (f *feed) all(ctx context.Context, at, before chain.Mark, lost bool) (n int
 	return n, on, err
 }
 
-// passLoss goes on behind records that were given up. There is one at each offset of what is
-// lost; the last of them is fed.
+// passLoss passes records that were given up. There is a Loss at each lost offset; only the last
+// one is fed.
 func (f *feed) passLoss(ctx context.Context, at chain.Mark, c *chain.Record) (chain.Mark, error) {
 	if c.Mark.Offset < c.Through {
 		return at, nil
@@ -160,8 +210,8 @@ func (f *feed) passLoss(ctx context.Context, at chain.Mark, c *chain.Record) (ch
 	return f.give(ctx, &Fed{Queue: c.Queue, Prev: at, Mark: c.Mark, Version: version(c.Mark), Record: &hop.Record{}})
 }
 
-// give gives something to the feeder, which waits until there is room for it. With errOn
-// the feeder is elsewhere.
+// give adds fed to the feeder, and waits as long as there is no room for it. It returns errOn if
+// the feeder is at another record.
 func (f *feed) give(ctx context.Context, fed *Fed) (at chain.Mark, err error) {
 	for {
 		at, taken := f.term.queue.owner.options.Feeder.Add(fed)
@@ -171,14 +221,14 @@ func (f *feed) give(ctx context.Context, fed *Fed) (at chain.Mark, err error) {
 		case fed.Oldest && at.Offset >= fed.Mark.Offset, !fed.Oldest && at != fed.Prev:
 			return at, errOn
 		}
-		if err := rest(ctx, feedPause); err != nil { // there is no room
+		if err := operate.Pause(ctx, feedPause); err != nil { // there is no room
 			return at, err
 		}
 	}
 }
 
-// again feeds a record that was read again from the queue, and gives where the feeder is
-// then: with errOn it is elsewhere than behind the record.
+// again feeds a record that was read again from the queue, and returns the mark at which the feeder
+// is then. With errOn this is not the mark of the record.
 func (f *feed) again(ctx context.Context, c *chain.Record, oldest bool) (at chain.Mark, err error) {
 	var r hop.Record
 	if c.Hop(&r) != nil {
@@ -216,8 +266,8 @@ func (f *feed) states(ctx context.Context, r *hop.Record) (list []*ledger.Loaded
 	return list, nil
 }
 
-// progressIn gives what a record alone says of a conversation: how far it had come. Somebody who
-// makes it anew must not give seqs out again.
+// progressIn gives the progress of a conversation as far as a single record tells it. The history
+// needs it, so that whoever makes the conversation anew does not give its seqs out again.
 func progressIn(r *hop.Record, key protocol.Conversation) (*ledger.Loaded, error) {
 	one := hop.Record{Time: r.Time, Blob: r.Blob}
 	for i := range r.Entries {

@@ -6,13 +6,14 @@ import (
 	"fmt"
 
 	"gannet/internal/chain"
+	"gannet/internal/hop"
 	"gannet/internal/operate"
 	"gannet/logic/cluster/view"
 	"gannet/logic/ledger"
 )
 
-// pending is a record on its way. Its ledger holds what it does as under way until it is
-// settled or abandoned.
+// pending is a record on its way. Until it is settled or abandoned, the ledger keeps its changes as
+// under way.
 type pending struct {
 	change     *ledger.Change
 	body       []byte
@@ -30,7 +31,7 @@ func (t *term) settle(ctx context.Context) error {
 	return t.finish(ctx)
 }
 
-// finish gets a record that was begun to its end, if there is one, and the view to the last
+// finish completes the record that was begun, if there is one, and brings the view to the last
 // record that counts.
 func (t *term) finish(ctx context.Context) error {
 	t.unsettled.Store(true)
@@ -53,9 +54,12 @@ func (t *term) finish(ctx context.Context) error {
 		}
 		t.shown(p)
 	}
-	if last := t.chain.Last(); t.view.Mark() != last {
+	if last, before := t.chain.Last(), t.view.Mark(); before != last {
 		if err := t.forward(ctx, last, nil); err != nil {
 			return err
+		}
+		if t.feed != nil { // or retention would overtake the history's mark of an idle queue
+			t.feed.add(&Fed{Queue: t.queue.name, Prev: before, Mark: last, Version: version(last), Record: &hop.Record{}})
 		}
 	}
 	t.owns()
@@ -150,7 +154,7 @@ func (t *term) forward(ctx context.Context, mark chain.Mark, change *ledger.Chan
 		case ctx.Err() != nil || operate.Elapsed()-began > patience:
 			return waits(err)
 		default:
-			_ = rest(ctx, redisPause)
+			_ = operate.Pause(ctx, redisPause)
 		}
 	}
 	return nil
@@ -174,8 +178,8 @@ func (t *term) shown(p *pending) {
 // version rises with the records of a queue.
 func version(m chain.Mark) uint64 { return uint64(m.Offset) + 1 }
 
-// check sees whether Redis has the view as it was written, and whether readers may believe
-// it.
+// check asks Redis for the state of the view. It repairs a view that is not as it was written, and
+// confirms it to readers.
 func (t *term) check(ctx context.Context) error {
 	s, err := t.view.State(ctx)
 	if err != nil {
@@ -190,8 +194,11 @@ func (t *term) check(ctx context.Context) error {
 		}
 	}
 	if s.Suspect != nil {
-		// What cannot be read is noted by the load. An error is for the next look.
-		_ = t.damaged.load(ctx, []*ledger.Loaded{{Key: *s.Suspect}})
+		// The load notes a conversation that cannot be read. After an error the next look tries
+		// again.
+		if t.damaged.load(ctx, []*ledger.Loaded{{Key: *s.Suspect}}) == nil {
+			_ = t.view.Heed(ctx, *s.Suspect)
+		}
 	}
 	t.owns()
 	if !s.Confirmed {

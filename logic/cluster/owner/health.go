@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strings"
@@ -9,16 +10,16 @@ import (
 	"gannet/internal/chain"
 )
 
-// unableTime is for how long nothing could be written into a queue of this node when Health
-// names it.
+// unableTime is after how long Health names a queue of this node into which nothing could be
+// written.
 const unableTime = time.Minute
 
-// unable says of a queue of this node that nothing can be written into it. Others read it,
-// so none that they may have seen is changed.
+// unable says since when nothing could be written into a queue of this node. Other goroutines read
+// it, so it is replaced and never changed.
 type unable struct {
 	since time.Time
 	last  time.Time // at which a try failed
-	err   error     // of that one; nil: the first is not over
+	err   error     // of that try; nil: the first try has not ended
 	said  bool      // in the log
 }
 
@@ -49,9 +50,9 @@ func (q *queue) fails(err error) {
 // able notes that a record was written, or that the queue is not this node's.
 func (q *queue) able() { q.unable.Store(nil) }
 
-// looked notes that Redis has the view, and readers may believe it. Whether the broker takes
-// records again that it refused shows only when somebody writes, and where nobody does it
-// counts for unableTime.
+// looked notes that Redis has the view, and that readers may believe it. That says nothing about a
+// broker that has refused a record: only the next write shows whether it takes records again. If
+// nobody writes, the refusal counts for unableTime.
 func (q *queue) looked() {
 	u := q.unable.Load()
 	if u != nil && (!errors.Is(u.err, chain.ErrRefused) || q.owner.options.Now().Sub(u.last) > unableTime) {
@@ -59,21 +60,29 @@ func (q *queue) looked() {
 	}
 }
 
-// Health says which queues of this node are stopped, and which have not been writable for
-// over a minute, if any are.
+// Health returns an error if queues of this node need attention: those that are stopped, those that
+// take no messages because transfer is behind, those that the broker does not have any more, those
+// that have not been writable for over a minute (unableTime), and those of which the history gets
+// nothing until a human has looked.
 func (o *Owner) Health() error {
 	var stopped []string
+	var why error // the first of them is stopped
 	var all []error
 	now := o.options.Now()
 	for _, q := range o.queues {
 		u := q.unable.Load()
+		if err := q.standing(); err != nil && q.ours() {
+			all = append(all, err)
+		}
 		switch {
 		case !q.ours():
 		case State(q.state.Load()) == Stopped:
-			stopped = append(stopped, q.name.String())
+			if stopped = append(stopped, q.name.String()); len(stopped) == 1 && u != nil {
+				why = u.err
+			}
 		case q.late.Load():
 			all = append(all, q.lateness())
-		case u != nil && now.Sub(u.since) > unableTime:
+		case u != nil && (now.Sub(u.since) > unableTime || errors.Is(u.err, chain.ErrNoQueue)):
 			err := u.err
 			if err == nil {
 				err = errTaking
@@ -82,7 +91,7 @@ func (o *Owner) Health() error {
 		}
 	}
 	if len(stopped) > 0 {
-		all = append(all, fmt.Errorf("stopped, the log says why: %s", strings.Join(stopped, ", ")))
+		all = append(all, fmt.Errorf("stopped are %s, and the log says of each why; %s: %w", strings.Join(stopped, ", "), stopped[0], cmp.Or(why, ErrStopped)))
 	}
 	return errors.Join(all...)
 }

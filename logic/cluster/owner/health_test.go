@@ -5,6 +5,7 @@ package owner_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"strings"
 	"sync"
@@ -43,7 +44,7 @@ func newAiling(t *testing.T, fault error) *ailing {
 			o.Now = func() time.Time { a.mu.Lock(); defer a.mu.Unlock(); return a.now }
 			o.Log = slog.New(slog.NewTextHandler(locked{&a.mu, &a.said}, nil))
 		}
-	}, "--save", "", "--appendonly", "no")
+	})
 	return a
 }
 
@@ -135,6 +136,20 @@ func TestHealthOfTakeOvers(t *testing.T) {
 	}
 	a.later(61 * time.Second)
 	a.named([]int{0, 1})
+	a.fault.Store(nil)
+	a.node.waitOwned()
+	a.well()
+}
+
+// TestHealthOfAQueueThatIsGone: queues that the broker does not have are named at once, for they
+// do not come back by themselves.
+func TestHealthOfAQueueThatIsGone(t *testing.T) {
+	a := newAiling(t, nil)
+	a.node.stop()
+	gone := fmt.Errorf("%w: %w", chain.ErrRefused, chain.ErrNoQueue)
+	a.fault.Store(&gone)
+	a.node = a.start(2)
+	a.named([]int{0, 1}, "gannet mend")
 	a.fault.Store(nil)
 	a.node.waitOwned()
 	a.well()

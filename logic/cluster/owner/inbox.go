@@ -70,7 +70,8 @@ func (x *Inbox) owing(user uint64) map[protocol.Target]*term {
 // overlay raises the cursors of a state to what the devices have acked.
 func (t *term) overlay(ctx context.Context, q *logic.InboxQuery, s *protocol.State) {
 	key := s.Target.Conversation(q.User)
-	// An error leaves what the view says: then it is not in memory, and so it was written.
+	// View fails only for a conversation that is not in memory. Its acks are written, so the
+	// cursors of the view hold.
 	_ = t.ledger.View(ctx, key, func(v ledger.View) {
 		raise := func(cursor *uint64, to uint64) { *cursor = max(*cursor, min(to, s.Head)) }
 		raise(&s.Acked, v.Acked(q.User, q.Device))
@@ -81,8 +82,8 @@ func (t *term) overlay(ctx context.Context, q *logic.InboxQuery, s *protocol.Sta
 	})
 }
 
-// add adds to a page what changed by acks that are not written: the view does not tell of
-// it yet.
+// add adds to a page the conversations that changed only by acks that are not written, because the
+// view does not list them yet.
 func (x *Inbox) add(ctx context.Context, q *logic.InboxQuery, page *logic.InboxPage, owing map[protocol.Target]*term) error {
 	added := false
 	for target, t := range owing {

@@ -7,21 +7,21 @@ import (
 	"time"
 
 	"gannet/internal/chain"
+	"gannet/internal/hop"
+	"gannet/logic"
 )
 
-// lateShare is from which part of the time on, for which the broker keeps records, a record
-// that its reader has not taken is an old one: the rest is for getting transfer to run.
+// lateShare is the share of the broker's retention after which a record that transfer has not taken
+// makes the queue late. The rest of the time is for getting transfer to run.
 const lateShare = 0.9
 
-// lateLook is how many records are looked at for one with a time.
-const lateLook = 32
-
-// errLate says that senders wait for what reads the queue.
+// errLate says that senders must wait for transfer, which reads the queue.
 var errLate = errors.New("owner: the broker soon removes what was not pushed yet")
 
-// lookAtReader sees whether what reads the queue, transfer, is so far behind that the broker
-// soon removes what it has not taken. Then senders are told busy, so that what they send is
-// not lost to those who wait for it. A reader that is dead, or behind, stops nobody before.
+// lookAtReader checks whether transfer, which reads the queue, is so far behind that the broker
+// will soon remove records that were not pushed. Then senders are told busy, so that no receiver
+// misses the push of a new message. Acks of devices and read cursors are still taken, because
+// nobody gets a push for them. Until then a transfer that is dead or behind stops nobody.
 func (q *queue) lookAtReader() error {
 	o := q.owner
 	ctx, cancel := context.WithTimeout(o.ending, retentionTime)
@@ -30,9 +30,13 @@ func (q *queue) lookAtReader() error {
 	if err != nil {
 		return err
 	}
-	age, err := q.oldest(ctx, mark.Offset+1)
+	unread, err := chain.UnreadFrom(ctx, o.options.Stream, q.name, mark.Offset+1)
 	if err != nil {
 		return err
+	}
+	var age time.Duration
+	if !unread.Gone && !unread.Since.IsZero() { // what was removed is not to be saved any more
+		age = o.options.Now().Sub(unread.Since)
 	}
 	late := age > time.Duration(lateShare*float64(o.options.Retention))
 	switch was := q.late.Swap(late); {
@@ -45,22 +49,41 @@ func (q *queue) lookAtReader() error {
 	return nil
 }
 
-// oldest gives the age of the first record from an offset on, 0 where there is none: all was
-// taken, or it was removed, and is not to be saved any more.
-func (q *queue) oldest(ctx context.Context, from int64) (time.Duration, error) {
-	stream := q.owner.options.Stream
-	first, end, err := stream.Bounds(ctx, q.name)
-	if err != nil || from < first || from >= end {
-		return 0, err
+// withoutMessages takes the messages out of batches and answers them busy. It returns batches of
+// the other entries. answer copies their results back. If the queue fails such a batch, the
+// messages of the original batch fail as well.
+func withoutMessages(batches []*logic.Batch) (rest []*logic.Batch, answer func()) {
+	type piece struct {
+		of, rest *logic.Batch
+		at       []int // the index in of.Entries of each entry of rest
 	}
-	stored, err := stream.Pull(ctx, q.name, from, lateLook)
-	for i := range stored {
-		var h chain.Head
-		if _, err := h.Decode(stored[i].Body); err == nil {
-			return q.owner.options.Now().Sub(time.UnixMilli(int64(h.Time))), nil
+	var cut []piece
+	for _, b := range batches {
+		p := piece{of: b, rest: &logic.Batch{Queue: b.Queue}}
+		for i := range b.Entries {
+			if b.Entries[i].Op == hop.OpMessage {
+				refuse(b.Entries[i : i+1])
+				continue
+			}
+			p.at = append(p.at, i)
+			p.rest.Entries = append(p.rest.Entries, b.Entries[i])
+		}
+		if len(p.at) > 0 {
+			rest = append(rest, p.rest)
+			cut = append(cut, p)
 		}
 	}
-	return 0, err
+	return rest, func() {
+		for _, p := range cut {
+			if p.rest.Err != nil {
+				failBatch(p.of, p.rest.Err)
+				continue
+			}
+			for i, at := range p.at {
+				p.of.Entries[at] = p.rest.Entries[i]
+			}
+		}
+	}
 }
 
 // lateness is what Health says of a queue.

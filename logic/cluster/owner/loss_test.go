@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"gannet/internal/chain"
+	"gannet/internal/chain/chaintest"
 	"gannet/logic/cluster/owner"
 	"gannet/logic/cluster/view"
 	"gannet/protocol"
@@ -18,8 +19,9 @@ import (
 // of their messages.
 type bereft struct {
 	*losing
-	given []*chain.GivenUp // by queue
-	fed   map[*sender]int  // how many of a sender's messages are not lost
+	given []*chain.GivenUp  // by queue
+	fed   map[*sender]int   // how many of a sender's messages are not lost
+	all   *chaintest.Memory // a broker that has everything
 }
 
 func newBereft(t *testing.T, args ...string) *bereft {
@@ -37,6 +39,7 @@ func newBereft(t *testing.T, args ...string) *bereft {
 	b.archive.left.Store(0)
 	b.talk()
 	b.flush()
+	b.all = b.memory.Clone()
 	for i, q := range queuesOf(b.queues) {
 		b.memory.Cut(q, int64(kept[i]))
 	}
@@ -99,7 +102,7 @@ func TestGivenUp(t *testing.T) {
 		_, err := b.list[0].try(b.node, 1000)
 		return errors.Is(err, owner.ErrStopped)
 	})
-	if err := b.node.owner.Health(); err == nil || !strings.Contains(err.Error(), "chat queue") {
+	if err := b.node.owner.Health(); err == nil || !strings.Contains(err.Error(), "chat queue") || !strings.Contains(err.Error(), "gannet mend") {
 		t.Errorf("of its health it says %v", err)
 	}
 	b.lose()
@@ -141,7 +144,7 @@ func TestGivenUp(t *testing.T) {
 // brought forward without it: its queue stops, and goes on when the view is emptied, with the
 // heads that the history has. That is so too where the whole queue is there and short.
 func TestViewBehindWhatWasGivenUp(t *testing.T) {
-	b := newBereft(t, "--save", "", "--appendonly", "no")
+	b := newBereft(t)
 	must(t, b.node.redis.Save(t.Context()).Err()) // with marks that are lost
 	b.lose()
 	b.archive.left.Store(ever)

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"reflect"
 	"slices"
+	"sync/atomic"
 	"testing"
 
 	"gannet/internal/chain"
@@ -43,6 +44,38 @@ func newLosingWith(t *testing.T, change func(*losing), args ...string) *losing {
 	l.node = l.start(1)
 	l.node.waitOwned()
 	return l
+}
+
+// newTalked is newLosing after some talk, with the acks that wait written.
+func newTalked(t *testing.T, args ...string) *losing {
+	t.Helper()
+	l := newLosing(t, args...)
+	l.talk()
+	l.flush()
+	return l
+}
+
+// talkUnfed has everybody talk while the history is away.
+func (l *losing) talkUnfed() {
+	l.t.Helper()
+	l.archive.left.Store(0)
+	l.talk()
+	l.flush()
+}
+
+// older ends the node and has Redis come back without the last talk, which the history and the
+// queue have. It gives what readers were shown after it.
+func (l *losing) older() (before [][]protocol.State) {
+	l.t.Helper()
+	must(l.t, l.node.redis.Save(l.t.Context()).Err())
+	l.talk()
+	l.flush()
+	before = l.shown()
+	l.waitFed()
+	l.node.stop()
+	l.server.Kill()
+	l.server.Start()
+	return before
 }
 
 // talk has everybody send some messages, read and ack some.
@@ -104,9 +137,7 @@ func (l *losing) whole() {
 
 // TestRestarted: Redis comes back with its data. Readers wait until the owner has looked.
 func TestRestarted(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
-	l.talk()
-	l.flush()
+	l := newTalked(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	before := l.shown()
 	l.server.Kill()
 	l.server.Start()
@@ -117,9 +148,7 @@ func TestRestarted(t *testing.T) {
 // TestAway: while Redis is away who sends is told busy, or nothing certain, and nothing that
 // was sent is lost or doubled.
 func TestAway(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
-	l.talk()
-	l.flush()
+	l := newTalked(t, "--save", "", "--appendonly", "yes", "--appendfsync", "always")
 	l.server.Kill()
 	s := l.list[0]
 	queue := s.key().Partition() % l.queues
@@ -146,9 +175,7 @@ func TestAway(t *testing.T) {
 // TestOlder: Redis comes back as it was some records ago, and a second time while nobody
 // owns its queues.
 func TestOlder(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "no")
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	must(t, l.node.redis.Save(t.Context()).Err())
 	l.talk()
 	l.talk()
@@ -172,9 +199,7 @@ func TestOlder(t *testing.T) {
 // next one, while the history is away.
 func TestEmptiedShort(t *testing.T) {
 	l := newLosing(t)
-	l.archive.left.Store(0)
-	l.talk()
-	l.flush()
+	l.talkUnfed()
 	before := l.shown()
 	l.server.Kill()
 	l.server.Start()
@@ -204,13 +229,9 @@ func (l *losing) aged() {
 // TestEmptied: an emptied view comes back from the history and the queue. Meanwhile who is
 // in memory goes on, and readers wait.
 func TestEmptied(t *testing.T) {
-	l := newLosing(t)
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	l.aged()
-	l.archive.left.Store(0) // what comes from here on only the queue has
-	l.talk()
-	l.flush()
+	l.talkUnfed() // what comes from here on only the queue has
 	l.server.Kill()
 	l.server.Start()
 	l.node.waitOwned()
@@ -237,9 +258,7 @@ func TestEmptied(t *testing.T) {
 // TestEmptiedAndMoved: an emptied view comes back though its owner is gone, also where the
 // next one dies on the way.
 func TestEmptiedAndMoved(t *testing.T) {
-	l := newLosing(t)
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	l.aged()
 	l.talk()
 	l.flush()
@@ -248,7 +267,12 @@ func TestEmptiedAndMoved(t *testing.T) {
 	l.node.stop()
 	l.server.Kill()
 	l.server.Start()
-	l.archive.left.Store(7) // some of it comes back
+	var parts atomic.Int64
+	l.archive.part = func() {
+		if parts.Add(1) == 3 { // some of it is back then: one of the two queues has had a part
+			l.archive.left.Store(0)
+		}
+	}
 	l.node = l.start(2)
 	eventually(t, "some conversations are back", func() bool { return l.node.owner.Vars()["rebuilt.conversations"] > 0 })
 	if got := l.shown(); got != nil {
@@ -264,7 +288,7 @@ func TestEmptiedAndMoved(t *testing.T) {
 // TestRetriesAfterTakeOver: what was sent to a node that died is known to the next one at
 // once, although the history has nothing of it.
 func TestRetriesAfterTakeOver(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "no")
+	l := newLosing(t)
 	l.archive.left.Store(0)
 	l.talk()
 	l.talk()

@@ -40,7 +40,7 @@ type Options struct {
 	History History // nil: nothing but the queue
 	Feeder  Feeder  // nil: nobody
 
-	Conversations int // in memory, about, if all queues are this node's; 0: 100,000
+	Conversations int // in memory, about, if all queues are this node's; 0: defaultConversations
 	ClientIDs     int // likewise; 0: a million
 	Devices       int // of one user that a conversation knows, 0: as many as ledgers do by default
 	Tail          int // bytes of the newest messages in memory, if all queues are this node's, 0: 64 MiB
@@ -48,8 +48,8 @@ type Options struct {
 
 	Retention time.Duration // for how long the broker keeps records, as was said; 0: nobody said
 
-	// Reader gives how far what reads a queue for its receivers, transfer, has come. nil: it
-	// is not looked at, nor is it without Retention.
+	// Reader gives the mark up to which transfer has taken a queue. If it is nil, or Retention is
+	// 0, nobody checks whether transfer is behind.
 	Reader func(ctx context.Context, queue chain.Queue) (chain.Mark, error)
 
 	Admit func(user uint64) time.Duration // as in ledger.Options
@@ -59,7 +59,9 @@ type Options struct {
 }
 
 const (
-	defaultConversations = 100_000
+	// defaultConversations takes some 140 MB with two devices a conversation. One that is not in
+	// memory costs a look-up in Redis before its next message.
+	defaultConversations = 1 << 18
 	defaultClientIDs     = 1 << 20
 	defaultTail          = 64 << 20
 
@@ -73,9 +75,9 @@ type Owner struct {
 	options  Options
 	queues   []*queue
 	troubles troubles
-	filling  operate.Seldom // says how far views are that come back
-	version  atomic.Uint64  // the newest view of the registry that was seen
+	filling  operate.Seldom // for the log lines that say how far rebuildings are
 	draining atomic.Bool
+	takes    chan struct{} // a queue was taken over
 
 	ending context.Context // ends when the Owner closes
 	end    context.CancelFunc
@@ -91,7 +93,7 @@ var _ logic.Log = (*Owner)(nil)
 
 // troubles are what does not go as it should, each counted and seldom logged.
 type troubles struct {
-	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, talks, foreign, above, young, late, unable operate.Trouble
+	doubts, voids, lost, older, broker, redis, repairs, rebuilds, short, stopped, feeding, panics, damaged, talks, foreign, above, young, late, unable, unasked, lag, stands operate.Trouble
 
 	taken, released, records, replayed, rebuilt, mended, acks atomic.Uint64
 }
@@ -119,10 +121,10 @@ func New(o Options) (*Owner, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
-	w := &Owner{options: o}
+	w := &Owner{options: o, takes: make(chan struct{}, 1)}
 	w.ending, w.end = context.WithCancel(context.Background())
 	for i := range o.Queues {
-		q := &queue{owner: w, name: chain.Queue{Class: o.Class, Number: i}, turns: make(chan struct{}, 1)}
+		q := &queue{owner: w, name: chain.Queue{Class: o.Class, Number: i}, turns: make(chan struct{}, 1), lacks: chain.Beginning, past: -1}
 		if !q.name.Valid() {
 			return nil, fmt.Errorf("owner: %v cannot be", q.name)
 		}
@@ -162,7 +164,8 @@ func (o *Owner) apply(ctx context.Context, b *logic.Batch) {
 		return
 	}
 	q := o.queues[b.Queue]
-	// The one who writes does so for others as well, who go on if its call ends.
+	// The caller that writes also writes for others, so the end of its call must not end the
+	// writing.
 	err := q.line.Do(ctx, b, func(batches []*logic.Batch) {
 		_ = q.turn(context.WithoutCancel(ctx), func(ctx context.Context) error {
 			q.write(ctx, batches)
@@ -185,8 +188,9 @@ func (o *Owner) enter() error {
 	return nil
 }
 
-// FeedAgain has the records of a queue behind the mark fed to the history again, which lost
-// them. Where the queue is not this node's it does nothing: its owner finds that out.
+// FeedAgain has the records of a queue behind the mark fed to the history again, because the
+// history lost them. It does nothing for a queue that is not this node's: the owner of that queue
+// notices the loss itself.
 func (o *Owner) FeedAgain(queue chain.Queue, at chain.Mark) {
 	if queue.Class != o.options.Class || queue.Number >= len(o.queues) {
 		return
@@ -222,17 +226,21 @@ func (o *Owner) Close(ctx context.Context) error {
 	o.calls.Wait()
 	err := o.each(ctx, (*queue).release)
 	for _, q := range o.queues {
-		q.forget() // whose turn did not come in time
+		q.forget() // queues that did not get their turn before ctx ended
 	}
 	o.helped.Wait()
 	return err
 }
 
-// each does something with every queue, in its turn.
+// each does something with every queue that is this node's, in its turn. One that is being taken
+// over is not yet.
 func (o *Owner) each(ctx context.Context, do func(q *queue, ctx context.Context) error) error {
 	errs := make([]error, len(o.queues))
 	var all sync.WaitGroup
 	for i, q := range o.queues {
+		if q.term.Load() == nil {
+			continue
+		}
 		all.Go(func() { errs[i] = q.turn(ctx, func(ctx context.Context) error { return do(q, ctx) }) })
 	}
 	all.Wait()
@@ -245,9 +253,9 @@ func (o *Owner) Vars() map[string]uint64 {
 	vars := map[string]uint64{
 		"doubt.records": t.doubts.Times(), "doubt.void": t.voids.Times(), "lost.queues": t.lost.Times(), "refused.older_view": t.older.Times(),
 		"failed.broker": t.broker.Times(), "failed.view": t.redis.Times(), "repair.views": t.repairs.Times(), "repair.rebuilds": t.rebuilds.Times(),
-		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "panics": t.panics.Times(),
+		"repair.short": t.short.Times(), "stopped.queues": t.stopped.Times(), "failed.feed": t.feeding.Times(), "failed.lag": t.lag.Times(), "panics": t.panics.Times(),
 		"damaged.records": t.damaged.Times(), "damaged.conversations": t.talks.Times(), "repair.conversations": t.mended.Load(),
-		"refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(), "late.looks": t.late.Times(), "unable.queues": t.unable.Times(),
+		"refused.foreign_conversations": t.foreign.Times(), "refused.above_head": t.above.Times(), "short.retention": t.young.Times(), "late.looks": t.late.Times(), "unable.queues": t.unable.Times(), "failed.kept": t.unasked.Times(), "stuck.feeds": t.stands.Times(),
 		"queues.taken": t.taken.Load(), "queues.released": t.released.Load(), "records": t.records.Load(),
 		"replayed.records": t.replayed.Load(), "rebuilt.conversations": t.rebuilt.Load(), "unavailable.conversations": 0, "ack_records": t.acks.Load(),
 	}

@@ -23,12 +23,12 @@ type History interface {
 	// Walk is that of ledger.Source.
 	Walk(ctx context.Context, walks []*ledger.Walk) error
 
-	// Rebuild gives to take all conversations of a queue, or only some, some at a time, each
-	// with its newest message, or with an Err. Everything up to the mark is in what is given; some may be newer.
-	// done of parts are given when take has returned.
+	// Rebuild hands all conversations of a queue to take, or only those in only, some at a time.
+	// Each has its newest message, or an Err. They contain everything up to the returned mark; some
+	// may be newer. When take has returned, as many of the parts are complete as done says.
 	Rebuild(ctx context.Context, queue chain.Queue, only []protocol.Conversation, take func(list []view.Whole, done, parts int) error) (chain.Mark, error)
 
-	// Mark is the one that Rebuild would begin with.
+	// Mark gives the mark that a Rebuild would return if it began now.
 	Mark(ctx context.Context, queue chain.Queue) (chain.Mark, error)
 
 	// Most is the newest record that may have been taken in, whether it is certain or not.
@@ -40,10 +40,14 @@ type Feeder interface {
 	// Open begins with a queue, and gives the mark behind which its records are to be fed.
 	Open(ctx context.Context, queue chain.Queue) (chain.Mark, error)
 
-	// Add takes a record, unless it does not follow the last one or there is no room: then
-	// taken is false, and the records behind at are to be read from the queue and added. It
-	// never waits, and keeps nothing of what it is given.
+	// Add takes a record. If the record does not follow the last one, or if there is no room, taken
+	// is false: then the caller must read the records behind at from the queue and add those. Add
+	// never waits, and keeps no reference to what it is given.
 	Add(fed *Fed) (at chain.Mark, taken bool)
+
+	// Inserted gives the mark of the last record of a queue that the history is known to have. ok
+	// is false if nothing is known, as before Open.
+	Inserted(queue chain.Queue) (at chain.Mark, ok bool)
 
 	// Leave ends with a queue.
 	Leave(queue chain.Queue)
@@ -56,8 +60,8 @@ type Fed struct {
 	Version    uint64      // rises from record to record of a queue, for ever
 	Record     *hop.Record // nil: States alone are given, as of Mark, which is Prev too
 
-	// Oldest says that the queue has no older record any more. Before it all conversations
-	// of the queue were given as States: what its records were lost with is not lost with them.
+	// Oldest says that the queue has no older record any more. Before this record all conversations
+	// of the queue were given as States, so their state is not lost with the missing records.
 	Oldest bool
 
 	// Change is what the record did, worked out with Checkpoint 1. It is nil for a record
@@ -66,8 +70,8 @@ type Fed struct {
 	Change *ledger.Change
 	States []*ledger.Loaded
 
-	// Lost of States that are given alone is not empty where records were given up: once the
-	// record of this mark is in, a message up to the head of one of them that is not there is
-	// lost for good.
+	// Lost is set if States are given alone because records were given up. Once the history has
+	// taken in the record of this mark, every message up to the head of one of these conversations
+	// that the history does not have is lost for good.
 	Lost chain.Mark
 }

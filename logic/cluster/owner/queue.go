@@ -31,16 +31,17 @@ func (s State) String() string {
 }
 
 const (
-	// patience is how long a turn tries to get over a broker or a Redis that does not
-	// answer, before those who wait are told.
+	// patience is how long a turn goes on trying while the broker or Redis does not answer. Then
+	// those who wait are told.
 	patience = time.Second
 
-	// firstPause and lastPause are for how long nobody tries again after a failure.
+	// firstPause and lastPause bound the pause after a failure, in which nobody tries again. Each
+	// failure doubles it.
 	firstPause = 50 * time.Millisecond
 	lastPause  = time.Second
 
-	// mendPause is after how long it is looked again whether a queue was mended that is
-	// stopped because records are gone.
+	// mendPause is after how long the owner checks again whether a queue was mended that is stopped
+	// because records are gone.
 	mendPause = 5 * time.Second
 )
 
@@ -54,11 +55,15 @@ type queue struct {
 	state atomic.Uint32
 	term  atomic.Pointer[term] // nil: not ours
 
-	stopped error         // a human has to look; for good, but for what gannet mend mends
-	stopsAt *chain.Mark   // that of the view when it was looked again whether it was mended
+	stopped error         // a human has to look; for good, but for what mended sees
+	lacks   chain.Mark    // of the newest record that is known to be lost; Beginning: none
+	past    int64         // offset up to which the queue was written here by then
+	proof   *proof        // the check that the lost records are back; nil: not begun
 	failed  error         // of the last try
 	pause   time.Duration // after it
 	again   atomic.Int64  // operate.Elapsed before which nobody tries again
+
+	version atomic.Uint64 // of the newest view of the registry under which the queue was ours
 
 	late   atomic.Bool            // transfer is behind, and senders are told busy
 	unable atomic.Pointer[unable] // nil: records can be written, or it is not ours
@@ -66,7 +71,8 @@ type queue struct {
 
 func (q *queue) set(s State) { q.state.Store(uint32(s)) }
 
-// turn does something in the turn of the queue.
+// turn calls do in the turn of the queue. If ctx ends first, do is not called; its end does not end
+// do.
 func (q *queue) turn(ctx context.Context, do func(ctx context.Context) error) error {
 	select {
 	case q.turns <- struct{}{}:
@@ -79,11 +85,26 @@ func (q *queue) turn(ctx context.Context, do func(ctx context.Context) error) er
 
 // ours says whether the queue is this node's under the newest view of the registry.
 func (q *queue) ours() bool {
-	o := q.owner
-	v := o.options.Registry.View()
-	o.saw(v.Version)
+	v := q.owner.options.Registry.View()
 	n, ok := registry.Owner(registry.Logic, q.registered(), v)
-	return ok && n.ID == o.options.Node
+	if !ok || n.ID != q.owner.options.Node {
+		return false
+	}
+	for {
+		old := q.version.Load()
+		if v.Version <= old || q.version.CompareAndSwap(old, v.Version) {
+			return true
+		}
+	}
+}
+
+// claim gives the version of the newest view of the registry under which the queue is, or was, this
+// node's. It never falls, whatever the registry does. A take-over that is under way while the queue
+// goes to another node must not claim it under the view that gave it away: under an equal version
+// the chain would let it take the queue from its rightful owner.
+func (q *queue) claim() uint64 {
+	q.ours()
+	return q.version.Load()
 }
 
 // leaving says whether the queue goes to another node soon: this one drains, or one joins
@@ -102,23 +123,14 @@ func (q *queue) registered() registry.Queue {
 	return registry.Queue{Class: uint8(q.name.Class), Number: uint32(q.name.Number)}
 }
 
-// saw notes a version of the registry, which never falls here whatever the registry does.
-func (o *Owner) saw(version uint64) uint64 {
-	for {
-		old := o.version.Load()
-		if version <= old {
-			return old
-		}
-		if o.version.CompareAndSwap(old, version) {
-			return version
-		}
-	}
-}
-
-// ready makes the queue one into which a record can go, or says why it cannot be.
+// ready makes the queue ready for a record, or says why that is not possible. It takes a queue over
+// that is this node's, and lets go one that is not.
 func (q *queue) ready(ctx context.Context) (*term, error) {
 	if q.stopped != nil {
 		if !q.mended(ctx) {
+			if q.ours() {
+				q.fails(q.stopped)
+			}
 			return nil, q.stopped
 		}
 		q.stopped = nil
@@ -138,7 +150,7 @@ func (q *queue) ready(ctx context.Context) (*term, error) {
 		return nil, q.failed
 	}
 	var err error
-	done := true // something, which shows that more can be
+	done := true // something was written, so more can be
 	if t == nil {
 		q.begins()
 		t, err = q.take(ctx)
@@ -150,31 +162,6 @@ func (q *queue) ready(ctx context.Context) (*term, error) {
 		q.able()
 	}
 	return t, q.tried(t, err)
-}
-
-// mended says whether whoever was to mend a queue that is stopped may have done so. What the
-// broker lost is given up by setting the view to another mark, so as long as that is the same
-// nothing is tried for it.
-func (q *queue) mended(ctx context.Context) bool {
-	lost := errors.Is(q.stopped, chain.ErrLost) || errors.Is(q.stopped, chain.ErrTorn)
-	if !lost && !errors.Is(q.stopped, chain.ErrRetention) && !errors.Is(q.stopped, errBehindLoss) || operate.Elapsed() < time.Duration(q.again.Load()) {
-		return false
-	}
-	if !lost {
-		return true
-	}
-	q.again.Store(int64(operate.Elapsed() + mendPause))
-	w, err := q.owner.options.View.Writer(q.name)
-	if err != nil {
-		return false
-	}
-	state, err := w.State(ctx)
-	if err != nil || q.stopsAt != nil && *q.stopsAt == state.Mark {
-		return false
-	}
-	q.stopsAt = &state.Mark
-	q.again.Store(0)
-	return true
 }
 
 // tried takes in how a try ended, and gives what those who wait are told.
@@ -189,6 +176,9 @@ func (q *queue) tried(t *term, err error) error {
 	var older *chain.OldViewError
 	switch {
 	case errors.Is(err, chain.ErrLost), errors.Is(err, chain.ErrTorn), errors.Is(err, chain.ErrLater), errors.Is(err, chain.ErrRetention), errors.Is(err, errBehindLoss), errors.Is(err, errDamaged):
+		if t := q.term.Load(); t != nil && lost(err) {
+			q.leaves(t)
+		}
 		q.forget()
 		if errors.Is(err, chain.ErrLost) {
 			err = fmt.Errorf("%w; run `gannet mend`, which says what is missing and how to go on without it", err)

@@ -1,6 +1,7 @@
 package owner
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,14 +10,15 @@ import (
 
 	"gannet/internal/chain"
 	"gannet/internal/hop"
+	"gannet/internal/operate"
 	"gannet/logic/cluster/view"
 	"gannet/logic/ledger"
 	"gannet/protocol"
 )
 
 const (
-	// shortQueue is how many records a queue has at most from which an empty view is made
-	// without the history. They are held in memory together, without bodies: up to 120 KB each.
+	// shortQueue is how many records a queue may have for an empty view to be made from the queue
+	// alone, without the history. They are in memory together, without bodies: up to 120 KB each.
 	shortQueue = 200
 
 	// fillPart is how many conversations are brought back in one turn of the queue. Between
@@ -33,16 +35,16 @@ var (
 	errShort = errors.New("owner: a view cannot be made whole: history and queue do not have everything")
 )
 
-// rebuild brings back what an incomplete view lacks, from the history and from what the
-// queue has beyond that, while records go on.
+// rebuild brings back the conversations that an incomplete view lacks, from the history and from
+// the records that the history lacks. New records are written meanwhile.
 type rebuild struct {
 	term    *term
-	at      chain.Mark                     // the view was complete as far as its records go, but for what lay before this
-	skipped map[protocol.Conversation]bool // what the view has of them may be older than that
+	at      chain.Mark                     // the view takes in the records behind it by itself
+	skipped map[protocol.Conversation]bool // the conversations to bring back, if alone; else nil
 	held    map[protocol.Conversation]*held
 
-	// alone says that only those that were skipped are brought back, into a view that is
-	// whole; lacking has those of which something is missing, and why.
+	// alone says that the view is complete, and only the conversations in skipped are brought back.
+	// lacking says of which of them something is missing, and why.
 	alone   bool
 	lacking map[protocol.Conversation]error
 	losses  bool // the queue alone does not have everything: records were given up
@@ -68,13 +70,13 @@ func (t *term) bringAll(ctx context.Context) error {
 	if err := t.view.Adopt(ctx, chain.Beginning, true); err != nil {
 		return waits(err)
 	}
-	t.startRebuild(t.view.Mark(), nil)
+	t.startRebuild(t.view.Mark())
 	return waits(t.view.Confirm(ctx))
 }
 
 // startRebuild begins a rebuilding in place of the one under way.
-func (t *term) startRebuild(at chain.Mark, skipped map[protocol.Conversation]bool) {
-	t.rebuild = newRebuild(t, at, skipped)
+func (t *term) startRebuild(at chain.Mark) {
+	t.rebuild = newRebuild(t, at, nil)
 	t.queue.owner.helped.Go(t.rebuild.run)
 }
 
@@ -98,7 +100,7 @@ func (r *rebuild) run() {
 		default:
 			o.warn(&o.troubles.redis, "a view is not brought back yet", t.queue, err)
 		}
-		if rest(t.ending, pause) != nil {
+		if operate.Pause(t.ending, pause) != nil {
 			return
 		}
 	}
@@ -107,7 +109,8 @@ func (r *rebuild) run() {
 // errOther says that another rebuilding has begun.
 var errOther = errors.New("owner: another rebuilding has begun")
 
-// turn does something in the turn of the queue, as long as this is its rebuilding.
+// turn calls do in the turn of the queue. It returns errOther if another rebuilding has begun or
+// the term has ended.
 func (r *rebuild) turn(ctx context.Context, do func(ctx context.Context) error) error {
 	return r.term.queue.turn(ctx, func(ctx context.Context) error {
 		if !r.goesOn() {
@@ -128,8 +131,9 @@ func (r *rebuild) goesOn() bool {
 	return t.queue.term.Load() == t && (t.rebuild == r || r.alone && t.rebuild == nil)
 }
 
-// lacks says that something of a conversation is missing. The whole view waits for it, and one
-// that is brought back alone for itself.
+// lacks notes that something of a conversation is missing. If the whole view must wait for it,
+// lacks returns an error. A conversation that is brought back alone waits for itself only, and
+// lacks returns nil.
 func (r *rebuild) lacks(k protocol.Conversation, what string) error {
 	err := fmt.Errorf("%w: %s%v", errShort, what, k)
 	if !r.alone {
@@ -155,12 +159,12 @@ func (r *rebuild) try(ctx context.Context) error {
 	known := r.losses
 	r.losses = false
 	err = r.gather(ctx, from)
-	passed := r.losses // behind all that the history has
+	passed := r.losses // a Loss lies behind the history's mark
 	r.losses = known || passed
 	if err != nil {
 		return err
 	}
-	if r.alone && passed && (history || o.History == nil) { // its head may be among what was given up
+	if r.alone && passed && (history || o.History == nil) { // its head may be in a record that was given up
 		for k := range r.skipped {
 			r.lacking[k] = fmt.Errorf("%w: %v, of which records may have been given up", errShort, k)
 		}
@@ -177,11 +181,11 @@ func (r *rebuild) try(ctx context.Context) error {
 		if r.alone {
 			only = slices.Collect(maps.Keys(r.skipped))
 		}
-		if _, err := o.History.Rebuild(ctx, q.name, only, r.take(ctx)); err != nil {
+		if _, err := o.History.Rebuild(ctx, q.name, only, r.take(ctx, from)); err != nil {
 			return err
 		}
 	}
-	// What the history does not know began in the records that it lacks.
+	// A conversation that the history does not know must have begun in the records that it lacks.
 	var rest []view.Whole
 	for k, h := range r.held {
 		if h.first > 1 || h.first == 0 {
@@ -209,10 +213,17 @@ func (r *rebuild) try(ctx context.Context) error {
 	})
 }
 
-// take gives what takes conversations that the history gives.
-func (r *rebuild) take(ctx context.Context) func(list []view.Whole, done, parts int) error {
+// errOlder says that the history lost something while it was read.
+var errOlder = errors.New("owner: the history came back older, and its conversations are older than the records that were read for them")
+
+// take gives the function that brings back the conversations that History.Rebuild gives. The records
+// behind from are gathered. If the history came back older meanwhile, what lies between is in neither.
+func (r *rebuild) take(ctx context.Context, from chain.Mark) func(list []view.Whole, done, parts int) error {
 	q := r.term.queue
 	return func(list []view.Whole, done, parts int) error {
+		if mark, err := q.owner.options.History.Mark(ctx, q.name); err != nil || mark.Offset < from.Offset {
+			return cmp.Or(err, errOlder)
+		}
 		for part := range slices.Chunk(list, fillPart) {
 			if err := r.bring(ctx, part); err != nil {
 				return err
@@ -278,13 +289,14 @@ func (r *rebuild) hold(record *hop.Record, i int) {
 	h.record.Entries = append(h.record.Entries, e)
 }
 
-// bring brings conversations back, as they are with what the history lacks.
+// bring writes conversations into the view, after it has replayed the records that the history
+// lacks.
 func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
 	var fill, replace []view.Whole
 	var change ledger.Change
 	for _, w := range list {
 		if q := r.term.queue; w.Key.Partition()%len(q.owner.queues) != q.name.Number {
-			q.owner.troubles.foreign.Count() // elsewhere it would be there twice
+			q.owner.troubles.foreign.Count() // of another queue: it would be in two views
 			continue
 		}
 		if r.alone && !r.skipped[w.Key] {
@@ -292,7 +304,7 @@ func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
 		}
 		h := r.held[w.Key]
 		delete(r.held, w.Key)
-		if w.Err != nil { // it is not one that nobody wrote to
+		if w.Err != nil { // somebody wrote to it, so it must not be left out
 			if err := r.lacks(w.Key, "what the history has of "); err != nil {
 				return err
 			}
@@ -330,7 +342,8 @@ func (r *rebuild) bring(ctx context.Context, list []view.Whole) error {
 		if err := r.term.view.Fill(ctx, fill); err != nil {
 			return err
 		}
-		// Nothing is taken in that is not back, so they are as of the view's mark too.
+		// A conversation that is not back takes no records in. So what is restored is as of the
+		// view's mark.
 		if err := r.term.view.Restore(ctx, r.term.view.Mark(), replace); err != nil {
 			return err
 		}

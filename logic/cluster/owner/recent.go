@@ -21,11 +21,11 @@ type Recent struct {
 	Messages []Kept
 }
 
-// Recent gives the head of a conversation of a queue that is this node's, and its newest
-// messages from from to to that are in memory. A page of messages is complete where what
-// is older comes from the history and reaches Before. An error means that nobody here
-// knows. Whoever knows of a message by the view, and asks from it on, never hears of a
-// head below it.
+// Recent gives the head of a conversation, if its queue is this node's, and those of its newest
+// messages in memory whose seqs lie between from and to. A page of messages is complete if the
+// older ones come from the history and reach Before. An error means that this node does not know. A
+// caller that knows of a message from the view, and asks from its seq on, never gets a head below
+// it.
 func (o *Owner) Recent(ctx context.Context, c protocol.Conversation, from, to uint64) (r Recent, err error) {
 	t, err := o.termOf(c)
 	if err != nil {
@@ -46,10 +46,10 @@ func (o *Owner) Recent(ctx context.Context, c protocol.Conversation, from, to ui
 // errAbove says that the view has more of a conversation than is shown here.
 var errAbove = errors.New("owner: a message is in the view and not shown yet")
 
-// nothingAbove says whether the view has nothing of a conversation above a head either.
-// It has a record a moment before the record is shown here, and of a queue that another
-// node has taken over it has what nobody here knows. Who asks for what is above the head
-// has been told of it, by the view as a rule, and must not hear that it does not exist.
+// nothingAbove returns nil if the view, too, has nothing of a conversation above a head. The view
+// has a record a moment before this node shows it, and it may have records of another node that
+// took the queue over. A caller that asks for messages above the head mostly knows of them from the
+// view, so it must not be told that they do not exist.
 func (t *term) nothingAbove(ctx context.Context, c protocol.Conversation, head uint64) error {
 	loaded := ledger.Loaded{Key: c}
 	if err := t.view.Load(ctx, []*ledger.Loaded{&loaded}); err != nil {
@@ -78,9 +78,20 @@ func (o *Owner) termOf(c protocol.Conversation) (*term, error) {
 	return t, nil
 }
 
-// Learn is view.Options.Learn: the owner of a queue keeps what was counted.
-func (o *Owner) Learn(key protocol.Conversation, user, read, count, own uint64) {
-	if t, err := o.termOf(key); err == nil {
-		t.ledger.Learn(key, user, read, count, own)
+// errForgotten says that what was asked for is not in memory, or not any more.
+var errForgotten = errors.New("owner: it is not in memory")
+
+// Counts gives how many messages of a conversation count up to a seq, and how many of those the
+// user sent, if the queue is this node's. It looks in memory only. An error means that this node
+// does not know.
+func (o *Owner) Counts(c protocol.Conversation, user, seq uint64) (count, own uint64, err error) {
+	t, err := o.termOf(c)
+	if err != nil {
+		return 0, 0, err
 	}
+	count, own, ok := t.tail.counts(c, user, seq)
+	if !ok {
+		return 0, 0, errForgotten
+	}
+	return count, own, nil
 }

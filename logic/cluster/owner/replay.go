@@ -18,41 +18,30 @@ import (
 // errDamaged says that a record counts and has what no owner writes.
 var errDamaged = errors.New("owner: a record that counts cannot be taken into the view")
 
-// errBehindLoss says that a view lacks records that an operator gave up. Nobody can bring it
-// forward: it is emptied, and filled again from the history, which has what the views had.
+// errBehindLoss says that a view lacks records that an operator gave up, so no replay can bring it
+// forward. It must be emptied; then it is filled again from the history, which has what the views
+// had.
 var errBehindLoss = errors.New("owner: the view of a queue is older than records that were given up")
 
-// redisPause is how long a script that had no answer rests.
+// redisPause is how long the owner waits before it repeats a script that had no answer.
 const redisPause = 20 * time.Millisecond
 
-// rest waits, or gives the error of ctx.
-func rest(ctx context.Context, d time.Duration) error {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
-	}
-}
-
-// stallTime is for how long the next record is waited for that the broker acknowledged. One
-// that lost it never gives it.
+// stallTime is how long a reader waits for the next record that the broker acknowledged. A broker
+// that lost the record never gives it.
 const stallTime = 5 * time.Second
 
 // errStalled says that the broker does not give a record.
 var errStalled = errors.New("owner: the broker has acknowledged what it does not give")
 
-// stalls gives a context that ends with errStalled where came is not called for stallTime.
-// Its caller has the turn of the queue, which nobody else has meanwhile.
+// stalls gives a context that ends with errStalled if came is not called for stallTime. The caller
+// holds the turn of the queue, so everybody else waits meanwhile.
 func stalls(ctx context.Context) (within context.Context, came, cancel func()) {
 	within, end := context.WithCancelCause(ctx)
 	timer := time.AfterFunc(stallTime, func() { end(errStalled) })
 	return within, func() { timer.Reset(stallTime) }, func() { timer.Stop(); end(nil) }
 }
 
-// stalled says of an error that came of the end of such a context what is missing.
+// stalled adds to an error what is missing, if the error came because such a context ended.
 func stalled(within context.Context, err error, what string, args ...any) error {
 	if err == nil || !errors.Is(context.Cause(within), errStalled) {
 		return err
@@ -79,8 +68,8 @@ func newReplayer(w *view.Writer, o *Owner, incomplete bool) *replayer {
 	return &replayer{view: w, owner: o, incomplete: incomplete, states: ledger.States{}, skipped: map[protocol.Conversation]bool{}}
 }
 
-// take takes the next record in. One without entries only moves the mark, which the next
-// one does as well.
+// take takes the next record in. A record without entries only moves the mark, so it is left to the
+// next record.
 func (r *replayer) take(ctx context.Context, c *chain.Record) error {
 	if c.Kind == chain.Loss {
 		return fmt.Errorf("%w: %v, at offset %d: run `gannet mend`, which empties what Redis has of the queue, and it is filled again from ClickHouse and the queue", errBehindLoss, c.Queue, c.Mark.Offset)
@@ -109,7 +98,7 @@ func (r *replayer) take(ctx context.Context, c *chain.Record) error {
 // forward brings a view forward by a record and tries for a while.
 func forward(ctx context.Context, w *view.Writer, mark chain.Mark, change *ledger.Change) error {
 	err := w.Forward(ctx, mark, change)
-	for began := operate.Elapsed(); errors.Is(err, logic.ErrUnavailable) && operate.Elapsed()-began < patience && rest(ctx, redisPause) == nil; {
+	for began := operate.Elapsed(); errors.Is(err, logic.ErrUnavailable) && operate.Elapsed()-began < patience && operate.Pause(ctx, redisPause) == nil; {
 		err = w.Again(ctx)
 	}
 	if conflict := (*view.Conflict)(nil); errors.As(err, &conflict) {
@@ -118,9 +107,9 @@ func forward(ctx context.Context, w *view.Writer, mark chain.Mark, change *ledge
 	return waits(err)
 }
 
-// load reads the conversations of the record that are not in memory. Those that an
-// incomplete view does not have, and damaged ones, are left out: they are brought back later,
-// whole. One that nobody has all of stays as it is.
+// load reads the conversations of the record that are not in memory. It leaves out damaged ones and
+// those that an incomplete view does not have: they are brought back later, whole. It also leaves
+// out forsaken ones, which stay as they are.
 func (r *replayer) load(ctx context.Context) error {
 	if len(r.states) > mostStates {
 		clear(r.states)
@@ -135,16 +124,32 @@ func (r *replayer) load(ctx context.Context) error {
 		}
 	}
 	left := false
+	var damaged []protocol.Conversation // or not back
 	for _, l := range list {
 		switch {
 		case r.skipped[l.Key], errors.Is(l.Err, view.ErrForsaken):
 			left = true
 		case l.Err == nil:
 			r.states[l.Key] = l
-		case view.Damaged(l.Err), r.incomplete && errors.Is(l.Err, view.ErrClosed):
-			r.skipped[l.Key], left = true, true
+		case view.Damaged(l.Err):
+			damaged = append(damaged, l.Key)
+		case r.incomplete && errors.Is(l.Err, view.ErrClosed):
+			damaged = append(damaged, l.Key)
 		default:
 			return waits(l.Err)
+		}
+	}
+	if len(damaged) > 0 {
+		// Redis has to know before the view comes past the record: this process may end here.
+		err := r.view.Skip(ctx, damaged)
+		if conflict := (*view.Conflict)(nil); errors.As(err, &conflict) {
+			return fmt.Errorf("%w: %w", chain.ErrMoved, err)
+		}
+		if err != nil {
+			return waits(err)
+		}
+		for _, k := range damaged {
+			r.skipped[k], left = true, true
 		}
 	}
 	if left {
@@ -159,8 +164,8 @@ func (r *replayer) load(ctx context.Context) error {
 	return nil
 }
 
-// repair brings a view that Redis lost something of back to the last record that counts.
-// has is the mark that was found in it.
+// repair brings a view of which Redis lost something forward to the last record that counts. has is
+// the mark that Redis has.
 func (t *term) repair(ctx context.Context, has chain.Mark) error {
 	o := t.queue.owner
 	last := t.chain.Last()
@@ -170,7 +175,8 @@ func (t *term) repair(ctx context.Context, has chain.Mark) error {
 	if o.troubles.repairs.Note() {
 		o.options.Log.Warn("owner: Redis lost something of a view, which is brought back", "queue", t.queue.name.String(), "has", has.String(), "last", last.String())
 	}
-	// A writer of its own: as long as the view is behind, nobody loads what is in it.
+	// Use another writer: as long as the view is behind, loads by t.view fail, so nobody believes
+	// it.
 	w, err := o.options.View.Writer(t.queue.name)
 	if err != nil {
 		return err
@@ -188,8 +194,15 @@ func (t *term) repair(ctx context.Context, has chain.Mark) error {
 			return err
 		}
 	}
-	// As long as records come it takes as long as it takes; nobody goes on before.
-	ctx = context.WithoutCancel(ctx)
+	if o.ending.Err() == nil {
+		// The queue cannot go on before, so the repair takes as long as records come. If the Owner
+		// closes meanwhile, the repair ends. If it is closing already, ctx says how long is left.
+		// The next owner does the rest.
+		var end context.CancelFunc
+		ctx, end = context.WithCancel(context.WithoutCancel(ctx))
+		defer end()
+		defer context.AfterFunc(o.ending, end)()
+	}
 	within, came, cancel := stalls(ctx)
 	defer cancel()
 	r := newReplayer(w, o, state.Incomplete)
@@ -211,7 +224,7 @@ func (t *term) repair(ctx context.Context, has chain.Mark) error {
 	}
 	t.view.Believe(last, w.Stamp())
 	if state.Incomplete {
-		t.startRebuild(last, r.skipped)
+		t.startRebuild(last)
 	} else {
 		t.damaged.skipped(r.skipped)
 	}

@@ -21,20 +21,13 @@ import (
 // for nobody knows what is missing, and says what mends it. Once it is emptied the queue goes
 // on by itself, from the history.
 func TestBehindRetention(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "no")
+	l := newLosing(t)
 	var mu sync.Mutex
 	var said strings.Builder
 	l.tune = func(o *owner.Options) { o.Log = slog.New(slog.NewTextHandler(locked{&mu, &said}, nil)) }
 	l.talk()
 	l.flush()
-	must(t, l.node.redis.Save(t.Context()).Err())
-	l.talk()
-	l.flush()
-	before := l.shown()
-	l.waitFed()
-	l.node.stop()
-	l.server.Kill()
-	l.server.Start()
+	before := l.older()
 	first := make([]int64, l.queues)
 	for i, q := range queuesOf(l.queues) {
 		first[i] = int64(len(l.memory.All(q)) - 1)
@@ -103,9 +96,7 @@ func (l locked) Write(b []byte) (int, error) {
 // TestHistoryPassesAGapWithDamage: so it is where a conversation is damaged, of which nobody
 // has everything then, ever: what the history gets of it is how far it has come.
 func TestHistoryPassesAGapWithDamage(t *testing.T) {
-	l := newLosing(t)
-	l.talk()
-	l.flush()
+	l := newTalked(t)
 	l.waitFed()
 	s, a := l.list[0], l.archive
 	a.mu.Lock()

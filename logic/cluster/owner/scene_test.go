@@ -22,7 +22,6 @@ import (
 	"gannet/logic"
 	"gannet/logic/cluster/owner"
 	"gannet/logic/cluster/view"
-	"gannet/protocol"
 )
 
 // patient bounds every wait.
@@ -72,10 +71,7 @@ func (w *world) start(id uint64) *node {
 	n.place, err = w.registry.Register(context.Background(), registry.Node{ID: id, Role: registry.Logic})
 	must(w.t, err)
 	v, err := view.New(n.redis, view.Options{
-		Name: w.name, Queues: queuesOf(w.queues), Counts: w.archive, Log: slog.New(slog.DiscardHandler),
-		Learn: func(key protocol.Conversation, user, read, count, own uint64) {
-			n.owner.Learn(key, user, read, count, own)
-		},
+		Name: w.name, Queues: queuesOf(w.queues), Counts: n, Log: slog.New(slog.DiscardHandler),
 	})
 	must(w.t, err)
 	o := owner.Options{
@@ -102,6 +98,18 @@ func (n *node) stop() {
 	_ = n.owner.Drain(ctx) // there may be nothing any more
 	_ = n.place.Leave(ctx)
 	_ = n.owner.Close(ctx)
+}
+
+// Remembered implements view.Counts.
+func (n *node) Remembered(counts []*view.Count) {
+	for _, c := range counts {
+		c.Count, c.Own, c.Err = n.owner.Counts(c.Conversation, c.User, c.Seq)
+	}
+}
+
+// CountsAt implements view.Counts.
+func (n *node) CountsAt(ctx context.Context, counts []*view.Count) error {
+	return n.world.archive.CountsAt(ctx, counts)
 }
 
 // waitOwned waits until the node has all queues that the registry gives it.

@@ -14,16 +14,16 @@ const (
 	// ackRoom is what records leave for acks that come along.
 	ackRoom = 16 << 10
 
-	// maxAcks bounds the acks of a record, whatever room it has for more. In a view the ack
-	// of a conversation that has nothing else is two or three fields, a message four: so no
-	// script is longer for acks than for a record full of messages, and none comes near
-	// what Lua takes of one conversation.
+	// maxAcks bounds the acks of a record, even if there is room for more. In a view, an ack in a
+	// conversation without other changes is two or three fields, and a message is four. So acks
+	// make no script longer than a record full of messages does, and no conversation comes near the
+	// number of fields that Lua can take.
 	maxAcks = 1024
 )
 
-// acksFor says how many acks a record of batches takes along. Those of devices that send in
-// it come first and always, so a record of short messages of as many devices may be a quarter
-// larger than others.
+// acksFor says how many acks a record of batches takes along. Acks of devices that send in the
+// record come first and are always taken. So a record of short messages, each from another device,
+// may be a quarter larger than others.
 func acksFor(batches []*logic.Batch, most int) int {
 	room := most - chain.HeadSize
 	for _, b := range batches {
@@ -32,8 +32,8 @@ func acksFor(batches []*logic.Batch, most int) int {
 	return min(max(room/entrySize, 1), maxAcks)
 }
 
-// Room says how large a batch of frames may be of which one record of so many bytes is made:
-// most bytes in all, where each frame counts as so many more than it has.
+// Room says how large a batch of frames may be that goes into one record of the given size: most
+// bytes in all, where each frame counts as its length plus the given number.
 func Room(record int) (most, frame int) {
 	return record - chain.HeadSize - ackRoom, entrySize + logic.PushOverhead
 }
@@ -45,11 +45,11 @@ type part struct {
 	begins  bool         // it is the first piece
 }
 
-// fail answers what was not carried out. Where nothing was tried, because Redis does not
-// answer or transfer is behind, it is busy. A batch of which the first piece failed has failed as a whole, for
-// the others are not tried then.
+// fail answers a part that was not carried out. If nothing was tried because Redis does not answer,
+// its entries are answered busy. If the first piece of a batch failed, the whole batch has failed,
+// because the other pieces are not tried.
 func (p *part) fail(err error, tried bool) {
-	if !tried && (errors.Is(err, errWaits) || errors.Is(err, errLate)) && (p.of == nil || p.begins || p.of.Err == nil) {
+	if !tried && errors.Is(err, errWaits) && (p.of == nil || p.begins || p.of.Err == nil) {
 		for _, b := range p.batches {
 			refuse(b.Entries)
 		}
@@ -88,9 +88,9 @@ func split(batches []*logic.Batch, most int) (parts []part) {
 	return parts
 }
 
-// fitting says how many of batches, from the first on, go into one record, or into those of
-// a first one that is larger. Those behind it have a record of their own: whose answer is
-// known does not wait for theirs.
+// fitting says how many batches, from the first on, are carried out together: as many as fit into
+// one record, or the first one alone if it is larger than a record. The others get a later record,
+// so that an answer that is known does not wait for theirs.
 func fitting(batches []*logic.Batch, most int) (n int) {
 	left, _ := Room(most)
 	for _, b := range batches {

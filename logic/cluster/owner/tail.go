@@ -15,8 +15,8 @@ type Kept struct {
 	N, Own  uint64 // as in ledger.Message: Count and Own
 	Payload []byte // an encoded protocol.Message
 
-	// Previous is the seq of the message that its device had sent before, 0: none. Where it
-	// is not Linked nobody here knows, as the message was read back from the queue.
+	// Previous is the seq of the message that the device sent before this one, 0: none. It is known
+	// only if Linked is set: for a message that was read back from the queue it may not be.
 	Previous uint64
 	Linked   bool
 
@@ -30,12 +30,12 @@ const keptCost = 160
 // that the writer of a queue does not spend its time with them.
 const knownLooks = 4096
 
-// countLooks is how many messages of a conversation are looked through for the newest one
-// of a user, likewise.
+// countLooks is how many messages of a group are looked through for the newest one of a user,
+// likewise.
 const countLooks = 256
 
-// tail is the newest messages of a queue, as many as fit: from one on all of each
-// conversation. They are added when they are durable and in the view.
+// tail holds the newest messages of a queue, as many as fit. Of each conversation it has all
+// messages from a certain one on. Messages are added when they are durable and in the view.
 type tail struct {
 	room int
 
@@ -126,8 +126,9 @@ func (t *tail) known(key protocol.Conversation, user, device, id uint64) (seq, t
 	return 0, 0, false
 }
 
-// counts is ledger.Options.Counts. It says nothing of a seq whose message is not here, for
-// that may be one of the record under way.
+// counts is ledger.Options.Counts. It does not know a seq behind the messages in the tail, which
+// may belong to the record under way, nor one before them. If there is no message with the seq, the
+// message before it is taken.
 func (t *tail) counts(key protocol.Conversation, user, seq uint64) (count, own uint64, ok bool) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -137,9 +138,16 @@ func (t *tail) counts(key protocol.Conversation, user, seq uint64) (count, own u
 	}
 	at, found := slices.BinarySearchFunc(x.messages, seq, func(k Kept, seq uint64) int { return cmp.Compare(k.Seq, seq) })
 	if !found {
-		return 0, 0, false
+		if at == 0 || at == len(x.messages) {
+			return 0, 0, false
+		}
+		at--
 	}
-	count = x.messages[at].N
+	newest := &x.messages[at]
+	count = newest.N
+	if key.Kind == protocol.KindDirect && newest.user != user {
+		return count, count - newest.Own, true // what the other one did not send
+	}
 	for i := at; i >= max(at-countLooks, 0); i-- {
 		if k := &x.messages[i]; k.user == user {
 			return count, k.Own, true
@@ -151,8 +159,8 @@ func (t *tail) counts(key protocol.Conversation, user, seq uint64) (count, own u
 	return count, 0, true
 }
 
-// recent gives the messages from from to to that are there, and what is known of where
-// they begin. head is the newest that may be shown.
+// recent gives the messages of the tail with seqs between from and to, and where the tail begins in
+// the conversation. Messages above head are not shown yet.
 func (t *tail) recent(key protocol.Conversation, head, from, to uint64) (r Recent) {
 	r = Recent{Head: head, First: head + 1, Before: head}
 	t.mu.Lock()

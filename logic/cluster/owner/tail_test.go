@@ -74,7 +74,8 @@ func TestTail(t *testing.T) {
 }
 
 // TestTailCounts: of a message that is in memory it is known how many count up to it, and
-// how many of them a user sent where the newest of theirs is there too.
+// how many of them a user sent: of a direct conversation by what the other one sent, of a group
+// where the newest of theirs is there too.
 func TestTailCounts(t *testing.T) {
 	tail := newTail(1 << 20)
 	whole := changeOf(pair, 10, 1, 2, 4) // behind 2 there is a hole
@@ -82,6 +83,8 @@ func TestTailCounts(t *testing.T) {
 	whole.Messages[2] = ledger.Message{Seq: 4, Previous: 1, Count: 2, Own: 2, Payload: said(pair, 1, 1, 4, 4, 10)}
 	tail.add(whole)
 	tail.add(changeOf(other, 10, 8, 9)) // there are older ones
+	group := protocol.Conversation{Kind: protocol.KindGroup, A: 7}
+	tail.add(changeOf(group, 10, 8, 9))
 	for _, x := range []struct {
 		key                protocol.Conversation
 		user, seq          uint64
@@ -89,9 +92,11 @@ func TestTailCounts(t *testing.T) {
 		known              bool
 	}{
 		{pair, 1, 1, 1, 1, true}, {pair, 1, 2, 1, 1, true}, {pair, 2, 2, 1, 0, true}, {pair, 1, 4, 2, 2, true},
-		{pair, 3, 4, 2, 0, true}, // never wrote
-		{pair, 1, 3, 0, 0, false}, {pair, 1, 5, 0, 0, false},
-		{other, 1, 9, 9, 9, true}, {other, 3, 9, 0, 0, false}, {other, 1, 7, 0, 0, false},
+		{pair, 3, 4, 2, 0, true},                           // never wrote
+		{pair, 1, 3, 1, 1, true}, {pair, 2, 3, 1, 0, true}, // in the hole
+		{pair, 1, 5, 0, 0, false}, // not shown yet
+		{other, 1, 9, 9, 9, true}, {other, 3, 9, 9, 0, true}, {other, 1, 7, 0, 0, false}, {other, 3, 7, 0, 0, false},
+		{group, 1, 9, 9, 9, true}, {group, 3, 9, 0, 0, false}, {group, 1, 7, 0, 0, false},
 		{protocol.Conversation{Kind: protocol.KindDirect, A: 5, B: 6}, 5, 1, 0, 0, false},
 	} {
 		count, own, known := tail.counts(x.key, x.user, x.seq)
@@ -104,11 +109,11 @@ func TestTailCounts(t *testing.T) {
 		many[i] = uint64(i + 1)
 	}
 	tail = newTail(1 << 20)
-	tail.add(changeOf(pair, 10, many...))
-	if _, _, known := tail.counts(pair, 2, uint64(len(many))); known {
+	tail.add(changeOf(group, 10, many...))
+	if _, _, known := tail.counts(group, 2, uint64(len(many))); known {
 		t.Error("it looks through all of them")
 	}
-	if count, own, known := tail.counts(pair, 2, countLooks); count != countLooks || own != 0 || !known {
+	if count, own, known := tail.counts(group, 2, countLooks); count != countLooks || own != 0 || !known {
 		t.Errorf("of the oldest it says %d, %d, %t", count, own, known)
 	}
 }

@@ -25,13 +25,14 @@ type term struct {
 	feed   *feed // nil: nobody takes records to the history
 
 	damaged *damaged
+	unasked *chain.Mark // the take-over began here, and the history did not say what it has; nil: it did
 
-	// Of whoever has the turn of the queue.
+	// What follows belongs to whoever has the turn of the queue.
 	pending *pending
 	made    hop.Record
 	replay  *replayer // while the queue is taken over: what counts goes into the view
 	foreign bool      // a record of somebody else counts
-	losses  bool      // records that were given up lie in what was read to take the queue over
+	losses  bool      // the take-over read records that were given up
 	doubt   bool      // nobody knows whether the last record counts
 	onWay   bool      // a script of the view has no answer
 	rebuild *rebuild  // nil: the view is whole
@@ -44,8 +45,8 @@ type term struct {
 	wakes  chan struct{} // there is something for Recall
 }
 
-// takePatience is how long one try to take a queue over has. Where very much is replayed,
-// the next try goes on from where it came.
+// takePatience bounds one try to take a queue over. If there is very much to replay, the next try
+// goes on where this one ended; so does another node if this one closes.
 const takePatience = time.Minute
 
 // take takes the queue over. It begins with what the view knows: its mark is that of a
@@ -58,13 +59,16 @@ func (q *queue) take(ctx context.Context) (*term, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer context.AfterFunc(q.owner.ending, func() { cancel(); t.cancel() })()
 	if err := t.takeOver(ctx); err != nil {
 		t.end()
 		return nil, err
 	}
 	q.owner.troubles.taken.Add(1)
+	q.lacks, q.past, q.proof = chain.Beginning, -1, nil
 	t.owns()
 	q.term.Store(t)
+	t.signal(q.owner.takes)
 	t.queue.owner.helped.Go(t.recall)
 	t.queue.owner.helped.Go(t.damaged.run)
 	if t.feed != nil {
@@ -72,6 +76,9 @@ func (q *queue) take(ctx context.Context) (*term, error) {
 	}
 	if t.rebuild != nil {
 		t.queue.owner.helped.Go(t.rebuild.run)
+	}
+	if t.unasked != nil {
+		t.queue.owner.helped.Go(t.askKept)
 	}
 	q.owner.options.Log.Info("owner: a queue was taken over", "queue", q.name.String(), "last", t.chain.Last().String(), "whole", t.rebuild == nil)
 	return t, nil
@@ -114,19 +121,23 @@ func (t *term) takeOver(ctx context.Context) error {
 	if err != nil {
 		return waits(err)
 	}
-	start, empty, err := t.start(ctx, state)
+	start, empty, err := q.start(ctx, state)
 	if err != nil {
 		return err
 	}
-	if err := q.finds(ctx, start); err != nil {
-		return err
+	for _, mark := range []chain.Mark{start, q.lacking(start)} {
+		if err := q.finds(ctx, mark); err != nil {
+			if lost(err) {
+				q.lack(mark)
+			}
+			return err
+		}
 	}
-	if err := q.findsKept(ctx, start); err != nil {
+	if err := t.findsKept(ctx, start); err != nil {
 		return err
 	}
 	t.chain = chain.NewWriter(chain.Options{
-		Stream: o.Stream, Queue: q.name, Now: o.Now, Most: mostRecord, Take: t.takes,
-		Registry: func() uint64 { return q.owner.saw(o.Registry.View().Version) },
+		Stream: o.Stream, Queue: q.name, Now: o.Now, Most: mostRecord, Take: t.takes, Registry: q.claim,
 	}, start)
 	t.view.Believe(state.Mark, state.Stamp)
 	if !empty {
@@ -151,7 +162,7 @@ func (t *term) takeOver(ctx context.Context) error {
 			return t.conflict(err)
 		}
 		if state.Incomplete {
-			t.rebuild = newRebuild(t, last, replay.skipped)
+			t.rebuild = newRebuild(t, last, nil) // what was left out is not back, and is filled
 		} else {
 			t.damaged.skipped(replay.skipped)
 		}
@@ -162,8 +173,8 @@ func (t *term) takeOver(ctx context.Context) error {
 	return t.readBack(ctx, last)
 }
 
-// finds sees whether the broker has the record of the mark to begin with. The chain would
-// wait for it as long as a try to take the queue over has. What retention took is left to it.
+// finds checks that the broker has the record of the mark. It waits for stallTime at most, while
+// the chain would wait for the whole try. A record that retention has removed is left to the chain.
 func (q *queue) finds(ctx context.Context, mark chain.Mark) error {
 	within, _, cancel := stalls(ctx)
 	defer cancel()
@@ -171,31 +182,7 @@ func (q *queue) finds(ctx context.Context, mark chain.Mark) error {
 	return stalled(within, err, "%v at the mark %v", q.name, mark)
 }
 
-// keptTime is for how long the history is asked what it has of a queue that is taken over. It
-// may be away, and is not waited for.
-const keptTime = 300 * time.Millisecond
-
-// findsKept sees whether the broker has what the history has taken in beyond the mark to begin
-// with. Where broker and Redis both came back older, nothing else tells that there was more,
-// and its seqs would be given out again.
-func (q *queue) findsKept(ctx context.Context, mark chain.Mark) error {
-	h := q.owner.options.History
-	if h == nil {
-		return nil
-	}
-	soon, cancel := context.WithTimeout(ctx, keptTime)
-	defer cancel()
-	kept, err := h.Most(soon, q.name)
-	if err != nil || kept.Offset <= mark.Offset {
-		return nil
-	}
-	if err = q.finds(ctx, kept); err == nil || errors.Is(err, chain.ErrRetention) {
-		return nil
-	}
-	return fmt.Errorf("ClickHouse has more of the queue than Redis has, and the broker does not have it: `gannet mend` says what to do: %w", err)
-}
-
-// behind says what it means that records are gone because of their age, and what mends it.
+// behind adds to an ErrRetention what is lost by it and how to mend that.
 func behind(err error, empty bool) error {
 	switch {
 	case !errors.Is(err, chain.ErrRetention):
@@ -206,10 +193,10 @@ func behind(err error, empty bool) error {
 	return fmt.Errorf("%w; Redis has the queue up to that mark, and the records behind it that would bring it forward are gone: run `gannet mend`, which empties what Redis has of the queue, and it is filled again from ClickHouse and the queue", err)
 }
 
-// start gives the mark to begin with. empty says that the view knows nothing of what is in
-// the queue: then it is brought back beside the records that come.
-func (t *term) start(ctx context.Context, state view.State) (mark chain.Mark, empty bool, err error) {
-	q, o := t.queue, &t.queue.owner.options
+// start gives the mark that a take-over begins with. empty says that the view has nothing of what
+// is in the queue; then it is brought back while new records are written.
+func (q *queue) start(ctx context.Context, state view.State) (mark chain.Mark, empty bool, err error) {
+	o := &q.owner.options
 	if state.Mark != chain.Beginning {
 		return state.Mark, false, nil
 	}
@@ -243,8 +230,8 @@ func (t *term) takes(r *chain.Record) error {
 	return nil
 }
 
-// conflict is what an error of the view means to whoever takes a queue over: somebody else
-// may be bringing it forward.
+// conflict translates an error of the view during a take-over. A view.Conflict becomes
+// chain.ErrMoved, because another node may be bringing the view forward.
 func (t *term) conflict(err error) error {
 	var c *view.Conflict
 	if errors.As(err, &c) {
@@ -253,7 +240,7 @@ func (t *term) conflict(err error) error {
 	return waits(err)
 }
 
-// waits makes an error of the view one that says so.
+// waits makes err an errWaits.
 func waits(err error) error {
 	if err == nil || errors.Is(err, errWaits) {
 		return err
@@ -290,7 +277,8 @@ func (q *queue) release(ctx context.Context) error {
 	return unavailable(errAcksWait)
 }
 
-// end ends a term. Who helps it ends by itself: it may wait for the turn that ends it.
+// end ends a term. It does not wait for the goroutines of the term, because one of them may wait
+// for the turn in which end is called.
 func (t *term) end() {
 	t.cancel()
 	if t.feed != nil {

@@ -9,8 +9,8 @@ import (
 )
 
 const (
-	// tick is how often a queue is looked at: what is left of the second of acks once they
-	// are due, less a record.
+	// tick is how often a queue is looked at. Acks must be written within a second: what is left of
+	// it when they are due must do for a tick and a record.
 	tick = 50 * time.Millisecond
 
 	// checkPause is how often Redis is asked for the state of a view: nothing else tells
@@ -25,9 +25,9 @@ const (
 	// at again.
 	tickRecords = 64
 
-	// drainRecords bounds those at a stop, which has to end whatever readers teach the
-	// ledger meanwhile: what waits of as many conversations as a ledger lets wait, with 64
-	// devices of two users each, is half of it.
+	// drainRecords bounds the records of acks at a stop, which must end whatever devices ack
+	// meanwhile. It is twice what can wait: acks in as many conversations as a ledger lets wait,
+	// from 64 devices of two users each.
 	drainRecords = 1024
 )
 
@@ -64,15 +64,16 @@ func (q *queue) tend() {
 	}
 }
 
-// tendTurn is a turn of the queue's own goroutine, which survives a bug. Errors were said.
+// tendTurn calls do in a turn of the queue, and survives a bug in it. It drops the error, which was
+// logged already.
 func (q *queue) tendTurn(do func(ctx context.Context) error) {
 	_ = q.turn(q.owner.ending, func(ctx context.Context) error { return q.survive("tending a queue", func() error { return do(ctx) }) })
 }
 
 func (o *Owner) now() uint64 { return uint64(o.options.Now().UnixMilli()) }
 
-// tendAcks writes the acks that are due, each record in a turn of its own, so that what
-// comes meanwhile waits for one.
+// tendAcks writes the acks that are due. Each record has a turn of its own, so that a batch that
+// comes meanwhile waits for one record only.
 func (q *queue) tendAcks() {
 	for range tickRecords {
 		more := false

@@ -36,6 +36,13 @@ func (q *queue) write(ctx context.Context, batches []*logic.Batch) {
 }
 
 func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
+	if q.late.Load() {
+		if _, err := q.ready(ctx); err == nil { // else that is the answer
+			rest, answer := withoutMessages(batches)
+			defer answer()
+			batches = rest
+		}
+	}
 	parts := split(batches, q.owner.options.Record)
 	var err error
 	for i := range parts {
@@ -43,9 +50,7 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 		var t *term
 		tried := false
 		if err == nil {
-			if t, err = q.ready(ctx); err == nil && q.late.Load() {
-				err = errLate
-			} else if err == nil {
+			if t, err = q.ready(ctx); err == nil {
 				tried = true
 				if err = t.record(ctx, p.batches, false); err != nil {
 					tried = !errors.Is(err, errNotTried)
@@ -65,8 +70,8 @@ func (q *queue) writeAll(ctx context.Context, batches []*logic.Batch) {
 	}
 }
 
-// unacked takes back what was said of the acks in batches: they are taken when they are
-// written, and were not. Messages and read cursors were.
+// unacked sets the outcome of applied acks in batches back to Unknown, because they could not be
+// written. Messages and read cursors were written.
 func unacked(batches []*logic.Batch) {
 	for _, b := range batches {
 		for i := range b.Entries {
@@ -80,9 +85,9 @@ func unacked(batches []*logic.Batch) {
 // errNotTried says that nothing was done for the batches of a record.
 var errNotTried = errors.New("nothing was tried")
 
-// record makes one record: the batches and acks that are due, worked out, in the queue and
-// in the view, and shown to readers. After an error the outcome of the batches is not known,
-// but for errNotTried.
+// record makes one record of the batches and of acks that are due. It works them out, appends the
+// record to the queue, takes it into the view and shows it to readers. After an error the outcome
+// of the batches is not known, but with errNotTried nothing was done.
 func (t *term) record(ctx context.Context, batches []*logic.Batch, acks bool) error {
 	o := t.queue.owner
 	in := ledger.Input{Batches: batches, Stamp: t.view.Stamp() + 1, Now: o.now(), Acks: acks, Room: acksFor(batches, o.options.Record)}
@@ -109,8 +114,8 @@ func encode(r *hop.Record) []byte {
 	return r.AppendEntries(make([]byte, 0, size))
 }
 
-// workOut is the ledger's part. A panic there is a bug of which nothing was written: the
-// batch never happened.
+// workOut has the ledger work a batch out. After a panic there, which is a bug, nothing was
+// written, and the batch is abandoned.
 func (t *term) workOut(ctx context.Context, in ledger.Input) (change *ledger.Change, err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -130,7 +135,8 @@ func refuse(entries []logic.Entry) {
 	}
 }
 
-// survive does something that ends nothing when it panics.
+// survive calls do. If do panics, survive logs that and returns an error, so that the process goes
+// on.
 func (q *queue) survive(what string, do func() error) (err error) {
 	defer func() {
 		if cause := recover(); cause != nil {
@@ -148,9 +154,9 @@ func (q *queue) survived(what string, cause any) {
 	}
 }
 
-// fresh says whether the queue was seen to be ours a moment ago. A node that stood still
-// finds that it was not.
+// fresh says whether the queue was seen to be ours within freshness. After the node stood still it
+// was not.
 func (t *term) fresh() bool { return operate.Elapsed()-time.Duration(t.seen.Load()) < freshness }
 
-// freshness is for how long it is taken for so.
+// freshness is for how long a queue that was seen to be ours is taken for ours.
 const freshness = 5 * time.Second

@@ -15,7 +15,7 @@ import (
 // TestBrokerThatKeepsTooLittle: a node that was told for how long the broker keeps records
 // says so if it removes younger ones, and not if only old ones went, or none.
 func TestBrokerThatKeepsTooLittle(t *testing.T) {
-	l := newLosing(t, "--save", "", "--appendonly", "no")
+	l := newLosing(t)
 	const stated = 72 * time.Hour
 	var mu sync.Mutex
 	var said strings.Builder

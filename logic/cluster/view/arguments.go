@@ -8,9 +8,9 @@ import (
 	"gannet/protocol"
 )
 
-// arguments are what the script forward is told of a record, each key, field and value an
-// argument of its own: Lua hashes every byte of every string that it gets or makes, so what
-// came as one blob and was taken apart would be hashed twice.
+// arguments are the arguments of the script forward for a record. Each key, field and value is an
+// argument of its own: Lua hashes every byte of every string that it gets or makes, so it would
+// hash both a blob and the parts that it cuts from it.
 type arguments struct {
 	base string // of all keys of the queue
 
@@ -22,8 +22,8 @@ type arguments struct {
 	begins, others, gone []byte // lengths, each u16
 }
 
-// argument is one of them. A pointer to it in an interface takes no memory of its own, which
-// for a slice or a string would be more than most arguments are.
+// argument is one of them. A pointer to it fits into an interface as it is. A slice or a string
+// would need an allocation there, of more bytes than most arguments have.
 type argument []byte
 
 // MarshalBinary gives the bytes to the client, which writes them at once.
@@ -110,7 +110,7 @@ func (a *arguments) enter(c protocol.Conversation) {
 	}
 }
 
-// record packs a change, and gives who gets a first conversation by it.
+// record packs a change, and appends to created the users who get a new conversation by it.
 func (a *arguments) record(change *ledger.Change, created []uint64) ([]uint64, error) {
 	a.reset()
 	var err error

@@ -13,29 +13,60 @@ import (
 	"gannet/protocol"
 )
 
-// counting is a store with a conversation in which user 1 has sent five messages to user 2,
-// who has answered with two.
-func counting(t *testing.T, addresses []string) *lossy {
-	o := options{addresses: addresses, name: redistest.Prefix(t, addresses...), queues: 2, cache: 100}
+// newCounting is an empty store.
+func newCounting(t *testing.T, addresses []string, queues int) *lossy {
+	o := options{addresses: addresses, name: redistest.Prefix(t, addresses...), queues: queues, cache: 100}
 	l := &lossy{store: openStore(t, o, newMemory())}
 	t.Cleanup(l.stop)
-	l.sent(2, 2, 2, 2, 2)
-	key := protocol.Target{Kind: protocol.KindDirect, ID: 2}.Conversation(1)
-	b := &logic.Batch{Queue: key.Partition() % 2}
-	for id := uint64(1); id <= 2; id++ {
-		from := uint32(len(b.Blob))
-		b.Blob = protocol.Message{Target: key.Target(2), Sender: 2, Device: 1, ClientID: id, Content: protocol.ContentText}.AppendFrame(b.Blob)
-		b.Entries = append(b.Entries, logic.Entry{Op: 1, Conversation: key, User: 2, Device: 1, ClientID: id, Frame: hop.Span{Start: from, End: uint32(len(b.Blob))}})
-	}
-	must(t, l.Apply(t.Context(), []*logic.Batch{b}))
 	return l
 }
 
-// reads has user 2 read up to a seq.
-func (l *lossy) reads(seq uint64) {
-	key := protocol.Target{Kind: protocol.KindDirect, ID: 2}.Conversation(1)
-	b := &logic.Batch{Queue: key.Partition() % 2, Entries: []logic.Entry{{Op: 2, Conversation: key, User: 2, Device: 1, Seq: seq}}}
+// counting is a store with a conversation in which user 1 has sent five messages to user 2,
+// who has answered with two. It has one queue, so that no other one says that its stamps have
+// not come so far.
+func counting(t *testing.T, addresses []string) *lossy {
+	l := newCounting(t, addresses, 1)
+	l.sent(2, 2, 2, 2, 2)
+	l.says(2, 1, 1)
+	l.says(2, 1, 2)
+	return l
+}
+
+// says has a user send a message to a peer.
+func (l *lossy) says(user, peer, id uint64) {
+	key := protocol.Target{Kind: protocol.KindDirect, ID: peer}.Conversation(user)
+	b := &logic.Batch{Queue: key.Partition() % len(l.queues)}
+	b.Blob = protocol.Message{Target: key.Target(user), Sender: user, Device: 1, ClientID: id, Content: protocol.ContentText}.AppendFrame(b.Blob)
+	b.Entries = append(b.Entries, logic.Entry{Op: hop.OpMessage, Conversation: key, User: user, Device: 1, ClientID: id, Frame: hop.Span{End: uint32(len(b.Blob))}})
 	must(l.t, l.Apply(l.t.Context(), []*logic.Batch{b}))
+}
+
+// read has a user read up to a seq of the conversation with a peer.
+func (l *lossy) read(user, peer, seq uint64) {
+	key := protocol.Target{Kind: protocol.KindDirect, ID: peer}.Conversation(user)
+	b := &logic.Batch{Queue: key.Partition() % len(l.queues), Entries: []logic.Entry{{Op: hop.OpRead, Conversation: key, User: user, Device: 1, Seq: seq}}}
+	must(l.t, l.Apply(l.t.Context(), []*logic.Batch{b}))
+}
+
+// reads has user 2 read up to a seq.
+func (l *lossy) reads(seq uint64) { l.read(2, 1, seq) }
+
+// talk is the key of the conversation of users 1 and 2.
+func (l *lossy) talk() string { return "{" + l.options.name + ".chat.0}c\x01" + u64(1) + u64(2) }
+
+// fresh is a node that has asked nobody yet, neither for counts nor for stamps.
+func (l *lossy) fresh() *view.View {
+	v, err := view.New(l.client, view.Options{Name: l.options.name, Queues: queuesOf(len(l.queues)), Counts: l.memory})
+	must(l.t, err)
+	return v
+}
+
+// told gives what a node tells a device of user 2, and the since of its next list.
+func (l *lossy) told(v *view.View, device, since uint64) ([]protocol.State, uint64) {
+	l.t.Helper()
+	page, err := v.Changed(l.t.Context(), logic.InboxQuery{User: 2, Device: device, Since: since, Limit: 10, Room: 1 << 20})
+	must(l.t, err)
+	return page.States, page.Next
 }
 
 // unread gives what user 2 is told.
@@ -100,7 +131,29 @@ func TestCountsAreBounds(t *testing.T) {
 	})
 }
 
-// TestCountsComeLate: a list does not wait for counts that do not come, and knows them later.
+// TestCountsCannotBe: counts that cannot be are no counts, whoever says so, and are not kept.
+func TestCountsCannotBe(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		for _, byHeart := range []bool{false, true} {
+			for _, bad := range []view.Count{{Count: 8}, {Count: 1, Own: 2}, {Count: 5, Own: 3}, {Count: 7}} {
+				l := counting(t, addresses)
+				l.memory.bounds = &bad
+				l.memory.knows = map[protocol.Conversation]bool{{Kind: protocol.KindDirect, A: 1, B: 2}: byHeart}
+				l.reads(3)
+				if got := l.unread(); got != 4 {
+					t.Errorf("where %d count and %d are one's own %d are unread, want 4 at most", bad.Count, bad.Own, got)
+				}
+				l.memory.set(func() { l.memory.bounds, l.memory.knows = nil, nil })
+				if got := l.unread(); got != 2 {
+					t.Errorf("after %d and %d %d are unread, want 2", bad.Count, bad.Own, got)
+				}
+			}
+		}
+	})
+}
+
+// TestCountsComeLate: a list does not wait for counts that do not come, and knows them later,
+// without anybody asking again.
 func TestCountsComeLate(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addresses []string) {
 		l := counting(t, addresses)
@@ -115,14 +168,184 @@ func TestCountsComeLate(t *testing.T) {
 		if n := l.view.Vars()["failed.counts"]; n != 2 {
 			t.Fatalf("%d lists were answered without counts", n)
 		}
+		_, since := l.told(l.fresh(), 1, 0)
 		close(come)
 		eventually(t, "it has answered", func() bool {
 			l.memory.mu.Lock()
 			defer l.memory.mu.Unlock()
-			l.memory.failing = l.memory.counted == 1 // nobody else is
+			l.memory.failing = l.memory.counted > 0 // nobody else is
 			return l.memory.failing
 		})
-		eventually(t, "what came late is kept", func() bool { return l.unread() == 2 })
+		eventually(t, "what came late is told", func() bool {
+			states, _ := l.told(l.fresh(), 1, since)
+			return len(states) == 1 && states[0].Unread == 2
+		})
+	})
+}
+
+// TestCountsComeTooLate: counts of a cursor that has risen meanwhile are nobody's.
+func TestCountsComeTooLate(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		l := counting(t, addresses)
+		come := make(chan struct{})
+		l.memory.waits = come
+		l.reads(3)
+		l.unread()
+		l.reads(5)
+		scripts := l.view.Vars()["scripts"]
+		close(come)
+		eventually(t, "they are to be kept", func() bool { return l.view.Vars()["scripts"] > scripts })
+		time.Sleep(50 * time.Millisecond) // for Redis
+		l.memory.set(func() { l.memory.failing = true })
+		if states, _ := l.told(l.fresh(), 1, 0); len(states) != 1 || states[0].Read != 5 || states[0].Unread != 2 {
+			t.Errorf("there is %+v", states)
+		}
+		if kept, err := l.client.HExists(t.Context(), l.talk(), "n"+u64(2)).Result(); err != nil || kept {
+			t.Errorf("what counts up to another cursor is kept: %t, %v", kept, err)
+		}
+	})
+}
+
+// TestBoundsAreToldAgain: a device that was told a bound is told what is so by its next list,
+// whatever it is asked since, though nothing else has changed, and though another device has
+// asked before it. Then it is not told again.
+func TestBoundsAreToldAgain(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		for _, how := range []string{"failing", "bounds"} {
+			l := counting(t, addresses)
+			l.memory.failing = how == "failing"
+			if how == "bounds" {
+				l.memory.bounds = &view.Count{Own: ^uint64(0), Bounds: true}
+			}
+			l.reads(3)
+			states, one := l.told(l.fresh(), 1, 0)
+			if len(states) != 1 || states[0].Unread != 4 {
+				t.Fatalf("at first there is %+v", states)
+			}
+			_, two := l.told(l.fresh(), 2, 0)
+			for range 2 { // as long as nobody knows, and no more than that one
+				if states, one = l.told(l.fresh(), 1, one); len(states) != 1 || states[0].Unread != 4 {
+					t.Fatalf("%s: while nobody counts there is %+v", how, states)
+				}
+			}
+			l.memory.set(func() { l.memory.failing, l.memory.bounds = false, nil })
+			if states, one = l.told(l.fresh(), 1, one); len(states) != 1 || states[0].Unread != 2 {
+				t.Fatalf("%s: the first device is told %+v", how, states)
+			}
+			if states, two = l.told(l.fresh(), 2, two); len(states) != 1 || states[0].Unread != 2 {
+				t.Fatalf("%s: the second device is told %+v", how, states)
+			}
+			_, one = l.told(l.fresh(), 1, one) // it was kept after that list had begun
+			for device, since := range map[uint64]uint64{1: one, 2: two} {
+				if states, _ := l.told(l.fresh(), device, since); len(states) != 0 {
+					t.Errorf("%s: device %d is told again: %+v", how, device, states)
+				}
+			}
+			if l.memory.counted > 5 {
+				t.Errorf("%s: it was asked %d times", how, l.memory.counted)
+			}
+		}
+	})
+}
+
+// TestCountsAreKept: what was counted up to a cursor stays known for as long as the cursor
+// stays, whatever the owner of the queue writes: it has not heard of it.
+func TestCountsAreKept(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		l := counting(t, addresses)
+		l.reads(3)
+		if got := l.unread(); got != 2 {
+			t.Fatalf("%d are unread", got)
+		}
+		l.memory.set(func() { l.memory.failing = true })
+		for id := uint64(3); id <= 4; id++ {
+			l.says(2, 1, id)
+			if states, _ := l.told(l.fresh(), 1, 0); len(states) != 1 || states[0].Unread != 2 || states[0].Head != 5+id {
+				t.Fatalf("after an answer there is %+v", states)
+			}
+		}
+		talk := l.talk()
+		was, err := l.client.HGet(t.Context(), talk, "n"+u64(2)).Result()
+		must(t, err)
+		for _, bad := range []string{"", "\x02" + was[1:], was[:9], was[:9] + u64(100) + u64(0), was[:9] + u64(1) + u64(2)} {
+			must(t, l.client.HSet(t.Context(), talk, "n"+u64(2), bad).Err())
+			l.memory.set(func() { l.memory.failing = true })
+			if states, _ := l.told(l.fresh(), 1, 0); len(states) != 1 || states[0].Unread != 5 {
+				t.Fatalf("where Redis keeps %q there is %+v", bad, states)
+			}
+			l.memory.set(func() { l.memory.failing = false })
+			for range 2 {
+				if states, _ := l.told(l.fresh(), 1, 0); len(states) != 1 || states[0].Unread != 2 {
+					t.Fatalf("where Redis kept %q there is %+v", bad, states)
+				}
+			}
+			if now, err := l.client.HGet(t.Context(), talk, "n"+u64(2)).Result(); err != nil || now != was {
+				t.Fatalf("in place of %q Redis keeps %q, %v", bad, now, err)
+			}
+		}
+		l.reads(5)
+		if states, _ := l.told(l.fresh(), 1, 0); len(states) != 1 || states[0].Unread != 0 {
+			t.Fatalf("what was kept for another cursor counts: %+v", states)
+		}
+	})
+}
+
+// TestCountsByHeart: what is remembered is told at once, in a list whose other counts do not
+// come in time, and while nobody is asked for those.
+func TestCountsByHeart(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		l := newCounting(t, addresses, 2)
+		come := make(chan struct{})
+		defer close(come)
+		l.memory.waits, l.memory.knows = come, make(map[protocol.Conversation]bool)
+		const last = 8
+		for peer := uint64(2); peer <= last; peer++ {
+			for i, sender := range []uint64{peer, peer, 1, 1, peer} {
+				l.says(sender, 1+peer-sender, uint64(i)+1)
+			}
+			l.read(1, peer, 1)
+		}
+		for round, known := range []uint64{4, 6} { // the second one while nobody is asked
+			for peer := uint64(2); peer <= known; peer++ {
+				l.memory.knows[protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: peer}] = true
+			}
+			began := time.Now()
+			got := states(t, l.view, 1, 0)
+			if took := time.Since(began); round == 1 && took > 300*time.Millisecond {
+				t.Errorf("a list took %v while nobody is asked", took)
+			}
+			for i, s := range got {
+				want := uint64(2)
+				if s.Target.ID > known {
+					want = 3 // what the other has sent
+				}
+				if len(got) != last-1 || s.Target.ID != uint64(i)+2 || s.Unread != want {
+					t.Errorf("round %d: %d of conversation %d are unread, want %d", round, s.Unread, s.Target.ID, want)
+				}
+			}
+		}
+		l.memory.set(func() { l.memory.knows = nil })
+		for i, s := range states(t, l.view, 1, 0)[:5] {
+			if s.Unread != 2 {
+				t.Errorf("what was remembered is not kept: %d of conversation %d are unread", s.Unread, i+2)
+			}
+		}
+	})
+}
+
+// TestCountsMeetABug: a list is answered, and nobody keeps anything of what a bug broke off.
+func TestCountsMeetABug(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		l := counting(t, addresses)
+		l.memory.broken = true
+		l.reads(3)
+		if got := l.unread(); got != 4 || l.view.Vars()["failed.counts"] != 1 || l.view.Vars()["panics"] != 1 {
+			t.Errorf("%d are unread, %v", got, l.view.Vars())
+		}
+		l.memory.set(func() { l.memory.broken = false })
+		if got := l.unread(); got != 2 {
+			t.Errorf("then %d are unread", got)
+		}
 	})
 }
 

@@ -46,10 +46,15 @@ func TestDamagedView(t *testing.T) {
 			if v.Vars()["damaged.view"] != before+1 {
 				t.Fatalf("with %s nothing was counted", what)
 			}
-			for _, want := range []*protocol.Conversation{&pair, nil} { // it is said once
-				if s, err := w.State(ctx); err != nil || !reflect.DeepEqual(s.Suspect, want) {
-					t.Fatalf("with %s the owner is told of %v, %v, want %v", what, s.Suspect, err, want)
+			other := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 3}
+			for _, heeds := range []protocol.Conversation{other, pair} { // it is said until the owner knows
+				if s, err := w.State(ctx); err != nil || !reflect.DeepEqual(s.Suspect, &pair) {
+					t.Fatalf("with %s the owner is told of %v, %v, want %v", what, s.Suspect, err, pair)
 				}
+				must(t, w.Heed(ctx, heeds))
+			}
+			if s, err := w.State(ctx); err != nil || s.Suspect != nil {
+				t.Fatalf("with %s the owner is told again of %v, %v", what, s.Suspect, err)
 			}
 			list := []*ledger.Loaded{{Key: pair}, {Key: protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 3}}}
 			must(t, w.Load(ctx, list))
@@ -112,6 +117,42 @@ func TestDamagedView(t *testing.T) {
 	})
 }
 
+// TestGone: a conversation whose key is gone is damaged, and does not begin anew: for who lists
+// it, for who loads it, and for who writes it from memory.
+func TestGone(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		name := redistest.Prefix(t, addresses...)
+		v, w := newWriter(t, addresses, name)
+		ctx, client := t.Context(), newClient(t, addresses)
+		must(t, w.Confirm(ctx))
+		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
+		key := "{" + name + ".chat.0}c\x01" + u64(1) + u64(2)
+		pair := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
+		gone := func(what string) {
+			t.Helper()
+			before := v.Vars()["damaged.view"]
+			if got := states(t, v, 1, 0); len(got) != 1 || got[0].Target.ID != 3 || v.Vars()["damaged.view"] != before+1 {
+				t.Fatalf("%s there is listed %+v, counted %d", what, got, v.Vars()["damaged.view"]-before)
+			}
+			if s, err := w.State(ctx); err != nil || s.Suspect == nil || *s.Suspect != pair {
+				t.Fatalf("%s the owner is told of %v, %v", what, s.Suspect, err)
+			}
+			list := []*ledger.Loaded{{Key: pair}, {Key: protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 3}}, {Key: protocol.Conversation{Kind: protocol.KindDirect, A: 2, B: 3}}}
+			must(t, w.Load(ctx, list))
+			if !view.Damaged(list[0].Err) || list[1].Err != nil || list[1].Head == 0 || list[2].Err != nil || list[2].Head != 0 {
+				t.Fatalf("%s there was loaded %+v, %+v and %+v", what, list[0], list[1], list[2])
+			}
+		}
+		must(t, client.Del(ctx, key).Err())
+		gone("removed")
+		must(t, w.Forward(ctx, markOf(1, 2), said(2, "two", 2, 3)))
+		if s, err := w.State(ctx); err != nil || s.Suspect == nil || *s.Suspect != pair {
+			t.Fatalf("who wrote it from memory was told of %v, %v", s.Suspect, err)
+		}
+		gone("written from memory")
+	})
+}
+
 // TestOtherTypes: a record goes into the view though keys that it concerns are of another
 // type, and everybody else has it. What was written anew is whole, and told of as changed.
 func TestOtherTypes(t *testing.T) {
@@ -135,6 +176,11 @@ func TestOtherTypes(t *testing.T) {
 		if s, err := w.State(ctx); err != nil || s.Suspect == nil || *s.Suspect != pair {
 			t.Fatalf("the owner is told of %v, %v", s.Suspect, err)
 		}
+		passed := &ledger.Loaded{Key: pair} // also when whoever gave the key another type takes it back
+		must(t, w.Load(ctx, []*ledger.Loaded{passed}))
+		if kind := client.Type(ctx, base+"c\x01"+u64(1)+u64(2)).Val(); kind != "hash" || !view.Damaged(passed.Err) {
+			t.Fatalf("what a record went past is a %s, and loaded it is %+v", kind, passed)
+		}
 		got, _ := since(t, v, 0)
 		if len(got) != 3 || got[0].Target.ID != 3 || got[0].Head != 2 || got[1].Target.ID != 4 || got[2].Target.ID != 5 {
 			t.Fatalf("of the others there is %+v", got)
@@ -156,6 +202,48 @@ func TestOtherTypes(t *testing.T) {
 		must(t, w.Restore(ctx, w.Mark(), whole))
 		if got, _ := since(t, fresh, next); len(got) != 1 || got[0].Target.ID != 2 || got[0].Head != 1 {
 			t.Fatalf("written anew there changed %+v", got)
+		}
+	})
+}
+
+// TestSkipped: a conversation that a view goes past is damaged until it is written anew, whatever
+// becomes of the damage. Nobody who believes the view at another mark has it skipped.
+func TestSkipped(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		name := redistest.Prefix(t, addresses...)
+		v, w := newWriter(t, addresses, name)
+		ctx, client := t.Context(), newClient(t, addresses)
+		must(t, w.Confirm(ctx))
+		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
+		pair := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
+		load := func() *ledger.Loaded {
+			l := &ledger.Loaded{Key: pair}
+			must(t, w.Load(ctx, []*ledger.Loaded{l}))
+			return l
+		}
+		whole := []view.Whole{{Loaded: load(), Last: states(t, v, 1, 0)[0].Last}}
+		_, stale := newWriter(t, addresses, name)
+		stale.Believe(markOf(1, 7), 0)
+		if err := stale.Skip(ctx, []protocol.Conversation{pair}); !errors.As(err, new(*view.Conflict)) || load().Err != nil {
+			t.Fatalf("from another mark it is skipped: %v, %v", err, load().Err)
+		}
+		talk := "{" + name + ".chat.0}c\x01" + u64(1) + u64(2)
+		for _, damage := range []func() error{
+			func() error { return client.HSet(ctx, talk, "p", "garbage").Err() },
+			func() error { return errors.Join(client.Del(ctx, talk).Err(), client.RPush(ctx, talk, "a list").Err()) },
+		} {
+			must(t, damage())
+			must(t, w.Skip(ctx, []protocol.Conversation{pair}))
+			if l := load(); !view.Damaged(l.Err) || errors.Is(l.Err, view.ErrForsaken) || l.Head != 0 {
+				t.Fatalf("skipped it is %+v", l)
+			}
+			if got := states(t, v, 1, 0); len(got) != 1 || got[0].Target.ID != 3 {
+				t.Fatalf("with one that is skipped there is %+v", got)
+			}
+			must(t, w.Restore(ctx, w.Mark(), whole))
+			if l := load(); l.Err != nil || l.Head != 1 {
+				t.Fatalf("written anew it is %+v", l)
+			}
 		}
 	})
 }

@@ -14,14 +14,14 @@ import (
 // errMoved says that Redis was another one at the end than in the beginning.
 var errMoved = errors.New("view: Redis changed while all conversations were read")
 
-// Each gives all conversations of a view that is whole to take, some at a time, each as it is
-// at a moment of the call; one may come twice, and one that is Damaged comes as Load gives it. It goes through all keys of Redis, so it is
-// for rare work. Any number of goroutines may call it.
+// Each hands all conversations of a confirmed and complete view to take, some at a time, each as it
+// is at one moment of the call. One may come twice, and a Damaged one comes as Load gives it. Each
+// goes through all keys of Redis, so it is for rare work. Any number of goroutines may call it.
 func (w *Writer) Each(ctx context.Context, take func([]*ledger.Loaded) error) error {
 	return w.each(ctx, w.whole, take)
 }
 
-// All is Each of a view that nobody writes: it need not be confirmed.
+// All is Each for a view that nobody writes: the view must be complete, but need not be confirmed.
 func (w *Writer) All(ctx context.Context, take func([]*ledger.Loaded) error) error {
 	return w.each(ctx, w.complete, take)
 }
@@ -61,7 +61,7 @@ func (w *Writer) each(ctx context.Context, whole func(context.Context) ([]string
 	return nil
 }
 
-// whole gives the runs of Redis under which the view is whole and true.
+// whole gives the present runs of Redis if the view is confirmed under them and complete.
 func (w *Writer) whole(ctx context.Context) (runs []string, err error) {
 	if runs, err = w.view.client.Runs(ctx); err != nil {
 		return nil, w.view.unavailable("the masters of Redis cannot be asked", err)
@@ -73,7 +73,7 @@ func (w *Writer) whole(ctx context.Context) (runs []string, err error) {
 	return runs, err
 }
 
-// complete gives the runs of Redis under which the view lacks nothing.
+// complete gives the present runs of Redis if the view is complete.
 func (w *Writer) complete(ctx context.Context) (runs []string, err error) {
 	if runs, err = w.view.client.Runs(ctx); err != nil {
 		return nil, w.view.unavailable("the masters of Redis cannot be asked", err)

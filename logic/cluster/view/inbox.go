@@ -104,7 +104,11 @@ func (v *View) slices(ctx context.Context, q *logic.InboxQuery, since uint64, m 
 			number(q.User), behind, max(maxLooked, want), want, since, number(q.Device), unacked,
 		}}
 	}
-	return run(ctx, v.client, calls...)
+	parts, err := run(ctx, v.client, calls...)
+	if err != nil {
+		err = fmt.Errorf("user %d: %w", q.User, err)
+	}
+	return parts, err
 }
 
 // note makes the mask whole when all queues were looked through under the same masters.
@@ -121,9 +125,8 @@ func (v *View) note(ctx context.Context, user uint64, m masked, answers []answer
 	v.complete(ctx, user, m, answers[0].text(1), with)
 }
 
-// merge gives the conversations that lie before the point up to which every slice was
-// looked through, in order, and that point: the last that was looked at where no slice
-// goes on.
+// merge gives the conversations of all slices in order, up to the horizon: the point up to which
+// every slice was looked through. If no slice goes on, that is the last target that was looked at.
 func merge(queues []int, parts []answer) (list []*found, horizon protocol.Target, more bool, err error) {
 	var last protocol.Target
 	for _, a := range parts {
@@ -181,16 +184,17 @@ func (v *View) fillPage(ctx context.Context, q *logic.InboxQuery, page *logic.In
 		}
 		taken = append(taken, f)
 	}
-	v.count(ctx, q.User, taken, told)
+	v.count(ctx, q.User, taken)
 	for _, f := range taken {
 		page.States = append(page.States, f.state)
 		page.After = f.target
 	}
 }
 
-// damaged counts and says that a conversation of an inbox cannot be read, and leaves word for
-// the owner of its queue, who looks once a second; told are those who have one by this page. The inbox is answered without what cannot
-// be read: once it is back it has a new stamp, so whoever asks what changed is told.
+// damaged counts and logs a conversation of an inbox that cannot be read, and leaves a note for the
+// owner of its queue, who looks once a second. told has the queues that got a note for this page
+// already. The inbox is answered without what cannot be read. Once that is back it has a new stamp,
+// so whoever asks what changed gets it.
 func (v *View) damaged(ctx context.Context, user uint64, f *found, told map[int]bool, what string, err error) {
 	key := f.target.Conversation(user)
 	if v.troubles.damaged.Note() {
@@ -218,7 +222,9 @@ func (f *found) read(q *logic.InboxQuery) (err error) {
 	if c.Head == 0 {
 		return fmt.Errorf("%w (nothing is there)", errDamaged)
 	}
-	f.own = member(c, q.User)
+	if f.own = member(c, q.User); f.own.Read > 0 && !f.own.Counted {
+		f.remembered()
+	}
 	f.state = protocol.State{Target: f.target, Head: c.Head, Delivered: f.own.Delivered, Read: f.own.Read}
 	for i := range c.Devices {
 		if d := &c.Devices[i]; d.User == q.User && d.Device == q.Device {

@@ -19,10 +19,9 @@ const loadScript = 128
 // errMark says that a load found the view at a mark that it should not have.
 var errMark = errors.New("view: the view of a queue is not at the mark that its owner knows")
 
-// Load is that of ledger.Source: each conversation as it is at one moment. One that is
-// Damaged has an Err and, where that much can be read, its Progress; so has one that is not
-// back while the view is incomplete. Nothing is read from a view that is at
-// another mark than the writer knows.
+// Load is Load of ledger.Source. Each conversation is as it was at one moment. A Damaged one has an
+// Err and, if that much can be read, its Progress. While the view is incomplete, one that is not
+// back has an Err. Load fails if the view is at another mark than the writer knows.
 func (w *Writer) Load(ctx context.Context, conversations []*ledger.Loaded) error {
 	var calls []redis.Call
 	for part := range slices.Chunk(conversations, loadScript) {
@@ -63,8 +62,8 @@ func (w *Writer) Load(ctx context.Context, conversations []*ledger.Loaded) error
 	return nil
 }
 
-// between says whether the writer brought the view to the mark while it was at oldest,
-// then at mark, and on its way to newest.
+// between says whether this writer may have brought the view to the mark has during a load: the
+// writer was at oldest when the load began, and at mark, on its way to newest, when it ended.
 func between(has, oldest, mark, newest chain.Mark) bool {
 	for _, m := range [...]chain.Mark{oldest, mark, newest} {
 		if has == m || m.Offset == has.Offset {
@@ -94,6 +93,7 @@ func readConversation(fields answer, c *ledger.Loaded, incomplete bool) (last st
 		}
 		return ""
 	}
+	c.Progress, err = readProgress(value("p"))
 	switch {
 	case value("x") == "":
 	case incomplete:
@@ -101,7 +101,6 @@ func readConversation(fields answer, c *ledger.Loaded, incomplete bool) (last st
 	default:
 		return "", fmt.Errorf("%w (it was not brought back)", errDamaged)
 	}
-	c.Progress, err = readProgress(value("p"))
 	if value("g") != "" {
 		return "", ErrForsaken
 	}

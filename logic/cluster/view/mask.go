@@ -34,10 +34,10 @@ func (v *View) mask(ctx context.Context, user uint64) (m masked, err error) {
 	return m, nil
 }
 
-// complete makes a mask whole. The user has something in the queues found, after all were
-// looked through which their owners had confirmed under the masters with this digest. What
-// an owner wrote before that was found; for what it writes after that it sets bits under
-// the run of this mask.
+// complete makes a mask whole. found are the queues in which the user has something, after all
+// queues were looked through; their owners had confirmed them under the masters with this digest.
+// So what an owner wrote before was found. For what it writes later it sets bits in this mask,
+// under the same run.
 func (v *View) complete(ctx context.Context, user uint64, m masked, masters string, found []int) {
 	runs, err := v.client.Runs(ctx)
 	if err == nil && (digest(runs) != masters || !slices.Contains(runs, m.run)) {
@@ -55,7 +55,8 @@ func (v *View) complete(ctx context.Context, user uint64, m masked, masters stri
 	}
 }
 
-// setMasks sets the bit of a queue for users. A key that is no mask is one that was lost.
+// setMasks sets the bit of a queue in the masks of users. A key of another type is replaced, like a
+// mask that was lost.
 func setMasks(ctx context.Context, client *redis.Client, name string, bit int64, users []uint64) error {
 	if len(users) == 0 {
 		return nil

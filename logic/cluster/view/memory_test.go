@@ -23,11 +23,13 @@ type memory struct {
 	talks map[protocol.Conversation][]kept
 	told  map[protocol.Conversation]*told
 
-	counted int           // how often it was asked for counts
-	failing bool          // it is not answered
-	bounds  *view.Count   // the answer; nil: what is so
-	waits   chan struct{} // the answer comes once it is closed; nil: at once
-	gone    int           // devices that made room
+	knows   map[protocol.Conversation]bool // what is remembered of counts
+	counted int                            // how often it was asked for others
+	failing bool                           // it is not answered
+	broken  bool                           // it panics
+	bounds  *view.Count                    // the answer; nil: what is so
+	waits   chan struct{}                  // the answer comes once it is closed; nil: at once
+	gone    int                            // devices that made room
 }
 
 // told is all that changes have said of a conversation.
@@ -131,30 +133,62 @@ func (m *memory) Walk(_ context.Context, walks []*ledger.Walk) error {
 	return nil
 }
 
+var errCounts = errors.New("nobody counts")
+
+// Remembered implements view.Counts.
+func (m *memory) Remembered(counts []*view.Count) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, c := range counts {
+		if c.Err = errCounts; m.knows[c.Conversation] {
+			c.Err = nil
+			m.count(c)
+		}
+	}
+}
+
 // CountsAt implements view.Counts.
 func (m *memory) CountsAt(_ context.Context, counts []*view.Count) error {
-	if m.waits != nil {
-		<-m.waits
+	m.mu.Lock()
+	waits := m.waits
+	m.mu.Unlock()
+	if waits != nil {
+		<-waits
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.failing {
-		return errors.New("nobody counts")
+		return errCounts
+	}
+	if m.broken {
+		panic("a bug")
 	}
 	for _, c := range counts {
 		m.counted++
-		if b := m.bounds; b != nil {
-			c.Count, c.Own, c.Bounds = b.Count, b.Own, b.Bounds
-			continue
-		}
-		for _, k := range m.talks[c.Conversation][:c.Seq] {
-			c.Count = k.Count
-			if k.decoded.Sender == c.User {
-				c.Own = k.Own
-			}
-		}
+		m.count(c)
 	}
 	return nil
+}
+
+// count counts. mu is held.
+func (m *memory) count(c *view.Count) {
+	if b := m.bounds; b != nil {
+		c.Count, c.Own, c.Bounds = b.Count, b.Own, b.Bounds
+		return
+	}
+	for _, k := range m.talks[c.Conversation][:c.Seq] {
+		c.Count = k.Count
+		if k.decoded.Sender == c.User {
+			c.Own = k.Own
+		}
+	}
+}
+
+// set has counts asked for otherwise from now on.
+func (m *memory) set(change func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	change()
 }
 
 // Pages implements logic.History.

@@ -10,18 +10,21 @@ import (
 	"gannet/protocol"
 )
 
-// What the owner does when Redis is not what it was depends on the mark that it finds
-// there (State, or a *Conflict):
+// What the owner does when Redis is not what it was depends on the mark that Redis has (State, or a
+// *Conflict):
 //
-//	the one that it believes    nothing was lost: Confirm.
-//	an older one, from which    Restore each of the changed ones, as many calls as it likes,
-//	it knows what has changed   then Adopt(older, false) and Confirm. Until then
-//	                            nothing is taken in and nothing answered.
-//	none, or one from which     Adopt(found, true). From then on records are taken
-//	it does not know that       in, and conversations that are back are loaded, while Fill
-//	                            brings the others; Complete when all are.
-//	a newer one, or a foreign   the queue was taken over: it takes the queue over again
-//	one                         before it says what is true.
+//	the one that it believes    Nothing was lost: Confirm.
+//	an older one                It takes the records behind that mark in again, by another Writer,
+//	                            and then calls Confirm. Until then nothing new is taken in and
+//	                            nothing is answered.
+//	none, and there is a        Adopt(Beginning, true). From then on records are taken in, and
+//	history to fill it from     conversations that are back are loaded, while Fill brings the
+//	                            others; Complete when all are back.
+//	a newer one, or a foreign   The queue was taken over: it takes the queue over again before it
+//	one                         says what is true.
+//
+// Restore is for single conversations that are damaged or not back. Adopt(found, false) is for
+// `gannet mend`, which sets the mark to the end of a loss.
 
 // Whole is a conversation as it is written anew: all of its members and devices, and its
 // newest message, an encoded protocol.Message.
@@ -103,8 +106,8 @@ func (w *Writer) encodeWhole(list []Whole) (n int, err error) {
 	return n, nil
 }
 
-// Adopt moves the view from the mark that was found in Redis to one's own, which Believe
-// told. An incomplete view lacks conversations, which Fill brings back.
+// Adopt moves the view from the mark that was found in Redis to the writer's own, which Believe
+// told. incomplete says that the view lacks conversations, which Fill brings back.
 func (w *Writer) Adopt(ctx context.Context, from chain.Mark, incomplete bool) error {
 	mark := w.Mark()
 	flag := ""
@@ -118,8 +121,23 @@ func (w *Writer) Adopt(ctx context.Context, from chain.Mark, incomplete bool) er
 	return w.reached(a, mark)
 }
 
-// Forsake notes that nobody has all of conversations which are damaged: their ErrForsaken
-// says so until somebody writes them anew.
+// Skip marks damaged conversations as not back and removes what Redis has of them. The view is
+// about to pass records without them; if somebody made the old content readable again, it would be
+// taken for all there is. They are Damaged until somebody writes them anew.
+func (w *Writer) Skip(ctx context.Context, list []protocol.Conversation) error {
+	var places []byte
+	for _, c := range list {
+		places = appendPlace(places, c)
+	}
+	a, err := w.call(ctx, redis.Call{Script: skip, Args: []any{appendMark(nil, w.Mark()), places}})
+	if err != nil {
+		return err
+	}
+	return w.reached(a, w.Mark())
+}
+
+// Forsake notes that nobody has all of these damaged conversations any more. Load gives them
+// ErrForsaken until somebody writes them anew.
 func (w *Writer) Forsake(ctx context.Context, list []protocol.Conversation) error {
 	var places []byte
 	for _, c := range list {

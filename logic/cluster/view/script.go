@@ -2,7 +2,7 @@ package view
 
 import "gannet/internal/redis"
 
-// What scripts answer first.
+// The first element of a script's answer.
 const (
 	answerOther   = 0 // the view is at another mark
 	answerDone    = 1
@@ -36,8 +36,11 @@ local function number(s)
 end
 `
 
-// bearing calls what meets a key of another type than it has to be: then nothing is done,
-// for the others' sake, and of a conversation the owner of the queue is told in d.
+// bearing has the functions for calls that meet a key of another type than it must be. Such a call
+// does nothing, so that others go on. If the key is a conversation, the owner of the queue is told
+// in d. The view passes the record without that conversation, so it is marked by x as not back,
+// whatever becomes of the key. In an incomplete view the key stays as it is: with x it would be
+// filled with what is older than the record.
 const bearing = `
 local function wrong(answer)
   if type(answer) ~= 'table' or not answer.err then return false end
@@ -45,8 +48,28 @@ local function wrong(answer)
   return true
 end
 
-local function bear(to, answer)
-  if wrong(answer) then redis.call('HSET', key, 'd', string.sub(to, #base + 2)) end
+local function suspect(to) redis.call('HSET', key, 'd', string.sub(to, #base + 2)) end
+
+local function bear(to, answer, incomplete)
+  if not wrong(answer) then return end
+  if not incomplete then
+    redis.call('DEL', to)
+    redis.call('HSET', to, 'x', '1')
+  end
+  suspect(to)
+end
+`
+
+// entered says whether an inbox has the conversation of a place. It is asked for a conversation
+// that has no key: an inbox entry begins and goes with its conversation, so if there is one the key
+// was lost.
+const entered = `
+local function entered(place)
+  local kind, a, b = string.sub(place, 1, 1), string.sub(place, 2, 9), string.sub(place, 10)
+  if kind == '\1' then
+    return type(redis.pcall('ZSCORE', base .. 'u' .. a, kind .. b)) == 'string'
+  end
+  return kind == '\3' and type(redis.pcall('ZSCORE', base .. 'u' .. a, kind .. a)) == 'string'
 end
 `
 
@@ -55,6 +78,22 @@ end
 const stamped = `
 local function draw(last, after)
   return struct.pack('>I8', math.max(now(), last + 1, after + 1))
+end
+`
+
+// counting has what is known of the counts up to a user's read cursor. uncounted gives the cursor
+// if the user's field m has no counts for it. known says whether the field n has them.
+const counting = `
+local never = string.rep('\0', 8)
+
+local function uncounted(m)
+  if not m or #m < 50 or string.byte(m, 50) % 2 == 1 then return nil end
+  local read = string.sub(m, 10, 17)
+  return read ~= never and read or nil
+end
+
+local function known(n, read)
+  return n and #n >= 25 and string.sub(n, 1, 9) == '\1' .. read
 end
 `
 
@@ -76,12 +115,20 @@ local function enter(list)
 end
 `
 
-// forward takes a record in. ARGV are the mark that the writer believes, that of the
-// record, a stamp to stay above; how many arguments each conversation has that begins, then
-// each other one, then each of which fields go (u16 each); those arguments; and pairs of an
-// inbox and an entry. A conversation's are its key, the value of p without the stamp, that
-// of l where the length has the highest bit, and further fields and values. All keys have
-// the tag of KEYS[1].
+// forward takes a record in. All keys have the tag of KEYS[1]. ARGV are:
+//
+//	1    the mark that the writer believes
+//	2    the mark of the record
+//	3    a stamp to stay above
+//	4    how many arguments each conversation has that begins, u16 each
+//	5    the same for each other conversation that changes
+//	6    the same for each conversation of which fields go
+//	7    and on: those arguments, then pairs of an inbox and an entry
+//
+// The arguments of a conversation are its key, the value of p without the stamp, the value of l if
+// the length has the highest bit, and further fields and values; where fields go, they are its key
+// and the fields. If a conversation had begun, but each of its fields is new, its key was lost: it
+// is marked as not back, and the owner is told.
 var forward = redis.NewScript(common + stamped + bearing + `
 local call, try, byte = redis.call, redis.pcall, string.byte
 local v = call('HMGET', key, 'a', 's', 'i')
@@ -99,21 +146,28 @@ for part = 4, 5 do
     local to = ARGV[at]
     local progress = ARGV[at + 1] .. stamp
     if incomplete and call('EXISTS', to) == 0 then call('HSET', to, 'x', '1') end
+    local behind, fields, answer
     if high >= 128 then
-      local behind = at + (high - 128) * 256 + low
-      bear(to, try('HSET', to, 'p', progress, 'l', ARGV[at + 2], unpack(ARGV, at + 3, behind - 1)))
-      at = behind
+      behind = at + (high - 128) * 256 + low
+      fields = (behind - at + 1) / 2
+      answer = try('HSET', to, 'p', progress, 'l', ARGV[at + 2], unpack(ARGV, at + 3, behind - 1))
     else
-      local behind = at + high * 256 + low
-      bear(to, try('HSET', to, 'p', progress, unpack(ARGV, at + 2, behind - 1)))
-      at = behind
+      behind = at + high * 256 + low
+      fields = (behind - at) / 2
+      answer = try('HSET', to, 'p', progress, unpack(ARGV, at + 2, behind - 1))
     end
+    bear(to, answer, v[3])
+    if answer == fields and part == 5 and not incomplete then
+      call('HSET', to, 'x', '1')
+      suspect(to)
+    end
+    at = behind
   end
 end
 for i = 1, #ARGV[6], 2 do
   local high, low = byte(ARGV[6], i, i + 1)
   local behind = at + high * 256 + low
-  bear(ARGV[at], try('HDEL', unpack(ARGV, at, behind - 1)))
+  bear(ARGV[at], try('HDEL', unpack(ARGV, at, behind - 1)), v[3])
   at = behind
 end
 for i = at, #ARGV, 2 do wrong(try('ZADD', ARGV[i], 0, ARGV[i + 1])) end
@@ -127,19 +181,39 @@ return {1, ARGV[2], stamp}
 var look = redis.NewScript(common + `
 local v = redis.call('HMGET', key, 'a', 's', 'r', 'g', 'i', 'd')
 if not number(v[2]) then return {3} end
-if v[6] then redis.call('HDEL', key, 'd') end
 return {1, v[1] or beginning, v[2] or '', (v[3] == run() and v[4] == ARGV[1]) and 1 or 0, v[5] and 1 or 0, v[6] or ''}
 `)
 
-// forsake notes of the conversations whose places are in ARGV[1] that nobody has all of them
-// any more.
+// heed removes the note of the conversation whose place is ARGV[1], if no other took its place.
+var heed = redis.NewScript(common + `
+if redis.call('HGET', key, 'd') == ARGV[1] then redis.call('HDEL', key, 'd') end
+return {1}
+`)
+
+// skip marks the conversations whose places are in ARGV[2] as not back, while the view is at the
+// mark ARGV[1].
+var skip = redis.NewScript(common + `
+local v = redis.call('HMGET', key, 'a', 's')
+local has = v[1] or beginning
+if has ~= ARGV[1] then return {0, has, v[2] or ''} end
+for i = 1, #ARGV[2], 17 do
+  local to = base .. 'c' .. string.sub(ARGV[2], i, i + 16)
+  redis.call('DEL', to)
+  redis.call('HSET', to, 'x', '1')
+end
+return {1, has, v[2] or ''}
+`)
+
+// forsake notes that nobody has all of the conversations any more whose places are in ARGV[1].
+// Those that were not back will not be. Redis keeps of them how far they have come.
 var forsake = redis.NewScript(common + bearing + `
 for i = 1, #ARGV[1], 17 do
   local to = base .. 'c' .. string.sub(ARGV[1], i, i + 16)
-  if wrong(redis.pcall('HSET', to, 'g', '1')) then
-    redis.call('DEL', to)
-    redis.call('HSET', to, 'g', '1')
-  end
+  local waits = redis.pcall('HDEL', to, 'x')
+  local progress = waits == 1 and redis.call('HGET', to, 'p')
+  if wrong(waits) or waits == 1 then redis.call('DEL', to) end
+  if progress then redis.call('HSET', to, 'p', progress) end
+  redis.call('HSET', to, 'g', '1')
 end
 local v = redis.call('HMGET', key, 'a', 's')
 return {1, v[1] or beginning, v[2] or ''}
@@ -210,6 +284,7 @@ for _, c in ipairs(change[1]) do
   if redis.call('EXISTS', to) == 0 then
     absent[#absent + 1] = c
   elseif redis.pcall('HDEL', to, 'x') == 1 then
+    c[3] = c[3] .. stamp
     for i = 2, #c, 2 do redis.call('HSETNX', to, c[i], c[i + 1]) end
   end
 end
@@ -217,90 +292,4 @@ put(absent, stamp)
 enter(change[2])
 redis.call('HSET', key, 's', stamp)
 return {1, has, stamp}
-`)
-
-// load gives the mark, whether the view is incomplete, and of each conversation whose
-// place is in ARGV[1] all fields; one field alone is of a key that has none.
-var load = redis.NewScript(common + bearing + `
-local v = redis.call('HMGET', key, 'a', 'i')
-local out = {1, v[1] or beginning, v[2] and 1 or 0}
-for i = 1, #ARGV[1], 17 do
-  local c = redis.pcall('HGETALL', base .. 'c' .. string.sub(ARGV[1], i, i + 16))
-  out[#out + 1] = wrong(c) and {''} or c
-end
-return out
-`)
-
-// tick gives the next stamp, below which none is given any more.
-var tick = redis.NewScript(common + `
-local v = redis.call('HMGET', key, 's', 'r', 'i')
-local last = number(v[1])
-if not last then return {3} end
-if v[2] ~= run() or v[3] then return {4} end
-last = math.max(last, now())
-redis.call('HSET', key, 's', struct.pack('>I8', last))
-return {1, struct.pack('>I8', last + 1)}
-`)
-
-// mask gives a mask, KEYS[1], and the run under which it is read.
-var mask = redis.NewScript(`
-local bits = redis.pcall('GET', KEYS[1])
-return {type(bits) == 'string' and bits or '', string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')}
-`)
-
-// whole notes that a mask has all bits under the run ARGV[1], if it still is that; ARGV[2]
-// is what begins it, and the others are bits to be set.
-var whole = redis.NewScript(`
-if string.match(redis.call('INFO', 'server'), 'run_id:(%x+)') ~= ARGV[1] then return 0 end
-if redis.call('TYPE', KEYS[1]).ok ~= 'string' then redis.call('DEL', KEYS[1]) end
-redis.call('SETRANGE', KEYS[1], 0, ARGV[2])
-for i = 3, #ARGV do redis.call('SETBIT', KEYS[1], ARGV[i], 1) end
-return 1
-`)
-
-// slice gives the part of a page that lies in a queue. ARGV: user; behind which target,
-// as a bound of ZRANGEBYLEX; how many conversations are looked at and given at most; the
-// stamp since which they changed; the device, and 1 if only those that it has not acked.
-// The answer has the digest of the masters, up to where the slice was looked through,
-// whether it goes on, and for each conversation its target and all fields, as load gives them.
-var slice = redis.NewScript(common + bearing + `
-local v = redis.call('HMGET', key, 'r', 'g', 'i')
-if v[1] ~= run() or v[3] then return {4} end
-local user, looks, want, since = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local u1, u2 = struct.unpack('>I4I4', user)
-local list = redis.call('ZRANGEBYLEX', base .. 'u' .. user, ARGV[2], '+', 'LIMIT', 0, looks + 1)
-local out = {1, v[2] or '', '', 0}
-for n, t in ipairs(list) do
-  if n > looks or #out == want + 4 then
-    out[4] = 1
-    break
-  end
-  if #t ~= 9 then return {3} end
-  local kind, t1, t2 = struct.unpack('>BI4I4', t)
-  local id, place = string.sub(t, 2)
-  if kind ~= 1 then
-    place = string.sub(t, 1, 1) .. id .. string.rep('\0', 8)
-  elseif u1 < t1 or u1 == t1 and u2 < t2 then
-    place = string.sub(t, 1, 1) .. user .. id
-  else
-    place = string.sub(t, 1, 1) .. id .. user
-  end
-  local to = base .. 'c' .. place
-  local p = redis.pcall('HGET', to, 'p')
-  if wrong(p) then
-    out[#out + 1] = {t, {''}}
-  elseif p or redis.call('EXISTS', to) == 1 then
-    local takes = true
-    if p and #p >= 33 then
-      takes = struct.unpack('>I8', p, 26) >= since
-      if takes and ARGV[7] == '1' then
-        local d = redis.call('HGET', to, 'd' .. user .. ARGV[6])
-        takes = not d or #d < 41 or struct.unpack('>I8', d, 18) < struct.unpack('>I8', p, 2)
-      end
-    end
-    if takes then out[#out + 1] = {t, redis.call('HGETALL', to)} end
-  end
-  out[3] = t
-end
-return out
 `)

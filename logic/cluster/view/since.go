@@ -10,9 +10,8 @@ import (
 	"gannet/internal/redis"
 )
 
-// A since is a stamp and a tag made from it, so that one which this cluster never gave,
-// or a store of another kind, is known as such: it counts as 0. Stamps rise, and so do
-// sinces.
+// A since is a stamp and a tag made from it. So a since that this cluster never gave, or that comes
+// from a store of another kind, is recognized, and counts as 0. Stamps rise, and so do sinces.
 const (
 	tagBits = 12
 	tagMask = 1<<tagBits - 1
@@ -32,17 +31,17 @@ func (v *View) stampOf(since uint64) (stamp uint64, ok bool) {
 	return stamp, stamp > 0 && v.since(stamp) == since
 }
 
-// nextPause is for how long what the queues said of their next stamps is taken.
+// nextPause is for how long the next stamps that the queues told are used.
 const nextPause = time.Second
 
-// lowest gives a stamp below which no queue gives any more, so that whoever reads now
-// finds all that has a lower one. It asks at most once a second, but for a reader who has
-// seen a higher one, seen, elsewhere. A queue that does not tell has the one that it told
-// last.
+// lowest gives a stamp below which no queue gives any more, so that a read from now on finds all
+// changes with a lower one. It asks the queues at most once a second, unless the reader has seen a
+// higher stamp elsewhere (seen). For a queue that does not answer, the stamp that it told last is
+// used.
 func (v *View) lowest(ctx context.Context, seen uint64) (uint64, error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if v.next > 0 && v.next >= seen && operate.Elapsed()-v.asked < nextPause {
+	if v.next > 0 && (v.next >= seen || v.deaf) && operate.Elapsed()-v.asked < nextPause {
 		return v.next, nil
 	}
 	calls := make([]redis.Call, len(v.keys))
@@ -60,7 +59,7 @@ func (v *View) lowest(ctx context.Context, seen uint64) (uint64, error) {
 			v.nexts[i] = max(v.nexts[i], next)
 		}
 	}
-	v.asked = operate.Elapsed()
+	v.asked, v.deaf = operate.Elapsed(), err != nil
 	if v.next = slices.Min(v.nexts); v.next == 0 {
 		return 0, v.unavailable("no queue says what its next stamp is", err)
 	}

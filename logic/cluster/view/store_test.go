@@ -17,7 +17,6 @@ import (
 	"gannet/logic"
 	"gannet/logic/cluster/view"
 	"gannet/logic/ledger"
-	"gannet/protocol"
 )
 
 // options say how a store of a test works.
@@ -75,7 +74,7 @@ func openStore(t testing.TB, o options, m *memory) *store {
 		s.options.now = time.Now
 	}
 	var err error
-	s.view, err = view.New(s.client, view.Options{Name: o.name, Queues: queuesOf(o.queues), Counts: m, Learn: s.learn})
+	s.view, err = view.New(s.client, view.Options{Name: o.name, Queues: queuesOf(o.queues), Counts: m})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,10 +106,6 @@ func openStore(t testing.TB, o options, m *memory) *store {
 func (q *queue) forward(ctx context.Context, change *ledger.Change) error {
 	q.number++
 	return q.writer.Forward(ctx, chain.Mark{Offset: int64(q.number) - 1, Writer: 7, Number: q.number}, change)
-}
-
-func (s *store) learn(key protocol.Conversation, user, read, count, own uint64) {
-	s.queues[key.Partition()%len(s.queues)].ledger.Learn(key, user, read, count, own)
 }
 
 // clockOf is a clock that a test moves, in Unix milliseconds.

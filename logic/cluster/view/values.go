@@ -30,6 +30,7 @@ const (
 	progressSize = 1 + 8 + 8 + 8 // and the stamp, which the script adds
 	memberSize   = 1 + 6*8 + 1
 	deviceSize   = 1 + 5*8
+	countsSize   = 1 + 3*8
 	lastSize     = 1 + 4 // and the message
 	stampSize    = 8
 
@@ -112,7 +113,8 @@ func appendMemberField(dst []byte, m *ledger.Member) []byte {
 	return binary.BigEndian.AppendUint64(append(dst, 'm'), m.User)
 }
 
-// readMember reads a field m<user> of a conversation whose head it may not pass.
+// readMember reads a field m<user>. Cursors that pass the head of the conversation, and counts that
+// do not fit its own, are damage.
 func readMember(field, value string, p *ledger.Progress) (m ledger.Member, err error) {
 	if err := check(value, memberSize); err != nil {
 		return m, fmt.Errorf("%w (a member)", err)
@@ -121,7 +123,8 @@ func readMember(field, value string, p *ledger.Progress) (m ledger.Member, err e
 		User: u64(field, 1), Delivered: u64(value, 1), Read: u64(value, 9), Total: u64(value, 17),
 		Count: u64(value, 25), Own: u64(value, 33), Changed: u64(value, 41), Counted: value[49]&flagCounted != 0,
 	}
-	if m.Delivered > p.Head || m.Read > p.Head || m.Total > p.Count || m.Count > p.Count || m.Own > m.Total || m.Own > m.Count {
+	if m.Delivered > p.Head || m.Read > p.Head || m.Total > p.Count || m.Count > p.Count || m.Own > m.Total || m.Own > m.Count ||
+		m.Counted && p.Count-m.Count < m.Total-m.Own {
 		return m, fmt.Errorf("%w (a member)", errDamaged)
 	}
 	return m, nil
@@ -148,6 +151,18 @@ func readDevice(field, value string, p *ledger.Progress) (d ledger.Device, err e
 		return d, fmt.Errorf("%w (a device)", errDamaged)
 	}
 	return d, nil
+}
+
+// appendCounts encodes how many messages up to a seq count, and how many of them a user sent.
+func appendCounts(dst []byte, seq, count, own uint64) []byte {
+	return appendNumbers(dst, seq, count, own)
+}
+
+func readCounts(value string) (seq, count, own uint64, err error) {
+	if err := check(value, countsSize); err != nil {
+		return 0, 0, 0, fmt.Errorf("%w (counts)", err)
+	}
+	return u64(value, 1), u64(value, 9), u64(value, 17), nil
 }
 
 // appendLast encodes the newest message, payload, as SYNCED shows it.

@@ -66,7 +66,7 @@ func TestDamagedNumbers(t *testing.T) {
 			t.Errorf("%+v, %v", got, err)
 		}
 	}
-	for _, bad := range []ledger.Member{{Delivered: 10}, {Read: 10}, {Total: 9}, {Count: 9}, {Count: 4, Total: 2, Own: 3}, {Count: 1, Total: 4, Own: 2}} {
+	for _, bad := range []ledger.Member{{Delivered: 10}, {Read: 10}, {Total: 9}, {Count: 9}, {Count: 4, Total: 2, Own: 3}, {Count: 1, Total: 4, Own: 2}, {Read: 9, Count: 7, Total: 4, Own: 2, Counted: true}} {
 		if got, err := readMember("m"+number(1), string(appendMember(nil, &bad)), p); !errors.Is(err, errDamaged) {
 			t.Errorf("%+v, %v", got, err)
 		}

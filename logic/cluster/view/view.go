@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"log/slog"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -16,7 +17,6 @@ import (
 	"gannet/internal/operate"
 	"gannet/internal/redis"
 	"gannet/logic"
-	"gannet/protocol"
 )
 
 // Options says how a View works.
@@ -25,10 +25,6 @@ type Options struct {
 	Queues []chain.Queue // all of them, of every class
 	Counts Counts
 	Log    *slog.Logger // nil: slog.Default
-
-	// Learn is told what Counts said, so that the owner of the queue keeps it
-	// (ledger.Ledger.Learn) and nobody has to ask again. It must not block; nil: nobody is.
-	Learn func(key protocol.Conversation, user, read, count, own uint64)
 }
 
 // View reads the conversations of users. It is logic.Inbox.
@@ -42,13 +38,14 @@ type View struct {
 	nexts []uint64   // of each queue, 0: not known yet
 	next  uint64     // the lowest of them
 	asked time.Duration
+	deaf  bool // not all of them answered then
 
-	unasked atomic.Int64 // operate.Elapsed until which nobody is asked for counts
+	unasked atomic.Int64 // operate.Elapsed until which the history is not asked for counts
 }
 
 // troubles are what does not go as it should, each counted and seldom logged.
 type troubles struct {
-	damaged, closed, away, counts, masks, conflicts, large operate.Trouble
+	damaged, closed, away, counts, masks, conflicts, large, panics operate.Trouble
 }
 
 // ErrClosed says that a queue's view cannot be believed just now: Redis was restarted or
@@ -83,7 +80,7 @@ func (v *View) Vars() map[string]uint64 {
 		"scripts":      scripts.Load(),
 		"damaged.view": t.damaged.Times(), "refused.view_closed": t.closed.Times(), "failed.redis": t.away.Times(),
 		"failed.counts": t.counts.Times(), "failed.masks": t.masks.Times(), "failed.view_conflict": t.conflicts.Times(),
-		"refused.view_large": t.large.Times(),
+		"refused.view_large": t.large.Times(), "panics": t.panics.Times(),
 	}
 }
 
@@ -118,10 +115,11 @@ func digest(runs []string) string {
 	return string(h.Sum(nil)[:8])
 }
 
-// answer is what a script gave, in the form that it has if Redis is what it says.
+// answer is what a script gave. Its methods give -1, "" or nil for an element that is not of the
+// type asked for.
 type answer []any
 
-// code is the first element. A script that gives something else is no script of ours.
+// code is the first element, which says how a script ended. No script of ours ends without one.
 func (a answer) code() int64 { return a.number(0) }
 
 func (a answer) number(i int) int64 {
@@ -151,14 +149,17 @@ func (a answer) list(i int) answer {
 	return nil
 }
 
-// scripts counts what this process has had Redis run for views, writers and readers
+// scripts counts the scripts that this process had Redis run for views, by writers and readers
 // together.
 var scripts atomic.Uint64
 
-// run runs scripts and gives what each answered. errClosed and damage are errors.
+// run runs scripts and gives what each answered. Damage, and a view that is closed, are errors.
 func run(ctx context.Context, client *redis.Client, calls ...redis.Call) ([]answer, error) {
 	scripts.Add(uint64(len(calls)))
 	results, err := client.Run(ctx, calls...)
+	if err != nil && strings.Contains(err.Error(), "WRONGTYPE") { // the key of a state
+		err = fmt.Errorf("%w: `gannet mend` makes it anew: %w", errDamaged, err)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -171,7 +172,7 @@ func run(ctx context.Context, client *redis.Client, calls ...redis.Call) ([]answ
 		case answerClosed:
 			return nil, fmt.Errorf("%w: %s", ErrClosed, calls[i].Keys[0])
 		default:
-			return nil, fmt.Errorf("%w: %s", errDamaged, calls[i].Keys[0])
+			return nil, fmt.Errorf("%w: %s: %s", errDamaged, calls[i].Keys[0], refill(calls[i].Keys[0]))
 		}
 	}
 	return answers, nil

@@ -24,7 +24,7 @@ type Writer struct {
 
 	arguments arguments // of the record under way
 	pack      pack      // of what is written anew
-	created   []uint64  // users who get their first conversations with either
+	created   []uint64  // users who get new conversations with either
 	pending   redis.Call
 
 	mu         sync.Mutex // guards what follows
@@ -50,7 +50,8 @@ type State struct {
 	Confirmed  bool       // under the run of Redis that answered and all present masters
 	Incomplete bool
 
-	// Suspect is a conversation, if any, that somebody could not read since the last State.
+	// Suspect is the conversation that somebody could not read last, if the owner has not heeded it
+	// yet (Heed).
 	Suspect *protocol.Conversation
 }
 
@@ -65,8 +66,8 @@ const (
 	// maxFields bounds the fields of one conversation in a script: Lua hands no more over.
 	maxFields = 3500
 
-	// leap is by how much stamps leap when Redis is another: its clock may be behind that
-	// of the one before by no more.
+	// leap is by how much stamps leap when another Redis answers: its clock may be behind that of
+	// the one before by no more.
 	leap = 10 * time.Second
 )
 
@@ -140,9 +141,15 @@ func (w *Writer) State(ctx context.Context) (s State, err error) {
 	return s, w.view.unavailable("the state of a view", err)
 }
 
-// Forward takes the record with the mark next into the view: change is what it does, nil
-// for a record without entries. The error is a *Conflict if the view is at another mark.
-// After any other, Again comes before everything else.
+// Heed says that the owner knows of a Suspect. Whoever still cannot read it tells of it again.
+func (w *Writer) Heed(ctx context.Context, suspect protocol.Conversation) error {
+	_, err := w.call(ctx, redis.Call{Script: heed, Args: []any{appendPlace(nil, suspect)}})
+	return err
+}
+
+// Forward takes the record with the mark next into the view. change is what the record does, nil
+// for a record without entries. The error is a *Conflict if the view is at another mark. After any
+// other error, call Again before anything else.
 func (w *Writer) Forward(ctx context.Context, next chain.Mark, change *ledger.Change) error {
 	if change == nil {
 		change = &ledger.Change{}
@@ -191,8 +198,7 @@ func (w *Writer) call(ctx context.Context, c redis.Call) (answer, error) {
 	return answers[0], nil
 }
 
-// reached takes in where a script says that the view is, which the writer meant to be at
-// mark.
+// reached takes in the answer of a script that was to bring the view to mark.
 func (w *Writer) reached(a answer, mark chain.Mark) error {
 	has, err := readMark(a.text(1))
 	if err != nil {

@@ -22,6 +22,7 @@ var mutants = []mutant{
 	{"apply.go", "max(m.next.Delivered, e.Seq)", "m.next.Delivered", "what is read is delivered"},
 	{"apply.go", "m.next.Counted, m.next.Count, m.next.Own = false, 0, 0", "m.next.Own += 0", "unread is exact after a READ below the head"},
 	{"apply.go", "if e.Seq == c.next.Head {", "if true {", "only a READ of the head takes its counts from memory"},
+	{"apply.go", "ok && m.next.fits(c.next.Count, count, own)", "ok", "what somebody remembers of a READ is taken where it can be"},
 	{"apply.go", "\t\tm.raised = true\n", "", "READ is durable"},
 	{"apply.go", "d.window == nil || !d.window.decided(e.ClientID)", "d.window == nil", "a retry whose window could not be read is not judged by what came since"},
 	{"apply.go", "if w.known > room {", "if w.known < 0 {", "windows do not stay for ever"},

@@ -16,6 +16,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"gannet/internal/chain"
@@ -23,8 +24,8 @@ import (
 	"gannet/internal/redis"
 )
 
-// Most is how many records of one queue are kept: enough to see what is wrong, and with
-// the longest of records 8 MiB.
+// Most is how many records of one queue are kept. That is enough to see what is wrong. If all
+// records have the maximum size, they take 8 MiB.
 const Most = 64
 
 const (
@@ -32,7 +33,7 @@ const (
 	fieldSize  = 24
 	headSize   = 1 + 8 + 8 + 4 + 2
 	maxReason  = 1 << 10
-	readAtOnce = 8 // with the longest of records a megabyte
+	readAtOnce = 8 // records of the maximum size take a megabyte
 )
 
 // Record is a record that could not be handled.
@@ -41,12 +42,12 @@ type Record struct {
 	Mark   chain.Mark
 	Time   uint64    // Unix milliseconds at which it was made
 	Parked time.Time // in milliseconds
-	Tries  int       // after each of which it was parked
+	Tries  int       // how often it was handled; it was parked after each try
 	Reason string
 	Body   []byte // its entries, encoded
 }
 
-// Hop makes r the record for those who work with its entries, as chain.Record.Hop does.
+// Hop fills r with the record for code that works with its entries, as chain.Record.Hop does.
 func (p *Record) Hop(r *hop.Record) error {
 	c := chain.Record{Head: chain.Head{Kind: chain.Entries, Queue: p.Queue, Time: p.Time}, Mark: p.Mark, Body: p.Body}
 	return c.Hop(r)
@@ -65,7 +66,7 @@ func (s *Store) key(queue chain.Queue) string {
 	return fmt.Sprintf("{%s.%v.%d}k", s.name, queue.Class, queue.Number)
 }
 
-// park sets the field ARGV[1] to ARGV[2], unless there are ARGV[3] others.
+// park sets the field ARGV[1] to ARGV[2], unless the field is new and there are ARGV[3] already.
 var park = redis.NewScript(`
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 and redis.call('HLEN', KEYS[1]) >= tonumber(ARGV[3]) then
   return 0
@@ -74,8 +75,8 @@ redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])
 return 1
 `)
 
-// Park keeps a record, in place of what was kept under its mark before; false: there are
-// too many others.
+// Park keeps a record and replaces what was kept under its mark. It returns false if the queue has
+// too many other records.
 func (s *Store) Park(ctx context.Context, r *Record) (kept bool, err error) {
 	results, err := s.client.Run(ctx, redis.Call{Script: park, Keys: []string{s.key(r.Queue)}, Args: []any{field(r.Mark), r.append(nil), Most}})
 	if err != nil {
@@ -86,12 +87,16 @@ func (s *Store) Park(ctx context.Context, r *Record) (kept bool, err error) {
 
 // Remove forgets records of a queue.
 func (s *Store) Remove(ctx context.Context, queue chain.Queue, marks ...chain.Mark) error {
-	if len(marks) == 0 {
-		return nil
-	}
 	fields := make([]string, len(marks))
 	for i, m := range marks {
 		fields[i] = string(field(m))
+	}
+	return s.remove(ctx, queue, fields)
+}
+
+func (s *Store) remove(ctx context.Context, queue chain.Queue, fields []string) error {
+	if len(fields) == 0 {
+		return nil
 	}
 	ctx, cancel := s.client.Within(ctx)
 	defer cancel()
@@ -112,27 +117,67 @@ func (s *Store) Count(ctx context.Context, queue chain.Queue) (int, error) {
 	return int(n), nil
 }
 
-// errUnreadable says that what is parked is nothing that Park wrote.
+// errUnreadable says that a parked value was not written by Park in a version that this program
+// knows.
 var errUnreadable = errors.New("parked: it cannot be read")
 
-// List gives the records of a queue in their order. Of those that cannot be read the error
-// tells, beside the list.
-func (s *Store) List(ctx context.Context, queue chain.Queue) ([]Record, error) {
+// Unreadable is something that is parked and cannot be read: it was damaged, or written by a
+// later program. It is an error, too.
+type Unreadable struct {
+	Queue chain.Queue
+	Bytes int // that it has
+	field string
+}
+
+// Name names it within its queue, by its offset. If not even the offset can be read, the name is
+// the field in hex.
+func (u *Unreadable) Name() string {
+	if len(u.field) == fieldSize {
+		return fmt.Sprint(int64(binary.BigEndian.Uint64([]byte(u.field))))
+	}
+	return fmt.Sprintf("x%x", u.field)
+}
+
+func (u *Unreadable) Error() string {
+	return fmt.Sprintf("%v, %s: the %d bytes that are parked cannot be read (`gannet parked drop %v %d %s` forgets them)", u.Queue, u.Name(), u.Bytes, u.Queue.Class, u.Queue.Number, u.Name())
+}
+
+// Name names a record within its queue.
+func (p *Record) Name() string { return fmt.Sprint(p.Mark.Offset) }
+
+// Drop forgets what is parked under a name in a queue, and gives what that was.
+func (s *Store) Drop(ctx context.Context, queue chain.Queue, name string) (list []Record, unreadable []*Unreadable, err error) {
+	list, unreadable, err = s.List(ctx, queue)
+	if err != nil {
+		return nil, nil, err
+	}
+	list = slices.DeleteFunc(list, func(r Record) bool { return r.Name() != name })
+	unreadable = slices.DeleteFunc(unreadable, func(u *Unreadable) bool { return u.Name() != name })
+	var fields []string
+	for i := range list {
+		fields = append(fields, string(field(list[i].Mark)))
+	}
+	for _, u := range unreadable {
+		fields = append(fields, u.field)
+	}
+	return list, unreadable, s.remove(ctx, queue, fields)
+}
+
+// List gives the parked records of a queue in their order, and those that cannot be read.
+func (s *Store) List(ctx context.Context, queue chain.Queue) (list []Record, unreadable []*Unreadable, err error) {
 	key := s.key(queue)
 	within, cancel := s.client.Within(ctx)
 	fields, err := s.client.HKeys(within, key).Result()
 	cancel()
 	if err != nil {
-		return nil, fmt.Errorf("parked: %w", err)
+		return nil, nil, fmt.Errorf("parked: %w", err)
 	}
-	var list []Record
-	var wrong []error
 	for some := range slices.Chunk(fields, readAtOnce) {
 		within, cancel := s.client.Within(ctx)
 		values, err := s.client.HMGet(within, key, some...).Result()
 		cancel()
 		if err != nil {
-			return nil, fmt.Errorf("parked: %w", err)
+			return nil, nil, fmt.Errorf("parked: %w", err)
 		}
 		for i, value := range values {
 			text, there := value.(string)
@@ -141,14 +186,15 @@ func (s *Store) List(ctx context.Context, queue chain.Queue) ([]Record, error) {
 			}
 			r := Record{Queue: queue}
 			if err := r.read(some[i], text); err != nil {
-				wrong = append(wrong, fmt.Errorf("%w: field %x of %s", err, some[i], key))
+				unreadable = append(unreadable, &Unreadable{Queue: queue, Bytes: len(text), field: some[i]})
 				continue
 			}
 			list = append(list, r)
 		}
 	}
 	slices.SortFunc(list, func(a, b Record) int { return int(a.Mark.Offset - b.Mark.Offset) })
-	return list, errors.Join(wrong...)
+	slices.SortFunc(unreadable, func(a, b *Unreadable) int { return strings.Compare(a.field, b.field) })
+	return list, unreadable, nil
 }
 
 func field(m chain.Mark) []byte {

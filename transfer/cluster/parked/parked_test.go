@@ -4,9 +4,9 @@ package parked
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -61,8 +61,11 @@ func TestStore(t *testing.T) {
 			t.Errorf("one of another queue: %v, %v", kept, err)
 		}
 		count(Most)
-		list, err := s.List(t.Context(), queue)
+		list, unreadable, err := s.List(t.Context(), queue)
 		must(t, err)
+		if len(unreadable) > 0 {
+			t.Errorf("it cannot read %v", unreadable)
+		}
 		if len(list) != Most {
 			t.Fatalf("%d are listed", len(list))
 		}
@@ -101,11 +104,29 @@ func TestRubbish(t *testing.T) {
 		must(t, c.HSet(t.Context(), s.key(queue), field(chain.Mark{Offset: int64(i) + 5, Writer: 1, Number: 1}), value).Err())
 	}
 	must(t, c.HSet(t.Context(), s.key(queue), "a field", whole).Err())
-	list, err := s.List(t.Context(), queue)
-	if !errors.Is(err, errUnreadable) || len(err.(interface{ Unwrap() []error }).Unwrap()) != 5 {
-		t.Errorf("the error is %v", err)
+	list, unreadable, err := s.List(t.Context(), queue)
+	must(t, err)
+	var names []string
+	for _, u := range unreadable {
+		names = append(names, u.Name())
+	}
+	if want := []string{"5", "6", "7", "8", "x61206669656c64"}; !slices.Equal(names, want) {
+		t.Errorf("unreadable are %v, want %v", names, want)
 	}
 	if len(list) != 1 || list[0].Reason != "reason 1" {
 		t.Errorf("listed are %+v", list)
+	}
+
+	// Each can be dropped by its name, and nothing else with it.
+	for i, name := range append(names, "1") {
+		if r, u, err := s.Drop(t.Context(), queue, name); err != nil || len(r)+len(u) != 1 {
+			t.Errorf("%s: dropped are %v and %v, %v", name, r, u, err)
+		}
+		if n, err := s.Count(t.Context(), queue); err != nil || n != len(names)-i {
+			t.Errorf("%s: %d are left, %v", name, n, err)
+		}
+	}
+	if r, u, err := s.Drop(t.Context(), queue, "1"); err != nil || len(r)+len(u) != 0 {
+		t.Errorf("dropped are %v and %v, %v", r, u, err)
 	}
 }

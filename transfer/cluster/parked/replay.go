@@ -10,9 +10,9 @@ import (
 	"gannet/internal/hop"
 )
 
-// Replay is transfer's Queue and Parking for parked records: a transfer.Server that
-// follows it handles them once more, whoever reads the queues meanwhile. One that is done
-// is removed; one that is parked again stays, with one more try.
+// Replay is transfer's Queue and Parking for parked records. A transfer.Server that follows it
+// handles the records once more, independently of the nodes that read the queues. A record that is
+// done is removed; a record that is parked again stays, with one more try.
 type Replay struct {
 	store *Store
 	class chain.Class
@@ -20,6 +20,7 @@ type Replay struct {
 	mu       sync.Mutex
 	left     int // queues that were not handed over, and records that are not settled
 	pending  map[key]*Record
+	owed     map[uint64]bool // gateways that did not get all, and are owed a hint
 	outcome  Outcome
 	settled  chan struct{}
 	settling sync.WaitGroup
@@ -33,14 +34,14 @@ type key struct {
 
 // Outcome is what became of the records.
 type Outcome struct {
-	Handled int // and removed
-	Again   int // parked again
-	Err     error
+	Handled int      // records that were handled and removed
+	Again   []Record // records that were parked again
+	Err     error    // other failures, and records that cannot be read
 }
 
-// Replay makes one for some queues of a class, each of which is to be followed once.
+// Replay makes a Replay for the queues of a class. Follow must be called once for each queue.
 func (s *Store) Replay(class chain.Class, queues int) *Replay {
-	r := &Replay{store: s, class: class, left: queues, pending: make(map[key]*Record), settled: make(chan struct{})}
+	r := &Replay{store: s, class: class, left: queues, pending: make(map[key]*Record), owed: make(map[uint64]bool), settled: make(chan struct{})}
 	if queues == 0 {
 		close(r.settled)
 	}
@@ -65,13 +66,16 @@ func (r *Replay) Wait(ctx context.Context) (Outcome, error) {
 // Follow implements transfer.Queue.
 func (r *Replay) Follow(ctx context.Context, queue int, take func(ctx context.Context, record *hop.Record, done func())) error {
 	name := chain.Queue{Class: r.class, Number: queue}
-	list, err := r.store.List(ctx, name)
+	list, unreadable, err := r.store.List(ctx, name)
 	r.mu.Lock()
 	r.left += len(list)
 	for i := range list {
 		r.pending[key{queue, list[i].Mark.Offset}] = &list[i]
 	}
 	r.outcome.Err = errors.Join(r.outcome.Err, err)
+	for _, u := range unreadable {
+		r.outcome.Err = errors.Join(r.outcome.Err, u)
+	}
 	r.mu.Unlock()
 	for i := range list {
 		p := &list[i]
@@ -99,15 +103,27 @@ func (r *Replay) Park(queue int, mark uint64, reason string) {
 	}
 }
 
-// Owes implements transfer.Parking: a gateway that does not take all of this is one for the
-// next try.
-func (r *Replay) Owes(uint64, bool) {}
+// Owes implements transfer.Parking. Nobody gives the hint when this process has ended, so what is
+// done while a gateway is owed one is parked again.
+func (r *Replay) Owes(epoch uint64, owes bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if owes {
+		r.owed[epoch] = true
+	} else {
+		delete(r.owed, epoch)
+	}
+}
 
-// settle removes a record, or parks it again if it was parked since it had so many tries.
+// settle removes a record, or parks it again if Park was called since it was handed over, or if a
+// gateway perhaps did not get it.
 func (r *Replay) settle(p *Record, tries int) {
 	r.mu.Lock()
 	delete(r.pending, key{p.Queue.Number, p.Mark.Offset}) // nobody parks it any more
 	again := p.Tries > tries
+	if !again && len(r.owed) > 0 {
+		again, p.Reason = true, "a gateway did not take it in time"
+	}
 	r.mu.Unlock()
 	var err error
 	if again {
@@ -119,7 +135,7 @@ func (r *Replay) settle(p *Record, tries int) {
 	r.less(func(o *Outcome) {
 		o.Err = errors.Join(o.Err, err)
 		if again {
-			o.Again++
+			o.Again = append(o.Again, *p)
 		} else if err == nil {
 			o.Handled++
 		}
