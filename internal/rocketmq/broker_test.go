@@ -80,7 +80,7 @@ func (b *ownBroker) start(more ...string) {
 		b.t.Fatal(err)
 	}
 	defer out.Close()
-	b.process = exec.Command("java", "-Xms256m", "-Xmx768m", "-XX:+UseG1GC",
+	b.process = exec.Command("java", "-Xms256m", "-Xmx768m", "-XX:+UseG1GC", "-XX:-UsePerfData", "-Djava.io.tmpdir="+b.dir,
 		"--add-exports", "java.base/jdk.internal.ref=ALL-UNNAMED", "--add-opens", "java.base/java.nio=ALL-UNNAMED",
 		"--add-opens", "java.base/sun.nio.ch=ALL-UNNAMED", "--add-opens", "java.base/jdk.internal.misc=ALL-UNNAMED",
 		"-Duser.home="+b.dir, "-Drocketmq.home.dir="+b.dir, "-cp", filepath.Join(servicestest.RocketMQJars(b.t), "*"),
