@@ -57,8 +57,7 @@ func (n *nodes) newer(version uint64) {
 	if version <= n.registry.View().Version {
 		return
 	}
-	for was := n.newest.Load(); was < version && !n.newest.CompareAndSwap(was, version); was = n.newest.Load() {
-	}
+	operate.Raise(&n.newest, version)
 	n.wake()
 }
 

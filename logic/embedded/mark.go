@@ -12,6 +12,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2/vfs"
 
+	"gannet/internal/operate"
 	"gannet/protocol"
 )
 
@@ -240,8 +241,7 @@ func (k *marker) reached(queue int, number, stamp uint64) {
 
 // cover returns once seqs up to head may be given out.
 func (k *marker) cover(head uint64) error {
-	for asked := k.asked.Load(); asked < head && !k.asked.CompareAndSwap(asked, head); asked = k.asked.Load() {
-	}
+	operate.Raise(&k.asked, head)
 	ceiling := k.ceiling.Load()
 	if head+k.block/2 > ceiling {
 		select {

@@ -128,8 +128,7 @@ func (r *Registry) Saw(version uint64) {
 		}
 		return
 	}
-	for was := r.raised.Load(); was < version && !r.raised.CompareAndSwap(was, version); was = r.raised.Load() {
-	}
+	operate.Raise(&r.raised, version)
 }
 
 // Refresh implements registry.Registry. While one call is under way, all further callers share

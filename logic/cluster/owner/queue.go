@@ -90,12 +90,8 @@ func (q *queue) ours() bool {
 	if !ok || n.ID != q.owner.options.Node {
 		return false
 	}
-	for {
-		old := q.version.Load()
-		if v.Version <= old || q.version.CompareAndSwap(old, v.Version) {
-			return true
-		}
-	}
+	operate.Raise(&q.version, v.Version)
+	return true
 }
 
 // claim gives the version of the newest view of the registry under which the queue is, or was, this

@@ -23,11 +23,8 @@ import (
 // its owner is told, and other conversations are loaded and listed.
 func TestDamagedView(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addresses []string) {
-		name := redistest.Prefix(t, addresses...)
-		v, w := newWriter(t, addresses, name)
+		name, v, w := talked(t, addresses)
 		ctx, client := t.Context(), newClient(t, addresses)
-		must(t, w.Confirm(ctx))
-		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
 		state := "{" + name + ".chat.0}v"
 		base := strings.TrimSuffix(state, "v")
 		talk := base + "c\x01" + u64(1) + u64(2)
@@ -121,11 +118,8 @@ func TestDamagedView(t *testing.T) {
 // it, for who loads it, and for who writes it from memory.
 func TestGone(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addresses []string) {
-		name := redistest.Prefix(t, addresses...)
-		v, w := newWriter(t, addresses, name)
+		name, v, w := talked(t, addresses)
 		ctx, client := t.Context(), newClient(t, addresses)
-		must(t, w.Confirm(ctx))
-		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
 		key := "{" + name + ".chat.0}c\x01" + u64(1) + u64(2)
 		pair := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
 		gone := func(what string) {
@@ -157,11 +151,8 @@ func TestGone(t *testing.T) {
 // type, and everybody else has it. What was written anew is whole, and told of as changed.
 func TestOtherTypes(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addresses []string) {
-		name := redistest.Prefix(t, addresses...)
-		v, w := newWriter(t, addresses, name)
+		name, v, w := talked(t, addresses)
 		ctx, client := t.Context(), newClient(t, addresses)
-		must(t, w.Confirm(ctx))
-		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
 		base := "{" + name + ".chat.0}"
 		pair := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
 		whole := []view.Whole{{Loaded: &ledger.Loaded{Key: pair}}}
@@ -210,11 +201,8 @@ func TestOtherTypes(t *testing.T) {
 // becomes of the damage. Nobody who believes the view at another mark has it skipped.
 func TestSkipped(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addresses []string) {
-		name := redistest.Prefix(t, addresses...)
-		v, w := newWriter(t, addresses, name)
+		name, v, w := talked(t, addresses)
 		ctx, client := t.Context(), newClient(t, addresses)
-		must(t, w.Confirm(ctx))
-		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
 		pair := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
 		load := func() *ledger.Loaded {
 			l := &ledger.Loaded{Key: pair}

@@ -18,11 +18,8 @@ import (
 // that a conversation is forsaken stays.
 func TestRemove(t *testing.T) {
 	redistest.Each(t, func(t *testing.T, addresses []string) {
-		name := redistest.Prefix(t, addresses...)
-		v, w := newWriter(t, addresses, name)
+		name, v, w := talked(t, addresses)
 		ctx, client := t.Context(), newClient(t, addresses)
-		must(t, w.Confirm(ctx))
-		must(t, w.Forward(ctx, markOf(1, 1), said(1, "one", 2, 3)))
 		forsaken := protocol.Conversation{Kind: protocol.KindDirect, A: 1, B: 2}
 		must(t, w.Forsake(ctx, []protocol.Conversation{forsaken}))
 		inbox := "{" + name + ".chat.0}u" + u64(1)

@@ -36,6 +36,17 @@ func newWriter(t testing.TB, addresses []string, name string) (*view.View, *view
 	return v, w
 }
 
+// talked makes a confirmed view, under a name of its own, in which user 1 has written to users 2
+// and 3.
+func talked(t testing.TB, addresses []string) (name string, v *view.View, w *view.Writer) {
+	t.Helper()
+	name = redistest.Prefix(t, addresses...)
+	v, w = newWriter(t, addresses, name)
+	must(t, w.Confirm(t.Context()))
+	must(t, w.Forward(t.Context(), markOf(1, 1), said(1, "one", 2, 3)))
+	return name, v, w
+}
+
 // said is a change in which user 1 writes message seq to each peer.
 func said(seq uint64, body string, peers ...uint64) *ledger.Change {
 	c := new(ledger.Change)
