@@ -76,10 +76,11 @@ func (c *mendCmd) mendAll(ctx context.Context, n *node, out io.Writer) (err erro
 	if gone != nil && !errors.Is(gone, errTopics) {
 		return gone
 	}
-	stream, err := c.openStream(ctx, n)
+	broker, err := c.openStream(ctx, n)
 	if err != nil {
 		return err
 	}
+	stream := waited{broker}
 	v, err := view.New(n.client, view.Options{Name: c.Cluster, Queues: n.plan.Queues(0), Counts: &archive{}, Log: n.log})
 	if err != nil {
 		return err

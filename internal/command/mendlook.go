@@ -11,7 +11,7 @@ import (
 	"gannet/logic/cluster/view"
 )
 
-// lagTime is how long find waits for a broker that does not give a record yet.
+// lagTime is how long a broker has that does not give a record yet, or does not say what it has.
 const lagTime = 5 * time.Second
 
 // presence is whether a queue has the record of a mark.
@@ -53,7 +53,7 @@ func (m *mending) find(ctx context.Context, queue chain.Queue, marks ...chain.Ma
 			return found, nil
 		}
 		m.progress.does(queue, "waits for the broker to give what it acknowledged")
-		if operate.Pause(ctx, 100*time.Millisecond) != nil {
+		if operate.Pause(ctx, lagPause) != nil {
 			return nil, ctx.Err()
 		}
 	}
