@@ -92,7 +92,8 @@ func (a *ailing) named(queues []int, words ...string) {
 	})
 }
 
-// fails waits until so many more tries have failed, over the broker or over Redis.
+// fails waits until so many more tries have failed, over the broker or over Redis, and until each
+// queue has noted since when it fails, which it does after the try was counted.
 func (a *ailing) fails(n uint64) {
 	a.t.Helper()
 	count := func() uint64 {
@@ -101,6 +102,9 @@ func (a *ailing) fails(n uint64) {
 	}
 	from := count()
 	eventually(a.t, "tries fail", func() bool { return count() >= from+n })
+	for q := range a.queues {
+		eventually(a.t, fmt.Sprintf("it is noted that queue %d fails", q), func() bool { return a.node.owner.Unable(q) })
+	}
 }
 
 const notForLong = "a queue has not been writable for long"

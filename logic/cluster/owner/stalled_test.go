@@ -52,8 +52,7 @@ func TestRepairWithoutTheRecords(t *testing.T) {
 			}
 			a.server.Start()
 			eventually(t, "repairs are tried", func() bool { return a.node.owner.Vars()["repair.views"] >= uint64(a.queues) })
-			from := a.node.owner.Vars()["failed.broker"]
-			eventually(t, "they fail", func() bool { return a.node.owner.Vars()["failed.broker"] >= from+2 })
+			a.fails(2)
 			a.later(61 * time.Second)
 			for q := range a.queues {
 				if a.node.owner.Look(t.Context(), q) == nil {
