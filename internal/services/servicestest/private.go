@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os/exec"
 	"syscall"
@@ -28,17 +29,34 @@ func OwnRedis(t testing.TB, args ...string) *PrivateRedis {
 	if len(args) == 0 {
 		args = []string{"--save", "", "--appendonly", "no"}
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	address := ln.Addr().String()
+	address := freeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
-	_ = ln.Close()
 	r := &PrivateRedis{t: t, Address: address, port: port, folder: t.TempDir(), args: args}
 	r.Start()
 	t.Cleanup(r.Kill)
 	return r
+}
+
+// The ports of private servers. They lie below those that the kernel gives to connections, else a
+// connection could have a server's port while the server is restarted. scripts/services picks its
+// ports below firstPort.
+const (
+	firstPort = 22_000
+	lastPort  = 32_000
+)
+
+// freeAddress gives an address of this machine on which nobody listens.
+func freeAddress(t testing.TB) (address string) {
+	t.Helper()
+	for range 100 {
+		address = fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))
+		if ln, err := net.Listen("tcp", address); err == nil {
+			_ = ln.Close()
+			return address
+		}
+	}
+	t.Fatal("no free port found")
+	return ""
 }
 
 // Start starts the server, on the same port as before, and waits until it answers.
