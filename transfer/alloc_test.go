@@ -18,9 +18,18 @@ import (
 )
 
 // taking is a gateway that takes everything at once, at no cost.
-type taking struct{ frames atomic.Uint64 }
+type taking struct {
+	frames atomic.Uint64
+	direct atomic.Bool // a push came in a call of Put by busy
+}
 
-func (g *taking) Push(_ context.Context, _ uint64, pushes []*hop.Push, done func(absent []uint64, err error)) {
+// ofBusy is the key of a value in the context of such a call.
+type ofBusy struct{}
+
+func (g *taking) Push(ctx context.Context, _ uint64, pushes []*hop.Push, done func(absent []uint64, err error)) {
+	if ctx.Value(ofBusy{}) != nil {
+		g.direct.Store(true)
+	}
 	for _, push := range pushes {
 		g.frames.Add(uint64(push.Len()))
 	}
@@ -42,9 +51,12 @@ func busy(tb testing.TB, size int) (*taking, *embedded.Queue, *hop.Record, *tran
 	server := transfer.Start(transfer.Config{Queue: q, Directory: devices, Gateways: gateway, Queues: []int{0}})
 	tb.Cleanup(server.Stop)
 	r := record(0, 1, entries...)
-	q.Put(tb.Context(), r)
-	for gateway.frames.Load() < uint64(size) { // until the queue is followed
-		runtime.Gosched()
+	ctx := context.WithValue(tb.Context(), ofBusy{}, true)
+	for n := uint64(1); !gateway.direct.Load(); n++ { // until Put itself hands over
+		q.Put(ctx, r)
+		for gateway.frames.Load() < n*uint64(size) {
+			runtime.Gosched()
+		}
 	}
 	return gateway, q, r, server
 }

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"gannet/transfer"
@@ -21,51 +22,54 @@ func TestManyQueuesOneGateway(t *testing.T) {
 	)
 	for name, away := range map[string]bool{"answers at once": false, "answers later": true} {
 		t.Run(name, func(t *testing.T) {
-			s := newScene(t, queues, nil)
-			for i := range uint64(queues) {
-				s.device(20+i, 10, 7, 120+i)
-			}
-			var underWay, clashes atomic.Int32
-			s.gateways.is(7, func(a *attempt) {
-				if underWay.Add(1) != 1 {
-					clashes.Add(1)
+			// Time does not pass while a goroutine can run, so no push is given up.
+			synctest.Test(t, func(t *testing.T) {
+				s := newScene(t, queues, nil)
+				for i := range uint64(queues) {
+					s.device(20+i, 10, 7, 120+i)
 				}
-				take := func() {
-					a.take()
-					underWay.Add(-1)
-					a.done(nil, nil)
+				var underWay, clashes atomic.Int32
+				s.gateways.is(7, func(a *attempt) {
+					if underWay.Add(1) != 1 {
+						clashes.Add(1)
+					}
+					take := func() {
+						a.take()
+						underWay.Add(-1)
+						a.done(nil, nil)
+					}
+					if away {
+						go take()
+					} else {
+						take()
+					}
+				})
+				var done sync.WaitGroup
+				s.queue.onDone = func(uint64) { done.Done() }
+				for round := range rounds {
+					done.Add(queues * records)
+					for n := range queues {
+						go func() {
+							for i := range records {
+								i += round * records
+								s.queue.feeds[n] <- record(n, uint64(n*records*rounds+i+1), message(1, 10, 20+uint64(n), fmt.Sprint(i)))
+							}
+						}()
+					}
+					if !within(time.Minute, done.Wait) {
+						t.Fatal("not every record is done after a minute")
+					}
 				}
-				if away {
-					go take()
-				} else {
-					take()
+				s.queue.mark = queues * records * rounds
+				s.queue.allDone(t)
+				s.stat("drop.everything", 0)
+				for i := range uint64(queues) {
+					s.got(7, 120+i, numbered(0, records*rounds)...)
+				}
+				if n := clashes.Load(); n != 0 {
+					t.Errorf("%d pushes began while another was under way", n)
 				}
 			})
-			var done sync.WaitGroup
-			s.queue.onDone = func(uint64) { done.Done() }
-			for round := range rounds {
-				done.Add(queues * records)
-				for n := range queues {
-					go func() {
-						for i := range records {
-							i += round * records
-							s.queue.feeds[n] <- record(n, uint64(n*records*rounds+i+1), message(1, 10, 20+uint64(n), fmt.Sprint(i)))
-						}
-					}()
-				}
-				if !within(time.Minute, done.Wait) {
-					t.Fatal("not every record is done after a minute")
-				}
-			}
-			s.queue.mark = queues * records * rounds
-			s.queue.allDone(t)
-			s.stat("drop.everything", 0)
-			for i := range uint64(queues) {
-				s.got(7, 120+i, numbered(0, records*rounds)...)
-			}
-			if n := clashes.Load(); n != 0 {
-				t.Errorf("%d pushes began while another was under way", n)
-			}
 		})
 	}
 }

@@ -46,6 +46,7 @@ type calls[C any] struct {
 	log    *slog.Logger
 	peers  *peers[C]
 	budget *budget
+	try    time.Duration // tryTimeout, but for tests
 
 	made     atomic.Uint64   // tries
 	moved    atomic.Uint64   // answers that name another node
@@ -60,7 +61,7 @@ func newCalls[C any](name string, log *slog.Logger, dial func(string, ...client.
 	if log == nil {
 		log = slog.Default()
 	}
-	c := &calls[C]{name: name, log: log, budget: newBudget(time.Now())}
+	c := &calls[C]{name: name, log: log, budget: newBudget(time.Now()), try: tryTimeout}
 	c.peers = newPeers(dial, &c.payloads)
 	return c
 }
@@ -127,7 +128,7 @@ func (c *calls[C]) call(ctx context.Context, to route, try func(ctx context.Cont
 	for i := 0; ; i++ {
 		err := errNobody
 		if address, ok := to(i); ok {
-			ends := time.Now().Add(tryTimeout)
+			ends := time.Now().Add(c.try)
 			if ends.After(over) {
 				ends = over
 			}

@@ -76,7 +76,7 @@ func (g *Gateways) push(ctx context.Context, epoch uint64, pushes []*hop.Push) (
 			return nil, fmt.Errorf("%w: %w", transfer.ErrRefused, err)
 		}
 	}
-	ends := time.Now().Add(tryTimeout)
+	ends := time.Now().Add(g.calls.try)
 	for part := range parts(pushes, pushBytes) {
 		gone, err := g.pushPart(ctx, address, epoch, ends, part)
 		if err != nil {

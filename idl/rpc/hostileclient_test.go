@@ -200,6 +200,7 @@ func statusOf(t *testing.T, c net.Conn) int32 {
 func TestRolesThatFail(t *testing.T) {
 	logic, gateway := newLogicStage(t), newGatewayStage(t)
 	logic.client.calls.budget.left = 0
+	logic.client.calls.budget.since = time.Now().Add(time.Hour)
 	logic.panics = true
 	if _, err := logic.client.Forward(t.Context(), batchOf(1, 1)); !errors.Is(err, errStatus) {
 		t.Errorf("a panic gives %v", err)

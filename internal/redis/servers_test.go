@@ -81,6 +81,9 @@ func TestCheckSaysWhatMayBeBehindAnAddress(t *testing.T) {
 		{redis.Options{Addresses: []string{server.Address}, Cluster: true}, []string{"redis: " + server.Address + " was said to be a member of a cluster (--redis-cluster), and is none"}},
 		{redis.Options{Addresses: []string{"127.0.0.1:1"}}, []string{"refused"}},
 	} {
+		if c.options.Addresses[0] != silent.Addr().String() {
+			c.options.Timeout = 20 * time.Second
+		}
 		client, err := redis.New(c.options)
 		if err != nil {
 			t.Fatal(err)
@@ -114,7 +117,7 @@ func TestPassword(t *testing.T) {
 		t.Fatal(err)
 	}
 	for password, fine := range map[string]bool{"secret": true, "wrong": false} {
-		c, err := redis.New(redis.Options{Addresses: []string{server.Address}, Password: password})
+		c, err := redis.New(redis.Options{Addresses: []string{server.Address}, Password: password, Timeout: 20 * time.Second})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -62,10 +62,16 @@ func removeTopic(t testing.TB, nameServer, broker, name string) {
 	}
 }
 
-// open makes a client.
+// open makes a client that waits for a broker that is busy.
 func open(t testing.TB, nameServer string, places map[chain.Queue]Place) *Client {
 	t.Helper()
-	c, err := Open(t.Context(), Options{NameServers: []string{nameServer}, Instance: rand.Text(), Places: places})
+	return openWithin(t, nameServer, places, patient)
+}
+
+// openWithin makes a client that waits for so long for an append; 0: as a server in use does.
+func openWithin(t testing.TB, nameServer string, places map[chain.Queue]Place, send time.Duration) *Client {
+	t.Helper()
+	c, err := Open(t.Context(), Options{NameServers: []string{nameServer}, Instance: rand.Text(), Places: places, Send: send})
 	if err != nil {
 		t.Fatal(err)
 	}

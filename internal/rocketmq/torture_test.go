@@ -55,7 +55,7 @@ type torture struct {
 
 // newTorture begins at what is known of each queue.
 func newTorture(t *testing.T, b *ownBroker, places map[chain.Queue]Place, from []known) *torture {
-	x := &torture{T: t, broker: b, topic: places[queues(1)[0]].Topic, client: open(t, b.nameServer, places), start: from, newest: slices.Clone(from)}
+	x := &torture{T: t, broker: b, topic: places[queues(1)[0]].Topic, client: openWithin(t, b.nameServer, places, 0), start: from, newest: slices.Clone(from)}
 	for range from {
 		x.acked = append(x.acked, map[uint64]chain.Mark{})
 	}
@@ -197,13 +197,15 @@ func (x *torture) check(queue int, followed []chain.Mark) {
 	ctx, cancel := context.WithTimeout(x.Context(), patient)
 	defer cancel()
 	q := queues(tortureQueues)[queue]
-	_, end, err := x.client.Bounds(ctx, q)
-	if err != nil {
-		x.Fatal(err)
-	}
+	var end int64
+	until(x.T, "the broker says what it has", func() (ok bool) {
+		var err error
+		_, end, err = x.client.Bounds(ctx, q)
+		return err == nil
+	})
 	r := chain.NewReader(x.client, q, x.start[queue].Mark)
 	head, at, marks := x.start[queue].Head, map[uint64]chain.Mark{}, []chain.Mark{}
-	err = r.ReadTo(ctx, end, func(record *chain.Record) error {
+	err := r.ReadTo(ctx, end, func(record *chain.Record) error {
 		marks = append(marks, record.Mark)
 		for body := record.Body; len(body) > 0; body = body[16:] {
 			if head++; binary.BigEndian.Uint64(body) != head {

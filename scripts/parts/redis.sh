@@ -28,7 +28,7 @@ CONF
   [ "$1" = redis ] || cat >>"$at/redis.conf" <<CONF
 cluster-enabled yes
 cluster-config-file "$at/nodes.conf"
-cluster-node-timeout 2000
+cluster-node-timeout 20000
 CONF
   echo 'exec redis-server ./redis.conf' >"$at/start"
 }

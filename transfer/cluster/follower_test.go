@@ -44,6 +44,7 @@ func TestTakesWhatIsVisible(t *testing.T) {
 	if got := f.got(); !slices.Equal(got, []string{"a", "b", "c", "d"}) {
 		t.Errorf("took %q", got)
 	}
+	eventually(t, "all are done", func() bool { return q.Vars()["undone"] == 0 })
 	if v := q.Vars(); v["records"] != 4 || v["undone"] != 0 || v["queues"] != 1 || v["torn"] != 0 {
 		t.Errorf("counted %v", v)
 	}

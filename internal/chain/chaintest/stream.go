@@ -49,7 +49,11 @@ func TestStream(t *testing.T, s Setup) {
 		t.Run(story.name, func(t *testing.T) { story.run(t, s, s.Queues[i]) })
 	}
 	t.Run("queues are apart", func(t *testing.T) {
-		if first, end, err := s.Stream.Bounds(t.Context(), s.Queues[Stories]); err != nil || first != 0 || end != 0 {
+		first, end, err := s.Stream.Bounds(t.Context(), s.Queues[Stories])
+		for deadline := time.Now().Add(patient); err != nil && time.Now().Before(deadline); {
+			first, end, err = s.Stream.Bounds(t.Context(), s.Queues[Stories])
+		}
+		if err != nil || first != 0 || end != 0 {
 			t.Errorf("a queue that nobody used has bounds %d and %d (%v)", first, end, err)
 		}
 	})
@@ -111,7 +115,7 @@ func roundTrip(t *testing.T, s Setup, queue chain.Queue) {
 		if err == nil && first == 0 && end == int64(len(bodies)) {
 			break
 		}
-		if err != nil || first != 0 || end > int64(len(bodies)) || time.Now().After(deadline) {
+		if err == nil && (first != 0 || end > int64(len(bodies))) || time.Now().After(deadline) {
 			t.Fatalf("the bounds are %d and %d (%v)", first, end, err)
 		}
 	}

@@ -31,8 +31,11 @@ func EachBench(b *testing.B, bench func(b *testing.B, addresses []string)) {
 // Client gives a client that ends with the test. It waits for a machine that is busy.
 func Client(t testing.TB, addresses ...string) *redis.Client {
 	t.Helper()
-	return client(t, 20*time.Second, addresses)
+	return client(t, patience, addresses)
 }
+
+// patience is the time-out of a client that waits for a machine that is busy.
+const patience = 20 * time.Second
 
 // Impatient gives a client with the time-out of a server in use.
 func Impatient(t testing.TB, addresses ...string) *redis.Client {
@@ -56,7 +59,7 @@ func Prefix(t testing.TB, addresses ...string) string {
 	t.Helper()
 	prefix := fmt.Sprintf("test%08x", rand.Uint32())
 	t.Cleanup(func() {
-		c, err := redis.New(redis.Options{Addresses: addresses})
+		c, err := redis.New(redis.Options{Addresses: addresses, Timeout: patience})
 		if err != nil {
 			t.Error(err)
 			return

@@ -30,10 +30,12 @@ func openImpatient(t *testing.T, prefix string, addresses ...string) *redis.Regi
 
 func openBy(t *testing.T, client *server.Client, prefix string) *redis.Registry {
 	t.Helper()
-	r, err := redis.Open(t.Context(), client, redis.Options{Prefix: prefix, Expiry: expiry})
-	if err != nil {
-		t.Fatal(err)
-	}
+	var r *redis.Registry
+	eventually(t, "Redis answers", func() bool {
+		var err error
+		r, err = redis.Open(t.Context(), client, redis.Options{Prefix: prefix, Expiry: expiry})
+		return err == nil
+	})
 	t.Cleanup(r.Close)
 	return r
 }

@@ -126,6 +126,7 @@ func allSee(w *world) {
 
 func versionsRise(w *world) {
 	a, b := w.Open(), w.Open()
+	w.eventually("it is settled", func() bool { return !w.view(b).Settling }) // which raises the version
 	last := w.view(b).Version
 	var own registry.Registration
 	for i, step := range []struct {

@@ -27,15 +27,16 @@ type archive struct {
 	left atomic.Int64     // how often it answers before it is away
 	busy atomic.Bool      // it rebuilds nothing
 	full atomic.Bool      // it takes nothing
-	part func()           // called before each part of a rebuilding; nil: nobody
 	slow chan struct{}    // it counts once that is closed; nil: at once
+	now  bool             // it takes messages only when they are made
 
 	mu     sync.Mutex
 	talks  map[protocol.Conversation][]message
 	states ledger.States
 	marks  map[chain.Queue]chain.Mark
 	wrong  []string
-	again  int // records that were read again
+	part   func() // called before each part of a rebuilding; nil: nobody
+	again  int    // records that were read again
 	walked int
 	whole  int // states that were given without a record
 	gaps   int // records that were the oldest of their queue
@@ -57,6 +58,13 @@ func newArchive() *archive {
 	a := &archive{talks: map[protocol.Conversation][]message{}, states: ledger.States{}, marks: map[chain.Queue]chain.Mark{}, given: map[protocol.Conversation]uint64{}, asked: map[chain.Queue]int{}}
 	a.left.Store(ever)
 	return a
+}
+
+// beforeParts has do called before each part of a rebuilding.
+func (a *archive) beforeParts(do func()) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.part = do
 }
 
 func (a *archive) clone() *archive {
@@ -141,7 +149,8 @@ func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
 	if !ok {
 		at = chain.Beginning
 	}
-	if f.Prev != at && (!f.Oldest || f.Mark.Offset <= at.Offset) || a.full.Load() || a.there() != nil {
+	late := a.now && f.Change == nil && f.Record != nil && len(f.Record.Entries) > 0
+	if f.Prev != at && (!f.Oldest || f.Mark.Offset <= at.Offset) || late || a.full.Load() || a.there() != nil {
 		a.mu.Unlock()
 		return at, false
 	}
@@ -292,8 +301,11 @@ func (a *archive) Rebuild(ctx context.Context, q chain.Queue, only []protocol.Co
 	a.mu.Unlock()
 	for len(all) > 0 {
 		n := min(len(all), 3)
-		if a.part != nil {
-			a.part()
+		a.mu.Lock()
+		part := a.part
+		a.mu.Unlock()
+		if part != nil {
+			part()
 		}
 		if err := cmp.Or(a.there(), take(all[:n], 1, 2)); err != nil {
 			return mark, err

@@ -4,6 +4,7 @@ package owner_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -15,15 +16,16 @@ import (
 // slow is a broker that gives one record after the other, and takes its time.
 type slow struct {
 	*chaintest.Memory
-	pulls chan struct{} // one is under way; nil: it is not slow
+	pulls atomic.Pointer[chan struct{}] // one is under way; nil: it is not slow
 }
 
 func (s *slow) Pull(ctx context.Context, queue chain.Queue, from int64, limit int) ([]chain.Stored, error) {
-	if s.pulls == nil {
+	pulls := s.pulls.Load()
+	if pulls == nil {
 		return s.Memory.Pull(ctx, queue, from, limit)
 	}
 	select {
-	case s.pulls <- struct{}{}:
+	case *pulls <- struct{}{}:
 	default:
 	}
 	select {
@@ -59,14 +61,14 @@ func TestCloseAmidReplay(t *testing.T) {
 			if !running {
 				a.node.stop()
 			}
-			// Nobody pulls, for everything is fed and nothing is taken over.
-			s.pulls = make(chan struct{}, 1)
+			pulls := make(chan struct{}, 1)
+			s.pulls.Store(&pulls)
 			a.server.Start()
 			if !running {
 				a.node = a.start(2)
 			}
 			for range 10 {
-				<-s.pulls
+				<-pulls
 			}
 			if running == (a.node.owner.State(0) == owner.Taking) {
 				t.Errorf("amid that queue 0 is %v", a.node.owner.State(0))

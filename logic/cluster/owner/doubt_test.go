@@ -37,9 +37,12 @@ func (d *deaf) Append(ctx context.Context, q chain.Queue, body []byte) (int64, e
 	return at, err
 }
 
+// newDeaf is newLosing over such a broker. No ack is due by itself, because the clock stands.
 func newDeaf(t *testing.T) (*losing, *deaf) {
 	var d *deaf
+	still := time.Now()
 	l := newLosingWith(t, func(l *losing) {
+		l.tune = func(o *owner.Options) { o.Now = func() time.Time { return still } }
 		d = &deaf{Stream: l.memory}
 		l.stream = d
 	})
@@ -106,11 +109,13 @@ func TestDoubt(t *testing.T) {
 
 // TestRefusedByBroker: what the broker did not take was never sent, and nobody is in doubt.
 func TestRefusedByBroker(t *testing.T) {
-	l, d := newDeaf(t)
+	r := &refusing{}
+	l := newLosingWith(t, func(l *losing) {
+		r.Stream = l.memory
+		l.stream = r
+	})
 	l.talk()
-	refusing := &refusing{Stream: d.Stream}
-	d.Stream = refusing
-	refusing.all.Store(true)
+	r.all.Store(true)
 	s := l.list[0]
 	if e, err := s.try(l.node, 6); !errors.Is(err, chain.ErrRefused) || !errors.Is(err, logic.ErrUnavailable) || e.Outcome != logic.Unknown {
 		t.Fatalf("what the broker refuses is %+v, %v", e, err)
@@ -118,7 +123,7 @@ func TestRefusedByBroker(t *testing.T) {
 	if v := l.node.owner.Vars(); v["doubt.records"] > 0 {
 		t.Errorf("what was refused is in doubt: %v", v)
 	}
-	refusing.all.Store(false)
+	r.all.Store(false)
 	l.whole()
 }
 
@@ -144,6 +149,7 @@ func TestRefresh(t *testing.T) {
 	})
 	l.talk()
 	l.flush()
+	l.waitFed()
 	before := l.node.owner.ViewMark(0)
 	must(t, l.node.owner.Look(t.Context(), 0))
 	if got := l.node.owner.ViewMark(0); got != before {

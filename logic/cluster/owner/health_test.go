@@ -127,7 +127,11 @@ func TestHealthOfTakeOvers(t *testing.T) {
 	a.later(5 * time.Second)
 	a.named([]int{0, 1}, "1m4s", errNoAnswer.Error())
 	a.fails(6)
-	if n := a.lines(notForLong); n < 1 || n > a.queues || a.node.owner.Vars()["unable.queues"] != uint64(a.queues) {
+	eventually(t, "both queues are counted, and it is logged", func() bool {
+		return a.node.owner.Vars()["unable.queues"] == uint64(a.queues) && a.lines(notForLong) > 0
+	})
+	a.fails(6)
+	if n := a.lines(notForLong); n > a.queues || a.node.owner.Vars()["unable.queues"] != uint64(a.queues) {
 		t.Errorf("%d lines say that two queues are not writable, %v are counted", n, a.node.owner.Vars()["unable.queues"])
 	}
 	must(t, a.node.place.SetState(t.Context(), registry.Draining))

@@ -46,9 +46,9 @@ func TestAsksForWhatIsKept(t *testing.T) {
 			for i := range a.queues {
 				a.node.waitState(i, owner.Stopped)
 			}
-			if a.lines("ClickHouse has more of the queue") == 0 || a.node.owner.Health() == nil {
-				t.Error("nobody says why the queues are stopped")
-			}
+			eventually(t, "it is said why the queues are stopped", func() bool {
+				return a.lines("ClickHouse has more of the queue") > 0 && a.node.owner.Health() != nil
+			})
 			a.staysStopped("with less than the history has", 1)
 		})
 	}

@@ -17,20 +17,26 @@ import (
 )
 
 // TestSendersWaitForTransfer: where the broker soon removes what transfer has not taken,
-// senders are told busy until it has. Acks and READs are taken all the time. A mark whose records are gone keeps nobody waiting, nor
-// does one that is only old.
+// senders are told busy until it has. Acks and READs are taken all the time. A mark whose records
+// are gone keeps nobody waiting, nor does one that is only old.
 func TestSendersWaitForTransfer(t *testing.T) {
 	l := newLosing(t)
 	l.node.stop()
 	const stated = 72 * time.Hour
 	var later atomic.Int64
+	var looking atomic.Bool // only the looks of the test find something
 	var mark atomic.Pointer[chain.Mark]
 	began := time.Now()
 	mark.Store(&chain.Beginning)
 	l.tune = func(o *owner.Options) {
 		o.Retention = stated
 		o.Now = func() time.Time { return began.Add(time.Duration(later.Load())) }
-		o.Reader = func(_ context.Context, q chain.Queue) (chain.Mark, error) { return *mark.Load(), nil }
+		o.Reader = func(_ context.Context, q chain.Queue) (chain.Mark, error) {
+			if !looking.Load() {
+				return chain.Beginning, errNoAnswer
+			}
+			return *mark.Load(), nil
+		}
 	}
 	l.node = l.start(2)
 	l.node.waitOwned()
@@ -41,7 +47,9 @@ func TestSendersWaitForTransfer(t *testing.T) {
 	id, more := uint64(1<<20), 0
 	sends := func(when string, busy bool) {
 		t.Helper()
+		looking.Store(true)
 		must(t, l.node.owner.LookAtReader(queue))
+		looking.Store(false)
 		id++
 		e, err := s.try(l.node, id)
 		must(t, err)

@@ -268,11 +268,11 @@ func TestEmptiedAndMoved(t *testing.T) {
 	l.server.Kill()
 	l.server.Start()
 	var parts atomic.Int64
-	l.archive.part = func() {
+	l.archive.beforeParts(func() {
 		if parts.Add(1) == 3 { // some of it is back then: one of the two queues has had a part
 			l.archive.left.Store(0)
 		}
-	}
+	})
 	l.node = l.start(2)
 	eventually(t, "some conversations are back", func() bool { return l.node.owner.Vars()["rebuilt.conversations"] > 0 })
 	if got := l.shown(); got != nil {

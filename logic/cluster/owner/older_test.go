@@ -4,7 +4,7 @@ package owner_test
 
 import (
 	"context"
-	"sync"
+	"sync/atomic"
 	"testing"
 
 	"gannet/internal/chain"
@@ -17,13 +17,15 @@ import (
 // and before its conversations are.
 type agedHistory struct {
 	*archive
-	once sync.Once
-	back func() // has it come back older
+	older atomic.Bool // it comes back older next, once
+	back  func()      // has it come back older
 }
 
 // Rebuild implements owner.History.
 func (h *agedHistory) Rebuild(ctx context.Context, q chain.Queue, only []protocol.Conversation, take func(list []view.Whole, done, parts int) error) (chain.Mark, error) {
-	h.once.Do(h.back)
+	if h.older.CompareAndSwap(true, false) {
+		h.back()
+	}
 	return h.archive.Rebuild(ctx, q, only, take)
 }
 
@@ -33,27 +35,29 @@ func (h *agedHistory) Rebuild(ctx context.Context, q chain.Queue, only []protoco
 // mark that the history has now.
 func TestHistoryOlderMeanwhile(t *testing.T) {
 	aged := &agedHistory{}
+	var older *archive
 	l := newLosingWith(t, func(l *losing) {
 		aged.archive = l.archive
 		l.tune = func(o *owner.Options) { o.History = aged }
+		aged.back = func() {
+			a := l.archive
+			a.mu.Lock()
+			defer a.mu.Unlock()
+			a.talks, a.states, a.marks = older.talks, older.states, older.marks
+			for q, mark := range older.marks { // as its feeder tells when it notices
+				l.node.owner.FeedAgain(q, mark)
+			}
+		}
 	})
 	l.talk()
 	l.flush()
 	l.aged()
-	older := l.archive.clone()
+	older = l.archive.clone()
 	l.talk()
 	l.flush()
 	l.waitFed()
 	before := l.shown()
-	aged.back = func() {
-		a := l.archive
-		a.mu.Lock()
-		defer a.mu.Unlock()
-		a.talks, a.states, a.marks = older.talks, older.states, older.marks
-		for q, mark := range older.marks { // as its feeder tells when it notices
-			l.node.owner.FeedAgain(q, mark)
-		}
-	}
+	aged.older.Store(true)
 	l.server.Kill()
 	l.server.Start()
 	l.back(before)

@@ -43,11 +43,11 @@ func TestBehindRetention(t *testing.T) {
 	if err := l.node.owner.Health(); err == nil || !strings.Contains(err.Error(), "chat queue 1") {
 		t.Errorf("of its health a node with stopped queues says %v", err)
 	}
-	mu.Lock()
-	if log := said.String(); !strings.Contains(log, "`gannet mend`") || !strings.Contains(log, "begins at offset") {
-		t.Errorf("the log does not say what has happened and what mends it:\n%s", log)
-	}
-	mu.Unlock()
+	eventually(t, "the log says what has happened and what mends it", func() bool {
+		mu.Lock()
+		defer mu.Unlock()
+		return strings.Contains(said.String(), "`gannet mend`") && strings.Contains(said.String(), "begins at offset")
+	})
 	v, err := view.New(l.node.redis, view.Options{Name: l.name, Queues: queuesOf(l.queues), Counts: l.archive})
 	must(t, err)
 	for i, q := range queuesOf(l.queues) {

@@ -37,6 +37,7 @@ type world struct {
 	registry  *registry.Memory
 	archive   *archive
 	tune      func(*owner.Options) // nil: nothing
+	patience  time.Duration        // of lists for counts; 0: that of a server
 }
 
 func newWorld(t testing.TB, stream chain.Stream, addresses []string, queues int) *world {
@@ -71,7 +72,7 @@ func (w *world) start(id uint64) *node {
 	n.place, err = w.registry.Register(context.Background(), registry.Node{ID: id, Role: registry.Logic})
 	must(w.t, err)
 	v, err := view.New(n.redis, view.Options{
-		Name: w.name, Queues: queuesOf(w.queues), Counts: n, Log: slog.New(slog.DiscardHandler),
+		Name: w.name, Queues: queuesOf(w.queues), Counts: n, Patience: w.patience, Log: slog.New(slog.DiscardHandler),
 	})
 	must(w.t, err)
 	o := owner.Options{

@@ -81,7 +81,9 @@ func (w *world) pair(id uint64) *pair {
 			some[registry.Weight(id, name) > registry.Weight(second, name)] = true
 		}
 		if len(some) == 2 {
-			p := &pair{world: w, nodes: [2]*node{w.start(id), w.start(second)}}
+			first := w.start(id)
+			first.waitOwned()
+			p := &pair{world: w, nodes: [2]*node{first, w.start(second)}}
 			for i := range w.queues {
 				p.of(i).waitState(i, owner.Owned)
 			}

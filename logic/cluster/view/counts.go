@@ -1,6 +1,7 @@
 package view
 
 import (
+	"cmp"
 	"context"
 	"encoding/binary"
 	"errors"
@@ -120,7 +121,7 @@ func (f *found) most() uint64 {
 	return min(f.loaded.Head-f.own.Read, f.loaded.Count-f.own.Total)
 }
 
-// ask has the history find out the counts that have an Err, and waits for countPatience at most.
+// ask has the history find out the counts that have an Err, and waits for Options.Patience at most.
 // Counts that come later are kept for the next list. They are written into copies, because the list
 // is answered without them meanwhile.
 func (v *View) ask(ctx context.Context, list []*found, counts []*Count) {
@@ -140,7 +141,7 @@ func (v *View) ask(ctx context.Context, list []*found, counts []*Count) {
 		ctx = context.WithoutCancel(ctx)
 		done := make(chan error, 1)
 		go func() { done <- v.find(ctx, of, asked) }()
-		timer := time.NewTimer(countPatience)
+		timer := time.NewTimer(cmp.Or(v.options.Patience, countPatience))
 		defer timer.Stop()
 		select {
 		case err = <-done:

@@ -28,6 +28,21 @@ type options struct {
 	devices   int // of a user in a conversation; 0: as many as ledgers know by default
 	now       func() time.Time
 	publish   func(*hop.Record) // nil: nobody
+	hurried   bool              // lists wait for counts no longer than those of a server
+}
+
+// view makes a View. Its lists wait for counts of a machine that is busy.
+func (o options) view(t testing.TB, client *redis.Client, counts view.Counts) *view.View {
+	t.Helper()
+	p := view.Options{Name: o.name, Queues: queuesOf(o.queues), Counts: counts, Patience: time.Minute}
+	if o.hurried {
+		p.Patience = 0
+	}
+	v, err := view.New(client, p)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
 }
 
 // store is a logic.Log that takes what ledgers work out into the memory of a test, which
@@ -73,11 +88,7 @@ func openStore(t testing.TB, o options, m *memory) *store {
 	if s.options.now == nil {
 		s.options.now = time.Now
 	}
-	var err error
-	s.view, err = view.New(s.client, view.Options{Name: o.name, Queues: queuesOf(o.queues), Counts: m})
-	if err != nil {
-		t.Fatal(err)
-	}
+	s.view = o.view(t, s.client, m)
 	for i, name := range queuesOf(o.queues) {
 		w, err := s.view.Writer(name)
 		if err != nil {

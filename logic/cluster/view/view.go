@@ -24,7 +24,11 @@ type Options struct {
 	Name   string        // of the cluster: all keys begin with it
 	Queues []chain.Queue // all of them, of every class
 	Counts Counts
-	Log    *slog.Logger // nil: slog.Default
+
+	// Patience is for how long a list waits for Counts.CountsAt; 0 means countPatience.
+	Patience time.Duration
+
+	Log *slog.Logger // nil: slog.Default
 }
 
 // View reads the conversations of users. It is logic.Inbox.
