@@ -217,6 +217,56 @@ func TestRoomForEveryClose(t *testing.T) {
 	}
 }
 
+// A poller that is late takes no connection from a listener that has got the descriptor of one
+// that is closed.
+func TestAClosedListenerAcceptsNothing(t *testing.T) {
+	st := newStage(t, newLogic(), Config{})
+	l := st.listeners[0].(*netpollListener)
+	was := l.fd
+	if err := st.Stop(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	other, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	file, err := other.(*net.TCPListener).File()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if int(file.Fd()) != was {
+		if err := unix.Dup3(int(file.Fd()), was, unix.O_CLOEXEC); err != nil {
+			t.Fatal(err)
+		}
+		defer unix.Close(was)
+	}
+	if err := unix.SetNonblock(was, true); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", other.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	if got, err := l.Accept(); got != nil || err != nil {
+		t.Errorf("it accepts %v, %v", got, err)
+	}
+	if err := c.SetReadDeadline(time.Now().Add(50 * time.Millisecond)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("a connection of another listener ends: %v", err)
+	}
+	if err := l.Close(); err != nil {
+		t.Errorf("closed again: %v", err)
+	}
+	if _, err := unix.FcntlInt(uintptr(was), unix.F_GETFD, 0); err != nil {
+		t.Errorf("closed again it closes somebody else's: %v", err)
+	}
+}
+
 // What the kernel does for an accepted socket, plain or TLS.
 func TestAcceptedSocketsAreKeptAlive(t *testing.T) {
 	st := newStage(t, newLogic(), Config{})

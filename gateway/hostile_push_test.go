@@ -189,6 +189,7 @@ func TestOnlyPushesOfABatchWaitForIt(t *testing.T) {
 	comes("of another gateway, during a batch", protocol.TypePush)
 
 	// What the batch has put there does not hold up what comes beside it.
+	st.settled()
 	push(during, 4)
 	p.send(protocol.AppendEmpty(nil, protocol.TypePing, 9))
 	comes("beside a batch", protocol.TypePong)

@@ -17,12 +17,12 @@ func (s *session) welcome(w *hop.Welcome, login *hop.Login) bool {
 		return false
 	}
 	s.gateway.places.loggedIn(s.place)
-	s.write(list)
 	first := s.silence
 	if s.expires != 0 {
 		first = min(first, s.expiresIn())
 	}
 	s.gateway.wheel.schedule(s, s.gateway.wheel.now()+first)
+	s.write(list)
 	return true
 }
 

@@ -3,9 +3,11 @@ package gateway
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
+	"os"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -147,14 +149,23 @@ func (t *netpollTransport) input(p []byte) {
 	t.session.input(p)
 }
 
-// netpollListener passes the connections of one listening socket to the gateway.
+// netpollListener passes the connections of one listening socket to the gateway. It is a
+// netpoll.Listener. netpoll's own closes its descriptor twice, and the second time the descriptor
+// may already be somebody else's.
 type netpollListener struct {
-	netpoll.Listener
+	net.Listener
+	file     *os.File // the socket, under a descriptor that package net does not watch
+	fd       int      // that descriptor; each call of file.Fd would make it blocking
 	gateway  *Gateway
 	gate     *gate
 	loop     netpoll.EventLoop
 	refusing atomic.Bool
 	done     chan error
+
+	// netpoll closes the listener while its poller may be in Accept, which must not take a
+	// connection from a listener that has got the descriptor since.
+	mu     sync.Mutex
+	closed bool
 }
 
 // Fd is what netpoll watches.
@@ -164,12 +175,17 @@ func (l *netpollListener) Fd() int { return l.gate.watched() }
 // in. One call turns away several connections, because in a storm there are many, and one wake
 // for each would cost too much.
 func (l *netpollListener) Accept() (net.Conn, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
 	for range acceptsPerWake {
+		if l.closed {
+			return nil, nil
+		}
 		if l.gateway.places.crowded() {
 			l.gate.pause(tick)
 			return nil, nil
 		}
-		fd, from, err := accept(l.Listener.Fd())
+		fd, from, err := accept(l.fd)
 		switch {
 		case err == unix.EAGAIN:
 			return nil, nil
@@ -191,8 +207,14 @@ func (l *netpollListener) Accept() (net.Conn, error) {
 
 // Close is called by netpoll.
 func (l *netpollListener) Close() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.closed {
+		return nil
+	}
+	l.closed = true
 	l.gate.close()
-	return l.Listener.Close()
+	return errors.Join(l.file.Close(), l.Listener.Close())
 }
 
 // Serve takes connections from the listener, which must be TCP, until Stop. It
@@ -206,26 +228,41 @@ func (g *Gateway) Serve(ln net.Listener) error {
 	if err := boundBuffers(ln); err != nil {
 		return err
 	}
-	socket, err := netpoll.ConvertListener(ln)
+	tcp, ok := ln.(*net.TCPListener)
+	if !ok {
+		return fmt.Errorf("gateway: a %T is no TCP listener", ln)
+	}
+	file, err := tcp.File()
 	if err != nil {
 		return fmt.Errorf("gateway: %w", err)
 	}
-	if err := inherit(socket.Fd()); err != nil {
-		return fmt.Errorf("gateway: %w", err)
-	}
-	gate, err := newGate(socket.Fd())
+	fd := int(file.Fd())
+	gate, err := gateOf(fd)
 	if err != nil {
+		file.Close()
 		return fmt.Errorf("gateway: %w", err)
 	}
 	loop, err := netpoll.NewEventLoop(onRequest, netpoll.WithOnPrepare(g.prepare))
 	if err != nil {
 		gate.close()
+		file.Close()
 		return fmt.Errorf("gateway: %w", err)
 	}
-	l := &netpollListener{Listener: socket, gateway: g, gate: gate, loop: loop, done: make(chan error, 1)}
+	l := &netpollListener{Listener: ln, file: file, fd: fd, gateway: g, gate: gate, loop: loop, done: make(chan error, 1)}
 	g.listeners = append(g.listeners, l)
 	go func() { l.done <- loop.Serve(l) }()
 	return nil
+}
+
+// gateOf prepares a listening socket, and gives the gate before it.
+func gateOf(socket int) (*gate, error) {
+	if err := unix.SetNonblock(socket, true); err != nil { // which Fd has undone
+		return nil, err
+	}
+	if err := inherit(socket); err != nil {
+		return nil, err
+	}
+	return newGate(socket)
 }
 
 // prepare makes the session of a connection that netpoll is about to watch. It runs in the

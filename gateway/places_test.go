@@ -253,6 +253,7 @@ func TestConnectsOfOneAddressAreLimited(t *testing.T) {
 	st := newStage(t, newLogic(), Config{Limiter: l})
 	st.login(1).alive()
 	retries := map[time.Duration]bool{}
+	began := time.Now()
 	for range 20 {
 		code, retry := st.dial().turnedAway()
 		if code != protocol.CodeAddressLimited {
@@ -272,7 +273,7 @@ func TestConnectsOfOneAddressAreLimited(t *testing.T) {
 	if n := st.stat("places.taken"); n != 1 {
 		t.Errorf("%d places are taken", n)
 	}
-	if n := st.lines.most(); n > 1 {
+	if n := st.lines.most(); n > 1+int(time.Since(began).Seconds()) {
 		t.Errorf("one line was logged %d times", n)
 	}
 	l.give(limiter.Connects, 1)

@@ -252,7 +252,11 @@ func TestReceiptsGoWithOtherWrites(t *testing.T) {
 	p := st.login(1)
 	st.eventually("the write of WELCOME is counted", func() bool { return st.stat("bytes_out") > 0 })
 	welcome := st.stat("bytes_out")
-	deliver := func(frame []byte) { st.push([]delivery{{frame, []uint64{p.conn}}}) }
+	st.settled()
+	deliver := func(frame []byte) {
+		st.push([]delivery{{frame, []uint64{p.conn}}})
+		st.settled()
+	}
 	comes := func(want ...protocol.Type) {
 		t.Helper()
 		for _, typ := range want {

@@ -280,7 +280,11 @@ func TestRedeliveryThatDoesNotFit(t *testing.T) {
 	s.outbox.pushed += outboxBytes // as if it were full
 	s.mu.Unlock()
 	st.turn(protocol.PushAckTimeout + tick)
-	st.eventually("logic is asked", func() bool { return l.redeliveries() == 1 && st.queries.left() == 0 })
+	st.eventually("logic is asked, and that is done", func() bool {
+		st.queries.mu.Lock()
+		defer st.queries.mu.Unlock()
+		return l.redeliveries() == 1 && len(st.queries.users) == 0
+	})
 	s.mu.Lock()
 	s.outbox.pushed -= outboxBytes
 	s.mu.Unlock()

@@ -99,8 +99,8 @@ func (s *session) postpone(a *waitingAck) bool {
 	case merged:
 		g.counters.acksMerged.Add(1)
 	case kept:
-		g.counters.acksPostponed.Add(1)
 		g.wheel.schedule(s, max(a.after, g.wheel.now()+1))
+		g.counters.acksPostponed.Add(1)
 	}
 	return merged || kept
 }

@@ -4,12 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
-	"strconv"
-	"sync"
 	"syscall"
 
 	"gannet/benchmark/process"
@@ -39,12 +35,12 @@ type Node struct {
 
 // takePorts gives the node addresses that stay the same when it is started again.
 func (n *Node) takePorts() (err error) {
-	if n.rpc, err = freePort(); err != nil {
+	if n.rpc, err = process.FreeAddress(); err != nil {
 		return err
 	}
 	n.command = n.command.With("--rpc-listen", n.rpc)
 	if n.Role == Gateway {
-		if n.Address, err = freePort(); err != nil {
+		if n.Address, err = process.FreeAddress(); err != nil {
 			return err
 		}
 		n.command = n.command.With("--listen", n.Address)
@@ -133,26 +129,4 @@ func (n *Node) Ended() error {
 	default:
 		return nil
 	}
-}
-
-// portTries is how often a port is looked for.
-const portTries = 200
-
-// given has the ports that freePort gave, for no node has them before it starts.
-var given sync.Map
-
-// freePort gives an address of this machine with a port that nobody has, and that it did
-// not give before. It lies below those that the kernel gives to connections, else one of
-// them could have it while its node is restarted.
-func freePort() (string, error) {
-	for range portTries {
-		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(10_000+rand.IntN(12_000)))
-		if _, twice := given.LoadOrStore(address, true); twice {
-			continue
-		}
-		if l, err := net.Listen("tcp", address); err == nil {
-			return address, l.Close()
-		}
-	}
-	return "", errors.New("benchmark: no port is free")
 }

@@ -129,7 +129,7 @@ func runLoad(t *testing.T, s *fakeServer, sdk bool, users, window int, rate uint
 	if err != nil {
 		t.Fatal(err)
 	}
-	l.patience = 500 * time.Millisecond
+	l.patience = s.patience()
 	ctx := t.Context()
 	if err := l.Open(ctx, s.server(), report.NewProgress(io.Discard)); err != nil {
 		t.Fatal(err)

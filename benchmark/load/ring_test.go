@@ -33,7 +33,7 @@ func runRing(t *testing.T, s *fakeServer) *Load {
 		t.Fatal(err)
 	}
 	l.Stop()
-	l.patience = 500 * time.Millisecond
+	l.patience = s.patience()
 	l.AwaitQuiet(ctx)
 	l.Close()
 	l.Verify()

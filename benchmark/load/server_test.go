@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"sync"
 	"testing"
+	"time"
 
 	"gannet/protocol"
 )
@@ -38,6 +39,15 @@ type fakeServer struct {
 	conversations map[protocol.Conversation][]*protocol.Message // by seq-1; nil where one was lost
 	delivered     map[[2]uint64]uint64                          // by user and peer: seq of the last PUSHACK …
 	read          map[[2]uint64]uint64                          // … and of the last READ
+}
+
+// patience is how long to wait for what does not come: of an honest server everything comes, however
+// busy the machine is.
+func (s *fakeServer) patience() time.Duration {
+	if s.spoil == nil {
+		return 10 * time.Second
+	}
+	return 500 * time.Millisecond
 }
 
 func newFakeServer(t *testing.T, spoil func(m *protocol.Message) bool) *fakeServer {

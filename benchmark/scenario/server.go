@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"path/filepath"
 	"slices"
@@ -127,7 +126,7 @@ func (s *Server) open(ctx context.Context, p *Program, extra ...string) (*target
 		t.data = filepath.Join(t.dir, "data")
 	}
 	// The port stays the same when the server is started anew.
-	if t.Address, err = freeAddress(); err == nil {
+	if t.Address, err = process.FreeAddress(); err == nil {
 		err = t.start(ctx)
 	}
 	switch {
@@ -194,14 +193,4 @@ func (t *target) settings() []report.Setting {
 		s = append(s, report.Set("data", t.data))
 	}
 	return s
-}
-
-// freeAddress gives an address of this machine on which nobody listens.
-func freeAddress() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("benchmark: %w", err)
-	}
-	defer l.Close()
-	return net.JoinHostPort("127.0.0.1", strconv.Itoa(l.Addr().(*net.TCPAddr).Port)), nil
 }

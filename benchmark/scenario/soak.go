@@ -149,24 +149,13 @@ func (s *Soak) killAll(ctx context.Context, c *crowd, t *target, line *report.Pr
 	for began := time.Now(); meter.Rest(ctx, upTo(moments, 2*s.ServerLife)) == nil; servers++ {
 		t.process.Kill()
 		_ = meter.Rest(whole, upTo(moments, maxAbsence))
-		if err := s.revive(whole, t); err != nil {
+		if err := t.start(whole); err != nil {
 			cancel()
 			return servers, err
 		}
 		line.Showf("%.0f s, the server was killed %d times", time.Since(began).Seconds(), servers+1)
 	}
 	return servers, nil
-}
-
-// revive starts the server again. Now and then a client that dials where nobody listens
-// gets that very port as its own, for a moment, and the server finds it taken.
-func (s *Soak) revive(ctx context.Context, t *target) (err error) {
-	for range 5 {
-		if err = t.start(ctx); err == nil {
-			return nil
-		}
-	}
-	return err
 }
 
 // settle waits until everything that is owed is there, ends all apps in order, and starts

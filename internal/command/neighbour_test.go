@@ -120,7 +120,8 @@ func TestANeighbourThatIsGoneIsBuried(t *testing.T) {
 	if !lives(g, 1) {
 		t.Error("the node buried itself")
 	}
-	if got := n.vars(); got["buried"] != 2 || got["failed"] != 1 {
+	until(t, "both are counted", func() bool { return n.vars()["buried"] == 2 })
+	if got := n.vars(); got["failed"] != 1 {
 		t.Errorf("counters %v", got)
 	}
 }

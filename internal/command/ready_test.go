@@ -11,7 +11,6 @@ import (
 	"io"
 	"log/slog"
 	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -19,6 +18,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"gannet/internal/services/servicestest"
 )
 
 // patience bounds every wait; nothing here takes a fraction of it.
@@ -62,23 +63,12 @@ func readyz(t *testing.T, address string) (status int, body string) {
 	}
 }
 
-// freeAddress gives an address that nothing listens on.
-func freeAddress(t *testing.T) string {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	return ln.Addr().String()
-}
-
 // A server is ready from when its last listener accepts, which is the one with TLS, until
 // it begins to stop. The certificate comes out of a pipe, which keeps the start there.
 func TestReadyOnceEverythingAccepts(t *testing.T) {
 	cert, key := keyPair(t)
 	dir := t.TempDir()
-	pipe, keyFile, debug := filepath.Join(dir, "cert"), filepath.Join(dir, "key"), freeAddress(t)
+	pipe, keyFile, debug := filepath.Join(dir, "cert"), filepath.Join(dir, "key"), servicestest.FreeAddress(t)
 	if err := errors.Join(syscall.Mkfifo(pipe, 0o600), os.WriteFile(keyFile, key, 0o600)); err != nil {
 		t.Fatal(err)
 	}

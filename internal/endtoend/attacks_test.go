@@ -21,7 +21,7 @@ func TestAttacksOnTheServer(t *testing.T) {
 
 // attacked plays a short attack; want is what the attackers have to get.
 func attacked(t *testing.T, name, want string) {
-	out, stderr, err := run(t, "bench", "hostile", "--short", "--duration", "400ms", "--settle", "1s", "--no-bars", "--json", "--attack", name)
+	out, stderr, err := run(t, "bench", "hostile", "--short", "--duration", "1s", "--settle", "1s", "--no-bars", "--json", "--attack", name)
 	if err != nil {
 		t.Fatalf("%v\n%s%s", err, out, stderr)
 	}

@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/services/servicestest"
 	"gannet/protocol"
 )
 
@@ -37,7 +38,7 @@ type trial struct {
 func TestBotMissesNothing(t *testing.T) {
 	const seed = 1
 	tr := &trial{t: t, chance: rand.New(rand.NewPCG(seed, 1))}
-	tr.server = serve(t, t.TempDir(), freeAddress(t), "--debug", "127.0.0.1:0", "--limits", "off")
+	tr.server = serve(t, t.TempDir(), servicestest.FreeAddress(t), "--debug", "127.0.0.1:0", "--limits", "off")
 	for user := uint64(firstPeer); user < firstPeer+peers; user++ {
 		tr.writers = append(tr.writers, newWriter(t, tr.server, user, botUser))
 	}

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"gannet/internal/services/servicestest"
 )
 
 // chatter is a running gannet chat.
@@ -86,7 +88,7 @@ func (c *chatter) ends() {
 // Two chat, the server dies in the middle and comes back: both go on by
 // themselves, nothing is lost, nothing comes twice.
 func TestChatGoesOnAfterACrash(t *testing.T) {
-	data, address := t.TempDir(), freeAddress(t)
+	data, address := t.TempDir(), servicestest.FreeAddress(t)
 	server := serve(t, data, address)
 	alice, bob := chat(t, server, 1, 2), chat(t, server, 2, 1)
 	alice.sees("connected as user 1", 1)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"gannet/internal/services/servicestest"
 )
 
 // Somebody who types sees what became of each line, sees where the chat had been, and
@@ -161,7 +163,7 @@ func TestChatShowsTextAndNothingElse(t *testing.T) {
 // Who leaves while the server is away is told what is still under way. With a store it is
 // sent by the next chat, which says so.
 func TestChatKeepsWhatIsNotAcked(t *testing.T) {
-	data, address := t.TempDir(), freeAddress(t)
+	data, address := t.TempDir(), servicestest.FreeAddress(t)
 	server := serve(t, data, address)
 	args := []string{"--data", data, "--address", address, "--user", "1", "--to", "2", "--store", t.TempDir()}
 	alice := terminal(t, args...)

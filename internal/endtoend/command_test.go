@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"gannet/internal/services/servicestest"
 )
 
 func TestSecondServerOnTheSameDataIsRefused(t *testing.T) {
@@ -43,7 +45,7 @@ func TestErrorsSayWhatToDo(t *testing.T) {
 		{[]string{"token", "--user", "0"}, "user 0 does not exist"},
 		{[]string{"token"}, "--user"},
 		{[]string{"chat", "--user", "1", "--to", "2", "--data", t.TempDir()}, "--token"},
-		{[]string{"chat", "--user", "1", "--to", "2", "--token", "nonsense", "--address", freeAddress(t)}, "is the server running there?"},
+		{[]string{"chat", "--user", "1", "--to", "2", "--token", "nonsense", "--address", servicestest.FreeAddress(t)}, "is the server running there?"},
 		{[]string{"chat", "--user", "1", "--to", "2", "--token", "x", "--address", "host"}, "\ngannet: cannot log in at host: gannet: address \"host\" is not host:port\n"},
 		{[]string{"chat", "--to", "2", "--token", "x", "--store", "/dev/null"}, "\ngannet: store: mkdir /dev/null: not a directory\n"},
 		{[]string{"--listen", "nowhere"}, "--listen"},
@@ -112,7 +114,7 @@ func TestBadConfigurationFiles(t *testing.T) {
 
 func TestSettingsComeFromFlagsEnvironmentAndFile(t *testing.T) {
 	dir := t.TempDir()
-	address := freeAddress(t)
+	address := servicestest.FreeAddress(t)
 	file := filepath.Join(dir, "gannet.toml")
 	settings := fmt.Sprintf("data = %q\nlisten = \"127.0.0.1:1\"\n[serve]\nlisten = %q\n[chat]\ndata = \"elsewhere\"\n", dir+"/from-file", address)
 	if err := os.WriteFile(file, []byte(settings), 0o600); err != nil {

@@ -20,7 +20,7 @@ func TestTokenEndsUnderAConnection(t *testing.T) {
 		t.Fatal(err)
 	}
 	brief := func(user uint64) string {
-		signed, err := keys.Sign(user, 2*time.Second, time.Now())
+		signed, err := keys.Sign(user, 5*time.Second, time.Now())
 		if err != nil {
 			t.Error(err)
 		}

@@ -29,7 +29,7 @@ func TestLimitsOfAServer(t *testing.T) {
 		}
 	})
 	t.Run("as flags say", func(t *testing.T) {
-		s := startServer(t, "--limit-sends", "1/2", "--limit-devices", "2", "--limit-syncs", "off", "--limit-frames", "1k/50")
+		s := startServer(t, "--limit-sends", "0.01/2", "--limit-devices", "2", "--limit-syncs", "off", "--limit-frames", "1k/50")
 		p := s.login(t, 1)
 		for id := uint64(1); id <= 3; id++ {
 			p.send(protocol.Send{Target: protocol.Target{Kind: protocol.KindDirect, ID: 2}, ClientID: id, Content: protocol.ContentText}.AppendFrame(nil, uint32(id)))

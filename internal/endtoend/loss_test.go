@@ -13,6 +13,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/services/servicestest"
 	"gannet/protocol"
 	gannet "gannet/sdk/go"
 )
@@ -22,7 +23,7 @@ import (
 // clients who were there before get all that comes. The flag is worth nothing for the
 // next loss.
 func TestLostLog(t *testing.T) {
-	data, address := t.TempDir(), freeAddress(t)
+	data, address := t.TempDir(), servicestest.FreeAddress(t)
 	d := serve(t, data, address)
 	got := make(chan gannet.Message, 100)
 	one := joinLoss(t, d, 1, func(gannet.Message) {})

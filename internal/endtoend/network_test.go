@@ -12,6 +12,7 @@ import (
 	"testing"
 	"time"
 
+	"gannet/internal/services/servicestest"
 	gannet "gannet/sdk/go"
 )
 
@@ -41,7 +42,7 @@ func TestBadNetwork(t *testing.T) {
 		seed = rand.Uint64()
 	}
 	t.Logf("again with: -run TestBadNetwork -network.seed %d", seed)
-	server := serve(t, t.TempDir(), freeAddress(t))
+	server := serve(t, t.TempDir(), servicestest.FreeAddress(t))
 	network := newBadNetwork(t, server.address, seed)
 	var list []*talker
 	for user := uint64(1); user <= talkers; user++ {

@@ -11,6 +11,7 @@ import (
 	"gannet/gateway"
 	"gannet/idl/rpc"
 	"gannet/internal/directory"
+	"gannet/internal/services/servicestest"
 	"gannet/internal/token"
 	"gannet/logic"
 	logicstore "gannet/logic/embedded"
@@ -116,7 +117,7 @@ func startRoles(t testing.TB) *roles {
 		Log: store, History: store, Inbox: store, Social: logic.Direct{}, Receipts: r.receipts, Directory: devices,
 		Gateways: r.pushes, Tokens: keys, Queues: roleQueues, Server: identity[:], Logger: log,
 	})
-	r.serveLogic("127.0.0.1:0")
+	r.serveLogic(servicestest.FreeAddress(t))
 	t.Cleanup(func() {
 		if err := r.logic.Stop(context.Background()); err != nil {
 			t.Errorf("stop: %v", err)

@@ -82,9 +82,14 @@ func TestNewDoesNotConnect(t *testing.T) {
 	if err := c.Connect(soon); !errors.Is(err, context.DeadlineExceeded) || c.State() != StateConnecting {
 		t.Errorf("Connect without a server: %v, %v", err, c.State())
 	}
-	ln, err := net.Listen("tcp", s.addr())
-	if err != nil {
-		t.Fatal(err)
+	var ln net.Listener
+	for deadline := time.Now().Add(10 * time.Second); ; { // another test may have the port for a moment
+		if ln, err = net.Listen("tcp", s.addr()); err == nil {
+			break
+		}
+		if time.Now().After(deadline) {
+			t.Fatal(err)
+		}
 	}
 	s.listen(ln)
 	if err := c.Connect(testContext(t)); err != nil {
@@ -132,7 +137,7 @@ func TestSeveralAddresses(t *testing.T) {
 		}))
 	firsts := map[string]bool{}
 	for n := 2; len(firsts) < 2 || n < 10; n++ { // random order: sooner or later both
-		d.until(t, "connected", func() bool { return d.count(EventConnected) == n-1 })
+		d.until(t, "connected", func() bool { return d.count(EventConnected) >= n-1 })
 		firsts[d.last(EventConnected).Address] = true
 		s.cut()
 		other.cut()

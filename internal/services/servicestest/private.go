@@ -29,7 +29,7 @@ func OwnRedis(t testing.TB, args ...string) *PrivateRedis {
 	if len(args) == 0 {
 		args = []string{"--save", "", "--appendonly", "no"}
 	}
-	address := freeAddress(t)
+	address := FreeAddress(t)
 	_, port, _ := net.SplitHostPort(address)
 	r := &PrivateRedis{t: t, Address: address, port: port, folder: t.TempDir(), args: args}
 	r.Start()
@@ -45,8 +45,8 @@ const (
 	lastPort  = 32_000
 )
 
-// freeAddress gives an address of this machine on which nobody listens.
-func freeAddress(t testing.TB) (address string) {
+// FreeAddress gives an address of this machine on which nobody listens.
+func FreeAddress(t testing.TB) (address string) {
 	t.Helper()
 	for range 100 {
 		address = fmt.Sprintf("127.0.0.1:%d", firstPort+rand.IntN(lastPort-firstPort))

@@ -155,7 +155,7 @@ func TestLimitsAreOffUnlessAsked(t *testing.T) {
 	if n := refusals(gannettest.Start(t)); n != 0 {
 		t.Errorf("without limits %d messages were refused", n)
 	}
-	if n := refusals(gannettest.Start(t, "--limits", "on", "--limit-sends", "10/5")); n == 0 {
+	if n := refusals(gannettest.Start(t, "--limits", "on", "--limit-sends", "1/5")); n == 0 {
 		t.Error("no message was refused though 5 at once are the limit")
 	}
 }
