@@ -195,7 +195,7 @@ func TestAcksThatLogicHasNoTimeFor(t *testing.T) {
 		if got := len(l.requests()); got != n {
 			t.Fatalf("logic was asked %d times before it was to be, want %d", got, n)
 		}
-		st.turn(2 * tick)
+		st.turn(tick) // and no further: logic's answer is of this tick
 		st.eventually("it is tried again", func() bool { return len(l.requests()) == n+1 })
 	}
 	p.alive()
