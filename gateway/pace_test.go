@@ -267,6 +267,7 @@ func TestWhoGoesOnOverTheLimitsIsClosed(t *testing.T) {
 					if f.Type == protocol.TypeClose && m.Decode(f.Payload) == nil {
 						over.Store(true)
 						gone <- m
+						p.Close() // else a write may wait for room that the other side no longer tells of
 						return
 					}
 				}

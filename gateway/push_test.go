@@ -52,9 +52,9 @@ func (p *peer) buffer(bytes int) {
 
 // flood pushes until the connection's outbox has overflowed and its socket takes
 // no more, and gives the last seq. A socket that says so once may have room
-// again a moment later, while the kernel is still moving what it holds, so it is
-// asked for a while; the clock moves on by half a second at most after the last
-// byte.
+// again while the kernel is still moving what it holds: it waits 200 ms before it
+// sends less than a full segment. So the socket is tried for 300 ms after the last
+// byte, in which the clock of the wheel moves on by half a second.
 func flood(st *stage, p *peer) uint64 {
 	p.buffer(128 << 10) // two of the largest segments, or the kernel waits to tell of room
 	s := st.sessions.get(p.conn)
@@ -74,6 +74,8 @@ func flood(st *stage, p *peer) uint64 {
 			refusals, written = 0, n
 		}
 		if full {
+			time.Sleep(12 * time.Millisecond)
+			st.wake(p.conn)
 			st.turn(tick)
 			continue
 		}

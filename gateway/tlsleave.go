@@ -29,10 +29,11 @@ type leaving struct {
 }
 
 func (l *leaving) enter() bool {
-	if l.now.Add(1) <= leavesAtOnce {
-		return true
+	for n := l.now.Load(); n < leavesAtOnce; n = l.now.Load() {
+		if l.now.CompareAndSwap(n, n+1) {
+			return true
+		}
 	}
-	l.now.Add(-1)
 	l.dropped.Add(1)
 	return false
 }
