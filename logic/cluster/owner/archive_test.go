@@ -35,8 +35,9 @@ type archive struct {
 	states ledger.States
 	marks  map[chain.Queue]chain.Mark
 	wrong  []string
-	part   func() // called before each part of a rebuilding; nil: nobody
-	again  int    // records that were read again
+	part   func()                // called before each part of a rebuilding; nil: nobody
+	never  func(*owner.Fed) bool // what it does not take, ever; nil: it takes everything
+	again  int                   // records that were read again
 	walked int
 	whole  int // states that were given without a record
 	gaps   int // records that were the oldest of their queue
@@ -149,8 +150,9 @@ func (a *archive) Add(f *owner.Fed) (chain.Mark, bool) {
 	if !ok {
 		at = chain.Beginning
 	}
+	never := a.never != nil && a.never(f)
 	late := a.now && f.Change == nil && f.Record != nil && len(f.Record.Entries) > 0
-	if f.Prev != at && (!f.Oldest || f.Mark.Offset <= at.Offset) || late || a.full.Load() || a.there() != nil {
+	if f.Prev != at && (!f.Oldest || f.Mark.Offset <= at.Offset) || late || never || a.full.Load() || a.there() != nil {
 		a.mu.Unlock()
 		return at, false
 	}

@@ -33,13 +33,23 @@ func newBereft(t *testing.T, args ...string) *bereft {
 		b.fed[s] = len(s.seqs)
 	}
 	kept := make([]int, b.queues)
+	b.archive.left.Store(0) // first: a node adds records by itself, and the history has none that is lost
 	for i, q := range queuesOf(b.queues) {
 		kept[i] = len(b.memory.All(q))
 	}
-	b.archive.left.Store(0)
 	b.talk()
 	b.flush()
 	b.all = b.memory.Clone()
+	var writers []uint64
+	for i := range b.queues {
+		writers = append(writers, b.node.owner.ViewMark(i).Writer)
+	}
+	b.archive.mu.Lock()
+	b.archive.never = func(f *owner.Fed) bool { // what the node had read before it was lost
+		i := f.Queue.Number
+		return f.Record != nil && f.Mark.Writer == writers[i] && f.Mark.Offset >= int64(kept[i])
+	}
+	b.archive.mu.Unlock()
 	for i, q := range queuesOf(b.queues) {
 		b.memory.Cut(q, int64(kept[i]))
 	}

@@ -88,9 +88,9 @@ func TestWaitsForWhatItHadAcked(t *testing.T) {
 	a.talk()
 	a.flush()
 	a.waitFed()
+	a.archive.left.Store(0)
 	must(t, a.node.redis.Save(t.Context()).Err())
 	older := []chain.Mark{a.node.owner.ViewMark(0), a.node.owner.ViewMark(1)}
-	a.archive.left.Store(0)
 	a.talk()
 	a.flush()
 	a.server.Kill()

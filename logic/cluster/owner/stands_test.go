@@ -17,8 +17,8 @@ func TestFeederStands(t *testing.T) {
 	a.talk()
 	a.flush()
 	a.waitFed()
-	older := a.lengths()
 	a.archive.left.Store(0)
+	older := a.lengths()
 	for range 4 { // more than one pull brings
 		a.talk()
 	}

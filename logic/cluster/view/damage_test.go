@@ -5,6 +5,7 @@ package view_test
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"strings"
 	"testing"
@@ -58,10 +59,15 @@ func TestDamagedView(t *testing.T) {
 			if view.Damaged(list[0].Err) != (listed == 1) || list[1].Err != nil || list[1].Head != 1 {
 				t.Fatalf("with %s there was loaded %+v and %+v", what, list[0], list[1])
 			}
-			n := 0
-			err = w.Each(ctx, func(list []*ledger.Loaded) error { n += len(list); return nil })
-			if err != nil || n != 2 {
-				t.Fatalf("with %s %d conversations were given, %v", what, n, err)
+			given := map[protocol.Conversation]bool{} // and whether it is damaged
+			err = w.Each(ctx, func(list []*ledger.Loaded) error {
+				for _, c := range list {
+					given[c.Key] = view.Damaged(c.Err)
+				}
+				return nil
+			})
+			if want := (map[protocol.Conversation]bool{pair: listed == 1, other: false}); err != nil || !maps.Equal(given, want) {
+				t.Fatalf("with %s there were given %v, %v, want %v", what, given, err, want)
 			}
 		}
 		one := []string{"p", "l", "m" + u64(1), "d" + u64(1) + u64(5)}
@@ -89,6 +95,15 @@ func TestDamagedView(t *testing.T) {
 		must(t, client.Rename(ctx, talk, talk+"whole").Err()) // which is the key of no conversation
 		must(t, client.Set(ctx, talk, "a string", 0).Err())
 		damaged("a string in place of the hash", 1)
+		must(t, client.Del(ctx, talk).Err())
+		damaged("no key at all", 1)
+		mine := base + "u" + u64(1)
+		must(t, client.Rename(ctx, mine, mine+"kept").Err()) // then only the other user's inbox has it
+		list := []*ledger.Loaded{{Key: pair}}
+		if must(t, w.Load(ctx, list)); !view.Damaged(list[0].Err) {
+			t.Fatalf("without its key and an inbox there was loaded %+v", list[0])
+		}
+		must(t, client.Rename(ctx, mine+"kept", mine).Err())
 		must(t, client.Rename(ctx, talk+"whole", talk).Err())
 		must(t, client.ZAdd(ctx, base+"u"+u64(1), goredis.Z{Member: "short"}).Err())
 		if _, err := v.Changed(ctx, logic.InboxQuery{User: 1, Device: 5, Limit: 10, Room: 1 << 20}); !errors.Is(err, logic.ErrUnavailable) {

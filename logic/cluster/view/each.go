@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"gannet/internal/redis"
 	"gannet/logic/ledger"
 	"gannet/protocol"
 )
@@ -15,8 +16,9 @@ import (
 var errMoved = errors.New("view: Redis changed while all conversations were read")
 
 // Each hands all conversations of a confirmed and complete view to take, some at a time, each as it
-// is at one moment of the call. One may come twice, and a Damaged one comes as Load gives it. Each
-// goes through all keys of Redis, so it is for rare work. Any number of goroutines may call it.
+// is at one moment of the call. One may come twice, and a Damaged one comes as Load gives it, also
+// if its key is gone and only an inbox names it. Each goes through all keys of Redis twice, so it
+// is for rare work. Any number of goroutines may call it.
 func (w *Writer) Each(ctx context.Context, take func([]*ledger.Loaded) error) error {
 	return w.each(ctx, w.whole, take)
 }
@@ -31,27 +33,9 @@ func (w *Writer) each(ctx context.Context, whole func(context.Context) ([]string
 	if err != nil {
 		return err
 	}
-	of := w.key[:len(w.key)-1] + "c"
-	err = w.view.client.EachKey(ctx, of, func(keys []string) error {
-		list := make([]*ledger.Loaded, 0, len(keys))
-		for _, key := range keys {
-			c, err := readPlace(key[len(of):])
-			if err != nil {
-				w.view.troubles.damaged.Count()
-				continue // no record of a conversation has that key
-			}
-			list = append(list, &ledger.Loaded{Key: c})
-		}
-		if err := w.Load(ctx, list); err != nil {
-			return err
-		}
-		for _, l := range list {
-			if l.Err != nil && !Damaged(l.Err) {
-				return fmt.Errorf("%v: %w", l.Key, l.Err)
-			}
-		}
-		return take(list)
-	})
+	if err = w.eachKey(ctx, take); err == nil {
+		err = w.eachAbsent(ctx, take)
+	}
 	if err != nil {
 		return w.view.unavailable("all conversations of a queue cannot be read", err)
 	}
@@ -59,6 +43,85 @@ func (w *Writer) each(ctx context.Context, whole func(context.Context) ([]string
 		return w.view.unavailable("all conversations of a queue cannot be read", errors.Join(errMoved, err))
 	}
 	return nil
+}
+
+// eachKey hands all conversations that have a key to take.
+func (w *Writer) eachKey(ctx context.Context, take func([]*ledger.Loaded) error) error {
+	of := w.base() + "c"
+	return w.view.client.EachKey(ctx, of, func(keys []string) error {
+		list := make([]*ledger.Loaded, 0, len(keys))
+		for _, key := range keys {
+			list = w.appendPlaced(list, key[len(of):])
+		}
+		return w.loaded(ctx, list, take)
+	})
+}
+
+// eachAbsent hands all conversations to take that an inbox names and that have no key.
+func (w *Writer) eachAbsent(ctx context.Context, take func([]*ledger.Loaded) error) error {
+	of := w.base() + "u"
+	look := func(user, behind string) redis.Call {
+		return redis.Call{Script: absent, Keys: []string{w.key}, Args: []any{user, behind, maxLooked}}
+	}
+	return w.view.client.EachKey(ctx, of, func(keys []string) error {
+		var calls []redis.Call
+		for _, key := range keys {
+			if user := key[len(of):]; len(user) == 8 {
+				calls = append(calls, look(user, "-"))
+			}
+		}
+		for len(calls) > 0 {
+			answers, err := run(ctx, w.view.client, calls...)
+			if err != nil {
+				return err
+			}
+			var list []*ledger.Loaded
+			var further []redis.Call
+			for i, a := range answers {
+				for j := 2; j < len(a); j++ {
+					list = w.appendPlaced(list, a.text(j))
+				}
+				if upto := a.text(1); upto != "" {
+					further = append(further, look(calls[i].Args[0].(string), "("+upto))
+				}
+			}
+			if err := w.loaded(ctx, list, take); err != nil {
+				return err
+			}
+			calls = further
+		}
+		return nil
+	})
+}
+
+// base is what all keys of the view begin with.
+func (w *Writer) base() string { return w.key[:len(w.key)-1] }
+
+// appendPlaced appends the conversation of a place. No record of a conversation has a key that is
+// not of one.
+func (w *Writer) appendPlaced(list []*ledger.Loaded, place string) []*ledger.Loaded {
+	c, err := readPlace(place)
+	if err != nil {
+		w.view.troubles.damaged.Count()
+		return list
+	}
+	return append(list, &ledger.Loaded{Key: c})
+}
+
+// loaded loads conversations and hands them to take.
+func (w *Writer) loaded(ctx context.Context, list []*ledger.Loaded, take func([]*ledger.Loaded) error) error {
+	if len(list) == 0 {
+		return nil
+	}
+	if err := w.Load(ctx, list); err != nil {
+		return err
+	}
+	for _, l := range list {
+		if l.Err != nil && !Damaged(l.Err) {
+			return fmt.Errorf("%v: %w", l.Key, l.Err)
+		}
+	}
+	return take(list)
 }
 
 // whole gives the present runs of Redis if the view is confirmed under them and complete.

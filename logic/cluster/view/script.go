@@ -60,16 +60,32 @@ local function bear(to, answer, incomplete)
 end
 `
 
-// entered says whether an inbox has the conversation of a place. It is asked for a conversation
-// that has no key: an inbox entry begins and goes with its conversation, so if there is one the key
-// was lost.
+// entered says whether an inbox has the conversation of a place; of two users one inbox is enough.
+// It is asked for a conversation that has no key: an inbox entry begins and goes with its
+// conversation, so if there is one the key was lost.
 const entered = `
 local function entered(place)
   local kind, a, b = string.sub(place, 1, 1), string.sub(place, 2, 9), string.sub(place, 10)
   if kind == '\1' then
-    return type(redis.pcall('ZSCORE', base .. 'u' .. a, kind .. b)) == 'string'
+    return type(redis.pcall('ZSCORE', base .. 'u' .. a, kind .. b)) == 'string' or
+      type(redis.pcall('ZSCORE', base .. 'u' .. b, kind .. a)) == 'string'
   end
   return kind == '\3' and type(redis.pcall('ZSCORE', base .. 'u' .. a, kind .. a)) == 'string'
+end
+`
+
+// placing gives the function that makes the place of a conversation from what an inbox of the user
+// has of it, a target. Numbers of 64 bits are compared by halves, which Lua's numbers hold.
+const placing = `
+local function placing(user)
+  local u1, u2 = struct.unpack('>I4I4', user)
+  return function(t)
+    local kind, t1, t2 = struct.unpack('>BI4I4', t)
+    local id = string.sub(t, 2)
+    if kind ~= 1 then return string.sub(t, 1, 1) .. id .. string.rep('\0', 8) end
+    if u1 < t1 or u1 == t1 and u2 < t2 then return string.sub(t, 1, 1) .. user .. id end
+    return string.sub(t, 1, 1) .. id .. user
+  end
 end
 `
 

@@ -78,11 +78,11 @@ return 1
 //
 // The answer has the digest of the masters, the target up to which the slice was looked through,
 // whether it goes on, and for each conversation its target and all fields, as load gives them.
-var slice = redis.NewScript(common + bearing + counting + `
+var slice = redis.NewScript(common + bearing + counting + placing + `
 local v = redis.call('HMGET', key, 'r', 'g', 'i')
 if v[1] ~= run() or v[3] then return {4} end
 local user, looks, want, since = ARGV[1], tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local u1, u2 = struct.unpack('>I4I4', user)
+local place = placing(user)
 local mine = 'm' .. user
 local list = redis.pcall('ZRANGEBYLEX', base .. 'u' .. user, ARGV[2], '+', 'LIMIT', 0, looks + 1)
 if wrong(list) then return {3} end
@@ -93,16 +93,7 @@ for n, t in ipairs(list) do
     break
   end
   if #t ~= 9 then return {3} end
-  local kind, t1, t2 = struct.unpack('>BI4I4', t)
-  local id, place = string.sub(t, 2)
-  if kind ~= 1 then
-    place = string.sub(t, 1, 1) .. id .. string.rep('\0', 8)
-  elseif u1 < t1 or u1 == t1 and u2 < t2 then
-    place = string.sub(t, 1, 1) .. user .. id
-  else
-    place = string.sub(t, 1, 1) .. id .. user
-  end
-  local to = base .. 'c' .. place
+  local to = base .. 'c' .. place(t)
   local c = redis.pcall('HMGET', to, 'p', mine)
   local p = c[1]
   if wrong(c) or not p and redis.call('EXISTS', to) == 0 then
@@ -123,6 +114,23 @@ for n, t in ipairs(list) do
     if takes then out[#out + 1] = {t, redis.call('HGETALL', to)} end
   end
   out[3] = t
+end
+return out
+`)
+
+// absent gives the conversations that an inbox names and that have no key. ARGV are the user, the
+// target to begin behind, as a bound of ZRANGEBYLEX, and how many conversations to look at, at
+// most. The answer has the target up to which it looked if the inbox goes on, and the places.
+var absent = redis.NewScript(common + bearing + placing + `
+local place, looks = placing(ARGV[1]), tonumber(ARGV[3])
+local list = redis.pcall('ZRANGEBYLEX', base .. 'u' .. ARGV[1], ARGV[2], '+', 'LIMIT', 0, looks)
+if wrong(list) then list = {} end
+local out = {1, #list == looks and list[looks] or ''}
+for _, t in ipairs(list) do
+  if #t == 9 then
+    local at = place(t)
+    if redis.call('EXISTS', base .. 'c' .. at) == 0 then out[#out + 1] = at end
+  end
 end
 return out
 `)
