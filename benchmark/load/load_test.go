@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -125,6 +126,12 @@ func clientsOf() map[string]bool {
 // checks everything.
 func runLoad(t *testing.T, s *fakeServer, sdk bool, users, window int, rate uint64) *Load {
 	t.Helper()
+	return runLoadFor(t, s, sdk, users, window, rate, 100*time.Millisecond, nil)
+}
+
+// runLoadFor is runLoad for another time, or until there is enough.
+func runLoadFor(t *testing.T, s *fakeServer, sdk bool, users, window int, rate uint64, moment time.Duration, enough func(Counts) bool) *Load {
+	t.Helper()
 	l, err := New(Config{Users: users, Window: window, Size: 128, Rate: rate, Seed: 1, SDK: sdk, Seqs: true})
 	if err != nil {
 		t.Fatal(err)
@@ -135,11 +142,18 @@ func runLoad(t *testing.T, s *fakeServer, sdk bool, users, window int, rate uint
 		t.Fatal(err)
 	}
 	defer l.Close()
-	l.Start(0, 100*time.Millisecond)
+	l.Start(0, moment)
+	var ends sync.WaitGroup
+	ends.Go(func() {
+		for l.clock.now() < l.until.Load() {
+			if enough != nil && enough(l.Counts()) {
+				l.Stop()
+			}
+			_ = meter.Rest(ctx, quietPoll)
+		}
+	})
 	l.Send(ctx)
-	for l.clock.now() < l.until.Load() {
-		_ = meter.Rest(ctx, quietPoll)
-	}
+	ends.Wait()
 	l.AwaitQuiet(ctx)
 	if sdk {
 		l.CheckHistories(ctx)
@@ -217,7 +231,7 @@ func TestABrokenPromiseIsSeen(t *testing.T) {
 	} {
 		for client, sdk := range clientsOf() {
 			t.Run(client+", "+tc.name, func(t *testing.T) {
-				l := runLoad(t, newFakeServer(t, tc.spoil()), sdk, 2, 1, 0)
+				l := runLoadFor(t, newFakeServer(t, tc.spoil()), sdk, 2, 1, 0, time.Minute, func(c Counts) bool { return c.Acked >= 20 })
 				count, first := l.Faults.List()
 				if count == 0 {
 					t.Fatal("nobody noticed")

@@ -110,8 +110,9 @@ func TestMarkersAreHeldInTurn(t *testing.T) {
 		before := held.count.Load()
 		held.user.heard.Add(1) // as if another message had come
 		other := markers.marks[1-i]
+		want := other.count.Load() + 1
 		other.user.heard.Add(1)
-		for want := other.count.Load() + 1; other.count.Load() < want; {
+		for other.count.Load() < want {
 			if meter.Rest(t.Context(), quietPoll) != nil {
 				t.Fatal("the other half does not read")
 			}
