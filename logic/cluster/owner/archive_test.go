@@ -68,6 +68,13 @@ func (a *archive) beforeParts(do func()) {
 	a.part = do
 }
 
+// takesAll ends what never says.
+func (a *archive) takesAll() {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.never = nil
+}
+
 func (a *archive) clone() *archive {
 	a.mu.Lock()
 	defer a.mu.Unlock()

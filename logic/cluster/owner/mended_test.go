@@ -69,6 +69,7 @@ func TestGoesOnWithWhatIsBack(t *testing.T) {
 	b.staysStopped("with others at their place", 2)
 	b.restore(b.all, 1)
 	b.staysStopped("with all but one", 1)
+	b.archive.takesAll()
 	b.restore(b.all, 0)
 	b.node.waitOwned()
 	b.goesOn()
