@@ -105,10 +105,13 @@ func copyKeys(t *testing.T, s *store) string {
 		done := make(chan struct{})
 		entered := make(chan struct{})
 		go func() {
-			_ = q.line.Do(context.Background(), nil, func([]*logic.Batch) {
-				close(entered)
-				<-done
-			})
+			for had := false; !had; { // its turn may be over with that of another, who writes for all
+				_ = q.line.Do(context.Background(), nil, func([]*logic.Batch) {
+					had = true
+					close(entered)
+					<-done
+				})
+			}
 		}()
 		<-entered
 		defer close(done)
