@@ -110,6 +110,12 @@ func TestDamagedView(t *testing.T) {
 			t.Fatalf("a damaged slice is answered: %v", err)
 		}
 		must(t, client.ZRem(ctx, base+"u"+u64(1), "short").Err())
+		must(t, client.ZAdd(ctx, base+"u"+u64(1), goredis.Z{Member: "\x09" + u64(7)}).Err()) // of no kind that there is
+		n := 0
+		if err := w.Each(ctx, func(list []*ledger.Loaded) error { n += len(list); return nil }); err != nil || n != 2 {
+			t.Fatalf("beside an entry of no conversation %d were given, %v", n, err)
+		}
+		must(t, client.ZRem(ctx, base+"u"+u64(1), "\x09"+u64(7)).Err())
 		for field, bad := range map[string]string{"a": "\x01garbage", "s": "garbage!!"} {
 			was, err := client.HGet(ctx, state, field).Result()
 			must(t, err)

@@ -108,7 +108,8 @@ func (w *Writer) appendPlaced(list []*ledger.Loaded, place string) []*ledger.Loa
 	return append(list, &ledger.Loaded{Key: c})
 }
 
-// loaded loads conversations and hands them to take.
+// loaded loads conversations and hands them to take, but for those that are not there, such as one
+// that only a damaged entry of an inbox names.
 func (w *Writer) loaded(ctx context.Context, list []*ledger.Loaded, take func([]*ledger.Loaded) error) error {
 	if len(list) == 0 {
 		return nil
@@ -120,6 +121,9 @@ func (w *Writer) loaded(ctx context.Context, list []*ledger.Loaded, take func([]
 		if l.Err != nil && !Damaged(l.Err) {
 			return fmt.Errorf("%v: %w", l.Key, l.Err)
 		}
+	}
+	if list = slices.DeleteFunc(list, func(l *ledger.Loaded) bool { return l.Err == nil && l.Head == 0 }); len(list) == 0 {
+		return nil
 	}
 	return take(list)
 }
