@@ -26,7 +26,7 @@ func TestSend(t *testing.T) {
 		t.Fatalf("handed onward %+v, want %+v and its answer", pushed, want)
 	}
 
-	r.clock = r.clock.Add(time.Minute)
+	r.later(time.Minute)
 	answers = r.forward(send(1, 7, 2, 10, "hello"), send(1, 7, 2, 11, "again"))
 	wantAck(t, answers[0].frame, 10, 1, start) // a retry gets the answer of the first try
 	wantAck(t, answers[1].frame, 11, 3, start+60_000)

@@ -30,9 +30,9 @@ type rig struct {
 	store     *embedded.Store
 	directory *directory.Memory
 	keys      *token.Keys
-	clock     time.Time
 
 	mu       sync.Mutex
+	clock    time.Time
 	records  []hop.Record // that the log handed onward
 	receipts []hop.Record
 	kicked   []kick
@@ -43,11 +43,22 @@ type kick struct {
 	code protocol.Code
 }
 
+// later moves the clock on.
+func (r *rig) later(d time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.clock = r.clock.Add(d)
+}
+
 // newRig makes a rig; change may exchange ports.
 func newRig(t *testing.T, change func(*logic.Config)) *rig {
 	t.Helper()
 	r := &rig{t: t, directory: directory.NewMemory(), clock: time.UnixMilli(1_700_000_000_000)}
-	now := func() time.Time { return r.clock }
+	now := func() time.Time { // the store asks by itself too
+		r.mu.Lock()
+		defer r.mu.Unlock()
+		return r.clock
+	}
 	log := slog.New(slog.NewTextHandler(io.Discard, nil))
 	var err error
 	r.store, err = embedded.Open("data", embedded.Options{Queues: 1, FS: vfs.NewMem(), Now: now, Publish: r.publish, Log: log})
