@@ -181,6 +181,7 @@ func (c *Client) failed(request uint32, payload []byte) error {
 func (c *Client) resume(conn net.Conn) {
 	c.link.heard, c.link.pinged, c.link.armed = c.link.now, time.Time{}, time.Time{}
 	c.due = deadlines{beat: c.link.now}
+	c.poked.Store(true) // what the app has received meanwhile was due to be acked
 	c.lazy.Store(false)
 	c.mu.Lock()
 	c.wire.attach(conn, c.link.now)

@@ -43,7 +43,7 @@ type queue struct {
 	untold      bool
 
 	received atomic.Int64 // of the run
-	known    atomic.Bool  // the reader knows that something was received since collect
+	known    atomic.Bool  // the reader will collect what is received, or is about to be told
 	stale    atomic.Bool  // the run is of another server
 
 	mu      sync.Mutex
@@ -340,17 +340,22 @@ func (q *queue) handling() bool {
 }
 
 // news says what the app has for the reader: received messages, room for what
-// lags, and refused ones.
+// lags, and refused ones. If nothing was received, the app tells the reader of the next message:
+// it may have been about to tell of one that collect has seen.
 func (q *queue) news() (taken, room bool, refused []*conversation) {
+	q.known.Store(false)
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.settle()
+	if taken = len(q.taken) > 0; taken {
+		q.known.Store(true)
+	}
 	room = q.lag && q.roomy()
 	if room {
 		q.lag = false
 	}
 	refused, q.refused = q.refused, nil
-	return len(q.taken) > 0, room, refused
+	return taken, room, refused
 }
 
 // unbar lets a conversation go on after a refusal, and gives the seq that is to

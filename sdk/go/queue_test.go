@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"testing"
+	"time"
 
 	"gannet/protocol"
 )
@@ -261,5 +262,22 @@ func TestSlowLoopOverAReconnect(t *testing.T) {
 	}
 	if received != n {
 		t.Errorf("received %d of %d", received, n)
+	}
+}
+
+// The app may be about to tell the reader of a message that the reader has collected by then.
+// That does not keep it from telling of the next one, whose PUSHACK nothing else would bring.
+func TestLateWordOfWhatIsCollected(t *testing.T) {
+	s := newServer(t)
+	s.heartbeat = 3600
+	c := join(t, s, 2, WithHandler(Handler{Message: func(context.Context, *Client, Message) error { return nil }}))
+	for seq := uint64(1); seq <= 3; seq++ {
+		s.say(1, User(2), fmt.Sprint(seq))
+		s.until("PUSHACK", func() bool { return s.delivered(2, pair) == seq })
+		c.queue.known.Store(true) // as took does after it has seen that the reader does not know
+		c.poke()
+		for c.poked.Load() { // the reader looks
+			time.Sleep(time.Millisecond)
+		}
 	}
 }
