@@ -168,6 +168,32 @@ func TestGone(t *testing.T) {
 	})
 }
 
+// TestEachOfALongInbox: conversations without a key are given also where a user has more of them
+// than are looked at in one go.
+func TestEachOfALongInbox(t *testing.T) {
+	redistest.Each(t, func(t *testing.T, addresses []string) {
+		const gone = 1024 // twice as many as one look takes, so that the last one finds nothing
+		name, _, w := talked(t, addresses)
+		var list []goredis.Z
+		for id := range uint64(gone) {
+			list = append(list, goredis.Z{Member: "\x01" + u64(100+id)})
+		}
+		must(t, newClient(t, addresses).ZAdd(t.Context(), "{"+name+".chat.0}u"+u64(50), list...).Err())
+		damaged := map[protocol.Conversation]bool{}
+		must(t, w.Each(t.Context(), func(list []*ledger.Loaded) error {
+			for _, c := range list {
+				if view.Damaged(c.Err) {
+					damaged[c.Key] = true
+				}
+			}
+			return nil
+		}))
+		if last := (protocol.Conversation{Kind: protocol.KindDirect, A: 50, B: 100 + gone - 1}); len(damaged) != gone || !damaged[last] {
+			t.Fatalf("%d conversations without a key were given, want %d", len(damaged), gone)
+		}
+	})
+}
+
 // TestOtherTypes: a record goes into the view though keys that it concerns are of another
 // type, and everybody else has it. What was written anew is whole, and told of as changed.
 func TestOtherTypes(t *testing.T) {

@@ -60,41 +60,53 @@ func (w *Writer) eachKey(ctx context.Context, take func([]*ledger.Loaded) error)
 // eachAbsent hands all conversations to take that an inbox names and that have no key.
 func (w *Writer) eachAbsent(ctx context.Context, take func([]*ledger.Loaded) error) error {
 	of := w.base() + "u"
-	look := func(user, behind string) redis.Call {
-		return redis.Call{Script: absent, Keys: []string{w.key}, Args: []any{user, behind, maxLooked}}
-	}
 	return w.view.client.EachKey(ctx, of, func(keys []string) error {
-		var calls []redis.Call
+		var parts []inboxPart
 		for _, key := range keys {
 			if user := key[len(of):]; len(user) == 8 {
-				calls = append(calls, look(user, "-"))
+				parts = append(parts, inboxPart{user, "-"})
+			} else {
+				w.view.troubles.damaged.Count()
 			}
 		}
-		for len(calls) > 0 {
-			answers, err := run(ctx, w.view.client, calls...)
+		for len(parts) > 0 {
+			list, further, err := w.absent(ctx, parts)
+			if err == nil {
+				err = w.loaded(ctx, list, take)
+			}
 			if err != nil {
 				return err
 			}
-			var list []*ledger.Loaded
-			var further []redis.Call
-			for i, a := range answers {
-				for j := 2; j < len(a); j++ {
-					list = w.appendPlaced(list, a.text(j))
-				}
-				if upto := a.text(1); upto != "" {
-					further = append(further, look(calls[i].Args[0].(string), "("+upto))
-				}
-			}
-			if err := w.loaded(ctx, list, take); err != nil {
-				return err
-			}
-			calls = further
+			parts = further
 		}
 		return nil
 	})
 }
 
-// base is what all keys of the view begin with.
+// inboxPart is from where an inbox is looked through: its user's id as in keys, and a bound of
+// ZRANGEBYLEX.
+type inboxPart struct{ user, behind string }
+
+// absent gives the conversations that parts of inboxes name and that have no key, and the parts to
+// look at next.
+func (w *Writer) absent(ctx context.Context, parts []inboxPart) (list []*ledger.Loaded, further []inboxPart, err error) {
+	calls := make([]redis.Call, len(parts))
+	for i, p := range parts {
+		calls[i] = redis.Call{Script: absent, Keys: []string{w.key}, Args: []any{p.user, p.behind, maxLooked}}
+	}
+	answers, err := run(ctx, w.view.client, calls...)
+	for i, a := range answers {
+		for j := 2; j < len(a); j++ {
+			list = w.appendPlaced(list, a.text(j))
+		}
+		if upto := a.text(1); upto != "" {
+			further = append(further, inboxPart{parts[i].user, "(" + upto})
+		}
+	}
+	return list, further, err
+}
+
+// base is what all keys of the queue begin with, those of transfer too.
 func (w *Writer) base() string { return w.key[:len(w.key)-1] }
 
 // appendPlaced appends the conversation of a place. No record of a conversation has a key that is

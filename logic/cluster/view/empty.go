@@ -36,7 +36,7 @@ return {1, gone}
 // clearAll removes all that the view of a queue has, except its state and the notes that
 // conversations are forsaken. It gives how many keys it removed.
 func (w *Writer) clearAll(ctx context.Context) (keys int, err error) {
-	of := w.key[:len(w.key)-1] // what all keys of the queue begin with, those of transfer too
+	of := w.base()
 	err = w.view.client.EachKey(ctx, of+"c", func(list []string) error {
 		answers, err := run(ctx, w.view.client, redis.Call{Script: clearing, Keys: list})
 		if err == nil {
